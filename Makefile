@@ -1,0 +1,35 @@
+# `make demo` and `make test` are all a newcomer needs; each makes its own .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test ci lint crash bench clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing; install it, on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/skillrun demo
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -n auto -m 'not long'
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+crash: $(VENV)/.installed
+	$(BIN)/python -m pytest -n auto -m long
+
+bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/bench.py
+
+ci: lint test crash bench
+
+clean:
+	rm -rf $(VENV)

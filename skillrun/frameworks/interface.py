@@ -1,0 +1,129 @@
+"""What skillrun needs to know of a job library. A framework is a package that fits `Framework`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from skillrun.verdict import Finding
+
+if TYPE_CHECKING:
+    from skillrun.contract.spec import JobSpec
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.survey import Recogniser, Survey
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a file in the repository."""
+
+    path: str
+    line: int
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class FrameworkUse:
+    """That a repository uses a job library, and where."""
+
+    id: str
+    app: str | None = None  # "path:object", e.g. "shop/celery.py:app"
+    apps: tuple[str, ...] = ()  # every app object found, the main one first
+    task_modules: tuple[str, ...] = ()  # paths
+    scheduler: str | None = None  # e.g. "celery-beat"
+    broker: str | None = None  # e.g. "redis"
+    evidence: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """The wait before each retry, in seconds."""
+
+    kind: str  # none | fixed | exponential
+    base_s: float = 0.0
+    factor: float = 1.0
+    cap_s: float | None = None  # None: uncapped
+    jitter: bool = False
+
+    def delays(self, retries: int) -> tuple[float, ...]:
+        """The longest wait before each of `retries` retries, in seconds."""
+        cap = self.cap_s if self.cap_s is not None else float("inf")
+        return tuple(min(self.base_s * self.factor**n, cap) for n in range(retries))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The effective retry and delivery policy of one handler, as code and configuration say.
+
+    A value that the code computes, and that could not be read, is named in `unknown` with its place.
+    """
+
+    max_attempts: int | None  # counts the first try; None: unbounded
+    backoff: Backoff
+    retried: tuple[str, ...] = ()  # import paths of exceptions, "module:Class"; builtins as "builtins:TimeoutError"
+    not_retried: tuple[str, ...] = ()
+    acks_late: bool = False
+    reject_on_worker_lost: bool = False
+    visibility_timeout_s: float | None = None  # None: the broker has none
+    time_limit_s: float | None = None
+    serializer: str = "json"
+    dead_letter: Place | None = None  # where a record is written after the last attempt
+    sources: dict[str, Place | None] = field(default_factory=dict)  # field -> place; None: the library's default
+    unknown: dict[str, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """One place that publishes or schedules the job."""
+
+    kind: str  # enqueue | schedule
+    place: Place
+    how: str  # e.g. ".delay(...)", "beat_schedule['nightly']"
+    in_tests: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a rule may look at."""
+
+    project: Project
+    survey: Survey
+    use: FrameworkUse
+    spec: JobSpec
+    handler: Definition
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that people get wrong with this library, and how to see it in the code."""
+
+    id: str  # "<framework>.<slug>"
+    stage: str  # the stage whose findings it joins
+    why: str  # one sentence
+    source: str  # the bug or the documentation that it comes from
+    find: Callable[[Job], Iterable[Finding]]
+
+
+class Framework(Protocol):
+    """One job library."""
+
+    ID: str
+    TITLE: str
+    RULES: tuple[Rule, ...]
+
+    def recogniser(self) -> Recogniser:
+        """A fresh recogniser for one pass over the files."""
+
+    def find_handler(self, project: Project, use: FrameworkUse, handler: str) -> Definition | None:
+        """The task behind an import path "module:object", or None."""
+
+    def registered(self, project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+        """Where the handler is registered with the library (its decorator or a call), or None."""
+
+    def policy(self, project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+        """The effective policy of a handler."""
+
+    def wiring(self, project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+        """Every place that enqueues or schedules the handler."""
