@@ -1,0 +1,55 @@
+"""Fixtures for every test: a HOME and a state folder of its own, and a place for repositories."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import helpers
+
+NOT_OURS = (
+    *("CI", "GITHUB_", "GITLAB_", "BUILDKITE", "JENKINS_"),
+    *("CLAUDE", "CODEX_", "CURSOR_", "GEMINI_", "AGENT", "AI_AGENT"),
+    *("GIT_", "SKILLRUN_", "CELERY_", "SHOP_"),
+)
+
+
+@pytest.fixture(autouse=True)
+def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Each test has its own HOME and state folder, and does not see who runs it (CI, an agent, a git hook)."""
+    home = tmp_path_factory.mktemp("home")
+    for name in [name for name in os.environ if name.startswith(NOT_OURS)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("SKILLRUN_STATE_DIR", str(home / "state"))
+    for name, value in helpers.NOTHING_CONFIGURED.items():
+        monkeypatch.setenv(name, value)
+    yield home
+
+
+@pytest.fixture
+def home(own_surroundings: Path) -> Path:
+    """The HOME of this test."""
+    return own_surroundings
+
+
+@pytest.fixture
+def state_dir(own_surroundings: Path) -> Path:
+    """Where skillrun keeps consent during this test."""
+    return own_surroundings / "state"
+
+
+@pytest.fixture
+def make_repo(tmp_path: Path) -> Callable[..., Path]:
+    """`make_repo({...}, name="repo")`: a git repository with these files in one commit."""
+
+    def make(files: Mapping[str, str | bytes], name: str = "repo") -> Path:
+        return helpers.build_tree(tmp_path / name, files)
+
+    return make
