@@ -1,0 +1,258 @@
+"""The files of a repository, seen through look-ups that can be repeated: how a stage knows that it is stale.
+
+A `Tree` is the view of one moment. It lists tracked and untracked files that git does not ignore; symbolic links
+and submodules are not followed. Names that are not UTF-8 carry surrogate escapes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from skillrun.canonical import digest
+from skillrun.repo.git import git_output
+
+SEARCH_LIMIT = 1024 * 1024  # bytes; a larger file is no source that a search should read
+_MEMORY = 64 * 1024 * 1024  # bytes of file contents that a tree keeps
+
+SurveySection = Callable[[str], tuple[Any, Iterable[str]]]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """One question to the tree and its answer.
+
+    `kind` is file, search, match or survey. `files` maps each path of the answer to its sha256, or to "" where only
+    the name counts. `digest` covers the answer; one that found nothing has a digest too.
+    """
+
+    kind: str
+    name: str
+    digest: str
+    files: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values that `from_json` reads back."""
+        return {"kind": self.kind, "name": self.name, "digest": self.digest, "files": dict(self.files)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Lookup:
+        """The look-up that `as_json` wrote."""
+        return cls(value["kind"], value["name"], value["digest"], dict(value["files"]))
+
+
+class Lookups:
+    """The look-ups made while something was examined, each question once, in order."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Lookup] = {}
+
+    def add(self, lookup: Lookup) -> None:
+        """Keeps the first answer to a question."""
+        self._known.setdefault((lookup.kind, lookup.name), lookup)
+
+    def __iter__(self) -> Iterator[Lookup]:
+        return iter(self._known.values())
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Path -> sha256 of every file whose content was looked at."""
+        return {path: sha for lookup in self for path, sha in lookup.files.items() if sha}
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Sorted by kind and name, so that equal sets are equal text."""
+        return [self._known[key].as_json() for key in sorted(self._known)]
+
+
+class Tree:
+    """The files of one checkout at one moment."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._contents: dict[str, bytes] = {}
+        self._kept = 0
+        self._hashes: dict[str, str] = {}
+        self._recorders: list[Lookups] = []
+
+    @cached_property
+    def _stats(self) -> dict[str, os.stat_result]:
+        """Path -> stat of every regular file, sorted by path."""
+        listing = git_output(self.root, "ls-files", "-z", "-co", "--exclude-standard")
+        names = sorted({os.fsdecode(name) for name in listing.split(b"\0") if name})
+        folders: dict[str, bool] = {"": True}
+        found = ((name, _regular(self.root, name, folders)) for name in names)
+        return {name: seen for name, seen in found if seen is not None}
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """Paths relative to the root, '/' separated, sorted."""
+        return tuple(self._stats)
+
+    @cached_property
+    def key(self) -> str:
+        """One hash over path, size, mtime, ctime and inode of every file: the same key, the same tree."""
+        whole = hashlib.sha256()
+        for path, seen in self._stats.items():
+            line = f"{path}\0{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino}\n"
+            whole.update(line.encode("utf-8", "surrogateescape"))
+        return whole.hexdigest()
+
+    def size(self, path: str) -> int:
+        """Bytes of a listed file; 0 for any other path. Not recorded."""
+        seen = self._stats.get(path)
+        return seen.st_size if seen else 0
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a listed file; None where it is not listed or cannot be read."""
+        data = self.peek(path)
+        self._record(self._file(path))
+        return data
+
+    def search(self, word: str, suffix: str = ".py") -> tuple[str, ...]:
+        """The files ending in `suffix` that contain a whole word; files over 1 MB are left out."""
+        lookup = self._search(f"{suffix}:{word}")
+        self._record(lookup)
+        return tuple(lookup.files)
+
+    def match(self, glob: str) -> tuple[str, ...]:
+        """The paths that match a glob as a whole: `*` and `?` stop at '/', `**/` is any number of folders."""
+        lookup = self._match(glob)
+        self._record(lookup)
+        return tuple(lookup.files)
+
+    def fact(self, section: str, value: Any, files: Iterable[str]) -> None:
+        """Records what a survey concluded: a section's JSON value, and the files that it came from."""
+        self._record(self._survey(section, value, files))
+
+    @contextmanager
+    def recording(self) -> Iterator[Lookups]:
+        """Collects the look-ups of a block; those of an inner block belong to the outer one too."""
+        recorder = Lookups()
+        self._recorders.append(recorder)
+        try:
+            yield recorder
+        finally:
+            self._recorders.remove(recorder)
+
+    def record(self, lookups: Iterable[Lookup]) -> None:
+        """Adds look-ups made earlier on this tree, e.g. by something whose result was kept."""
+        for lookup in lookups:
+            self._record(lookup)
+
+    def repeat(self, lookup: Lookup, survey: SurveySection | None = None) -> Lookup:
+        """The same question, asked of this tree. `survey` gives (value, files) of a section. Not recorded."""
+        if lookup.kind == "survey":
+            if survey is None:
+                raise ValueError("a survey look-up is repeated with the survey")
+            return self._survey(lookup.name, *survey(lookup.name))
+        return {"file": self._file, "search": self._search, "match": self._match}[lookup.kind](lookup.name)
+
+    def sha256(self, path: str) -> str | None:
+        """Hexadecimal sha256 of a listed file; None where it cannot be read. Not recorded."""
+        if path not in self._hashes:
+            data = self.peek(path)
+            if data is None:
+                return None
+            self._hashes[path] = hashlib.sha256(data).hexdigest()
+        return self._hashes[path]
+
+    def peek(self, path: str) -> bytes | None:
+        """As `read`, and not recorded: for a pass over everything, whose conclusion is recorded instead."""
+        if path in self._contents:
+            return self._contents[path]
+        if path not in self._stats:
+            return None
+        data = _content(self.root, path)
+        if data is not None and self._kept + len(data) <= _MEMORY:
+            self._contents[path] = data
+            self._kept += len(data)
+        return data
+
+    def _record(self, lookup: Lookup) -> None:
+        for recorder in self._recorders:
+            recorder.add(lookup)
+
+    def _file(self, path: str) -> Lookup:
+        sha = self.sha256(path)
+        return _answer("file", path, {path: sha} if sha else {})
+
+    def _search(self, name: str) -> Lookup:
+        suffix, _, word = name.partition(":")
+        whole_word = re.compile(rb"\b" + re.escape(os.fsencode(word)) + rb"\b")
+        return _answer(
+            "search", name, {path: "" for path in self._with_suffix(suffix) if self._holds(path, whole_word)}
+        )
+
+    def _with_suffix(self, suffix: str) -> Iterator[str]:
+        return (path for path, seen in self._stats.items() if path.endswith(suffix) and seen.st_size <= SEARCH_LIMIT)
+
+    def _holds(self, path: str, pattern: re.Pattern[bytes]) -> bool:
+        data = self.peek(path)
+        return data is not None and pattern.search(data) is not None
+
+    def _match(self, glob: str) -> Lookup:
+        pattern = glob_pattern(glob)
+        return _answer("match", glob, {path: "" for path in self.files if pattern.fullmatch(path)})
+
+    def _survey(self, section: str, value: Any, files: Iterable[str]) -> Lookup:
+        return Lookup("survey", section, digest(value), {path: self.sha256(path) or "" for path in sorted(set(files))})
+
+
+def changed(old: Lookup, new: Lookup) -> tuple[str, ...]:
+    """The files that make two answers to one question differ; the question's own name where no file does."""
+    if old.digest == new.digest:
+        return ()
+    differing = {path for path in old.files.keys() | new.files.keys() if old.files.get(path) != new.files.get(path)}
+    return tuple(sorted(differing)) or (new.name,)
+
+
+def glob_pattern(glob: str) -> re.Pattern[str]:
+    """A glob as a regular expression over whole paths."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
+    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(words.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def _answer(kind: str, name: str, files: dict[str, str]) -> Lookup:
+    return Lookup(kind, name, digest(files), files)
+
+
+def _regular(root: Path, name: str, folders: dict[str, bool]) -> os.stat_result | None:
+    """The stat of a regular file below real folders; None for anything else. `folders` remembers folders seen."""
+    try:
+        seen = os.lstat(f"{root}/{name}")
+    except OSError:
+        return None
+    return seen if stat.S_ISREG(seen.st_mode) and _real_folder(root, name.rpartition("/")[0], folders) else None
+
+
+def _real_folder(root: Path, folder: str, folders: dict[str, bool]) -> bool:
+    """No part of the folder is a symbolic link: a tracked path may lie behind one that replaced its folder."""
+    if folder not in folders:
+        above = _real_folder(root, folder.rpartition("/")[0], folders)
+        folders[folder] = above and stat.S_ISDIR(os.lstat(f"{root}/{folder}").st_mode)
+    return folders[folder]
+
+
+def _content(root: Path, path: str) -> bytes | None:
+    """Never waits on a pipe and never follows a link that took the file's place since the listing."""
+    try:
+        handle = os.open(f"{root}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        with os.fdopen(handle, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
