@@ -193,7 +193,7 @@ def _state(root: Path, path: str) -> str:
     try:
         seen = os.lstat(full)
         if stat.S_ISLNK(seen.st_mode):
-            return "120000:" + hashlib.sha256(os.fsencode(os.readlink(full))).hexdigest()
+            return "120000:" + hashlib.sha256(os.fsencode(full.readlink())).hexdigest()
         if stat.S_ISDIR(seen.st_mode):
             return f"{_SUBMODULE_MODE}:{_submodule_state(full)}"
         mode = "100755" if seen.st_mode & stat.S_IXUSR else "100644"
