@@ -1,0 +1,212 @@
+"""Opens the SQLite file of a ledger safely, and says in one line why it cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from skillrun.errors import LedgerUnusable
+
+APPLICATION_ID = 0x534B524E  # "SKRN" in the header of the file
+SCHEMA_VERSION = 1  # the highest number in ledger/migrations
+BUSY_MS = 30_000  # eight writers on a rollback journal were seen to wait 16 s
+
+_STRICT_TABLES = (3, 37, 0)
+
+
+def journal_mode(version: tuple[int, int, int]) -> str:
+    """WAL where the SQLite library is free of the WAL-reset bug (3.7.0 to 3.51.2), else TRUNCATE.
+
+    Fixed in 3.51.3, and in the backports 3.44.6 and 3.50.7; see https://sqlite.org/wal.html
+    """
+    backported = (3, 44, 6) <= version < (3, 45, 0) or (3, 50, 7) <= version < (3, 51, 0)
+    return "wal" if version >= (3, 51, 3) or backported else "truncate"
+
+
+def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
+    """A connection that may write; the file and its folder are created where they are missing.
+
+    Raises LedgerUnusable for anything that is no regular file, no ledger, of a newer version, locked, or not writable.
+    """
+    _require_sqlite()
+    with explained(path, busy_ms):
+        _check_writable(path)
+        connection = _connect(path, "mode=rwc", busy_ms)
+        with _closed_on_error(connection):
+            version = stored_version(connection, path)
+            _set_journal(connection, journal_mode(sqlite3.sqlite_version_info), patience_s=min(busy_ms / 1000, 1.0))
+            connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged commits in a power cut
+            connection.execute("PRAGMA foreign_keys = ON")
+            if version < SCHEMA_VERSION:
+                from skillrun.ledger.migrate import migrate
+
+                migrate(connection, path)
+    return connection
+
+
+def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
+    """A connection that cannot write and creates nothing.
+
+    Raises LedgerUnusable where there is no ledger yet, and for all that `open_writer` refuses.
+    """
+    _require_sqlite()
+    with explained(path, busy_ms):
+        if not _exists(path):
+            raise LedgerUnusable(f"{path}: no ledger here yet", hint="the first run creates it")
+        connection = _connect_readonly(path, busy_ms)
+        with _closed_on_error(connection):
+            if stored_version(connection, path) < SCHEMA_VERSION:
+                raise LedgerUnusable(f"{path}: an empty ledger", hint="the first run fills it")
+    return connection
+
+
+def stored_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version in the file, 0 for a fresh one. Raises LedgerUnusable for a newer one and for foreign files.
+
+    One statement, so that another process cannot finish its migration between two looks.
+    """
+    query = """SELECT application_id, user_version, EXISTS (SELECT 1 FROM sqlite_schema)
+        FROM pragma_application_id, pragma_user_version"""
+    application, version, filled = connection.execute(query).fetchone()
+    if application != APPLICATION_ID and (application or version or filled):
+        raise LedgerUnusable(f"{path}: a SQLite database, but not a ledger", hint="name another file with --ledger")
+    if version > SCHEMA_VERSION:
+        raise LedgerUnusable(
+            f"{path}: written by a newer skillrun (ledger version {version}, this one knows {SCHEMA_VERSION})",
+            hint="upgrade skillrun, or name another file with --ledger",
+        )
+    return int(version)
+
+
+@contextlib.contextmanager
+def explained(path: Path, busy_ms: int = BUSY_MS) -> Iterator[None]:
+    """Turns errors of SQLite and of the file system into LedgerUnusable; a broken constraint is our bug and stays one."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except sqlite3.Error as error:
+        raise _unusable(path, error, busy_ms) from error
+    except OSError as error:
+        raise LedgerUnusable(f"{path}: {error.strerror or error}", hint="name another file with --ledger") from error
+
+
+def _unusable(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:
+    code = getattr(error, "sqlite_errorcode", None)
+    words = {
+        sqlite3.SQLITE_BUSY: (f"locked by another process for more than {busy_ms / 1000:g} s", "end it and try again"),
+        sqlite3.SQLITE_LOCKED: ("locked", "try again"),
+        sqlite3.SQLITE_NOTADB: ("not a SQLite database", "name another file with --ledger"),
+        sqlite3.SQLITE_CORRUPT: (f"damaged ({error})", "move it away; a new one is begun"),
+        sqlite3.SQLITE_READONLY: ("cannot be written", "make it writable, or name another file with --ledger"),
+        sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check the permissions of the file and its folder"),
+        sqlite3.SQLITE_FULL: ("the disk is full", "make room; what was recorded before is kept"),
+        sqlite3.SQLITE_IOERR: (
+            f"reading or writing failed ({error})",
+            "check the disk; what was recorded before is kept",
+        ),
+    }
+    what, hint = words.get(code & 0xFF if code is not None else -1, (str(error), None))
+    return LedgerUnusable(f"{path}: {what}", hint=hint)
+
+
+def _require_sqlite() -> None:
+    if sqlite3.sqlite_version_info < _STRICT_TABLES:
+        raise LedgerUnusable(
+            f"this Python brings SQLite {sqlite3.sqlite_version}; the ledger needs 3.37 or later",
+            hint="use a Python with a newer SQLite library",
+        )
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a regular file; SQLite would wait for ever on a pipe and says little about a folder."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    except ValueError as error:  # a zero byte, which only a profile could smuggle in
+        raise LedgerUnusable(f"{path!s}: not a file name", hint="name a file with --ledger") from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise LedgerUnusable(f"{path}: {what}, not a ledger", hint="name a file with --ledger")
+    return True
+
+
+def _check_writable(path: Path) -> None:
+    """SQLite quietly opens a read-only file for reading, and would fail at the first append."""
+    exists = _exists(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for place in (path, path.parent) if exists else (path.parent,):
+        if not os.access(place, os.W_OK):
+            raise LedgerUnusable(f"{place}: cannot be written", hint="name a file elsewhere with --ledger")
+
+
+def _connect(path: Path, options: str, busy_ms: int) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{options}"
+    return sqlite3.connect(uri, uri=True, timeout=busy_ms / 1000, isolation_level=None)
+
+
+def _connect_readonly(path: Path, busy_ms: int) -> sqlite3.Connection:
+    connection = _connect(path, "mode=ro", busy_ms)
+    with _closed_on_error(connection):
+        try:
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            return connection
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+                raise
+    connection.close()
+    return _reopen_after_crash(path, busy_ms)
+
+
+def _reopen_after_crash(path: Path, busy_ms: int) -> sqlite3.Connection:
+    """A reader alone can neither roll a dead writer's journal back nor create the shared memory of a WAL.
+
+    Where the place is writable, a writing connection does it. Where it is not, the file is read as one that nobody
+    changes, but never past a journal: that would show uncommitted rows or hide committed ones.
+    """
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        with contextlib.closing(_connect(path, "mode=rw", busy_ms)) as writer:
+            writer.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        return _connect(path, "mode=ro", busy_ms)
+    for suffix in ("-journal", "-wal"):
+        journal = path.with_name(path.name + suffix)
+        if journal.exists() and journal.stat().st_size:
+            raise LedgerUnusable(
+                f"{path}: its last write was not finished, and it cannot be finished on a read-only place",
+                hint=f"copy the file together with {journal.name} to a writable folder",
+            )
+    return _connect(path, "mode=ro&immutable=1", busy_ms)
+
+
+def _set_journal(connection: sqlite3.Connection, mode: str, patience_s: float) -> None:
+    """Sets the journal mode; leaving WAL needs the file alone, so this connection stays in it while others use it.
+
+    Then it never checkpoints: the WAL-reset bug needs a checkpoint beside a write.
+    """
+    deadline = time.monotonic() + patience_s
+    while not _in_mode(connection, mode) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if mode != "wal":
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _in_mode(connection: sqlite3.Connection, mode: str) -> bool:
+    """Entering and leaving WAL do not wait for locks by themselves, and fail where another process holds one."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        return bool(connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0] == mode)
+    return False
+
+
+@contextlib.contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise

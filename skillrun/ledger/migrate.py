@@ -1,0 +1,48 @@
+"""Brings a ledger to the current schema version, in one transaction, with any number of processes trying at once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from skillrun.ledger.connection import APPLICATION_ID, stored_version
+from skillrun.resources import resource
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Applies the missing migrations. The version is read again under the lock: another process may have been first."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for number, script in migrations():
+            if number > stored_version(connection, path):
+                apply(connection, number, script)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def apply(connection: sqlite3.Connection, number: int, script: str) -> None:
+    """Runs one migration inside the caller's transaction (executescript would commit first)."""
+    for statement in statements(script):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {number}")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Number and SQL of every migration, in order."""
+    files = sorted(resource("ledger", "migrations").glob("[0-9]*.sql"))
+    return [(int(file.name.split("_")[0]), file.read_text("utf-8")) for file in files]
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script; a trigger's inner semicolons do not split it."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""

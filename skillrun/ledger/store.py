@@ -1,0 +1,322 @@
+"""The ledger: runs and their events, appended in single transactions, read back as plain dictionaries.
+
+Every append is one BEGIN IMMEDIATE transaction: a deferred one fails at once when it meets another writer, whatever the
+busy timeout says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from skillrun.canonical import canonical
+from skillrun.errors import Misuse
+from skillrun.ledger import chain
+from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer
+from skillrun.ledger.ids import uuid7
+from skillrun.ledger.rows import (
+    INVOCATION_STARTED,
+    STAGE_FINISHED,
+    EvidenceRow,
+    NewEvent,
+    RunStart,
+    StoredEvent,
+    Telemetry,
+)
+
+__all__ = ["ConcurrentAppend", "EvidenceRow", "Ledger", "NewEvent", "RunStart", "StoredEvent", "Telemetry"]
+
+_JSON_COLUMNS = (
+    "data",
+    "detail",
+    "base_tree",
+    "files_touched",
+    "checks_attempted",
+    "checks_passed",
+    "checks_failed",
+    "fields",
+)
+
+
+class ConcurrentAppend(Exception):
+    """The run has events that the caller has not seen: read it again. Internal, never shown to a person."""
+
+
+class Ledger:
+    """One ledger file; a context manager that closes it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, busy_ms: int) -> None:
+        self.path = path
+        self._busy_ms = busy_ms
+        self._db = connection
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False, busy_ms: int = BUSY_MS) -> Ledger:
+        """Opens a ledger, and creates or migrates it unless `read_only`; waits `busy_ms` for other processes.
+
+        Raises LedgerUnusable: locked for good, of a newer version, no ledger, not a file, not writable, or missing when
+        `read_only`.
+        """
+        connect = open_reader if read_only else open_writer
+        return cls(connect(path, busy_ms), path, busy_ms)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; closing twice does no harm."""
+        self._db.close()
+
+    # -- writing
+
+    def start_run(self, start: RunStart) -> str:
+        """Records a new run and its first event, "run.started"; returns the run id."""
+        run_id = uuid7()
+        row = _run_row(run_id, start)
+        event = NewEvent("run.started", actor=start.actor, actor_kind=start.actor_kind)
+        with self._writing():
+            self._insert("run", chain.RUN_COLUMNS, row)
+            self._add(run_id, 1, chain.GENESIS, event, {"run": chain.run_seal(row)})
+        return run_id
+
+    def append(
+        self,
+        run_id: str,
+        events: Sequence[NewEvent],
+        *,
+        telemetry: Telemetry | None = None,
+        evidence: Sequence[EvidenceRow] = (),
+        expect_n: int | None = None,
+    ) -> list[StoredEvent]:
+        """Appends events to a run, all or none, and seals the telemetry row and the evidence into the last of them.
+
+        `expect_n` is the number of the last event that the caller saw. Raises ConcurrentAppend where the run went on
+        since, Misuse for an unknown run, LedgerUnusable where the file cannot be written; what was returned before is kept.
+        """
+        if not events or (telemetry is not None and telemetry.run_id != run_id):
+            raise ValueError("an append needs an event, and telemetry of the same run")
+        with self._writing():
+            n, prev = self.head(run_id)
+            if expect_n is not None and n != expect_n:
+                raise ConcurrentAppend(f"run {run_id} is at event {n}, not at {expect_n}")
+            telemetry_row = _telemetry_row(telemetry) if telemetry is not None else None
+            evidence_rows = [_evidence_row(run_id, n + len(events), i, row) for i, row in enumerate(evidence, 1)]
+            seal = _seal(telemetry_row, evidence_rows)
+            stored = self._add_all(run_id, n, prev, events, seal)
+            if telemetry_row is not None:
+                self._insert("telemetry", chain.TELEMETRY_COLUMNS, telemetry_row)
+            for row in evidence_rows:
+                self._insert("evidence", chain.EVIDENCE_COLUMNS, row)
+        return stored
+
+    def _add_all(
+        self, run_id: str, n: int, prev: str, events: Sequence[NewEvent], seal: dict[str, Any]
+    ) -> list[StoredEvent]:
+        stored: list[StoredEvent] = []
+        for event in events:
+            last = len(stored) == len(events) - 1
+            stored.append(self._add(run_id, n + len(stored) + 1, prev, event, seal if last else {}))
+            prev = stored[-1].hash
+        return stored
+
+    def _add(self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]) -> StoredEvent:
+        if chain.SEAL in event.data:
+            raise ValueError(f"{chain.SEAL!r} in an event's data belongs to the ledger")
+        data = {**event.data, **({chain.SEAL: seal} if seal else {})}
+        row = _event_row(run_id, n, event, _now_us(), data)
+        hash = chain.event_hash(prev, row)
+        self._insert("event", (*chain.EVENT_COLUMNS, "prev", "hash"), (*row, prev, hash))
+        return StoredEvent(run_id, n, event.type, event.stage, row[6], hash, data)
+
+    def _insert(self, table: str, columns: Sequence[str], row: Sequence[Any]) -> None:
+        places = ", ".join("?" * len(columns))
+        self._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", row)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: all of it is on disk when the block has ended, or nothing of it."""
+        with explained(self.path, self._busy_ms):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has rolled back already
+                    self._db.execute("ROLLBACK")
+                raise
+
+    # -- reading
+
+    def head(self, run_id: str) -> tuple[int, str]:
+        """Number and hash of the last event of a run. Raises Misuse for an unknown run."""
+        rows = self._select("SELECT n, hash FROM event WHERE run_id = :run_id ORDER BY n DESC LIMIT 1", run_id=run_id)
+        if not rows:
+            raise Misuse(f"no run {run_id} in {self.path}")
+        return rows[0]["n"], rows[0]["hash"]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The row of `run` with where it stands (see `runs`). Raises Misuse for an unknown run."""
+        found = self._runs("run_id = :run_id", run_id=run_id)
+        if not found:
+            raise Misuse(f"no run {run_id} in {self.path}")
+        return found[0]
+
+    def runs(
+        self, *, skill: str | None = None, job: str | None = None, repo: str | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Runs, newest first: the row of `run`, and `outcome, invocations, open_invocations, last_n, last_us`."""
+        wanted = {"skill": skill, "job": job, "repo": repo}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{column} = :{column}" for column in given) or "1"
+        return self._runs(where, limit=-1 if limit is None else limit, **given)
+
+    def latest_run(self, skill: str, job: str | None, repo: str) -> dict[str, Any] | None:
+        """The newest run of a skill on a job in a repository, as in `runs`, or None."""
+        where = "skill = :skill AND job IS :job AND repo = :repo"
+        return _first(self._runs(where, limit=1, skill=skill, job=job, repo=repo))
+
+    def _runs(self, where: str, *, limit: int = -1, **values: Any) -> list[dict[str, Any]]:
+        order = "ORDER BY run.started_us DESC, run.run_id DESC"
+        query = f"""SELECT run.*, outcome, invocations, open_invocations, last_n, last_us
+            FROM (SELECT * FROM run WHERE {where} {order} LIMIT :limit) AS run
+            JOIN run_status ON run_status.run_id = run.run_id {order}"""
+        return self._select(query, limit=limit, **values)
+
+    def resolve_run(self, prefix: str) -> str:
+        """The full id of the only run whose id begins so. Raises Misuse where there is none, or more than one."""
+        wanted = prefix.strip().lower()
+        query = "SELECT run_id FROM run WHERE substr(run_id, 1, length(:wanted)) = :wanted ORDER BY 1 LIMIT 6"
+        found = [str(row["run_id"]) for row in self._select(query, wanted=wanted)]
+        if not wanted or not found:
+            raise Misuse(f"no run {prefix!r} in {self.path}", hint="skillrun ledger list names the runs")
+        if len(found) > 1:
+            raise Misuse(f"{prefix!r} begins more than one run: {', '.join(found[:5])}", hint="give more of the id")
+        return found[0]
+
+    def events(self, run_id: str, *, type: str | None = None, after: int = 0) -> list[dict[str, Any]]:
+        """The events of a run with a number above `after`, in order, with `data` parsed."""
+        where = "run_id = :run_id AND n > :after" + ("" if type is None else f" AND {_of_type(type)}")
+        return self._select(f"SELECT * FROM event WHERE {where} ORDER BY n", run_id=run_id, type=type, after=after)
+
+    def last_event(self, run_id: str, type: str, stage: str | None = None) -> dict[str, Any] | None:
+        """The latest event of a type (of one stage, where given), or None."""
+        where = f"run_id = :run_id AND {_of_type(type)}" + ("" if stage is None else " AND stage = :stage")
+        query = f"SELECT * FROM event WHERE {where} ORDER BY n DESC LIMIT 1"
+        return _first(self._select(query, run_id=run_id, type=type, stage=stage))
+
+    def latest_stages(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """The latest "stage.finished" event of each stage."""
+        latest = f"SELECT max(n) FROM event WHERE run_id = :run_id AND type = '{STAGE_FINISHED}' GROUP BY stage"
+        query = f"SELECT * FROM event WHERE run_id = :run_id AND n IN ({latest}) ORDER BY n"
+        return {row["stage"]: row for row in self._select(query, run_id=run_id)}
+
+    def evidence(self, run_id: str, n: int | None = None) -> list[dict[str, Any]]:
+        """The evidence of a run, or of one of its events, in order."""
+        where = "run_id = :run_id" + ("" if n is None else " AND n = :n")
+        return self._select(f"SELECT * FROM evidence WHERE {where} ORDER BY n, i", run_id=run_id, n=n)
+
+    def telemetry(self, run_id: str | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+        """Telemetry rows, newest first, with JSON columns parsed."""
+        where = "1" if run_id is None else "run_id = :run_id"
+        query = f"SELECT * FROM telemetry WHERE {where} ORDER BY ts_utc DESC, invocation DESC LIMIT :limit"
+        return self._select(query, run_id=run_id, limit=-1 if limit is None else limit)
+
+    def open_invocations(self, run_id: str) -> list[int]:
+        """Invocations that began and have no telemetry row: running now, or died."""
+        closed = "SELECT invocation FROM telemetry WHERE run_id = :run_id"
+        query = f"""SELECT DISTINCT invocation FROM event WHERE run_id = :run_id AND {_of_type(INVOCATION_STARTED)}
+            AND invocation NOT IN ({closed}) ORDER BY 1"""
+        return [row["invocation"] for row in self._select(query, run_id=run_id, type=INVOCATION_STARTED)]
+
+    def _select(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        with explained(self.path, self._busy_ms):
+            cursor = self._db.execute(query, values)
+            names = [column[0] for column in cursor.description]
+            return [_parsed(dict(zip(names, row, strict=True))) for row in cursor]
+
+
+def _of_type(type: str) -> str:
+    """The condition on a type, in the words of the partial index that serves it."""
+    sign = "=" if type == STAGE_FINISHED else "<>"
+    return f"type = :type AND type {sign} '{STAGE_FINISHED}'"
+
+
+def _seal(telemetry: tuple[Any, ...] | None, evidence: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    seal: dict[str, Any] = {}
+    if telemetry is not None:
+        seal["telemetry"] = chain.telemetry_seal(telemetry)
+    if evidence:
+        seal["evidence"] = chain.evidence_seal(evidence)
+    return seal
+
+
+def _run_row(run_id: str, start: RunStart) -> tuple[Any, ...]:
+    tree = None if start.base_tree is None else _json(start.base_tree)
+    return _storable(
+        *(run_id, start.skill, start.skill_name, start.skill_sha, start.job, start.spec_path, start.repo),
+        *(start.git_head, int(start.dirty), tree, start.actor, start.actor_kind, start.agent, start.host_id),
+        *(start.runner_version, _now_us()),
+    )
+
+
+def _event_row(run_id: str, n: int, event: NewEvent, ts_us: int, data: Mapping[str, Any]) -> tuple[Any, ...]:
+    return _storable(
+        *(run_id, n, event.type, event.invocation, event.stage, event.attempt, ts_us, event.dur_us, event.outcome),
+        *(event.actor, event.actor_kind, event.fingerprint, event.output_sha, event.exit_code, event.error_type),
+        _json(data),
+    )
+
+
+def _evidence_row(run_id: str, n: int, i: int, row: EvidenceRow) -> tuple[Any, ...]:
+    detail = _json(row.detail) if row.detail else None
+    return _storable(run_id, n, i, row.role, row.path, row.sha, row.size, row.line, detail)
+
+
+def _telemetry_row(row: Telemetry) -> tuple[Any, ...]:
+    lists = (_json(list(value)) for value in (row.checks_attempted, row.checks_passed, row.checks_failed))
+    touched = None if row.files_touched is None else _json(list(row.files_touched))
+    return _storable(
+        *(row.run_id, row.invocation, row.ts_utc or _utc_now(), row.skill, row.trigger, row.idempotency, row.retries),
+        *(row.tests_added, touched, row.outcome, row.duration_ms, row.actor, row.actor_kind, row.agent, row.repo),
+        *(row.git_head, *lists, row.grade_min, _json(row.fields)),
+    )
+
+
+def _storable(*values: Any) -> tuple[Any, ...]:
+    """The values as SQLite takes them: enums as their words, lone surrogates of odd file names escaped."""
+    return tuple(str(v).encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in values)
+
+
+def _json(value: Any) -> str:
+    return canonical(value).decode()
+
+
+def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+    for column in _JSON_COLUMNS:
+        if isinstance(row.get(column), str):
+            row[column] = json.loads(row[column])
+    return row
+
+
+def _first(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return rows[0] if rows else None
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
