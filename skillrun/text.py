@@ -22,11 +22,13 @@ _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]")
 
 
-def visible(text: str, limit: int = 500, *, lines: bool = False) -> str:
+def visible(text: str, limit: int | None = 500, *, lines: bool = False) -> str:
     r"""The text with every hidden or steering character as an escape such as `\x1b` or `\u202e`.
 
-    At most `limit` characters; what was cut is counted: `…(+123)`. Newlines and tabs stay only with `lines`.
+    At most `limit` characters (None: all); what was cut is counted: `…(+123)`. Newlines and tabs stay only with `lines`.
     """
+    if limit is None:
+        return _escaped(text, lines=lines)
     shown = _escaped(text[: limit + 1], lines=lines)
     if len(text) <= limit and len(shown) <= limit:
         return shown

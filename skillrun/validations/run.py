@@ -1,0 +1,331 @@
+"""Runs a repository's own commands: bounded time and memory, nothing left behind, a result that can be recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillrun.text import visible
+from skillrun.validations.environment import command_env
+from skillrun.validations.output import Output
+
+DEFAULT_TIMEOUT_S = 600.0
+GRACE_S = 3.0  # between SIGTERM and SIGKILL
+_END_S = GRACE_S + 10.0  # the supervisor's own limit for ending everything, and some
+_CHUNK = 1 << 16
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command did. `output_sha256` covers every byte of stdout and stderr together, `tail` is safe to show."""
+
+    command: str
+    exit_code: int | None  # None: not started, ended by a signal, or ended because of its time limit
+    signal: int | None
+    timed_out: bool
+    duration_ms: int
+    output_sha256: str
+    output_size: int
+    tail: str
+    survivors: int  # processes that outlived the command and were ended; -1: cannot be seen on this system
+    started: bool
+    error: str | None  # what kept it from running, in words for a person
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran and succeeded."""
+        return self.exit_code == 0
+
+    @property
+    def words(self) -> str:
+        """How it ended, e.g. "exit 2" or "ended by SIGSEGV"."""
+        if self.error:
+            return self.error
+        if self.signal is not None:
+            return f"ended by {_signal_name(self.signal)}"
+        return f"exit {self.exit_code}" + _shell_signal(self.exit_code)
+
+
+def run_validations(
+    commands: Mapping[str, str],
+    cwd: Path,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    *,
+    on_start: Callable[[str, str], None] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Iterator[tuple[str, CommandResult]]:
+    """Run commands by name, one after the other, also after one has failed; `timeout_s` holds for each."""
+    for name, command in commands.items():
+        if on_start:
+            on_start(name, command)
+        yield name, run_command(command, cwd=cwd, timeout_s=timeout_s, on_line=on_line)
+
+
+def run_command(
+    command: str,
+    *,
+    cwd: Path,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    env: Mapping[str, str] | None = None,
+    tail_bytes: int = 16_384,
+    on_line: Callable[[str], None] | None = None,
+) -> CommandResult:
+    """Run a shell line in `cwd` with /dev/null as its input, and end whatever it leaves running.
+
+    `env` None: the user's, see `command_env`. `on_line` gets the newest whole line, ten times a second at most.
+    Raises nothing for what a command does; an interrupt (Ctrl-C) ends the command and goes on.
+    """
+    output = Output(tail_bytes, on_line)
+    begin = time.monotonic()
+    try:
+        watch = _start(command, cwd, command_env(cwd) if env is None else env)
+    except (OSError, ValueError) as error:
+        return _result(command, output, begin, error=_not_started(cwd, error))
+    with watch:
+        watch.follow(output, begin + timeout_s)
+    return _ended(command, output, begin, watch, timeout_s)
+
+
+class _Watch:
+    """The running supervisor as skillrun sees it: its reports, the output, and the pipe that keeps it alive."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output_fd: int, report_fd: int, life_fd: int) -> None:
+        self.process = process
+        self.reports: dict[str, dict[str, int | None]] = {}
+        self.ended_at: float | None = None
+        self._output_fd, self._report_fd, self._life_fd = output_fd, report_fd, life_fd
+        self._deadline = float("inf")
+        self._asked_to_end = False
+        self._unread = b""
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the time limit came before the command's own end."""
+        return self._asked_to_end and "exited" not in self.reports
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End what runs, however we got here; an impatient second Ctrl-C leaves that to the supervisor."""
+        self._let_go()
+        try:
+            self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._end_without_help()
+        finally:
+            self._read_reports()
+            if "done" not in self.reports:
+                self._end_group()
+            os.close(self._output_fd)
+            os.close(self._report_fd)
+
+    def follow(self, output: Output, deadline: float) -> None:
+        """Take output and reports until everything has ended; at the deadline, ask for the end."""
+        self._deadline = deadline
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._output_fd, selectors.EVENT_READ)
+            selector.register(self._report_fd, selectors.EVENT_READ)
+            while self._step(selector, output):
+                pass
+        self._drain(output)
+
+    def _step(self, selector: selectors.BaseSelector, output: Output) -> bool:
+        """Wait for the next output or report; False when all has ended, or the supervisor does not come to an end."""
+        for key, _ in selector.select(max(0.0, self._deadline - time.monotonic())):
+            if key.fd == self._output_fd and not self._take(output):
+                selector.unregister(self._output_fd)  # every writer has closed it
+            if key.fd == self._report_fd and not self._read_reports():
+                return False
+        return "done" not in self.reports and (time.monotonic() < self._deadline or self._ask_to_end())
+
+    def _ask_to_end(self) -> bool:
+        """Whether that makes sense: it has not been asked before, and the command still runs."""
+        if self._asked_to_end or self.ended_at is not None:
+            return False
+        self._asked_to_end = True
+        self._deadline = time.monotonic() + _END_S
+        self._let_go()
+        return True
+
+    def _take(self, output: Output) -> bool:
+        """Whether there may be more output."""
+        try:
+            chunk = os.read(self._output_fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        output.add(chunk)
+        return bool(chunk)
+
+    def _drain(self, output: Output) -> None:
+        """What is in the pipe, without waiting for more: a process that could not be ended may hold it open."""
+        deadline = time.monotonic() + 1.0
+        with contextlib.suppress(BlockingIOError):
+            while time.monotonic() < deadline and (chunk := os.read(self._output_fd, _CHUNK)):
+                output.add(chunk)
+
+    def _read_reports(self) -> bool:
+        """Whether the supervisor may report more."""
+        try:
+            chunk = os.read(self._report_fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        *lines, self._unread = (self._unread + chunk).split(b"\n")
+        for line in lines:
+            report = json.loads(line)
+            self.reports[report.pop("event")] = report
+        if self.ended_at is None and self.reports.keys() & {"exited", "done"}:
+            self.ended_at = time.monotonic()
+            self._deadline = self.ended_at + _END_S
+        return bool(chunk)
+
+    def _let_go(self) -> None:
+        """The supervisor sees the end of this pipe and ends everything."""
+        if self._life_fd >= 0:
+            os.close(self._life_fd)
+            self._life_fd = -1
+
+    def _end_without_help(self) -> None:
+        """The supervisor hangs (the command may have stopped it), but what runs below it can still be found."""
+        from skillrun.validations.supervisor import descendants
+
+        for pid in descendants(self.process.pid) if sys.platform.startswith("linux") else []:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+    def _end_group(self) -> None:
+        """The supervisor was killed: the command's process group is all that can still be found."""
+        pid = self.reports.get("started", {}).get("pid")
+        if pid:
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _start(command: str, cwd: Path, env: Mapping[str, str]) -> _Watch:
+    """Start the supervisor in its own session: Ctrl-C reaches skillrun alone, and nothing can ask on the terminal."""
+    with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
+        output_fd, output_end = _pipe(on_failure, theirs)
+        report_fd, report_end = _pipe(on_failure, theirs)
+        life_end, life_fd = _pipe(theirs, on_failure)
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), str(report_end), str(life_end), str(GRACE_S), command],
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output_end,
+            stderr=output_end,
+            pass_fds=(report_end, life_end),
+            start_new_session=True,
+        )
+        on_failure.pop_all()
+    os.set_blocking(output_fd, False)
+    os.set_blocking(report_fd, False)
+    return _Watch(process, output_fd, report_fd, life_fd)
+
+
+def _pipe(read_owner: contextlib.ExitStack, write_owner: contextlib.ExitStack) -> tuple[int, int]:
+    read_fd, write_fd = os.pipe()
+    read_owner.callback(os.close, read_fd)
+    write_owner.callback(os.close, write_fd)
+    return read_fd, write_fd
+
+
+def _ended(command: str, output: Output, begin: float, watch: _Watch, timeout_s: float) -> CommandResult:
+    done = watch.reports.get("done")
+    error = None
+    status = None if done is None else done["status"]
+    exit_code = signal_number = None
+    if status is not None:
+        exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+        signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    if watch.timed_out:
+        exit_code, error = None, f"ended at its time limit of {timeout_s:g} s"
+    elif done is None:
+        error = f"the process that watches over it was ended ({_how(watch.process.returncode)})"
+    elif done["left"]:
+        error = f"{done['left']} of its processes could not be ended"
+    elif exit_code in (126, 127):
+        error = _not_found(exit_code, output)
+    return _result(
+        command,
+        output,
+        begin,
+        end=watch.ended_at,
+        exit_code=exit_code,
+        signal_number=signal_number,
+        timed_out=watch.timed_out,
+        survivors=(done["survivors"] or 0) if done else 0,
+        started="started" in watch.reports,
+        error=error,
+    )
+
+
+def _result(
+    command: str,
+    output: Output,
+    begin: float,
+    *,
+    end: float | None = None,
+    exit_code: int | None = None,
+    signal_number: int | None = None,
+    timed_out: bool = False,
+    survivors: int = 0,
+    started: bool = False,
+    error: str | None = None,
+) -> CommandResult:
+    seconds = (time.monotonic() if end is None else end) - begin
+    return CommandResult(
+        command=command,
+        exit_code=exit_code,
+        signal=signal_number,
+        timed_out=timed_out,
+        duration_ms=round(seconds * 1000),
+        output_sha256=output.sha256(),
+        output_size=output.size,
+        tail=output.tail(),
+        survivors=survivors,
+        started=started,
+        error=error,
+    )
+
+
+def _not_started(cwd: Path, error: Exception) -> str:
+    if not cwd.is_dir():
+        return f"not started: there is no folder {visible(str(cwd))}"
+    return f"not started: {visible(str(error))}"
+
+
+def _not_found(exit_code: int, output: Output) -> str:
+    """127 and 126 come from the shell, whose last line names the program."""
+    reason = "a program was not found" if exit_code == 127 else "a program could not be executed"
+    last_line = output.tail().strip().rpartition("\n")[2]
+    return f"exit {exit_code}: {reason}" + (f" ({last_line[:200]})" if last_line else "")
+
+
+def _how(returncode: int) -> str:
+    return _signal_name(-returncode) if returncode < 0 else f"exit {returncode}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _shell_signal(exit_code: int | None) -> str:
+    """A shell says 128+n when a program it ran was ended by signal n."""
+    known = exit_code is not None and exit_code - 128 in set(signal.Signals)
+    return f" ({_signal_name((exit_code or 0) - 128)})" if known else ""

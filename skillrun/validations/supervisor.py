@@ -1,0 +1,217 @@
+"""The small process between skillrun and a command: nothing that the command starts outlives it, nor skillrun.
+
+    python -I -S supervisor.py REPORT_FD LIFE_FD GRACE_S COMMAND
+
+The standard library only, and nothing of skillrun: it is started by path. A process of its own, because a subreaper
+must wait for any child, and would take those of other threads.
+
+- REPORT_FD: one JSON object a line: `started` (pid), `exited` (status), `done` (survivors, left).
+- LIFE_FD: skillrun holds the other end and writes nothing. Its end of file means: end everything now. So a skillrun
+  that is killed takes the command with it.
+
+On Linux orphans are handed to the nearest subreaper (prctl(2)), so every descendant, also one that called setsid or
+forked twice, is found under this process in /proc. Elsewhere only the command's process group can be ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+SETTLE_S = 0.25  # what ends on its own within this time is no survivor: `> >(tee log)`
+KILL_S = 5.0
+DEFAULT_AGAIN = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGXFSZ)
+
+
+class Supervisor:
+    """Runs one command and ends what is left of it."""
+
+    def __init__(self, report_fd: int, life_fd: int, grace_s: float) -> None:
+        self.report_fd, self.life_fd, self.grace_s = report_fd, life_fd, grace_s
+        self.main = 0
+        self.main_status: int | None = None
+        self.sees_descendants = become_subreaper()
+        self.wake_fd = wake_on_signals()
+
+    def run(self, command: str) -> None:
+        """Start the command, wait for its end or for the end of skillrun, then leave nothing behind."""
+        self.main = start(command)
+        self.report("started", pid=self.main)
+        ended_itself = self.wait_for_main()
+        survivors = 0 if self.sees_descendants else -1
+        if ended_itself:
+            self.report("exited", status=self.main_status)
+            survivors = self.settle()
+        left = self.end_all()
+        self.report("done", status=self.main_status, survivors=survivors, left=left)
+
+    def report(self, event: str, **members: object) -> None:
+        line = json.dumps({"event": event, **members}) + "\n"
+        try:
+            os.write(self.report_fd, line.encode())
+        except OSError:
+            return  # skillrun is gone; what is left to do is the same
+
+    def wait_for_main(self) -> bool:
+        """Whether the command came to its own end before skillrun asked for it."""
+        while self.reap() and self.main_status is None:
+            if self.life_fd in self.sleep():
+                self.reap()
+                break
+        return self.main_status is not None
+
+    def sleep(self) -> list[int]:
+        """Until a child dies or the end is asked for: what is readable."""
+        ready, _, _ = select.select([self.life_fd, self.wake_fd], [], [])
+        if self.wake_fd in ready and any(byte != signal.SIGCHLD for byte in os.read(self.wake_fd, 512)):
+            return [self.life_fd]  # somebody ends this process: the same as the end of skillrun
+        return ready
+
+    def reap(self) -> bool:
+        """Take every dead child; whether there are living ones."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.main:
+                self.main_status = status
+
+    def settle(self) -> int:
+        """How many processes still run a moment after the command ended; -1 where that cannot be seen."""
+        if not self.sees_descendants:
+            return -1
+        deadline = time.monotonic() + SETTLE_S
+        while running := self.running():
+            if time.monotonic() > deadline:
+                return len(running)
+            time.sleep(0.01)
+        return 0
+
+    def running(self) -> list[int]:
+        """Every descendant; whoever has no child has none."""
+        return descendants(os.getpid()) if self.reap() else []
+
+    def end_all(self) -> int:
+        """SIGTERM, after the grace SIGKILL; how many could not be ended."""
+        if not self.sees_descendants:
+            return self.end_group()
+        for pid in self.running():
+            send(pid, signal.SIGTERM)
+        self.wait_until_none(self.grace_s)
+        deadline = time.monotonic() + KILL_S
+        while (running := self.running()) and time.monotonic() < deadline:
+            for pid in running:  # again and again: they may fork meanwhile
+                send(pid, signal.SIGKILL)
+            time.sleep(0.002)
+        return len(running)
+
+    def wait_until_none(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        pause = 0.002
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+    def end_group(self) -> int:
+        send(-self.main, signal.SIGTERM)
+        deadline = time.monotonic() + self.grace_s
+        while time.monotonic() < deadline and send(-self.main, 0):
+            self.reap()
+            time.sleep(0.01)
+        send(-self.main, signal.SIGKILL)
+        time.sleep(0.01)
+        self.reap()
+        return 0
+
+
+def start(command: str) -> int:
+    """Fork the command as the leader of its own process group; it dies with this process. Its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setpgid(0, 0)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number in DEFAULT_AGAIN:
+            signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        os.execv("/bin/sh", ["sh", "-c", command])
+    finally:
+        os._exit(126)
+
+
+def send(pid: int, number: int) -> bool:
+    """Whether the signal could be sent."""
+    try:
+        os.kill(pid, number)
+    except OSError:
+        return False
+    return True
+
+
+def descendants(root: int) -> list[int]:
+    """Every process below `root`, parents first."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - no pathlib: this process should start fast
+        if name.isdigit():
+            children.setdefault(parent_of(name), []).append(int(name))
+    found: list[int] = []
+    level = [root]
+    while level:
+        level = [child for pid in level for child in children.get(pid, [])]
+        found += level
+    return found
+
+
+def parent_of(pid: str) -> int:
+    """The parent of a process; 0 when it is gone. A dead one counts until it is reaped: its threads may live on."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def become_subreaper() -> bool:
+    """Whether every descendant can be seen from here."""
+    if not sys.platform.startswith("linux") or not prctl(PR_SET_CHILD_SUBREAPER, 1):
+        return False
+    return os.path.exists(f"/proc/{os.getpid()}/stat")  # noqa: PTH110
+
+
+def prctl(option: int, value: int) -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+
+
+def wake_on_signals() -> int:
+    """A file descriptor that becomes readable when a child dies or somebody wants to end this process."""
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+    signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    return read_fd
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point; see the module's docstring."""
+    report_fd, life_fd, grace_s, command = int(arguments[0]), int(arguments[1]), float(arguments[2]), arguments[3]
+    for fd in (report_fd, life_fd):
+        os.set_inheritable(fd, False)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    Supervisor(report_fd, life_fd, grace_s).run(command)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
