@@ -25,7 +25,7 @@ _TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?
 def visible(text: str, limit: int | None = 500, *, lines: bool = False) -> str:
     r"""The text with every hidden or steering character as an escape such as `\x1b` or `\u202e`.
 
-    At most `limit` characters (None: all); what was cut is counted: `…(+123)`. Newlines and tabs stay only with `lines`.
+    At most `limit` characters (None: all), the cut ones counted: `…(+123)`. Newlines and tabs stay only with `lines`.
     """
     if limit is None:
         return _escaped(text, lines=lines)
