@@ -1,0 +1,219 @@
+"""The demo: three real invocations on a copy of the bundled shop, from blocked to success."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path
+from typing import TextIO
+
+from skillrun.errors import RepoUnusable
+from skillrun.resources import resource
+
+SPEC = ".skillrun/jobs/send-receipt.yaml"
+_IDENTITY = ("user.name=skillrun demo", "user.email=demo@skillrun.invalid", "init.defaultBranch=main")
+_QUIET = (f"core.hooksPath={os.devnull}", "commit.gpgsign=false", "core.autocrlf=false", "core.fsmonitor=false")
+_NOT_COPIED = shutil.ignore_patterns("__pycache__", ".pytest_cache")
+_COLUMNS = ("invocation", "trigger", "idempotency", "retries", "files_touched", "outcome", "duration_ms")
+_BOLD, _DIM, _RED, _GREEN, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One invocation: what a person should know first, the overlays that make the shop wrong, and how it has to end."""
+
+    title: str
+    words: str
+    overlays: tuple[str, ...]
+    exit_code: int
+    outcome: str
+
+
+STEPS = (
+    Step(
+        "Nobody has said what happens when the message comes twice",
+        "The spec of the job says `idempotency: unknown`. Everything else may be right; the run has to stop and ask.",
+        ("1-idempotency-unknown", "2-permanent-error-retried"),
+        exit_code=3,
+        outcome="blocked",
+    ),
+    Step(
+        "The key is given, but the handler tries a bad address again",
+        "The spec now names the key, and the table that remembers it. Still wrong: the handler retries every error,\n"
+        "so an address that will never work is tried five times. The run has to say so, with file and line.",
+        ("2-permanent-error-retried",),
+        exit_code=1,
+        outcome="partial",
+    ),
+    Step(
+        "The handler is mended",
+        "Only errors that may pass are tried again. Nothing is wrong any more, so the shop's own tests run too.",
+        (),
+        exit_code=0,
+        outcome="success",
+    ),
+)
+
+
+def run_demo(out: TextIO) -> int:
+    """Runs the three steps in a new temporary folder, which is kept and named at the end.
+
+    Returns 0 if the invocations ended as they should (3, 1, 0), else 1. Raises `RepoUnusable` where git is missing.
+    Nothing outside the folder is written: HOME, state and ledger of the invocations are inside it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="skillrun-demo-"))
+    repo = folder / "celery-shop"
+    _prepare(repo, STEPS[0])
+    _say(out, f"A small Celery shop, copied to {repo}. Its job emails a receipt once a payment settles.")
+    for number, step in enumerate(STEPS, start=1):
+        _heading(out, f"{number}/{len(STEPS)}  {step.title}")
+        _say(out, step.words)
+        if number > 1:
+            _show_diff(out, _change_to(repo, step))
+        if not _invoke(out, folder, step):
+            _say(out, f"Everything is still there: {repo}")
+            return 1
+    _closing(out, repo)
+    return 0
+
+
+def _prepare(repo: Path, step: Step) -> None:
+    """A git repository with the step's version of the shop in one commit."""
+    shutil.copytree(_examples() / "celery-shop", repo, ignore=_NOT_COPIED)
+    _lay_over(repo, step)
+    _git(repo, "init", "--quiet")
+    _git(repo, "add", "--all")
+    _git(repo, "commit", "--quiet", "--message", "The shop, as the demo finds it")
+
+
+def _examples() -> Path:
+    return resource("skills", "job-worker-orchestration", "examples")
+
+
+def _lay_over(repo: Path, step: Step) -> None:
+    for overlay in step.overlays:
+        shutil.copytree(_examples() / "celery-shop-steps" / overlay, repo, dirs_exist_ok=True)
+
+
+def _change_to(repo: Path, step: Step) -> list[str]:
+    """Makes the tree that of the step, uncommitted as an edit in progress is; returns what changed, as a diff."""
+    before = _texts(repo)
+    shutil.copytree(_examples() / "celery-shop", repo, ignore=_NOT_COPIED, dirs_exist_ok=True)
+    _lay_over(repo, step)
+    after = _texts(repo)
+    diffs = (unified_diff(before[name], after[name], name, name, n=1, lineterm="") for name in before)
+    return [line for diff in diffs for line in diff]
+
+
+def _texts(repo: Path) -> dict[str, list[str]]:
+    """The lines of the files that some step changes."""
+    overlays = (_examples() / "celery-shop-steps" / overlay for overlay in STEPS[0].overlays)
+    names = [
+        path.relative_to(overlay).as_posix() for overlay in overlays for path in overlay.rglob("*.*") if path.is_file()
+    ]
+    return {name: (repo / name).read_text(encoding="utf-8").splitlines() for name in sorted(names)}
+
+
+def _git(repo: Path, *args: str) -> str:
+    """Runs git with an identity of its own, no hooks, no signing, and nothing of the caller's repository."""
+    settings = [word for setting in (*_IDENTITY, *_QUIET) for word in ("-c", setting)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(["git", *settings, *args], cwd=repo, env=environment, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise RepoUnusable("git is not installed or not on PATH", hint="install git") from None
+    if done.returncode:
+        raise RepoUnusable(f"{repo}: git {args[0]} failed: {done.stderr.strip()}", hint="try git init in a new folder")
+    return done.stdout
+
+
+def _invoke(out: TextIO, folder: Path, step: Step) -> bool:
+    """Runs the command in a process of its own, on the person's terminal; True if it ended as it should."""
+    words = ["job-worker-orchestration", "--repo", "celery-shop", "--spec", f"celery-shop/{SPEC}", "--trust"]
+    _say(out, _paint(out, _BOLD, f"$ skillrun {' '.join(words)}"))
+    code = _run(out, [sys.executable, "-m", "skillrun", *words], folder)
+    if code == step.exit_code:
+        _say(out, f"Exit code {code}: {step.outcome}, as it should be.")
+        return True
+    _say(out, _paint(out, _RED, f"WRONG: exit code {code}; {step.exit_code} ({step.outcome}) was expected."))
+    _say(out, "The demo stops here. This is a bug in skillrun, or something on this machine that it did not foresee.")
+    return False
+
+
+def _run(out: TextIO, command: list[str], folder: Path) -> int:
+    """Runs a command that writes straight to `out`; through a pipe where `out` is no file."""
+    out.flush()
+    try:
+        descriptor = out.fileno()
+    except OSError:
+        done = subprocess.run(
+            command, cwd=folder, env=_environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        out.write(done.stdout)
+        return done.returncode
+    return subprocess.run(command, cwd=folder, env=_environment(folder), stdout=descriptor).returncode
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The caller's environment, with HOME and state inside the folder and this interpreter's programs first on PATH."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SKILLRUN_", "SHOP_"))}
+    programs = str(Path(sys.executable).parent)
+    return kept | {
+        "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
+        "HOME": str(folder / "home"),
+        "SKILLRUN_STATE_DIR": str(folder / "state"),
+    }
+
+
+def _closing(out: TextIO, repo: Path) -> None:
+    _heading(out, "What the ledger remembers: one telemetry row for each invocation")
+    for line in _table(_telemetry(repo / ".skillrun" / "ledger.db")):
+        _say(out, line)
+    program = "skillrun" if shutil.which("skillrun") else str(Path(sys.executable).parent / "skillrun")
+    _say(out, f"\nThe repository is kept: {repo}\nTry next:")
+    _say(out, f"  {program} status --repo {repo}")
+    _say(out, f"  {program} ledger show --repo {repo}")
+
+
+def _telemetry(ledger: Path) -> list[tuple[str, ...]]:
+    """The rows of the telemetry table as text, oldest first, under a row of column names."""
+    import sqlite3
+
+    query = f"select {', '.join(_COLUMNS)} from telemetry order by ts_utc, invocation"
+    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute(query).fetchall()
+    return [_COLUMNS, *(tuple("-" if value is None else str(value) for value in row) for row in rows)]
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _show_diff(out: TextIO, diff: list[str]) -> None:
+    colours = {"+": _GREEN, "-": _RED, "@": _DIM}
+    for line in diff:
+        _say(out, _paint(out, colours.get(line[:1], ""), f"    {line}"))
+    _say(out, "")
+
+
+def _heading(out: TextIO, text: str) -> None:
+    _say(out, f"\n{_paint(out, _BOLD, text)}\n{'-' * len(text)}")
+
+
+def _paint(out: TextIO, colour: str, text: str) -> str:
+    """The text in a colour where a person sees it on a terminal."""
+    shown = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return f"{colour}{text}{_RESET}" if shown and colour else text
+
+
+def _say(out: TextIO, text: str) -> None:
+    print(text, file=out, flush=True)
