@@ -21,6 +21,7 @@ from skillrun.canonical import digest
 from skillrun.repo.git import git_output
 
 SEARCH_LIMIT = 1024 * 1024  # bytes; a larger file is no source that a search should read
+_NAMED = 5_000  # files; a larger tree is compared as a whole, and the file that changed is not named
 _MEMORY = 64 * 1024 * 1024  # bytes of file contents that a tree keeps
 
 SurveySection = Callable[[str], tuple[Any, Iterable[str]]]
@@ -30,7 +31,7 @@ SurveySection = Callable[[str], tuple[Any, Iterable[str]]]
 class Lookup:
     """One question to the tree and its answer.
 
-    `kind` is file, search, match or survey. `files` maps each path of the answer to its sha256, or to "" where only
+    `kind` is file, search, match, content or survey. `files` maps each path of the answer to its sha256, or to "" where only
     the name counts. `digest` covers the answer; one that found nothing has a digest too.
     """
 
@@ -131,6 +132,12 @@ class Tree:
         self._record(lookup)
         return tuple(lookup.files)
 
+    def everything(self) -> str:
+        """One sha256 over the content of all files (look-up kind content): for a command that may read any of them."""
+        lookup = self._everything("*")
+        self._record(lookup)
+        return lookup.digest
+
     def fact(self, section: str, value: Any, files: Iterable[str]) -> None:
         """Records what a survey concluded: a section's JSON value, and the files that it came from."""
         self._record(self._survey(section, value, files))
@@ -156,7 +163,8 @@ class Tree:
             if survey is None:
                 raise ValueError("a survey look-up is repeated with the survey")
             return self._survey(lookup.name, *survey(lookup.name))
-        return {"file": self._file, "search": self._search, "match": self._match}[lookup.kind](lookup.name)
+        ask = {"file": self._file, "search": self._search, "match": self._match, "content": self._everything}
+        return ask[lookup.kind](lookup.name)
 
     def sha256(self, path: str) -> str | None:
         """Hexadecimal sha256 of a listed file; None where it cannot be read. Not recorded."""
@@ -204,6 +212,11 @@ class Tree:
     def _match(self, glob: str) -> Lookup:
         pattern = glob_pattern(glob)
         return _answer("match", glob, {path: "" for path in self.files if pattern.fullmatch(path)})
+
+    def _everything(self, name: str) -> Lookup:
+        hashes = {path: self.sha256(path) or "" for path in self.files}
+        short = {path: sha[:16] for path, sha in hashes.items()} if len(hashes) <= _NAMED else {}
+        return Lookup("content", name, digest(hashes), short)
 
     def _survey(self, section: str, value: Any, files: Iterable[str]) -> Lookup:
         return Lookup("survey", section, digest(value), {path: self.sha256(path) or "" for path in sorted(set(files))})
