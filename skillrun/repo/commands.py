@@ -1,0 +1,45 @@
+"""The lint, typecheck, test and build commands that a repository declares, and where; never a guess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
+
+KINDS = ("lint", "typecheck", "test", "build")
+
+
+@dataclass(frozen=True)
+class CommandFact:
+    """A declared command, run from the repository's root. `runs` is what it stands for, e.g. a recipe's lines."""
+
+    command: str
+    path: str
+    line: int
+    runs: str = ""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What is declared; None: declared nowhere."""
+
+    lint: CommandFact | None = None
+    typecheck: CommandFact | None = None
+    test: CommandFact | None = None
+    build: CommandFact | None = None
+
+    def known(self) -> dict[str, CommandFact]:
+        """Kind -> fact, of those that are declared."""
+        return {kind: fact for kind in KINDS if (fact := getattr(self, kind)) is not None}
+
+
+def find_commands(tree: Tree, languages: tuple[str, ...] = ()) -> Commands:
+    """Reads the places where commands are declared, the most deliberate first."""
+    from skillrun.repo.declarations import offers
+
+    best: dict[str, CommandFact] = {}
+    for offer in sorted(offers(tree, languages), key=lambda offer: offer.order):
+        best.setdefault(offer.kind, offer.fact)
+    return Commands(**best)

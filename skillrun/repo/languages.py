@@ -1,0 +1,38 @@
+"""Which languages a repository is written in, by the size of its own source files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from skillrun.repo.places import is_vendored
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
+
+LANGUAGE_OF = {
+    "py": "python",
+    **dict.fromkeys(("js", "jsx", "mjs", "cjs", "vue", "svelte"), "javascript"),
+    **dict.fromkeys(("ts", "tsx", "mts", "cts"), "typescript"),
+    **dict.fromkeys(("rb", "rake"), "ruby"),
+    "go": "go",
+    "rs": "rust",
+    "php": "php",
+    **dict.fromkeys(("ex", "exs"), "elixir"),
+    "java": "java",
+    **dict.fromkeys(("kt", "kts"), "kotlin"),
+    "cs": "csharp",
+}
+_LARGEST = 256 * 1024  # bytes; a larger source file is data or generated, and counts no further
+_SHARE = 0.08  # a language below this share is not worth naming
+
+
+def find_languages(tree: Tree) -> tuple[str, ...]:
+    """Names such as "python" or "typescript", the largest first; a language under 8 % of the code is left out."""
+    sizes: Counter[str] = Counter()
+    for path in tree.files:
+        language = LANGUAGE_OF.get(path.rpartition(".")[2])
+        if language and not is_vendored(path):
+            sizes[language] += min(tree.size(path), _LARGEST)
+    least = sizes.total() * _SHARE
+    return tuple(language for language, size in sizes.most_common() if size and size >= least)

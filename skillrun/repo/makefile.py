@@ -1,0 +1,152 @@
+"""Reads the recipes of a Makefile (with what it includes) and of a justfile (with its modules)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+Read = Callable[[str], str | None]
+
+_MAKE_RULE = re.compile(r"^([\w./%-][\w./% -]*?)\s*::?(?![:=])\s*([^=]*)$")
+_MAKE_VARIABLE = re.compile(r"^(?:export\s+|override\s+)?([\w.-]+)\s*(?::{0,3}|\?|\+)=\s*(.*)$")
+_INCLUDE = re.compile(r"^-?s?include\s+(.+)$")
+_REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
+_JUST_RECIPE = re.compile(r"^@?([\w-]+)((?:\s+[^:=]+|\s+\w+=\S+)*)\s*:(?!=)\s*(.*)$")
+_JUST_MODULE = re.compile(r"^mod\??\s+([\w-]+)(?:\s+['\"]([^'\"]+)['\"])?")
+_SUBMAKE = re.compile(r"^(?:@|-)*(?:\$\(MAKE\)|\$\{MAKE\}|make|just)\s+([\w.-]+)\s*$")
+
+
+@dataclass
+class Recipe:
+    """A target: where it is, the lines it runs (variables expanded), what it needs first."""
+
+    name: str
+    path: str
+    line: int
+    lines: list[str] = field(default_factory=list)
+    needs: list[str] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Runs nothing and needs nothing."""
+        return not self.lines and not self.needs
+
+
+def make_recipes(path: str, read: Read) -> dict[str, Recipe]:
+    """Target -> recipe of a Makefile and the files that it includes."""
+    recipes: dict[str, Recipe] = {}
+    variables: dict[str, str] = {}
+    _read_make(path, read, recipes, variables, set())
+    for recipe in recipes.values():
+        recipe.lines = [_expanded(line, variables) for line in recipe.lines]
+    return _followed(recipes)
+
+
+def _read_make(path: str, read: Read, recipes: dict[str, Recipe], variables: dict[str, str], seen: set[str]) -> None:
+    text = read(path)
+    if text is None or path in seen or len(seen) > 50:
+        return
+    seen.add(path)
+    current: list[Recipe] = []
+    for number, line in _logical_lines(text):
+        if line.startswith("\t"):
+            _add_line(current, line)
+        elif included := _INCLUDE.match(line):
+            for name in _expanded(included[1], variables).split():
+                _read_make(_beside(path, name, read), read, recipes, variables, seen)
+        elif assigned := _MAKE_VARIABLE.match(line):
+            variables[assigned[1]] = assigned[2].strip()
+        elif rule := _MAKE_RULE.match(line.partition("#")[0].rstrip()):
+            current = _start(rule, path, number, recipes)
+
+
+def _start(rule: re.Match[str], path: str, number: int, recipes: dict[str, Recipe]) -> list[Recipe]:
+    needs, _, inline = rule[2].partition(";")
+    started = []
+    for name in rule[1].split():
+        recipe = recipes.setdefault(name, Recipe(name, path, number))
+        recipe.needs += [need for need in needs.split() if need != "|"]
+        _add_line([recipe], inline)
+        started.append(recipe)
+    return started
+
+
+def _add_line(recipes: list[Recipe], line: str) -> None:
+    text = line.strip()
+    if text and not text.startswith("#"):
+        for recipe in recipes:
+            recipe.lines.append(text)
+
+
+def _beside(path: str, name: str, read: Read) -> str:
+    """make includes relative to where it runs, which is the folder of the first Makefile in practice."""
+    local = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+    return local if read(local) is not None else posixpath.normpath(name)
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """(number of the first line, text) with continuation lines joined."""
+    start, held = 0, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        start = start if held else number
+        joined = f"{held} {line.strip()}" if held else line
+        if joined.endswith("\\"):
+            held = joined[:-1].rstrip()
+            continue
+        yield start, joined
+        held = ""
+    if held:
+        yield start, held
+
+
+def _expanded(text: str, variables: dict[str, str], depth: int = 0) -> str:
+    """Known variables replaced; others are left as they stand."""
+    if depth > 5 or "$" not in text:
+        return text
+    replaced = _REFERENCE.sub(lambda found: variables.get(found[1], found[0]), text)
+    return replaced if replaced == text else _expanded(replaced[:4000], variables, depth + 1)
+
+
+def _followed(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
+    """Lines that only call another target are replaced by that target's lines."""
+    return {name: _inlined(recipe, recipes, {name}) for name, recipe in recipes.items()}
+
+
+def _inlined(recipe: Recipe, recipes: dict[str, Recipe], above: set[str]) -> Recipe:
+    lines = []
+    for line in recipe.lines:
+        called = _SUBMAKE.match(line)
+        other = recipes.get(called[1]) if called else None
+        if other and other.name not in above:
+            lines += _inlined(other, recipes, above | {other.name}).lines
+        else:
+            lines.append(line)
+    return Recipe(recipe.name, recipe.path, recipe.line, lines, recipe.needs)
+
+
+def just_recipes(path: str, read: Read) -> dict[str, Recipe]:
+    """Recipe -> lines of a justfile; those of a module are named "module recipe"."""
+    recipes: dict[str, Recipe] = {}
+    current: list[Recipe] = []
+    for number, line in _logical_lines(read(path) or ""):
+        if line[:1] in (" ", "\t"):
+            _add_line(current, line)
+        elif module := _JUST_MODULE.match(line):
+            recipes |= _module(path, module[1], module[2], read)
+        elif found := _JUST_RECIPE.match(line.partition(" #")[0]):
+            recipe = Recipe(found[1], path, number, needs=re.findall(r"[\w-]+", found[3]))
+            current = [recipes.setdefault(recipe.name, recipe)]
+    return _followed(recipes)
+
+
+def _module(path: str, name: str, where: str | None, read: Read) -> dict[str, Recipe]:
+    folder = posixpath.dirname(path)
+    places = [where] if where else [f"{name}.just", f"{name}/mod.just", f"{name}/justfile", f"{name}/.justfile"]
+    for place in places:
+        full = posixpath.normpath(posixpath.join(folder, place))
+        if full != path and read(full) is not None:
+            inner = just_recipes(full, read)
+            return {f"{name} {recipe.name}": recipe for recipe in inner.values()}
+    return {}

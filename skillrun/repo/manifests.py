@@ -1,0 +1,263 @@
+"""What a repository says that it depends on, in every place where Python and JavaScript projects say it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from skillrun.repo.places import is_aside
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
+
+_REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?\s*(?=$|[<>=!~;@#,( \[])")
+_DEVELOPMENT = re.compile(
+    r"(?i)(?:^|[^a-z])(dev|devel|develop|development|tests?|testing|lint|docs?|ci|typing|qa)(?:[^a-z]|$)"
+)
+_MAIN_GROUPS = frozenset({"main", "default", "base", "prod", "production", "deploy", "server", "worker", "app"})
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """One declared dependency. `name` is normalised ("django-celery-beat")."""
+
+    name: str
+    path: str
+    line: int  # 1-based
+    text: str
+    group: str = ""  # "" is what always comes along; else a group, or "extra:<name>"
+    extras: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> bool:
+        """Comes along when the project itself is installed, in a path that is part of the project."""
+        return (not self.group or self.group.lower() in _MAIN_GROUPS) and not is_aside(self.path)
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """Every declared dependency, in the order of the files; `notes` names files that could not be read."""
+
+    dependencies: tuple[Dependency, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def find(self, *names: str) -> tuple[Dependency, ...]:
+        """The declarations of any of these distributions, the main ones first."""
+        wanted = {normalised(name) for name in names}
+        return tuple(sorted((d for d in self.dependencies if d.name in wanted), key=lambda d: not d.main))
+
+    def names(self) -> frozenset[str]:
+        """All declared names."""
+        return frozenset(dependency.name for dependency in self.dependencies)
+
+
+def normalised(name: str) -> str:
+    """A distribution name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def read_manifests(tree: Tree) -> Manifests:
+    """Reads every manifest in the tree. A broken one becomes a note and is skipped."""
+    found: list[Dependency] = []
+    notes: list[str] = []
+    for path in sorted(tree.files, key=lambda path: (path.count("/"), path)):
+        reader = _reader(path, tree)
+        text = (tree.peek(path) or b"").decode("utf-8", "replace") if reader else ""
+        try:
+            found.extend(reader(path, text) if reader and text else ())
+        except (ValueError, SyntaxError, RecursionError, TypeError, AttributeError) as error:
+            notes.append(f"{path}: not readable as a manifest: {error}")
+    return Manifests(tuple(found), tuple(notes))
+
+
+def is_manifest(path: str) -> bool:
+    """A file that this module reads."""
+    name = path.rpartition("/")[2]
+    return any(fnmatch(path if "/" in pattern else name, pattern) for pattern in _READERS)
+
+
+def _reader(path: str, tree: Tree) -> Any:
+    name = path.rpartition("/")[2]
+    for pattern, reader in _READERS.items():
+        if fnmatch(path if "/" in pattern else name, pattern):
+            compiled = name.endswith(".txt") and tree.size(path[:-4] + ".in") > 0
+            return None if compiled else reader  # the .in is the truth, the .txt is full of transitive lines
+    return None
+
+
+def _requirement(text: str, path: str, line: int, group: str = "") -> Iterator[Dependency]:
+    found = _REQUIREMENT.match(text)
+    if found:
+        extras = tuple(part.strip() for part in (found[2] or "").split(",") if part.strip())
+        yield Dependency(normalised(found[1]), path, line, text.strip()[:200], group, extras)
+
+
+class _Lines:
+    """Finds the line of a value that a parser gave without its place."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
+        self._next: dict[str, int] = {}
+
+    def of(self, needle: str) -> int:
+        """The next line that holds the needle and is no comment; 1 where there is none."""
+        start = self._next.get(needle, 0)
+        for number in range(start, len(self._lines)):
+            if needle in self._lines[number] and not self._lines[number].lstrip().startswith("#"):
+                self._next[needle] = number + 1
+                return number + 1
+        return 1
+
+
+def _toml(text: str) -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads(text)
+
+
+def _pyproject(path: str, text: str) -> Iterator[Dependency]:
+    data, lines = _toml(text), _Lines(text)
+    project, tool = data.get("project", {}), data.get("tool", {})
+    yield from _listed(path, lines, project.get("dependencies", ()), "")
+    for extra, items in project.get("optional-dependencies", {}).items():
+        yield from _listed(path, lines, items, f"extra:{extra}")
+    for group, items in data.get("dependency-groups", {}).items():
+        yield from _listed(path, lines, items, group)
+    yield from _listed(path, lines, tool.get("uv", {}).get("dev-dependencies", ()), "dev")
+    for group, items in tool.get("pdm", {}).get("dev-dependencies", {}).items():
+        yield from _listed(path, lines, items, group)
+    yield from _poetry(path, lines, tool.get("poetry", {}))
+
+
+def _poetry(path: str, lines: _Lines, poetry: Mapping[str, Any]) -> Iterator[Dependency]:
+    tables = [("", poetry.get("dependencies", {})), ("dev", poetry.get("dev-dependencies", {}))]
+    tables += [(name, group.get("dependencies", {})) for name, group in poetry.get("group", {}).items()]
+    for group, table in tables:
+        yield from _table(path, lines, table, group)
+
+
+def _listed(path: str, lines: _Lines, items: Iterable[Any], group: str) -> Iterator[Dependency]:
+    for item in items:
+        if isinstance(item, str):
+            yield from _requirement(item, path, lines.of(item), group)
+
+
+def _table(path: str, lines: _Lines, table: Mapping[str, Any], group: str) -> Iterator[Dependency]:
+    for name, value in table.items():
+        extras = tuple(value.get("extras", ())) if isinstance(value, dict) else ()
+        optional = isinstance(value, dict) and value.get("optional")
+        shown = f"{name} = {json.dumps(value, default=str)}"[:200]
+        number = lines.of(f"{name} =") if name != "python" else 1
+        yield Dependency(normalised(name), path, number, shown, "extra:" if optional else group, extras)
+
+
+def _pipfile(path: str, text: str) -> Iterator[Dependency]:
+    data, lines = _toml(text), _Lines(text)
+    for section, group in (("packages", ""), ("dev-packages", "dev")):
+        yield from _table(path, lines, data.get(section, {}), group)
+
+
+def _requirements(path: str, text: str) -> Iterator[Dependency]:
+    group = _development_group(path)
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if _transitive(line, lines[number : number + 1]):
+            continue
+        yield from _requirement(line.split(" #")[0], path, number, group)
+
+
+def _transitive(line: str, following: list[str]) -> bool:
+    """A pin of a compiled file that only another package wants, e.g. `# via django-celery-beat`."""
+    said = line.partition("#")[2] or (following[0].partition("#")[2] if following and following[0][:1] == " " else "")
+    via = said.strip()
+    return via.startswith("via ") and not re.search(r"-r |pyproject|setup\.|\(", via)
+
+
+def _development_group(path: str) -> str:
+    found = _DEVELOPMENT.search(path)
+    return found[1].lower() if found else ""
+
+
+def _setup_cfg(path: str, text: str) -> Iterator[Dependency]:
+    section = key = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\[([^\]]+)\]", line)
+        assigned = re.match(r"([\w.-]+)\s*[=:]\s*(.*)$", line)
+        if header:
+            section, key = header[1].strip(), ""
+        elif assigned:
+            key = assigned[1]
+            yield from _cfg_value(path, number, section, key, assigned[2])
+        elif line[:1] in " \t" and not line.lstrip().startswith("#"):
+            yield from _cfg_value(path, number, section, key, line)
+
+
+def _cfg_value(path: str, number: int, section: str, key: str, text: str) -> Iterator[Dependency]:
+    if section == "options" and key == "install_requires":
+        yield from _requirement(text, path, number)
+    elif section == "options.extras_require":
+        yield from _requirement(text, path, number, f"extra:{key}")
+
+
+def _setup_py(path: str, text: str) -> Iterator[Dependency]:
+    module = ast.parse(text)
+    names = {
+        target.id: node.value
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(module):
+        if not isinstance(node, ast.keyword) or node.arg not in ("install_requires", "extras_require"):
+            continue
+        value = names.get(node.value.id, node.value) if isinstance(node.value, ast.Name) else node.value
+        if isinstance(value, ast.Dict):
+            for extra, items in zip(value.keys, value.values, strict=True):
+                yield from _strings(path, items, f"extra:{ast.unparse(extra) if extra else ''}")
+        else:
+            yield from _strings(path, value, "")
+
+
+def _strings(path: str, node: ast.expr, group: str) -> Iterator[Dependency]:
+    for item in ast.walk(node):
+        if isinstance(item, ast.Constant) and isinstance(item.value, str):
+            yield from _requirement(item.value, path, item.lineno, group)
+
+
+def _conda(path: str, text: str) -> Iterator[Dependency]:
+    listing = False
+    for number, line in enumerate(text.splitlines(), 1):
+        item = re.match(r"\s+-\s+[\"']?([^\"'#:]+?)[\"']?\s*(#.*)?$", line) or re.match(r"-\s+([^#:]+?)\s*$", line)
+        if re.match(r"\w", line):
+            listing = line.startswith("dependencies")
+        elif listing and item:
+            yield from _requirement(item[1].rpartition("::")[2], path, number)
+
+
+def _package_json(path: str, text: str) -> Iterator[Dependency]:
+    data, lines = json.loads(text), _Lines(text)
+    for section, group in (("dependencies", ""), ("devDependencies", "dev")):
+        for name in data.get(section) or {}:
+            yield Dependency(name.lower(), path, lines.of(f'"{name}"'), name, group)
+
+
+_READERS = {
+    "pyproject.toml": _pyproject,
+    "*requirements*.txt": _requirements,
+    "*requirements*.in": _requirements,
+    "*requirements/*.txt": _requirements,
+    "*requirements/*.in": _requirements,
+    "*requires.txt": _requirements,
+    "Pipfile": _pipfile,
+    "setup.cfg": _setup_cfg,
+    "setup.py": _setup_py,
+    "environment*.yml": _conda,
+    "environment*.yaml": _conda,
+    "package.json": _package_json,
+}

@@ -1,0 +1,109 @@
+"""What a shell command is for: linting, type checking, testing or building."""
+
+from __future__ import annotations
+
+import re
+
+_OPTIONS = r"(?:\s+-{1,2}[\w-]+(?:=\S+)?)*"
+_PREFIX = re.compile(
+    r"(?:"
+    r"[A-Za-z_]\w*=(?:\"[^\"]*\"|'[^']*'|\S*)\s+"  # VARIABLE=value
+    r"|@|-(?=\w)|\$ |sudo\s+|time\s+|exec\s+|env\s+|xvfb-run\s+(?:-a\s+)?"
+    r"|cd\s+[^&;]+(?:&&|;)\s*|source\s+\S+\s*(?:&&|;)\s*|\.\s+\S+\s*(?:&&|;)\s*|set\s+-\S+\s*(?:&&|;)\s*"
+    rf"|(?:uv|poetry|pipenv|pdm|hatch|rye|pixi)\s+run(?:\s+(?:--(?:group|extra|with|package|python|project)|-p)[\s=]\S+|{_OPTIONS[3:-2]})*\s+"
+    r"|uvx\s+|pipx\s+run\s+|npx\s+|bunx\s+|pnpm\s+exec\s+|yarn\s+run\s+(?=\w+\s)|bundle\s+exec\s+"
+    r"|docker[- ]compose\s+(?:-\S+\s+(?:[\w./-]+\.ya?ml\s+)?)*(?:run|exec)(?:\s+-\S+)*\s+[\w-]+\s+"
+    r"|docker\s+exec(?:\s+-\S+)*\s+\S+\s+"
+    r"|python[\d.]*(?:\s+-[BWIXuE]\w*)*\s+-m\s+"
+    r"|(?:\S*/)?bin/(?=\w)"
+    r"|coverage\s+run(?:\s+-(?!m\b)\S+)*(?:\s+-m)?\s+"
+    r")"
+)
+_KINDS = (
+    (
+        "lint",
+        r"ruff(?!\s+(?:format\b(?!.*--check)|clean))\b|flake8\b|pylint\b|black\b.*--check|isort\b.*--check|pre-commit\s+run\b(?!\s+\w)"
+        r"|prek\s+run\b|eslint\b|biome\s+(?:check|lint|ci)|oxlint\b|stylelint\b|prettier\b.*(?:--check|\s-c\b)|xo\b|standard\b"
+        r"|rubocop\b|golangci-lint\b|go\s+vet\b|staticcheck\b|cargo\s+clippy\b|mix\s+(?:format\s+--check|credo)|pint\b|phpcs\b"
+        r"|(?:php\s+)?(?:vendor/bin/)?php-cs-fixer\b|shellcheck\b|djlint\b|pyflakes\b|pycodestyle\b|prospector\b",
+    ),
+    (
+        "typecheck",
+        r"mypy\b|dmypy\b|pyright\b|basedpyright\b|pyrefly\b|pytype\b|pyre\b|ty\s+check\b|zuban\b|vue-tsc\b|tsc\b(?=.*--?noEmit)"
+        r"|mix\s+dialyzer\b|phpstan\b|psalm\b|srb\s+tc\b|sorbet\b|pre-commit\s+run\s+(?:mypy|pyright)\b",
+    ),
+    (
+        "test",
+        r"py\.?test\b|tox\b|nose2?\b|unittest\b|stestr\b|(?:python[\d.]*\s+(?:-\S+\s+)*)?(?:\S*/)?(?:manage\.py|runtests\.py)(?=.*\btest\b|\s|$)(?:\s+test\b)?"
+        r"|django-admin\s+test\b|trial\b|ward\b|behave\b|zope-testrunner\b|python[\d.]*\s+(?:\S*/)?(?:run_?tests?|tests?/\w*run\w*)\.py"
+        r"|python[\d.]*\s+(?:\S*/)?setup\.py\s+test|nox\b(?=.*\btest)|jest\b|vitest\b|mocha\b|ava\b|c8\b|node\s+--test"
+        r"|go\s+test\b|gotestsum\b|cargo\s+(?:test|nextest)\b|mix\s+test\b|(?:php\s+artisan|\S*artisan)\s+test|(?:\./)?(?:vendor/bin/)?(?:phpunit|pest)\b"
+        r"|rails\s+test\b|rspec\b|rake\s+test\b|mvn\b.*\b(?:test|verify)\b|(?:\./)?gradlew?\b.*\b(?:test|check)\b|dotnet\s+test\b",
+    ),
+    (
+        "build",
+        r"build\b(?!-)|pyproject-build\b|(?:uv|poetry|hatch|pdm|flit)\s+build\b|python[\d.]*\s+setup\.py\s+(?:\S+\s+)*(?:sdist|bdist_wheel)"
+        r"|vite\s+build\b|webpack\b|next\s+build\b|rollup\b|go\s+build\b|cargo\s+build\b|mix\s+(?:release|compile)\b"
+        r"|mvn\b.*\bpackage\b|(?:\./)?gradlew?\b.*\b(?:build|assemble)\b|dotnet\s+(?:build|publish)\b|tsc\b(?!.*--?noEmit)",
+    ),
+)
+_BY_KIND = tuple((kind, re.compile(rf"(?:{pattern})")) for kind, pattern in _KINDS)
+_SCRIPT = re.compile(
+    r"(?:npm|pnpm|yarn|bun|make|just|poe|task)(?:\s+(?:--?[\w-]+(?:=\S+)?|--(?:prefix|dir|cwd|filter)\s+\S+))*(?:\s+run)?(?:\s+--\S+(?:\s+\S+)??)*\s+([\w:.-]+)"
+)
+_NOT_A_RUN = re.compile(
+    r"\b(?:pip|pip3|uv|poetry|npm|apt-get|brew)\s+(?:add|install|sync|ci|tool)\b|--version\b|--help\b"
+)
+_HARMLESS = re.compile(r"\s*\|\|\s*(?:true|exit 0|:)\s*$")
+
+NAMES = {
+    "lint": (
+        *("lint", "lints", "linting", "check-lint", "lint-check", "lint-all", "lint-python", "lint-py", "lint-backend"),
+        *("check-style", "style", "ruff", "flake8", "pylint", "code-quality", "check-quality", "static-analysis"),
+    ),
+    "typecheck": (
+        *("typecheck", "type-check", "typechecks", "types", "check-types", "typing", "mypy", "pyright", "tc"),
+        *("check-typing", "type", "typecheck-python", "lint-types", "types-check"),
+    ),
+    "test": (
+        *("test", "tests", "test-all", "all-tests", "run-tests", "unittest", "unittests", "test-unit", "unit-test"),
+        *("unit-tests", "pytest", "test-python", "test-py", "python-test", "python-tests", "py-test", "test-backend"),
+        *("backend-test", "unit"),
+    ),
+    "build": ("build", "package", "dist", "build-package", "build-all", "build-dist", "wheel", "release", "bundle"),
+}
+_KIND_OF = {name: (kind, place) for kind, names in NAMES.items() for place, name in enumerate(names)}
+
+
+def named_kind(name: str) -> tuple[str, int] | None:
+    """(kind, distance from the plainest name) that a target's or script's name says, or None."""
+    return _KIND_OF.get(re.sub(r"[_:. ]+", "-", name.lower().strip("-_")))
+
+
+def without_prefix(command: str) -> str:
+    """The command itself, after `uv run`, `docker compose run web`, variables, `cd x &&` and the like."""
+    rest = command.strip()
+    while found := _PREFIX.match(rest):
+        rest = rest[found.end() :]
+    return rest
+
+
+def cleaned(command: str) -> str:
+    """Without what makes a failure count as success."""
+    return _HARMLESS.sub("", command.strip())
+
+
+def purpose(command: str) -> str | None:
+    """lint, typecheck, test or build; None where the command is for something else, or cannot be run as written."""
+    if _NOT_A_RUN.search(command) or "${{" in command:
+        return None
+    rest = without_prefix(cleaned(command))
+    script = _SCRIPT.match(rest)
+    if script:
+        named = named_kind(script[1])
+        return named[0] if named else None
+    built = re.search(r"-m\s+build\b", command)
+    for kind, pattern in _BY_KIND:
+        if pattern.match(rest) and (kind != "build" or not rest.startswith("build") or built):
+            return kind
+    return None

@@ -1,0 +1,165 @@
+"""One pass over the files of a repository: languages, commands, folders, and which job libraries it uses."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import translate
+from typing import TYPE_CHECKING, Any, Protocol
+
+from skillrun.repo.commands import CommandFact, Commands, find_commands
+from skillrun.repo.languages import find_languages
+from skillrun.repo.layout import Paths, Stack, find_paths, find_stack
+from skillrun.repo.managers import find_package_manager
+from skillrun.repo.manifests import Manifests, read_manifests
+from skillrun.repo.places import is_vendored
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.repo.tree import Tree
+
+__all__ = ["CommandFact", "Commands", "Paths", "Recogniser", "Stack", "Survey", "statements", "survey"]
+
+_LARGEST = 1024 * 1024  # bytes; a larger file is data
+_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If, ast.For, ast.AsyncFor, ast.While, ast.With)
+
+
+class Recogniser(Protocol):
+    """Looks for one job library during one pass. It keeps what it needs of a file, never the parsed module."""
+
+    id: str
+    words: tuple[bytes, ...]  # a file without any of them cannot matter
+    text_files: tuple[str, ...]  # globs over the lower-case names of files other than *.py, e.g. "procfile*"
+
+    def wants(self, path: str, data: bytes) -> bool:
+        """Whether a file that holds one of the words is worth a look."""
+
+    def see_python(self, path: str, module: ast.Module, data: bytes) -> None:
+        """A parsed Python file."""
+
+    def see_text(self, path: str, data: bytes) -> None:
+        """A file whose name matches `text_files`."""
+
+    def conclude(self, manifests: Manifests) -> FrameworkUse | None:
+        """What was seen, or None where the library is not in use."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass concluded. `notes` says what could not be read."""
+
+    languages: tuple[str, ...] = ()
+    package_manager: str | None = None
+    commands: Commands = field(default_factory=Commands)
+    paths: Paths = field(default_factory=Paths)
+    stack: Stack = field(default_factory=Stack)
+    frameworks: tuple[FrameworkUse, ...] = ()
+    primary: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def use(self, framework: str) -> FrameworkUse | None:
+        """How a job library is used, or None."""
+        return next((use for use in self.frameworks if use.id == framework), None)
+
+    def section(self, name: str) -> tuple[Any, tuple[str, ...]]:
+        """(JSON value, files) of a part, as `Tree.fact` and `Tree.repeat` take it.
+
+        Names: languages, package_manager, commands, paths, stack, frameworks, framework:<id>.
+        """
+        if name.startswith("framework:"):
+            use = self.use(name.partition(":")[2])
+            return (asdict(use), tuple(place.path for place in use.evidence)) if use else (None, ())
+        if name == "frameworks":
+            return {"primary": self.primary, "ids": [use.id for use in self.frameworks]}, ()
+        if name == "commands":
+            return asdict(self.commands), tuple(fact.path for fact in self.commands.known().values())
+        value = getattr(self, name)
+        return (asdict(value) if isinstance(value, Paths | Stack) else value), ()
+
+    def record(self, tree: Tree, *sections: str) -> None:
+        """Records that somebody relies on these parts."""
+        for name in sections:
+            tree.fact(name, *self.section(name))
+
+
+def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
+    """Reads each file at most once; records nothing (see `Survey.record`). Nothing in the files can make it fail."""
+    manifests = read_manifests(tree)
+    notes = [*manifests.notes, *_show_files(tree, recognisers)]
+    languages = find_languages(tree)
+    uses = [use for recogniser in recognisers if (use := recogniser.conclude(manifests))]
+    return Survey(
+        languages=languages,
+        package_manager=find_package_manager(tree, languages),
+        commands=find_commands(tree, languages),
+        paths=find_paths(tree, manifests, languages),
+        stack=find_stack(tree, manifests),
+        frameworks=tuple(uses),
+        primary=_primary(uses),
+        notes=tuple(notes),
+    )
+
+
+def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Every statement, also inside functions, classes and branches; expressions are not entered."""
+    for node in body:
+        yield node
+        if isinstance(node, _NESTED | ast.AsyncWith | ast.Try | ast.Match):
+            for part in _bodies(node):
+                yield from statements(part)
+
+
+def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+    for name in ("body", "orelse", "finalbody"):
+        yield getattr(node, name, [])
+    for holder in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+        yield holder.body
+
+
+def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
+    """Shows each file to the recognisers that want it; yields a note for each that could not be parsed."""
+    words = sorted({word for recogniser in recognisers for word in recogniser.words})
+    texts = [(recogniser, _names(recogniser.text_files)) for recogniser in recognisers]
+    for path in tree.files:
+        if is_vendored(path) or tree.size(path) > _LARGEST:
+            continue
+        name = path.rpartition("/")[2].lower()
+        is_python = name.endswith(".py")
+        interested = recognisers if is_python else [one for one, names in texts if names.fullmatch(name)]
+        data = tree.peek(path) if interested else None
+        if not data or not any(word in data for word in words):
+            continue
+        wanting = [one for one in interested if any(word in data for word in one.words) and one.wants(path, data)]
+        if is_python and wanting:
+            yield from _show_python(path, data, wanting)
+        elif wanting:
+            for recogniser in wanting:
+                recogniser.see_text(path, data)
+
+
+def _names(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
+
+
+def _show_python(path: str, data: bytes, recognisers: list[Recogniser]) -> Iterator[str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a SyntaxWarning of the repository's code is not ours to print
+            module = ast.parse(data)
+        for recogniser in recognisers:
+            recogniser.see_python(path, module, data)
+    except (SyntaxError, ValueError) as error:
+        yield f"{path}: not parsed: {error}"
+    except (RecursionError, MemoryError):
+        yield f"{path}: not parsed: nested too deeply"
+
+
+def _primary(uses: Sequence[FrameworkUse]) -> str | None:
+    """The one library, or the one that clearly carries more; None where there is none or no clear one."""
+    weights = sorted(((use.app is not None, len(use.task_modules)), use.id) for use in uses)
+    if not weights or (len(weights) > 1 and weights[-1][0] == weights[-2][0]):
+        return None
+    return weights[-1][1]
