@@ -1,8 +1,9 @@
 """The canonical row, its digest, and the hash chain: everything that an auditor needs to recompute a ledger.
 
-A row becomes a JSON object of its columns without those that are NULL, so that a nullable column can be added in a later
-version and old hashes stay true. JSON columns count as the text that is stored. Every event's hash covers the hash before
-it; the other tables are covered by *seals*: digests that an event of the same transaction carries in its `data`.
+A row becomes a JSON object of its columns without those that are NULL, so that a nullable column can be added in a
+later version and old hashes stay true. JSON columns count as the text that is stored. Every event's hash covers the
+hash before it; the other tables are covered by *seals*: digests that an event of the same transaction carries in its
+`data`.
 """
 
 from __future__ import annotations

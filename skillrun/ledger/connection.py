@@ -85,7 +85,7 @@ def stored_version(connection: sqlite3.Connection, path: Path) -> int:
 
 @contextlib.contextmanager
 def explained(path: Path, busy_ms: int = BUSY_MS) -> Iterator[None]:
-    """Turns errors of SQLite and of the file system into LedgerUnusable; a broken constraint is our bug and stays one."""
+    """Turns errors of SQLite and the file system into LedgerUnusable; a broken constraint is our bug and stays one."""
     try:
         yield
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):

@@ -103,7 +103,8 @@ class Ledger:
         """Appends events to a run, all or none, and seals the telemetry row and the evidence into the last of them.
 
         `expect_n` is the number of the last event that the caller saw. Raises ConcurrentAppend where the run went on
-        since, Misuse for an unknown run, LedgerUnusable where the file cannot be written; what was returned before is kept.
+        since, Misuse for an unknown run, LedgerUnusable where the file cannot be written; what an earlier call returned
+        is kept.
         """
         if not events or (telemetry is not None and telemetry.run_id != run_id):
             raise ValueError("an append needs an event, and telemetry of the same run")

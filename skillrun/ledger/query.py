@@ -1,0 +1,155 @@
+"""Asks a ledger in SQL, by a named query or in one's own words, without any way to change it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import shlex
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skillrun.errors import Misuse
+from skillrun.ledger.connection import BUSY_MS, explained, open_reader
+from skillrun.resources import resource
+
+TIME_LIMIT_S = 10.0
+MAX_ROWS = 1000
+_MAX_VALUE = 10_000_000  # bytes of one value: `zeroblob(1e9)` is refused
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_READS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
+_LOOKS = ("table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list")
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter of a named query, written `:name` in its SQL."""
+
+    name: str
+    default: str
+    description: str
+
+
+@dataclass(frozen=True)
+class NamedQuery:
+    """A file of `ledger/queries`: its sentence, its parameters, its SQL."""
+
+    name: str
+    sentence: str
+    params: tuple[Param, ...]
+    sql: str
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """Rows of JSON values; `truncated` where there were more than the limit."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    truncated: bool
+
+
+def named_queries() -> dict[str, NamedQuery]:
+    """The queries that ship with skillrun, by name."""
+    return {file.stem: _read_query(file) for file in sorted(resource("ledger", "queries").glob("*.sql"))}
+
+
+def run_query(
+    path: Path,
+    name_or_sql: str,
+    params: Mapping[str, str] | None = None,
+    limit: int = MAX_ROWS,
+    *,
+    time_limit_s: float = TIME_LIMIT_S,
+    busy_ms: int = BUSY_MS,
+) -> QueryResult:
+    """Runs a named query or one SELECT, and returns at most `limit` rows.
+
+    Raises Misuse, in SQLite's words, for anything but one reading statement, for unknown names and parameters, and for
+    a query that takes longer than `time_limit_s`; LedgerUnusable where there is no ledger to read.
+    """
+    sql, values = _prepared(name_or_sql.strip(), dict(params or {}))
+    if limit < 0:
+        raise Misuse(f"limit: {limit} is less than 0")
+    with contextlib.closing(open_reader(path, busy_ms)) as db:
+        _restrict(db, time_limit_s)
+        with explained(path, busy_ms), _in_words(time_limit_s):
+            cursor = db.execute(sql, values)
+            if cursor.description is None:
+                raise Misuse("no query: the text holds no statement", hint="give one SELECT, or the name of a query")
+            rows = cursor.fetchmany(limit + 1)
+            columns = tuple(column[0] for column in cursor.description)
+    return QueryResult(columns, tuple(tuple(map(_plain, row)) for row in rows[:limit]), len(rows) > limit)
+
+
+def _prepared(name_or_sql: str, params: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The SQL and every parameter's value."""
+    if not _NAME.fullmatch(name_or_sql):
+        return name_or_sql, params
+    queries = named_queries()
+    if name_or_sql not in queries:
+        raise Misuse(f"no query {name_or_sql!r}", hint=f"named queries: {', '.join(queries)}")
+    query = queries[name_or_sql]
+    known = {param.name: param.default for param in query.params}
+    if unknown := params.keys() - known.keys():
+        names = ", ".join(known) or "none"
+        raise Misuse(f"{query.name} has no parameter {', '.join(sorted(unknown))}", hint=f"its parameters: {names}")
+    return query.sql, {**known, **params}
+
+
+def _read_query(file: Path) -> NamedQuery:
+    """A query file opens with `-- sentence`, then one line `-- param: name default description` for each parameter."""
+    text = file.read_text("utf-8")
+    comments = [line[2:].strip() for line in text.splitlines() if line.startswith("--")]
+    sentence = " ".join(line for line in comments if not line.startswith("param:"))
+    params = [shlex.split(line.removeprefix("param:")) for line in comments if line.startswith("param:")]
+    return NamedQuery(file.stem, sentence, tuple(Param(p[0], p[1], " ".join(p[2:])) for p in params), text)
+
+
+def _restrict(db: sqlite3.Connection, time_limit_s: float) -> None:
+    """Reading only: mode=ro protects this file, the authorizer all others, the limits this machine."""
+    deadline = time.monotonic() + time_limit_s
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
+    db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    db.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    db.set_authorizer(_authorizer())
+
+
+def _authorizer() -> Callable[[int, str | None, str | None, str | None, str | None], int]:
+    def allow(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
+        allowed = (
+            action in _READS
+            or (action == sqlite3.SQLITE_FUNCTION and second != "load_extension")
+            or (action == sqlite3.SQLITE_PRAGMA and first in _LOOKS)
+        )
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+    return allow
+
+
+@contextlib.contextmanager
+def _in_words(time_limit_s: float) -> Iterator[None]:
+    """Turns SQLite's refusal of a statement into Misuse; a locked or damaged file is not the query's fault."""
+    try:
+        yield
+    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR):
+            raise
+        if code == sqlite3.SQLITE_INTERRUPT:
+            raise Misuse(f"the query took longer than {time_limit_s:g} s", hint="narrow it with WHERE") from error
+        hint = "a query only reads: one SELECT statement" if code == sqlite3.SQLITE_AUTH else None
+        raise Misuse(f"the query was refused: {error}", hint=hint) from error
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it: blobs as hexadecimal, infinities as words."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
