@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +32,7 @@ class Consent:
         self.store = state_dir() / "consent" if store is None else store
 
     def given(self, key: str) -> bool:
-        """Whether this user has allowed exactly that. An answer that somebody else could have written does not count."""
+        """Whether this user has allowed exactly that. An answer that others could have written does not count."""
         path = self._path(key)
         try:
             return _is_ours(self.store) and _is_ours(path) and json.loads(path.read_bytes())["key"] == key
@@ -78,6 +77,8 @@ def _is_ours(path: Path) -> bool:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, mode 0600."""
+    import tempfile
+
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(handle, "wb") as file:
