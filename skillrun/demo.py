@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from difflib import unified_diff
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
-from skillrun.errors import RepoUnusable
+from skillrun.errors import Blocked, RepoUnusable
 from skillrun.resources import resource
 
 SPEC = ".skillrun/jobs/send-receipt.yaml"
@@ -65,9 +66,11 @@ STEPS = (
 def run_demo(out: TextIO) -> int:
     """Runs the three steps in a new temporary folder, which is kept and named at the end.
 
-    Returns 0 if the invocations ended as they should (3, 1, 0), else 1. Raises `RepoUnusable` where git is missing.
+    Returns 0 if the invocations ended as they should (3, 1, 0), else 1. Raises `RepoUnusable` where git is missing,
+    `Blocked` where the shop's own tools are.
     Nothing outside the folder is written: HOME, state and ledger of the invocations are inside it.
     """
+    _require_tools()
     folder = Path(tempfile.mkdtemp(prefix="skillrun-demo-"))
     repo = folder / "celery-shop"
     _prepare(repo, STEPS[0])
@@ -82,6 +85,16 @@ def run_demo(out: TextIO) -> int:
             return 1
     _closing(out, repo)
     return 0
+
+
+def _require_tools() -> None:
+    """The shop's tests run for real, so its tools have to be here: make, and two packages beside skillrun."""
+    packages = [name for name in ("celery", "pytest") if find_spec(name) is None]
+    if packages:
+        hint = f"{sys.executable} -m pip install {' '.join(packages)}"
+        raise Blocked(f"the demo's shop needs {' and '.join(packages)} beside skillrun", hint=hint)
+    if shutil.which("make") is None:
+        raise Blocked("the demo's shop runs its checks with make, which is not on PATH", hint="install make")
 
 
 def _prepare(repo: Path, step: Step) -> None:

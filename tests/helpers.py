@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,15 +91,16 @@ def run_cli(
     env: Mapping[str, str] | None = None,
     input: str | None = None,
     timeout: float = 120,
+    prefix: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python -m skillrun ARGS` as a real process, piped; `env` is laid over the clean environment.
 
     HOME and the state folder stand beside `cwd` (`<cwd>.home`), so that a repository in `cwd` stays clean.
-    Without `input` the process reads an empty standard input.
+    Without `input` the process reads an empty standard input. `prefix` is a command that runs the command.
     """
     home = cwd.parent / f"{cwd.name}.home"
     return subprocess.run(
-        [sys.executable, "-m", "skillrun", *map(str, args)],
+        [*prefix, sys.executable, "-m", "skillrun", *map(str, args)],
         cwd=cwd,
         env={**clean_env(home), **(env or {})},
         input=input if input is not None else "",
