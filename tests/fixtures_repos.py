@@ -193,7 +193,7 @@ def many_files(root: Path, count: int = 50_000, *, python: bool = True) -> Path:
 
 
 def django_shop(root: Path) -> Path:
-    """Django with Celery as its documentation shows: `config/celery.py`, autodiscovered tasks, settings by namespace."""
+    """Django with Celery as its documentation shows: `config/celery.py`, discovered tasks, settings by namespace."""
     return helpers.build_tree(
         root,
         {
