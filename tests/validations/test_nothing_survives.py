@@ -15,15 +15,13 @@ import pytest
 
 from skillrun.validations.run import run_command
 
-linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a subreaper is Linux's")
-pytestmark = linux_only
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has subreapers")
 
 DOUBLE_FORK = """
 import os, sys, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        os.environ["MARK"] = os.environ["MARK"]
         time.sleep(60)
     os._exit(0)
 os.wait()
@@ -31,9 +29,17 @@ os.wait()
 RUN = """
 import sys
 from pathlib import Path
+from skillrun.validations import run
 from skillrun.validations.run import run_command
+run.GRACE_S = 0.5
 print(run_command(sys.argv[1], cwd=Path("."), timeout_s=60), flush=True)
 """
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second between SIGTERM and SIGKILL instead of three."""
+    monkeypatch.setattr("skillrun.validations.run.GRACE_S", 0.5)
 
 
 @pytest.fixture
