@@ -55,6 +55,15 @@ class CommandResult:
             return f"ended by {_signal_name(self.signal)}"
         return f"exit {self.exit_code}" + _shell_signal(self.exit_code)
 
+    @property
+    def note(self) -> str | None:
+        """What to know about processes that it left running; None: nothing."""
+        if self.survivors < 0:
+            return "descendants outside its process group cannot be seen on this system"
+        if self.survivors == 0:
+            return None
+        return f"it left {self.survivors} process{'es' if self.survivors > 1 else ''} running, which had to be ended"
+
 
 def run_validations(
     commands: Mapping[str, str],

@@ -89,6 +89,7 @@ def test_a_daemon_is_ended_counted_and_not_waited_for(tmp_path: Path, mark: str,
     result = run_command(command, cwd=tmp_path, timeout_s=50)
     assert time.monotonic() - begin < 30
     assert (result.exit_code, result.tail, result.survivors) == (0, "begun\n", survivors)
+    assert str(result.note).startswith(f"it left {survivors} process")
     assert not living(mark)
 
 
