@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CommandFact", "Commands", "Paths", "Recogniser", "Stack", "Survey", "statements", "survey"]
 
 _LARGEST = 1024 * 1024  # bytes; a larger file is data
-_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If, ast.For, ast.AsyncFor, ast.While, ast.With)
+_LEAVES = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Import, ast.ImportFrom, ast.Pass)
 
 
 class Recogniser(Protocol):
@@ -107,7 +107,7 @@ def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """Every statement, also inside functions, classes and branches; expressions are not entered."""
     for node in body:
         yield node
-        if isinstance(node, _NESTED | ast.AsyncWith | ast.Try | ast.Match):
+        if not isinstance(node, _LEAVES):
             for part in _bodies(node):
                 yield from statements(part)
 

@@ -31,8 +31,8 @@ SurveySection = Callable[[str], tuple[Any, Iterable[str]]]
 class Lookup:
     """One question to the tree and its answer.
 
-    `kind` is file, search, match, content or survey. `files` maps each path of the answer to its sha256, or to "" where only
-    the name counts. `digest` covers the answer; one that found nothing has a digest too.
+    `kind` is file, search, match, content or survey. `files` maps each path of the answer to its sha256, or to "" where
+    only the name counts. `digest` covers the answer; one that found nothing has a digest too.
     """
 
     kind: str

@@ -1,0 +1,100 @@
+"""Finds Celery command lines and brokers in files that start processes: Procfile, compose, systemd, scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_WORD = re.compile(r"[^\s\"'`,\[\]()]+")
+_COMMENT = ("#", "//", ";")
+_JOINED = 24  # lines of a command that is written as a list, one word a line
+_MODES = ("worker", "beat", "multi")
+
+_SCHEMES = {
+    **dict.fromkeys(("redis", "rediss", "valkey", "valkeys", "sentinel", "redis-socket", "unix"), "redis"),
+    **dict.fromkeys(("amqp", "amqps", "pyamqp", "librabbitmq"), "rabbitmq"),
+    **dict.fromkeys(("sqs",), "sqs"),
+    **dict.fromkeys(("memory",), "memory"),
+    **dict.fromkeys(("filesystem",), "filesystem"),
+    **dict.fromkeys(("confluentkafka", "kafka"), "kafka"),
+    **dict.fromkeys(("sqla", "sqlalchemy", "db"), "sqlalchemy"),
+    **dict.fromkeys(("mongodb",), "mongodb"),
+    **dict.fromkeys(("azureservicebus",), "azureservicebus"),
+    **dict.fromkeys(("gcpubsub",), "gcpubsub"),
+}
+_ADDRESS = re.compile(
+    rf"(?is)broker[^#\n]{{0,120}}?(?:\n[^#\n]{{0,120}}?){{0,3}}?\b({'|'.join(_SCHEMES)})(?:\+\w+)?://"
+)
+_HINT = re.compile(r"(?im)^[^#\n]*broker[^#\n]*?[=:(][^#\n]*?(redis|rabbit|amqp|sqs|valkey)")
+_HINTED = {"redis": "redis", "valkey": "redis", "rabbit": "rabbitmq", "amqp": "rabbitmq", "sqs": "sqs"}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command line that starts Celery: mode worker, beat or multi; `app` is the value of -A as written."""
+
+    line: int
+    mode: str
+    app: str | None
+    beat: bool
+    text: str
+
+
+def find_launches(text: str) -> Iterator[Launch]:
+    """Every Celery command line of a file; comments are left out."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if "celery" in line and not line.lstrip().startswith(_COMMENT):
+            launch = _launch(number, line, _whole(lines, number))
+            if launch:
+                yield launch
+
+
+def _whole(lines: list[str], number: int) -> str:
+    """The command that begins in a line, with backslashes and one-word-a-line lists joined."""
+    text = lines[number]
+    listed = re.match(r"\s*- [\"']?(?:\S*/)?(?:celery|python3?)[\"']?\s*$", text) is not None
+    for line in lines[number + 1 : number + _JOINED]:
+        if text.rstrip().endswith("\\"):
+            text = text.rstrip()[:-1] + " " + line
+        elif listed and line.lstrip().startswith("- "):
+            text += " " + line.lstrip()[2:]
+        elif text.count("[") > text.count("]"):
+            text += " " + line
+        else:
+            break
+    return text
+
+
+def _launch(number: int, line: str, whole: str) -> Launch | None:
+    words = _WORD.findall(whole)
+    start = next((at for at, word in enumerate(words) if word.rpartition("/")[2] == "celery"), None)
+    if start is None:
+        return None
+    rest = words[start + 1 : start + 40]
+    mode = next((word.rstrip(";") for word in rest if word.rstrip(";") in _MODES), None)
+    if mode is None:
+        return None
+    beat = mode == "beat" or "-B" in rest or "--beat" in rest
+    return Launch(number + 1, mode, _app_value(words[start + 1 :]), beat, line.strip())
+
+
+def _app_value(words: list[str]) -> str | None:
+    for at, word in enumerate(words[:20]):
+        if word in ("-A", "--app") and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith("--app="):
+            return word.removeprefix("--app=")
+        if word.startswith("-A") and len(word) > 2:
+            return word[2:].removeprefix("=")
+    return None
+
+
+def find_broker(text: str) -> tuple[str, int] | None:
+    """(broker, line) from an address near the word "broker", else from a name such as REDIS_URL beside it."""
+    found = _ADDRESS.search(text)
+    if found:
+        return _SCHEMES[found[1].lower()], text.count("\n", 0, found.start()) + 1
+    hint = _HINT.search(text)
+    return (_HINTED[hint[1].lower()], text.count("\n", 0, hint.start(1)) + 1) if hint else None
