@@ -82,7 +82,7 @@ _NAMED = re.compile(
 _NO_SECRET = re.compile(
     r"(?i)(?:\[masked\]|none|null|nil|true|false|yes|no|str|int|bytes|string|bool|optional|any|empty|unset|undefined"
     r"|required|missing|invalid|expired|incorrect|\*+|x{3,}|\.{3,}|…)\Z"
-    r"|\$\{|\$\(|\{\{|\{[a-z_]|<|%\(|%s|\[[a-z]"
+    r"|\W{1,3}\Z|\$\{|\$\(|\{\{|\{\}|\{[a-z_]|<|%\(|%s|\[[a-z]"
     r"|(?:os\.|self\.|settings\.|config\.|env\.|environ|process\.env|getenv|secrets\.|str\b|optional\[)"
     r"|[a-z_][\w.]*\("
 )
@@ -114,6 +114,8 @@ def _masked_assignment(match: re.Match[str]) -> str:
 
 def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
     """Whether the value after a telling name is one: not empty, no placeholder, no code, no word of a sentence."""
+    if not quoted:
+        value = value.rstrip(")]}>:.,`")  # the punctuation of a sentence or of code
     if not value or _NO_SECRET.match(value) or _VARIABLE.match(value):
         return False
     if name == "pwd" and value[0] in "/~.":

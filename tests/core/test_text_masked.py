@@ -73,6 +73,7 @@ def test_values_that_a_name_or_a_place_gives_away_go(text: str, shown: str) -> N
         "max_tokens=4096, token: str, secret: None",
         "SECRET_KEY = os.environ['SECRET_KEY']",
         "password = get_password(user)",
+        "def connect(self, include_password=False): credentials = {",
         "password=$DB_PASSWORD PGPASSWORD=${PW} token={{ secrets.TOKEN }}",
         "SyntaxError: unexpected token: foo",
         "a bearer authentication is required",
