@@ -1,0 +1,198 @@
+"""The job spec as frozen objects: the same names as in the file, durations in seconds, None for what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from skillrun.contract.duration import parse_duration
+
+
+def _seconds(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _none_kind(value: Any) -> Any:
+    return {"kind": "none"} if value == "none" else value
+
+
+def _unknown_strategy(value: Any) -> Any:
+    return {"strategy": "unknown"} if value == "unknown" else value
+
+
+def _named(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class Part(BaseModel):
+    """A frozen part of a spec; a key that it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Intent(Part):
+    what: str | None = None
+    why_async: str | None = None
+
+
+class Trigger(Part):
+    type: Literal["event", "cron", "poller"]
+    schedule: str | None = None
+    timezone: str | None = None
+    every: Seconds | None = None
+
+
+class Enqueue(Part):
+    call: str
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Dedupe(Part):
+    store: str | None = None
+    window: Seconds | None = None  # None: for ever
+
+
+class Invariant(Part):
+    statement: str | None = None
+    guarded_by: str | None = None
+
+
+class Idempotency(Part):
+    strategy: Literal["keyed", "invariant", "unknown"] | None = None
+    key: tuple[str, ...] = ()
+    dedupe: Dedupe | None = None
+    invariant: Invariant | None = None
+
+
+class Effect(Part):
+    name: str
+    call: str
+    key_arg: str | None = None
+    window: Seconds | None = None
+    guarantee: Literal["keyed", "transactional", "at_least_once", "at_most_once"] | None = None
+    reason: str | None = None
+    mode: Literal["stand_in", "pass_through"] = "stand_in"
+    returns: Any = None
+
+
+class JobError(Part):
+    """An exception, "module:Class" or the name of a built-in one, and the arguments to raise it with."""
+
+    type: str
+    args: tuple[Any, ...] = ()
+
+
+NamedError = Annotated[JobError, BeforeValidator(_named)]
+
+
+class Failures(Part):
+    transient: tuple[NamedError, ...] = ()
+    permanent: tuple[NamedError, ...] = ()
+    acceptable_delay: Seconds | None = None
+
+    @property
+    def transient_names(self) -> tuple[str, ...]:
+        """Import paths of the transient errors, "module:Class" or a built-in's name."""
+        return tuple(error.type for error in self.transient)
+
+    @property
+    def permanent_names(self) -> tuple[str, ...]:
+        """Import paths of the permanent errors."""
+        return tuple(error.type for error in self.permanent)
+
+
+class BackoffSpec(Part):
+    kind: Literal["none", "fixed", "exponential"]
+    base: Seconds | None = None
+    factor: float = 2.0
+    cap: Seconds | None = None
+    jitter: bool = False
+
+
+class Retry(Part):
+    """`kind` is "none", or None for a policy with attempts."""
+
+    kind: Literal["none"] | None = None
+    reason: str | None = None
+    max_attempts: int | None = None  # counts the first try
+    backoff: BackoffSpec | None = None
+
+    def delays(self) -> tuple[float, ...]:
+        """The longest wait before each retry, in seconds."""
+        backoff = self.backoff
+        retries = (self.max_attempts or 1) - 1
+        if backoff is None or backoff.kind == "none":
+            return (0.0,) * retries
+        factor = backoff.factor if backoff.kind == "exponential" else 1.0
+        cap = backoff.cap if backoff.cap is not None else float("inf")
+        return tuple(min((backoff.base or 0.0) * factor**n, cap) for n in range(retries))
+
+
+class DeadLetter(Part):
+    kind: Literal["table", "queue", "framework", "none"]
+    where: str | None = None
+    reason: str | None = None
+
+
+class Proof(Part):
+    python: str | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    services: tuple[Literal["redis", "postgresql"], ...] = ()
+    setup: str | None = None
+    database: str | None = None
+    state: dict[str, str] = Field(default_factory=dict)
+    dead_letters: str | None = None
+    poison: tuple[Any, ...] = ()
+
+
+class Waiver(Part):
+    item: str
+    reason: str
+    by: str | None = None
+
+
+class JobSpec(Part):
+    """One job as its spec describes it. A part that the spec leaves out is None (or empty)."""
+
+    version: Literal[1]
+    job: str
+    intent: Intent | None = None
+    trigger: Trigger | None = None
+    payload: dict[str, Any] | None = None
+    handler: str | None = None
+    message: Literal["payload", "kwargs"] | None = None
+    enqueue: Enqueue | None = None
+    idempotency: Annotated[Idempotency, BeforeValidator(_unknown_strategy)] | None = None
+    effects: tuple[Effect, ...] | None = None  # (): none, said explicitly
+    failures: Failures | None = None
+    retry: Annotated[Retry, BeforeValidator(_none_kind)] | None = None
+    dead_letter: Annotated[DeadLetter, BeforeValidator(_none_kind)] | None = None
+    proof: Proof | None = None
+    waivers: tuple[Waiver, ...] = ()
+    inputs: dict[str, Any] = Field(default_factory=dict)
+
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)  # the JSON values as written, overrides applied
+    sha256: str = ""
+    path: Path = Path()
+    shown_path: str = ""  # relative to the repository where it lies inside
+    lines: dict[tuple[str | int, ...], int] = Field(default_factory=dict, repr=False)
+
+    def line(self, *path: str | int) -> int:
+        """The 1-based line of a value, or of the nearest thing around it: `spec.line("retry", "max_attempts")`."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def part(self, name: str) -> Any:
+        """A top-level part as plain JSON values, None where it is missing; for fingerprints."""
+        return self.raw.get(name)
+
+    @property
+    def examples(self) -> tuple[Any, ...]:
+        """The payload's examples."""
+        return tuple((self.payload or {}).get("examples", ()))

@@ -1,0 +1,224 @@
+"""Reads a job spec: text, positions, schema, and then one frozen `JobSpec`, or every violation at once."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from skillrun.contract import yamlpos
+from skillrun.contract.job import JobSpec as JobSpec
+from skillrun.contract.specfile import read_raw_spec as read_raw_spec
+from skillrun.contract.specfile import spec_sha256
+from skillrun.contract.violations import UNKNOWN_KEY, Violation, schema_violations, violations
+from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.errors import SpecInvalid
+from skillrun.resources import resource
+
+# Below these, every value is the author's own: what YAML made of it cannot be seen from its type.
+_FREE = {"examples", "args", "returns", "poison", "inputs", "enum", "const", "default"}
+_MAX_SHOWN = 50
+
+
+def load_spec(path: Path, *, overrides: Mapping[str, str] | None = None, root: Path | None = None) -> JobSpec:
+    """The job spec of a YAML or JSON file. `overrides` are `path.to.field` -> value as YAML; `root` the repository.
+
+    Raises SpecInvalid with one line per violation: `job.yaml:14: retry.max_attempts: what: what to do`.
+    """
+    data, file_sha256 = read_raw_spec(path)
+    shown = _shown_path(path)
+    document = _read(data, path, shown)
+    value, changed, misplaced = _with_overrides(document.value, overrides or {})
+    found = [*misplaced, *_all_violations(value, document, changed)]
+    if found:
+        raise _refusal(found, shown, document, changed)
+    return JobSpec.model_validate(
+        {
+            **value,
+            "raw": value,
+            "sha256": spec_sha256(file_sha256, overrides),
+            "path": path,
+            "shown_path": _within(path, root) if root else shown,
+            "lines": document.lines,
+        }
+    )
+
+
+def _within(path: Path, root: Path) -> str:
+    """Relative to the repository where it lies in it."""
+    try:
+        return path.absolute().relative_to(root).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def spec_schema() -> dict[str, Any]:
+    """The published schema of a job spec."""
+    schema: dict[str, Any] = json.loads(resource("schemas", "job-spec.v1.json").read_text("utf-8"))
+    return schema
+
+
+def _read(data: bytes, path: Path, shown: str) -> Document:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SpecInvalid(f"{shown}:{line}: not UTF-8", hint="save the file as UTF-8") from error
+    try:
+        document = load_positions(text, path.name)
+    except YamlProblem as problem:
+        raise SpecInvalid(f"{shown}:{problem.line}: {problem.what}", hint=problem.hint) from problem
+    if document.value is None:
+        raise SpecInvalid(f"{shown}:1: the job spec is empty", hint="write one with: skillrun spec init")
+    if not isinstance(document.value, dict):
+        kind = "a list" if isinstance(document.value, list) else "a single value"
+        raise SpecInvalid(f"{shown}:1: a job spec is a mapping, this is {kind}", hint="begin with: version: 1")
+    return document
+
+
+def _shown_path(path: Path) -> str:
+    """Relative to the current folder where it lies in it: short, and still something to click on."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _all_violations(value: Any, document: Document, changed: set[yamlpos.Path]) -> list[Violation]:
+    found = [*violations(spec_schema(), value), *_payload_violations(value), *_repeated_names(value)]
+    found = [_with_trap(violation, document) for violation in found]
+    named = {violation.path for violation in found}
+    found += [trap for trap in _traps(document, changed) if trap.path not in named]
+    return found
+
+
+def _payload_violations(value: Any) -> Iterator[Violation]:
+    """A payload that is no JSON Schema, or examples that break it."""
+    payload = value.get("payload")
+    if not isinstance(payload, dict):
+        return
+    broken = list(schema_violations(payload, ("payload",)))
+    yield from broken
+    examples = payload.get("examples")
+    if broken or not isinstance(examples, list):
+        return
+    for index, example in enumerate(examples):
+        yield from _example_violations(payload, example, ("payload", "examples", index))
+
+
+def _example_violations(payload: Any, example: Any, at: yamlpos.Path) -> Iterator[Violation]:
+    from referencing.exceptions import Unresolvable
+
+    try:
+        for found in violations(payload, example, at):
+            yield Violation(found.path, found.what, f"an example must satisfy the payload's schema; {found.hint}")
+    except Unresolvable as error:
+        yield Violation(
+            ("payload",), f"the $ref {error.ref!r} leads nowhere", "use $defs within the payload; nothing is fetched"
+        )
+    except RecursionError:
+        yield Violation(("payload",), "its $ref leads in a circle", "let it end somewhere")
+
+
+def _repeated_names(value: Any) -> Iterator[Violation]:
+    """Two effects of one name could not be told apart in a report."""
+    effects = value.get("effects")
+    seen: set[str] = set()
+    for index, effect in enumerate(effects if isinstance(effects, list) else []):
+        name = effect.get("name") if isinstance(effect, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            yield Violation(("effects", index, "name"), f"{name} names two effects", "give each its own name")
+        seen.add(name)
+
+
+def _with_trap(violation: Violation, document: Document) -> Violation:
+    trap = document.traps.get(violation.path)
+    if trap is None or violation.what == UNKNOWN_KEY:
+        return violation
+    reading, _, remedy = trap.partition("; ")
+    return Violation(violation.path, f"{violation.what} ({reading})", f"{violation.hint}; {remedy}")
+
+
+def _traps(document: Document, changed: set[yamlpos.Path]) -> Iterator[Violation]:
+    """Values that YAML reads as something else: always for numbers in base 60, else where nothing else would notice."""
+    for path, trap in document.traps.items():
+        overridden = any(path[: len(prefix)] == prefix for prefix in changed)
+        if not overridden and ("base-60" in trap or any(step in _FREE for step in path)):
+            what, _, hint = trap.partition("; ")
+            yield Violation(path, what, hint)
+
+
+def _refusal(found: list[Violation], shown: str, document: Document, changed: set[yamlpos.Path]) -> SpecInvalid:
+    lines = sorted({(document.line(v.path), _one_line(v, shown, document, changed)) for v in found})
+    texts = [text for _, text in lines[:_MAX_SHOWN]]
+    if len(lines) > _MAX_SHOWN:
+        texts.append(f"{shown}: and {len(lines) - _MAX_SHOWN} more")
+    return SpecInvalid("\n".join(texts), hint=f"then: skillrun spec check {shown}")
+
+
+def _one_line(violation: Violation, shown: str, document: Document, changed: set[yamlpos.Path]) -> str:
+    place = f"{shown}:{document.line(violation.path)}"
+    for prefix in changed:
+        if violation.path[: len(prefix)] == prefix:
+            place = "--set " + ".".join(str(step) for step in prefix)
+    return f"{place}: {violation.dotted()}: {violation.what}: {violation.hint}"
+
+
+def _with_overrides(value: Any, overrides: Mapping[str, str]) -> tuple[Any, set[yamlpos.Path], list[Violation]]:
+    """A copy with the overrides in it, the paths that they set, and those that lead nowhere."""
+    result = copy.deepcopy(value)
+    changed: set[yamlpos.Path] = set()
+    wrong: list[Violation] = []
+    for dotted, text in overrides.items():
+        path = parse_path(dotted)
+        changed.add(path)
+        try:
+            _set(result, path, _override_value(dotted, text))
+        except (KeyError, IndexError, TypeError) as error:
+            wrong.append(Violation(path, str(error.args[0]), "check the path; list items are counted from 0"))
+    return result, changed, wrong
+
+
+def parse_path(dotted: str) -> yamlpos.Path:
+    """`effects.0.call` -> ("effects", 0, "call")."""
+    return tuple(int(step) if step.isascii() and step.isdigit() else step for step in dotted.split("."))
+
+
+def _override_value(dotted: str, text: str) -> Any:
+    try:
+        document = load_positions(text)
+    except YamlProblem as problem:
+        raise SpecInvalid(f"--set {dotted}: {problem.what}", hint=problem.hint) from problem
+    for trap in document.traps.values():
+        raise SpecInvalid(f"--set {dotted}: {trap}", hint=f"write --set {dotted}='\"{text}\"'")
+    return document.value
+
+
+def _set(container: Any, path: yamlpos.Path, value: Any) -> None:
+    for step, following in itertools.pairwise(path):
+        empty: Any = [] if isinstance(following, int) else {}
+        container = _child(container, step, empty)
+    _child(container, path[-1], value, replace=True)
+
+
+def _child(container: Any, step: str | int, new: Any, *, replace: bool = False) -> Any:
+    """The member of a mapping or list, made from `new` where it is missing (a list grows by one at most)."""
+    if isinstance(container, dict):
+        key = str(step)
+        if replace or container.get(key) is None:
+            container[key] = new
+        return container[key]
+    if not isinstance(container, list) or not isinstance(step, int):
+        raise TypeError(f"{json.dumps(container)[:40]} has no member {step}")
+    if step == len(container):
+        container.append(new)
+    elif step > len(container):
+        raise IndexError(f"has only {len(container)} items")
+    elif replace:
+        container[step] = new
+    return container[step]
