@@ -241,6 +241,12 @@ class Literals:
             return last  # assigned again at the top level: the last assignment holds
         return Unknown(f"assigned in several places: {_shown(node)}", last if is_known(last) else None)
 
+    def variable(self, module: Module, name: str) -> Any:
+        """The value of a module variable by its name."""
+        bound = module.bindings(module.tree).get(name, [])
+        values = [b for b in bound if b.value is not None]
+        return self._bound(bound, module, ast.Name(name), 0) if values else UNKNOWN
+
     def setting(self, name: str, depth: int = 0) -> Any:
         """The value of a Django setting, from the module that DJANGO_SETTINGS_MODULE names in the repository."""
         for module in self.project.settings_modules():

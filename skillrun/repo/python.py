@@ -365,10 +365,10 @@ class Project:
         inner = [n for n in ast.walk(node) if isinstance(n, FunctionNode | ast.ClassDef) and n.name == rest[0]]
         if inner and not parts[0].endswith("()"):
             return self._defined(module, inner[0], rest, hops)
-        returned = _returned_class(node) if parts[0].endswith("()") or _is_property(node) else None
-        result = module.resolve(returned) if returned is not None else None
+        is_result = parts[0].endswith("()") or _is_property(node)
+        result = _returned(module, node) if is_result else None
         if result:
-            return self._outward([f"{result}()", *rest], hops)
+            return self._outward([result, *rest], hops)
         return Found(".".join([definition.dotted + parts[0][len(node.name) :], *rest]), module)
 
     def _member(self, owner: Definition, rest: list[str], hops: int) -> Found | None:
@@ -588,6 +588,10 @@ class Project:
         """
         return self._literals.fold(node, module)
 
+    def variable(self, module: Module, name: str) -> Any:
+        """The value of a module variable, as `literal`."""
+        return self._literals.variable(module, name)
+
     def settings_modules(self) -> tuple[Module, ...]:
         """The modules that DJANGO_SETTINGS_MODULE names in the repository's Python files, the first named first."""
         return self._remember(("settings",), lambda: tuple(self._settings_modules()))
@@ -655,12 +659,14 @@ def _is_property(node: FunctionNode) -> bool:
     return bool(names & {"property", "cached_property"})
 
 
-def _returned_class(node: FunctionNode) -> ast.expr | None:
+def _returned(module: Module, node: FunctionNode) -> str | None:
+    """What a function returns, as a dotted name: "pkg.Class()" by its annotation, or its only `return`."""
     if node.returns is not None:
-        return node.returns if isinstance(node.returns, ast.Name | ast.Attribute | ast.Constant) else None
-    returns = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
-    single = returns[0] if len(returns) == 1 else None
-    return single.func if isinstance(single, ast.Call) else None
+        named = isinstance(node.returns, ast.Name | ast.Attribute | ast.Constant)
+        found = module.resolve(node.returns) if named else None
+        return f"{found}()" if found else None
+    returns = [n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+    return module.resolve(returns[0]) if len(returns) == 1 else None
 
 
 def _set_on_self(owner: ast.ClassDef, name: str) -> list[Binding]:

@@ -1,0 +1,170 @@
+"""Where a Celery job leaves a record when it is given up: Celery itself has no dead letters.
+
+Counted: an `on_failure` that records, an errback (`link_error`), `except MaxRetriesExceededError`, the branch taken
+once `request.retries` has reached the limit, a `task_failure` receiver, `Reject(requeue=False)` into a queue that has
+a dead-letter exchange. A call that only logs is no record.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from skillrun.frameworks.celery.config import in_tests, place_of
+from skillrun.frameworks.celery.retries import Retries
+from skillrun.frameworks.celery.tasks import Task
+from skillrun.frameworks.interface import Place
+from skillrun.repo.calls import calls_in_order
+from skillrun.repo.python import Definition, Handler, Module, Project
+
+_EXHAUSTED = ("celery.exceptions.MaxRetriesExceededError", "MaxRetriesExceededError")
+# What a call may be without leaving a record: logging, reporting, building values.
+_PLAIN_WORDS = """debug info warning warn error exception critical log print retry capture_exception capture_message bind
+    str repr format format_exc type isinstance getattr setattr len dict list tuple int float join get items super
+    update_state get_logger getLogger get_task_logger on_failure on_retry incr increment inc labels"""
+_LEAVES_NOTHING = frozenset(_PLAIN_WORDS.split())
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """`exhausted`: after the last attempt; `permanent`: for an error that is not retried."""
+
+    exhausted: Place | None = None
+    permanent: Place | None = None
+
+
+def find_dead_letter(project: Project, task: Task, retries: Retries) -> DeadLetter:
+    """The first place of each kind, or None."""
+    finder = _Finder(project, task)
+    return DeadLetter(next(finder.exhausted(), None), next(finder.permanent(retries), None))
+
+
+class _Finder:
+    def __init__(self, project: Project, task: Task) -> None:
+        self.project = project
+        self.task = task
+
+    def exhausted(self) -> Iterator[Place]:
+        yield from self._on_failure()
+        yield from self._max_retries_exceeded()
+        yield from self._last_attempt_branch()
+        yield from self._errbacks()
+        yield from self._failure_receivers()
+        yield from self._rejected()
+
+    def permanent(self, retries: Retries) -> Iterator[Place]:
+        """A clause that neither retries nor raises, and records."""
+        retrying = {path.call.in_except.node for path in retries.paths if path.call and path.call.in_except}
+        for handler in self._handlers():
+            record = self._record(handler.node.body, handler.module)
+            if record is not None and handler.node not in retrying:
+                yield place_of(handler.module, record)
+
+    def _handlers(self) -> tuple[Handler, ...]:
+        return self.project.handlers(self.task.handler, depth=1)
+
+    def _on_failure(self) -> Iterator[Place]:
+        for owner in self.task.classes:
+            for node in owner.node.body:
+                if isinstance(node, ast.FunctionDef) and node.name == "on_failure":
+                    record = self._record(node.body, owner.module)
+                    if record is not None:
+                        yield place_of(owner.module, record)
+
+    def _max_retries_exceeded(self) -> Iterator[Place]:
+        for handler in self._handlers():
+            named = any(name.endswith("MaxRetriesExceededError") for name in handler.exceptions)
+            record = self._record(handler.node.body, handler.module) if named else None
+            if record is not None:
+                yield place_of(handler.module, record)
+
+    def _last_attempt_branch(self) -> Iterator[Place]:
+        for part in self._bodies():
+            for node in ast.walk(part.node):
+                branch = _given_up(node) if isinstance(node, ast.If) else None
+                record = self._record(branch, part.module) if branch else None
+                if record is not None:
+                    yield place_of(part.module, record)
+
+    def _bodies(self) -> Iterator[Definition]:
+        yield from self.project.callables(self.task.handler)
+        via = {name for call in self.project.calls(self.task.handler, depth=1) for name in call.via}
+        yield from (found for name in sorted(via) if (found := self.project.definition(name)))
+
+    def _errbacks(self) -> Iterator[Place]:
+        option = self.task.options.get("link_error")
+        if option is not None:
+            yield option.place
+        for use in self.project.uses(self.task.handler.dotted):
+            for above in list(use.module.parents(use.node))[:6]:
+                if in_tests(use.path) or not isinstance(above, ast.Call):
+                    continue
+                linked = any(keyword.arg == "link_error" for keyword in above.keywords)
+                if linked or (isinstance(above.func, ast.Attribute) and above.func.attr == "on_error"):
+                    yield place_of(use.module, above)
+
+    def _failure_receivers(self) -> Iterator[Place]:
+        for use in self.project.uses("celery.signals.task_failure"):
+            receiver = None if in_tests(use.path) else _receiver(use.module, use.node, self.project)
+            record = self._record(receiver.node.body, receiver.module) if receiver else None
+            if receiver and record is not None:
+                yield place_of(receiver.module, record)
+
+    def _rejected(self) -> Iterator[Place]:
+        exchange = [
+            *self.project.tree.search("dead-letter-exchange"),
+            *self.project.tree.search("x-dead-letter-exchange"),
+        ]
+        if not exchange:
+            return
+        for call in self.project.calls(self.task.handler, depth=1):
+            if call.origin in ("celery.exceptions.Reject", "celery.Reject"):
+                requeue = call.argument(1, "requeue")
+                if requeue is None or self.project.literal(requeue, call.module) is False:
+                    yield place_of(call.module, call.node)
+
+    def _record(self, body: Iterable[ast.stmt], module: Module) -> ast.Call | None:
+        """The first call that may leave a record behind."""
+        for statement in body:
+            for call in calls_in_order(statement):
+                if self._leaves_something(call, module):
+                    return call
+        return None
+
+    def _leaves_something(self, call: ast.Call, module: Module) -> bool:
+        word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        name = module.resolve(call.func) or word
+        origin = self.project.origin(name)
+        if word in _LEAVES_NOTHING or origin.startswith(
+            ("logging.", "structlog.", "sentry_sdk.", "builtins.", "traceback.")
+        ):
+            return False
+        return not word.endswith(("Error", "Exception", "Reject", "Ignore"))
+
+
+def _given_up(node: ast.If) -> list[ast.stmt]:
+    """The branch of `if self.request.retries >= limit` that is taken at the end; [] for any other `if`."""
+    test = node.test
+    if not isinstance(test, ast.Compare) or not _is_retries(test.left):
+        return []
+    if isinstance(test.ops[0], ast.GtE | ast.Gt | ast.Eq):
+        return node.body
+    return node.orelse if isinstance(test.ops[0], ast.Lt | ast.LtE) else []
+
+
+def _is_retries(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "retries"
+
+
+def _receiver(module: Module, node: ast.expr, project: Project) -> Definition | None:
+    """The function under `@task_failure.connect`, or in `task_failure.connect(f)`."""
+    for above in list(module.parents(node))[:3]:
+        if isinstance(above, ast.FunctionDef):
+            return project.define(module, above)
+        if isinstance(above, ast.Call) and above.args:
+            name = module.resolve(above.args[0])
+            found = project.definition(name) if name else None
+            if found is not None and not found.is_class:
+                return found
+    return None

@@ -1,0 +1,120 @@
+"""The effective policy of a Celery task: how often it runs, how long it waits, and what the broker then does.
+
+Defaults and rules are Celery 5's (celery/app/task.py, celery/app/autoretry.py): `max_retries` 3 means four runs,
+None means without end; a task that never asks for a retry runs once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skillrun.frameworks.celery.config import visibility_timeout
+from skillrun.frameworks.celery.deadletter import find_dead_letter
+from skillrun.frameworks.celery.retries import Path, Retries, find_retries
+from skillrun.frameworks.celery.tasks import Task, read_task
+from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.repo.python import Definition, Project, is_known
+
+_NO_BACKOFF = Backoff("none")
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The policy of a handler, as code and configuration say; what cannot be read is named in `unknown`."""
+    task = read_task(project, use, handler)
+    retries = find_retries(project, task)
+    sources: dict[str, Place | None] = {}
+    unknown: dict[str, Place] = {}
+    attempts = _attempts(retries, sources, unknown, task)
+    backoff = _backoff(retries, sources, unknown, task)
+    timeout = visibility_timeout(task.config, use)
+    if timeout.unknown:
+        unknown["visibility_timeout_s"] = timeout.place or _fallback(task)
+    sources["visibility_timeout_s"] = timeout.place
+    dead_letter = find_dead_letter(project, task, retries)
+    sources |= {"retried": retries.paths[0].place if retries.paths else None}
+    sources |= {"dead_letter": dead_letter.exhausted, "dead_letter_permanent": dead_letter.permanent}
+    for place in (*retries.unread, *task.config.unread):
+        unknown.setdefault("options" if place in retries.unread else "configuration", place)
+    return Policy(
+        max_attempts=attempts,
+        backoff=backoff,
+        retried=_import_paths(project, [name for path in retries.paths for name in path.exceptions]),
+        not_retried=_import_paths(project, [name for path in retries.paths for name in path.spared]),
+        acks_late=bool(_option(task, "acks_late", False, sources, unknown)),
+        reject_on_worker_lost=bool(_option(task, "reject_on_worker_lost", False, sources, unknown)),
+        visibility_timeout_s=timeout.seconds,
+        time_limit_s=_number(_option(task, "time_limit", None, sources, unknown)),
+        serializer=str(_option(task, "serializer", "json", sources, unknown)),
+        dead_letter=dead_letter.exhausted if retries.paths else dead_letter.exhausted or dead_letter.permanent,
+        sources=sources,
+        unknown=unknown,
+    )
+
+
+def _attempts(retries: Retries, sources: dict[str, Place | None], unknown: dict[str, Place], task: Task) -> int | None:
+    """Runs including the first: the most that any way allows. An unreadable limit is named and taken as the default."""
+    if not retries.paths:
+        sources["max_attempts"] = None
+        return 1
+    readable = [path for path in retries.paths if path.max_retries is None or isinstance(path.max_retries, int)]
+    for path in retries.paths:
+        if path not in readable:
+            unknown["max_attempts"] = path.max_place or path.place
+    endless = next((path for path in readable if path.max_retries is None), None)
+    most = endless or max(readable, key=lambda path: path.max_retries, default=None)
+    sources["max_attempts"] = most.max_place if most else None
+    if endless is not None:
+        return None
+    return (most.max_retries if most else 3) + 1
+
+
+def _backoff(retries: Retries, sources: dict[str, Place | None], unknown: dict[str, Place], task: Task) -> Backoff:
+    """The slowest readable wait of all ways."""
+    if not retries.paths:
+        return _NO_BACKOFF
+    for path in retries.paths:
+        if path.backoff is None:
+            unknown["backoff"] = path.backoff_place or path.place
+    readable = [path for path in retries.paths if path.backoff is not None]
+    if not readable:
+        return Backoff("fixed", 180.0) if "backoff" not in unknown else _NO_BACKOFF
+    slowest = max(readable, key=_last_wait)
+    sources["backoff"] = slowest.backoff_place
+    return slowest.backoff or _NO_BACKOFF
+
+
+def _last_wait(path: Path) -> float:
+    retries = path.max_retries if isinstance(path.max_retries, int) else 10
+    return sum(path.backoff.delays(min(max(retries, 1), 50))) if path.backoff else 0.0
+
+
+def _option(task: Task, name: str, default: Any, sources: dict[str, Place | None], unknown: dict[str, Place]) -> Any:
+    key = f"{name}_s" if name == "time_limit" else name
+    value = task.option(name)
+    sources[key] = task.place(name)
+    if is_known(value):
+        return value
+    unknown[key] = task.place(name) or _fallback(task)
+    return value.default if value.default is not None else default
+
+
+def _fallback(task: Task) -> Place:
+    return task.registered or Place(task.handler.path, task.handler.line)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _import_paths(project: Project, names: list[str]) -> tuple[str, ...]:
+    """Dotted names as "module:Class", each once."""
+    return tuple(dict.fromkeys(import_path(project, name) for name in names))
+
+
+def import_path(project: Project, name: str) -> str:
+    """ "shop.mailer.Unavailable" as "shop.mailer:Unavailable"."""
+    definition = project.definition(name)
+    if definition is not None:
+        return definition.import_path
+    module, _, attribute = name.rpartition(".")
+    return f"{module}:{attribute}" if module else name

@@ -1,0 +1,330 @@
+"""The ways by which a task is retried: `autoretry_for`, and explicit `self.retry(...)` calls.
+
+Source: celery/app/autoretry.py (the wrapper around `run`: what the body lets out is retried, unless it is Ignore,
+Retry, or in `dont_autoretry_for`) and celery/app/task.py (`retry`).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun.frameworks.celery.config import place_of
+from skillrun.frameworks.celery.countdown import Countdown
+from skillrun.frameworks.celery.tasks import Option, Task
+from skillrun.frameworks.interface import Backoff, Place
+from skillrun.repo.python import Call, Handler, Module, Project, is_known
+
+_NEVER_RETRIED = ("celery.exceptions.Ignore", "celery.exceptions.Reject", "celery.exceptions.Retry")
+_RETRY_TASKS = ("celery.current_task.retry", "celery.task.current.retry")
+# Library exceptions and what they derive from, so that a base class in `autoretry_for` is understood.
+_KNOWN_BASES = {
+    "requests.HTTPError": ("requests.RequestException", "builtins.OSError"),
+    "requests.Timeout": ("requests.RequestException", "builtins.OSError"),
+    "requests.ConnectionError": ("requests.RequestException", "builtins.OSError"),
+    "requests.RequestException": ("builtins.OSError",),
+    "httpx.HTTPStatusError": ("httpx.HTTPError",),
+    "httpx.ConnectError": ("httpx.HTTPError", "httpx.RequestError", "httpx.TransportError", "httpx.NetworkError"),
+    "httpx.TimeoutException": ("httpx.HTTPError", "httpx.RequestError", "httpx.TransportError"),
+    "smtplib.SMTPException": ("builtins.OSError",),
+    "smtplib.SMTPRecipientsRefused": ("smtplib.SMTPException", "builtins.OSError"),
+    "smtplib.SMTPAuthenticationError": (
+        "smtplib.SMTPResponseException",
+        "smtplib.SMTPException",
+        "builtins.OSError",
+    ),
+    "json.JSONDecodeError": ("builtins.ValueError",),
+    "json.decoder.JSONDecodeError": ("builtins.ValueError",),
+}
+_SHORTER = {"requests.exceptions.": "requests.", "requests.models.": "requests.", "httpx._exceptions.": "httpx."}
+_NOT_ORDINARY = ("builtins.SystemExit", "builtins.KeyboardInterrupt", "builtins.GeneratorExit")
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way to a retry."""
+
+    kind: str  # autoretry | explicit
+    exceptions: tuple[str, ...]  # dotted; empty: whatever led here is no exception (a condition)
+    place: Place
+    max_retries: Any  # int, None: unbounded, or an Unknown
+    max_place: Place | None
+    backoff: Backoff | None  # None: it cannot be read
+    backoff_place: Place | None
+    conditional: bool = False  # an `if` inside the clause decides
+    call: Call | None = None
+    spared: tuple[str, ...] = ()  # exceptions that never take this way
+
+
+@dataclass(frozen=True)
+class Retries:
+    """All the ways of one task. `unread` are places that could hold more."""
+
+    paths: tuple[Path, ...]
+    unread: tuple[Place, ...] = ()
+
+    @property
+    def spared(self) -> tuple[str, ...]:
+        """Exceptions that no way retries although a base class of theirs may be named."""
+        every = [set(path.spared) for path in self.paths]
+        return tuple(sorted(set.intersection(*every))) if every else ()
+
+    def of(self, project: Project, exception: str) -> tuple[Path, ...]:
+        """The ways on which an exception is retried."""
+        return tuple(path for path in self.paths if takes(project, path, exception))
+
+
+def takes(project: Project, path: Path, exception: str) -> bool:
+    """An exception is retried on this way: it is, or derives from, one that is named, and is not spared."""
+    bases = ancestors(project, exception)
+    if bases & set(path.spared):
+        return False
+    return bool(bases & {short(name) for name in path.exceptions})
+
+
+def ancestors(project: Project, exception: str) -> frozenset[str]:
+    """An exception's classes as far as they can be told; `Exception` for any class from outside the repository."""
+    names = [short(name) for name in project.ancestors(exception)]
+    known = [base for name in names for base in _KNOWN_BASES.get(name, ())]
+    known += [short(base) for name in known for base in project.ancestors(name)]
+    ordinary = set() if set(names) & set(_NOT_ORDINARY) else {"builtins.Exception", "builtins.BaseException"}
+    return frozenset({*names, *known} | ordinary)
+
+
+def short(name: str) -> str:
+    """requests.exceptions.HTTPError and requests.HTTPError are one."""
+    for prefix, shorter in _SHORTER.items():
+        if name.startswith(prefix):
+            return shorter + name[len(prefix) :]
+    return name
+
+
+def find_retries(project: Project, task: Task) -> Retries:
+    """Every way by which the task is retried, `autoretry_for` first."""
+    reader = _Reader(project, task)
+    paths = [*reader.automatic(), *reader.explicit()]
+    return Retries(tuple(paths), tuple(task.unread))
+
+
+class _Reader:
+    def __init__(self, project: Project, task: Task) -> None:
+        self.project = project
+        self.task = task
+        self.calls = project.calls(task.handler, depth=2)
+        known = {name: task.option(name) for name in ("max_retries", "default_retry_delay", "retry_backoff_max")}
+        self.countdown = Countdown(project, known)
+
+    # autoretry_for
+
+    def automatic(self) -> Iterator[Path]:
+        option = self.task.options.get("autoretry_for")
+        exceptions = self._exceptions(option)
+        if option is None or not exceptions:
+            return
+        arguments = self._retry_kwargs()
+        max_retries, max_place = self.task.option("max_retries"), self.task.place("max_retries")
+        if arguments.get("max_retries") is not None:
+            max_retries, max_place = arguments["max_retries"], self.task.place("retry_kwargs")
+        backoff, backoff_place = self._automatic_backoff(arguments)
+        yield Path(
+            kind="autoretry",
+            exceptions=exceptions,
+            place=option.place,
+            max_retries=max_retries,
+            max_place=max_place,
+            backoff=backoff,
+            backoff_place=backoff_place,
+            spared=(*self._exceptions(self.task.options.get("dont_autoretry_for")), *self._swallowed()),
+        )
+
+    def _exceptions(self, option: Option | None) -> tuple[str, ...]:
+        if option is None or option.node is None or option.module is None:
+            return ()
+        return tuple(short(name) for name in self.project.exception_names(option.node, option.module))
+
+    def _retry_kwargs(self) -> dict[str, Any]:
+        value = self.task.option("retry_kwargs")
+        return value if isinstance(value, dict) else {}
+
+    def _automatic_backoff(self, arguments: dict[str, Any]) -> tuple[Backoff | None, Place | None]:
+        """celery/app/autoretry.py: the factor is int(max(1.0, float(retry_backoff))), the wait factor * 2**n, bounded."""
+        factor, cap = self.task.option("retry_backoff"), self.task.option("retry_backoff_max")
+        jitter = self.task.option("retry_jitter")
+        if not is_known(factor) or (factor and not (is_known(cap) and is_known(jitter))):
+            return None, self.task.place("retry_backoff")
+        if factor:
+            base = float(int(max(1.0, float(factor))))
+            return Backoff("exponential", base, 2.0, float(cap), bool(jitter)), self.task.place("retry_backoff")
+        place = "retry_kwargs" if "countdown" in arguments else "default_retry_delay"
+        delay = arguments.get("countdown", self.task.option("default_retry_delay"))
+        backoff = Backoff("fixed", float(delay)) if isinstance(delay, int | float) else None
+        return backoff, self.task.place(place)
+
+    def _swallowed(self) -> tuple[str, ...]:
+        """Exceptions that a clause around the whole body keeps from the wrapper."""
+        node = next(iter(self.project.callables(self.task.handler)), None)
+        body = [s for s in getattr(node.node, "body", []) if not _is_docstring(s)] if node else []
+        whole = [s for s in body if isinstance(s, ast.Try)] if len(body) == 1 else []
+        found: list[str] = []
+        for block in whole:
+            for clause in block.handlers:
+                handler = self.project.handler(self.task.handler.module, clause)
+                if not handler.reraises or self._raises_ignored(handler):
+                    found += [short(name) for name in handler.exceptions]
+        return tuple(found)
+
+    def _raises_ignored(self, handler: Handler) -> bool:
+        raised = [n.exc for n in ast.walk(handler.node) if isinstance(n, ast.Raise)]
+        return bool(raised) and all(self._is_ignored(exc, handler.module) for exc in raised)
+
+    def _is_ignored(self, node: ast.expr | None, module: Module) -> bool:
+        target = node.func if isinstance(node, ast.Call) else node
+        name = module.resolve(target) if target is not None else None
+        return bool(name) and self.project.origin(name or "") in _NEVER_RETRIED
+
+    # self.retry(...)
+
+    def explicit(self) -> Iterator[Path]:
+        for call in self.calls:
+            if self._is_retry(call):
+                yield self._explicit(call)
+
+    def _is_retry(self, call: Call) -> bool:
+        func = call.node.func
+        if not isinstance(func, ast.Attribute) or func.attr != "retry":
+            return False
+        if call.origin in _RETRY_TASKS or call.origin == f"{self.task.handler.dotted}.retry":
+            return True
+        if not isinstance(func.value, ast.Name):
+            return False
+        return func.value.id == (self.task.self_name or "self") or (
+            bool(call.via) and func.value.id in ("self", "task")
+        )
+
+    def _explicit(self, call: Call) -> Path:
+        max_retries, max_place = self._explicit_max(call)
+        backoff, backoff_place = self._explicit_backoff(call)
+        clause = call.in_except
+        names: Iterable[str] = clause.exceptions if clause else ()
+        return Path(
+            kind="explicit",
+            exceptions=("builtins.BaseException",) if clause and clause.bare else tuple(short(n) for n in names),
+            place=place_of(call.module, call.node),
+            max_retries=max_retries,
+            max_place=max_place,
+            backoff=backoff,
+            backoff_place=backoff_place,
+            conditional=self._conditional(call),
+            call=call,
+            spared=tuple(short(n) for n in _earlier(self.project, call)),
+        )
+
+    def _explicit_max(self, call: Call) -> tuple[Any, Place | None]:
+        node = call.keywords.get("max_retries") or (call.node.args[6] if len(call.node.args) > 6 else None)
+        value, place = self.task.option("max_retries"), self.task.place("max_retries")
+        if node is not None and not (isinstance(node, ast.Constant) and node.value is None):
+            read = self.countdown.number(node, call.module)
+            value = int(read) if read is not None else self.project.literal(node, call.module)
+            place = place_of(call.module, node)
+        guard = self._guard(call)
+        if guard is not None and is_known(value) and (value is None or guard[0] < value):
+            return guard
+        return value, place
+
+    def _explicit_backoff(self, call: Call) -> tuple[Backoff | None, Place | None]:
+        node = call.argument(5, "countdown")
+        if call.argument(4, "eta") is not None:
+            return None, place_of(call.module, call.node)
+        if node is None or (isinstance(node, ast.Constant) and node.value is None):
+            if any(keyword.arg is None for keyword in call.node.keywords):
+                return None, place_of(call.module, call.node)
+            delay = self.task.option("default_retry_delay")
+            fixed = Backoff("fixed", float(delay)) if isinstance(delay, int | float) else None
+            return fixed, self.task.place("default_retry_delay")
+        self.countdown.random = False
+        return self.countdown.backoff(node, call.module), place_of(call.module, node)
+
+    def _conditional(self, call: Call) -> bool:
+        """An `if` between the clause (or the function) and the call decides, other than by counting retries."""
+        for above in call.module.parents(call.node):
+            if isinstance(above, ast.ExceptHandler | ast.FunctionDef | ast.AsyncFunctionDef):
+                break
+            if isinstance(above, ast.If | ast.IfExp | ast.Match) and not self._counts(getattr(above, "test", None)):
+                return True
+        return self._left_before(call)
+
+    def _left_before(self, call: Call) -> bool:
+        """`if is_permanent(exc): return` stands before the call in its clause."""
+        if call.in_except is None:
+            return False
+        before = [s for s in call.in_except.node.body if s.lineno < call.line and isinstance(s, ast.If)]
+        return any(_leaves(s.body) and not self._counts(s.test) for s in before)
+
+    def _counts(self, test: ast.expr | None) -> bool:
+        return test is not None and any(self.countdown.is_retries(n) for n in ast.walk(test) if isinstance(n, ast.expr))
+
+    def _guard(self, call: Call) -> tuple[int, Place] | None:
+        """The largest number of retries that a comparison with `request.retries` lets through."""
+        for test, holds in _tests_before(call):
+            limit = self._limit(test, holds, call.module)
+            if limit is not None:
+                return limit, place_of(call.module, test)
+        return None
+
+    def _limit(self, test: ast.expr, holds: bool, module: Module) -> int | None:
+        if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not self.countdown.is_retries(test.left):
+            return None
+        number = self.countdown.number(test.comparators[0], module)
+        if number is None:
+            return None
+        op = test.ops[0]
+        if holds and isinstance(op, ast.Lt | ast.NotEq):
+            return int(number)
+        if holds and isinstance(op, ast.LtE):
+            return int(number) + 1
+        if not holds and isinstance(op, ast.GtE | ast.Eq):
+            return int(number)
+        if not holds and isinstance(op, ast.Gt):
+            return int(number) + 1
+        return None
+
+
+def _tests_before(call: Call) -> Iterator[tuple[ast.expr, bool]]:
+    """(test, what it must be) for the conditions under which a call is reached, within its function."""
+    below: ast.AST = call.node
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.If):
+            yield above.test, below in above.body
+        for name in ("body", "orelse", "finalbody"):
+            statements = getattr(above, name, None)
+            if isinstance(statements, list) and below in statements:
+                earlier = statements[: statements.index(below)]
+                yield from ((s.test, False) for s in earlier if isinstance(s, ast.If) and _leaves(s.body))
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+            return
+        below = above
+
+
+def _leaves(body: list[ast.stmt]) -> bool:
+    return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _earlier(project: Project, call: Call) -> tuple[str, ...]:
+    """Exceptions that earlier clauses of the same `try` take away, and those of `try` blocks inside its body."""
+    clause = call.in_except
+    if clause is None:
+        return ()
+    block = next((n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try)), None)
+    before = block.handlers[: block.handlers.index(clause.node)] if block else []
+    return tuple(n for c in before if not _retries(c) for n in project.handler(clause.module, c).exceptions)
+
+
+def _retries(clause: ast.ExceptHandler) -> bool:
+    calls = (n.func for n in ast.walk(clause) if isinstance(n, ast.Call))
+    return any(isinstance(func, ast.Attribute) and func.attr == "retry" for func in calls)
