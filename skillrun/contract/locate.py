@@ -1,0 +1,229 @@
+"""Finds skills: in the repository, in the home folder, and those that ship with skillrun.
+
+A name is answered by the first place that has it: `--skill PATH`, `<repo>/.agents/skills`, `<repo>/.claude/skills`,
+`~/.agents/skills`, `~/.claude/skills`, bundled. A symlink that leads out of a repository is never followed: whoever
+wrote the repository would otherwise choose what is read outside of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillrun.errors import SkillInvalid
+from skillrun.resources import resource
+
+FILE_NAME = "SKILL.md"
+MAX_FOLDERS_DEEP = 3
+PASSED_OVER = {".git", "node_modules", ".venv", "venv", "__pycache__"}
+
+_HEAD_BYTES = 1_000_001
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder of skills. `inside` is the folder that its files must not lead out of."""
+
+    where: str  # explicit | repo | home | bundled
+    folder: Path
+    inside: Path | None = None
+
+
+@dataclass(frozen=True)
+class FoundSkill:
+    """A SKILL.md that was found. `shadowed`: an earlier place has that id. `error`: why it cannot be read."""
+
+    path: Path
+    id: str
+    where: str
+    shadowed: bool = False
+    error: str | None = None
+
+
+def skill_roots(repo: Path | None) -> list[Root]:
+    """Where skills are looked for, the first place first."""
+    roots = [Root("repo", repo / name / "skills", repo) for name in (".agents", ".claude")] if repo else []
+    roots += [Root("home", Path.home() / name / "skills") for name in (".agents", ".claude")]
+    return [*roots, Root("bundled", resource("skills"))]
+
+
+def find_skill(name_or_path: str, repo: Path | None = None, explicit: Path | None = None) -> Path:
+    """The SKILL.md that a name (`NAME` or `LAYER/NAME`) or a path means. SkillInvalid where there is none."""
+    if explicit is not None:
+        return _find_explicit(name_or_path, explicit)
+    if _is_path(name_or_path):
+        return _find_path(name_or_path)
+    for root in skill_roots(repo):
+        found = _find_in(root, name_or_path)
+        if found is not None:
+            return found
+    by_path = Path(name_or_path)
+    if "/" in name_or_path and by_path.exists():
+        return _find_path(name_or_path)
+    raise _unknown(name_or_path, repo)
+
+
+def list_skills(repo: Path | None = None) -> list[FoundSkill]:
+    """Every skill that can be found, in search order; unreadable ones with their error."""
+    found: list[FoundSkill] = []
+    taken: set[str] = set()
+    seen: set[Path] = set()
+    for root in skill_roots(repo):
+        for file in _skill_files_in(root):
+            real = file.resolve()
+            if real in seen:  # .claude/skills is often a link to .agents/skills
+                continue
+            seen.add(real)
+            one = _describe(root, file, taken)
+            found.append(one)
+            if one.error is None:
+                taken.add(one.id)
+    return found
+
+
+def bundled_skill(skill_id: str) -> Path | None:
+    """The SKILL.md of a skill that ships with skillrun, or None."""
+    return _find_in(Root("bundled", resource("skills")), skill_id)
+
+
+def skill_files(paths: list[Path]) -> list[Path]:
+    """Every SKILL.md among and below the paths, in order. SkillInvalid for a path with none."""
+    files: list[Path] = []
+    for path in paths:
+        below = list(_below(path)) if path.is_dir() else [path] if path.exists() else []
+        if not below:
+            what = "no SKILL.md here" if path.exists() else "no such file or folder"
+            raise SkillInvalid(f"{path}: {what}", hint="name a SKILL.md, its folder, or a folder of skills")
+        files.extend(below)
+    return list(dict.fromkeys(files))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for current, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in PASSED_OVER)
+        if FILE_NAME in names:
+            yield Path(current) / FILE_NAME
+
+
+def _is_path(text: str) -> bool:
+    return text.endswith(FILE_NAME) or text.startswith((".", "/", "~")) or "\\" in text
+
+
+def _find_path(text: str) -> Path:
+    path = Path(text).expanduser()
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.exists():
+        raise SkillInvalid(f"{file}: no such SKILL.md", hint="skillrun list shows the skills that can be found here")
+    return file
+
+
+def _find_explicit(name: str, explicit: Path) -> Path:
+    """`--skill PATH` is the skill itself, or a folder of skills in which the name is looked for."""
+    path = explicit.expanduser()
+    file = path / FILE_NAME if path.is_dir() else path
+    if file.is_file():
+        return _named(file, name)
+    found = _find_in(Root("explicit", path), name) if path.is_dir() else None
+    if found is None:
+        raise SkillInvalid(
+            f"{path}: no skill {name} here", hint="--skill takes a SKILL.md, its folder, or a folder of skills"
+        )
+    return found
+
+
+def _named(file: Path, name: str) -> Path:
+    if _is_path(name) or _answers_to(file, name):
+        return file
+    raise SkillInvalid(f"{file}: this is not the skill {name}", hint="give the name that stands in its front-matter")
+
+
+def _find_in(root: Root, name: str) -> Path | None:
+    """The skill of that name in one place: its folder's name is looked at first, since that needs no parsing."""
+    files = list(_skill_files_in(root))
+    inside = [file for file in files if _escape(root, file) is None]
+    short = name.rsplit("/", 1)[-1]
+    by_folder = [file for file in inside if file.parent.name == short]
+    for file in by_folder:
+        if name == short or file.parent.parent.name == name.split("/")[0] or _answers_to(file, name):
+            return file
+    return next((file for file in inside if file not in by_folder and _answers_to(file, name)), None)
+
+
+def _skill_files_in(root: Root) -> Iterator[Path]:
+    """Every SKILL.md below a root, at most three folders deep; a skill's own folder is not searched further."""
+    yield from _skills_below(root, root.folder, MAX_FOLDERS_DEEP)
+
+
+def _skills_below(root: Root, folder: Path, depth: int) -> Iterator[Path]:
+    if not folder.is_dir() or _escape(root, folder):
+        return
+    for child in sorted(_subfolders(folder)):
+        if (child / FILE_NAME).exists():
+            yield child / FILE_NAME
+        elif depth > 1:
+            yield from _skills_below(root, child, depth - 1)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return [child for child in folder.iterdir() if child.name not in PASSED_OVER and child.is_dir()]
+    except OSError:
+        return []
+
+
+def _escape(root: Root, path: Path) -> str | None:
+    """Why a path may not be read: it leads out of the repository."""
+    if root.inside is None or path.resolve().is_relative_to(root.inside.resolve()):
+        return None
+    return "a symlink that leads out of the repository is not followed"
+
+
+def _answers_to(file: Path, name: str) -> bool:
+    """Whether the front-matter gives the skill this name or id. YAML is only read where the name occurs at all."""
+    from skillrun.contract.frontmatter import read_skill_bytes
+
+    try:
+        data = read_skill_bytes(file)
+        if name.rsplit("/", 1)[-1].encode() not in data:
+            return False
+        return name in _names(file, data)
+    except SkillInvalid:
+        return False
+
+
+def _names(file: Path, data: bytes) -> tuple[str, str]:
+    """(name, id) as the front-matter says."""
+    from skillrun.contract.frontmatter import decode, read_front_matter
+    from skillrun.contract.skill import skill_layer, skill_name
+
+    front = read_front_matter(decode(data, file), file)
+    name, layer = skill_name(front, file), skill_layer(front)
+    return name, f"{layer}/{name}" if layer else name
+
+
+def _describe(root: Root, file: Path, taken: set[str]) -> FoundSkill:
+    from skillrun.contract.frontmatter import read_skill_bytes
+
+    folder_name = file.parent.name
+    escape = _escape(root, file)
+    if escape:
+        return FoundSkill(file, folder_name, root.where, error=escape)
+    try:
+        skill_id = _names(file, read_skill_bytes(file))[1]
+    except SkillInvalid as error:
+        return FoundSkill(file, folder_name, root.where, folder_name in taken, error.message)
+    return FoundSkill(file, skill_id, root.where, skill_id in taken)
+
+
+def _unknown(name: str, repo: Path | None) -> SkillInvalid:
+    import difflib
+
+    skills = list_skills(repo)
+    names = {spelling: one.id for one in skills for spelling in (one.id, one.id.rsplit("/", 1)[-1])}
+    near = list(dict.fromkeys(names[match] for match in difflib.get_close_matches(name, list(names), n=4, cutoff=0.5)))
+    hint = f"did you mean {' or '.join(near)}?" if near else "skillrun list shows the skills that can be found here"
+    shown = re.sub(r"[^\x20-\x7e]", "?", name)[:100]
+    return SkillInvalid(f"no skill named {shown}", hint=hint)
