@@ -1,0 +1,296 @@
+"""REPO_PROFILE.json: what a repository says of itself, and where that contradicts what the survey found.
+
+The profile is authoritative. It is validated, compared and completed, but nothing that somebody wrote into it is
+replaced, except the word "unknown".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.errors import ProfileInvalid
+from skillrun.verdict import Finding, Severity
+
+if TYPE_CHECKING:
+    from skillrun.contract.yamlpos import Document
+    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.repo.survey import Survey
+
+NAME = "REPO_PROFILE.json"
+SCHEMA = "repo-profile.v1.json"
+_LARGEST = 1024 * 1024  # bytes
+_KINDS = ("lint", "typecheck", "test", "build")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A valid profile. `data` is the whole document, `lines` gives the line of each key path in it."""
+
+    data: dict[str, Any]
+    lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+
+    @property
+    def commands(self) -> dict[str, str]:
+        """Kind -> command, "none" or "unknown"."""
+        return dict(self._section("commands"))
+
+    @property
+    def jobs(self) -> dict[str, Any] | None:
+        """The `jobs` section, or None."""
+        return dict(self.data["jobs"]) if isinstance(self.data.get("jobs"), dict) else None
+
+    @property
+    def required_checks(self) -> tuple[str, ...]:
+        """`quality_bar.required_checks`."""
+        return tuple(self._section("quality_bar").get("required_checks") or ())
+
+    @property
+    def validation_timeout(self) -> float | None:
+        """`quality_bar.validation_timeout` in seconds; None where it is not given."""
+        given = self._section("quality_bar").get("validation_timeout")
+        return None if given is None else _seconds(given)
+
+    @property
+    def package_manager(self) -> str | None:
+        """`conventions.package_manager`."""
+        return self._section("conventions").get("package_manager")
+
+    def line(self, *path: str) -> int:
+        """The line of a key, or of the nearest thing around it."""
+        return next((self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines), 1)
+
+    def _section(self, name: str) -> Mapping[str, Any]:
+        section = self.data.get(name)
+        return section if isinstance(section, dict) else {}
+
+
+def load_profile(root: Path) -> Profile | None:
+    """The profile of a repository, None where there is none.
+
+    Raises `ProfileInvalid` with every violation, one a line: `REPO_PROFILE.json:7: commands.lint: ...`.
+    """
+    text = _text(root / NAME)
+    if text is None:
+        return None
+    document = _document(text)
+    problems = list(_problems(document))
+    if problems:
+        raise ProfileInvalid("\n".join(problems), hint="mend them, or start again with: skillrun detect --write")
+    return Profile(document.value, dict(document.lines))
+
+
+def _text(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ProfileInvalid(f"{NAME}: cannot be read: {error.strerror}", hint="check the file") from None
+    if len(data) > _LARGEST:
+        raise ProfileInvalid(f"{NAME}: larger than 1 MB", hint="a profile is a page long; remove what is no profile")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ProfileInvalid(f"{NAME}: not UTF-8 at byte {error.start}", hint="save it as UTF-8") from None
+
+
+def _document(text: str) -> Document:
+    from skillrun.contract.yamlpos import YamlProblem, load_positions
+
+    try:
+        return load_positions(text, NAME)
+    except YamlProblem as problem:
+        raise ProfileInvalid(f"{NAME}:{problem.line}: {problem.what}", hint=problem.hint) from None
+
+
+def _problems(document: Document) -> Iterator[str]:
+    from skillrun.contract.violations import violations
+    from skillrun.resources import resource
+
+    schema = json.loads(resource("schemas", SCHEMA).read_text(encoding="utf-8"))
+    found = list(violations(schema, document.value))
+    for one in found:
+        yield f"{NAME}:{document.line(one.path)}: {one.dotted()}: {one.what}: {one.hint}"
+    if not found and _limit_is_bad(document.value):
+        line = document.line(("quality_bar", "validation_timeout"))
+        yield f"{NAME}:{line}: quality_bar.validation_timeout: is no time limit: write seconds, or for example 10m"
+
+
+def _limit_is_bad(data: dict[str, Any]) -> bool:
+    given = Profile(data)._section("quality_bar").get("validation_timeout")
+    try:
+        return given is not None and not _seconds(given) > 0
+    except ValueError:
+        return True
+
+
+def _seconds(given: Any) -> float:
+    """Seconds of a number of seconds or a duration such as "10m". ValueError where it is neither."""
+    from skillrun.contract.duration import parse_duration
+
+    return parse_duration(given) if isinstance(given, str) else float(given)
+
+
+def contradictions(profile: Profile, survey: Survey) -> list[Finding]:
+    """Where the profile says something else than the code shows. The profile still wins."""
+    said = profile.jobs or {}
+    framework = said.get("framework")
+    findings = list(_manager_contradiction(profile, survey))
+    if framework in (None, "unknown"):
+        return findings
+    use = survey.use(str(framework))
+    if use is None:
+        return [*findings, *_framework_contradiction(profile, str(framework), survey)]
+    return [*findings, *_use_contradictions(profile, said, use)]
+
+
+def _framework_contradiction(profile: Profile, framework: str, survey: Survey) -> Iterator[Finding]:
+    found = ", ".join(f"{use.id} ({_where(use)})" for use in survey.frameworks)
+    line = profile.line("jobs", "framework")
+    hint = "correct jobs.framework, or remove what is left of the other library"
+    if found:
+        message = f"jobs.framework says {framework}, and the code uses {found}"
+        yield Finding("profile.framework", Severity.ERROR, message, NAME, line, hint)
+    elif framework != "none":
+        message = f"jobs.framework says {framework}, and no use of it was found in the code"
+        yield Finding("profile.framework", Severity.WARNING, message, NAME, line, hint)
+
+
+def _use_contradictions(profile: Profile, said: Mapping[str, Any], use: FrameworkUse) -> Iterator[Finding]:
+    app = said.get("app")
+    if _spoken(app) and use.apps and not any(_same_object(str(app), known) for known in use.apps):
+        yield _differs(profile, "app", app, " and ".join(use.apps))
+    for key, found in (("broker", use.broker), ("scheduler", use.scheduler)):
+        if _spoken(said.get(key)) and found and not _alike(str(said[key]), found):
+            yield _differs(profile, key, said[key], found)
+        elif said.get(key) == "none" and found:
+            yield _differs(profile, key, "none", found)
+    modules = said.get("task_modules")
+    absent = [name for name in modules if name not in use.task_modules] if isinstance(modules, list) else []
+    if absent and use.task_modules:
+        yield _differs(profile, "task_modules", ", ".join(absent), "tasks in " + ", ".join(use.task_modules[:5]))
+
+
+def _differs(profile: Profile, key: str, said: object, found: str) -> Finding:
+    message = f"jobs.{key} says {said}, and the code shows {found}"
+    hint = f"correct jobs.{key}, or the code"
+    return Finding(f"profile.{key.replace('_', '-')}", Severity.WARNING, message, NAME, profile.line("jobs", key), hint)
+
+
+def _manager_contradiction(profile: Profile, survey: Survey) -> Iterator[Finding]:
+    said, found = profile.package_manager, survey.package_manager
+    if _spoken(said) and found and not _alike(str(said), found):
+        line = profile.line("conventions", "package_manager")
+        message = f"conventions.package_manager says {said}, and the lock files and CI show {found}"
+        yield Finding("profile.package-manager", Severity.WARNING, message, NAME, line, "correct the one that is wrong")
+
+
+def _spoken(value: object) -> bool:
+    return isinstance(value, str) and value not in ("", "none", "unknown")
+
+
+def _alike(said: str, found: str) -> bool:
+    """Free text such as "redis (dragonfly)" agrees with "redis"."""
+    return found.lower() in said.lower() or said.lower() in found.lower()
+
+
+def _same_object(said: str, known: str) -> bool:
+    """ "shop.celery:app" is "shop/celery.py:app"."""
+    return _import_path(known).endswith(_import_path(said))
+
+
+def _import_path(name: str) -> str:
+    module, _, inner = name.partition(":")
+    return module.removesuffix(".py").replace("/", ".").removesuffix(".__init__") + (f":{inner}" if inner else "")
+
+
+def _where(use: FrameworkUse) -> str:
+    place = next(iter(use.evidence), None)
+    return f"{place.path}:{place.line}" if place else "in the code"
+
+
+def profile_fields(survey: Survey) -> dict[str, Any]:
+    """The profile that the survey alone would write: "unknown" where nothing is declared, never a guess."""
+    commands = survey.commands.known()
+    fields: dict[str, Any] = {
+        "stack": {
+            "frontend": survey.stack.frontend or "none",
+            "backend": survey.stack.backend or "none",
+            "language": list(survey.languages),
+        },
+        "commands": {kind: commands[kind].command if kind in commands else "unknown" for kind in _KINDS},
+        "paths": {
+            "frontend_root": survey.paths.frontend_root or "none",
+            "backend_root": survey.paths.backend_root or "none",
+        },
+        "quality_bar": {"required_checks": []},
+        "conventions": {"package_manager": survey.package_manager or "unknown"},
+    }
+    use = survey.use(survey.primary) if survey.primary else None
+    return fields | {"jobs": _jobs(use)} if use else fields
+
+
+def _jobs(use: FrameworkUse) -> dict[str, Any]:
+    return {
+        "framework": use.id,
+        "app": use.app or "unknown",
+        "task_modules": list(use.task_modules),
+        "broker": use.broker or "unknown",
+        "scheduler": use.scheduler or "none",
+        "evidence": [f"{place.path}:{place.line}" for place in use.evidence],
+    }
+
+
+def write_profile(root: Path, survey: Survey) -> tuple[str, ...]:
+    """Completes REPO_PROFILE.json and returns the keys that were added or were "unknown", e.g. "commands.lint".
+
+    What is there stays: values, unknown keys, their order, and the indentation. Nothing new: nothing is written.
+    Raises `ProfileInvalid` where the present file is no valid profile.
+    """
+    present = _text(root / NAME)
+    data = _document(present).value if present is not None else {}
+    if not isinstance(data, dict):
+        raise ProfileInvalid(f"{NAME}:1: (top): is not an object", hint="move it away and run this again")
+    changed = _complete(data, profile_fields(survey), "")
+    if changed:
+        _replace(root / NAME, json.dumps(data, indent=_indent(present), ensure_ascii=False) + "\n")
+    return tuple(changed)
+
+
+def _complete(data: dict[str, Any], fields: Mapping[str, Any], above: str) -> list[str]:
+    changed = []
+    for key, value in fields.items():
+        if isinstance(value, dict) and isinstance(data.get(key), dict):
+            changed += _complete(data[key], value, f"{above}{key}.")
+        elif key not in data or (data[key] == "unknown" and value != "unknown"):
+            data[key] = value
+            changed.append(f"{above}{key}")
+    return changed
+
+
+def _indent(present: str | None) -> int | str:
+    found = re.search(r'\n([ \t]+)"', present or "")
+    if not found:
+        return 2
+    return "\t" if "\t" in found[1] else len(found[1])
+
+
+def _replace(path: Path, text: str) -> None:
+    """All or nothing: a reader never sees half a profile. A link is written through."""
+    target = Path(os.path.realpath(path))
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        if target.exists():
+            draft.chmod(target.stat().st_mode & 0o777)
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ProfileInvalid(f"{NAME}: cannot be written: {error.strerror}", hint="check the folder") from None
