@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _COMMAND_KEY = re.compile(r"(?:run|script|command|cmd|bash|commands|before_script)\s*:\s*(.*)$")
 _OTHER_KEY = re.compile(r"[\w.$-]+\s*:(?:\s|$)")
 _FOLDER = re.compile(r"\s*(?:- )?working[-_]directory\s*:\s*[\"']?([^\"'#\s]+)")
+_FRONT_END = re.compile(r"(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b")
 _CONTROL = re.compile(r"(?:if|then|else|fi|for|do|done|while|echo|case|esac)\b")
 _LIKELY = re.compile(r"(?i)test|ci\b|check|lint|python|backend|main|build|quality|pull")
 _UNLIKELY = re.compile(r"(?i)deploy|release|publish|docs?\b|e2e|nightly|docker|copilot|claude|bump|cd\b")
@@ -30,27 +31,35 @@ class _Step:
     folder: str | None
 
 
-def ci_offers(tree: Tree) -> Iterator[Offer]:
+def ci_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     """Every command in a CI file whose purpose is plain."""
     for path in tree.files:
         if CI_FILES.fullmatch(path):
-            yield from _file_offers(path, (tree.peek(path) or b"").decode("utf-8", "replace"))
+            text = (tree.peek(path) or b"").decode("utf-8", "replace")
+            yield from _file_offers(path, text, languages[:1] in (("javascript",), ("typescript",)))
 
 
-def _file_offers(path: str, text: str) -> Iterator[Offer]:
+def _file_offers(path: str, text: str, javascript: bool) -> Iterator[Offer]:
     fit = 20 if _UNLIKELY.search(path.rpartition("/")[2]) else 0 if _LIKELY.search(path.rpartition("/")[2]) else 10
     for step in _steps(text):
         kind = purpose(step.command)
         if kind:
             command = cleaned(step.command)
             whole = f"cd {step.folder} && {command}" if step.folder and step.folder != "." else command
-            yield Offer(kind, CommandFact(whole, path, step.line, command), Source.CI, fit + _distance(kind, command))
+            yield Offer(
+                kind,
+                CommandFact(whole, path, step.line, command),
+                Source.CI,
+                fit + _distance(kind, command, javascript),
+            )
 
 
-def _distance(kind: str, command: str) -> int:
-    """Formatting checks are linting of a lesser kind; end-to-end and partial tests are lesser tests."""
+def _distance(kind: str, command: str, javascript: bool) -> int:
+    """Formatting checks are lesser linting, partial tests lesser tests; the other side's tools come last."""
+    if not javascript and kind != "build" and _FRONT_END.match(command):
+        return 8
     lesser = {
-        "lint": r"format|black|isort|prettier|exit-zero|djlint|shellcheck",
+        "lint": r"\sformat\b|black|isort|prettier|exit-zero|djlint|shellcheck",
         "test": r"e2e|integration|doctest|append|docker",
     }
     return 3 if kind in lesser and re.search(lesser[kind], command) else 0
@@ -59,7 +68,7 @@ def _distance(kind: str, command: str) -> int:
 def _steps(text: str) -> Iterator[_Step]:
     lines = text.splitlines()
     default = _default_folder(lines)
-    held, start = "", 0
+    held, start, moved = "", 0, ""
     for number, line in enumerate(lines, 1):
         command = held + _command(line)
         start = start if held else number
@@ -67,8 +76,17 @@ def _steps(text: str) -> Iterator[_Step]:
             held = command[:-1].rstrip() + " "
             continue
         held = ""
+        moved = _moved(moved, line, command)
         if command and not _CONTROL.match(command):
-            yield _Step(start, command, _folder(lines, start - 1) or default)
+            yield _Step(start, command, moved or _folder(lines, start - 1) or default)
+
+
+def _moved(folder: str, line: str, command: str) -> str:
+    """The folder that a `cd` on a line of its own leaves the rest of a step in."""
+    found = re.fullmatch(r"cd\s+([\w./-]+)", command)
+    if found:
+        return found[1]
+    return "" if re.match(r"\s*(?:- )?[\w-]+\s*:(?:\s|$)", line) else folder
 
 
 def _command(line: str) -> str:

@@ -36,7 +36,7 @@ def offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     yield from _runner_offers(tree)
     yield from _script_offers(tree)
     yield from _package_offers(tree, languages)
-    yield from ci_offers(tree)
+    yield from ci_offers(tree, languages)
     yield from _pre_commit_offers(tree)
     yield from _note_offers(tree)
 
@@ -72,13 +72,13 @@ def _recipe_offers(tool: str, recipes: Mapping[str, Recipe]) -> Iterator[Offer]:
         if named:
             yield Offer(named[0], fact, Source.MAKE, named[1])
         elif kind := _only_purpose(recipe.lines):
-            yield Offer(kind, fact, Source.MAKE, 50)
+            yield Offer(kind, fact, Source.SIDE_PACKAGE, 50)
 
 
 def _module_kind(name: str) -> tuple[str, int] | None:
     """The recipes of a module that is named for a purpose, e.g. "test backend"."""
     module, _, recipe = name.partition(" ")
-    plainest = ("all", "default", "backend", "unit")
+    plainest = ("all", "backend", "unit", "default")
     named = named_kind(module) if recipe in plainest else None
     return (named[0], plainest.index(recipe)) if named else None
 
@@ -207,7 +207,7 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
         return None
     text = _text(tree, path) or ""
     runs = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not runs or not (name.endswith("sh") or text.startswith("#!")):
+    if not runs or not (name.endswith("sh") or text.startswith("#!")) or plain[1] == "release":
         return None
     kinds = {purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
     if named[1] == 9 and "typecheck" not in kinds:
@@ -227,7 +227,12 @@ def _package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
         source = Source.PACKAGE_JSON if javascript and not folder else Source.SIDE_PACKAGE
         for script, runs in _scripts(tree, path).items():
             named = named_kind(script)
-            if named and isinstance(runs, str) and "no test specified" not in runs:
+            if (
+                named
+                and isinstance(runs, str)
+                and "no test specified" not in runs
+                and (javascript or named[0] == "build")
+            ):
                 fact = _fact(_package_command(manager, folder, script), path, _line(tree, path, f'"{script}"'), runs)
                 yield Offer(named[0], fact, source, named[1])
 

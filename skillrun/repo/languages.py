@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from skillrun.repo.places import is_vendored
+from skillrun.repo.places import is_shown, is_vendored
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -23,6 +23,7 @@ LANGUAGE_OF = {
     **dict.fromkeys(("kt", "kts"), "kotlin"),
     "cs": "csharp",
 }
+_BUILT = frozenset({"public", "dist", "build", "static", "swagger"})  # where JavaScript is output, or somebody else's
 _LARGEST = 256 * 1024  # bytes; a larger source file is data or generated, and counts no further
 _SHARE = 0.08  # a language below this share is not worth naming
 
@@ -32,7 +33,11 @@ def find_languages(tree: Tree) -> tuple[str, ...]:
     sizes: Counter[str] = Counter()
     for path in tree.files:
         language = LANGUAGE_OF.get(path.rpartition(".")[2])
-        if language and not is_vendored(path):
+        if language and not (is_vendored(path) or is_shown(path) or _is_built(path, language)):
             sizes[language] += min(tree.size(path), _LARGEST)
     least = sizes.total() * _SHARE
     return tuple(language for language, size in sizes.most_common() if size and size >= least)
+
+
+def _is_built(path: str, language: str) -> bool:
+    return language == "javascript" and not _BUILT.isdisjoint(path.split("/")[:-1])

@@ -37,15 +37,15 @@ def is_test(path: str) -> bool:
     return not _TESTS.isdisjoint(folders) or _TEST_FILE.fullmatch(name) is not None
 
 
+def is_shown(path: str) -> bool:
+    """Documentation, an example, a demo project or a project template."""
+    folders = path.lower().split("/")[:-1]
+    return any(_shown(folder) for folder in folders) or not _SHOWN_AT_TOP.isdisjoint(folders[:1])
+
+
 def is_aside(path: str) -> bool:
     """No part of what the repository runs: vendored, tests, documentation, examples, project templates."""
-    folders = path.lower().split("/")[:-1]
-    return (
-        is_vendored(path)
-        or is_test(path)
-        or any(_shown(folder) for folder in folders)
-        or not _SHOWN_AT_TOP.isdisjoint(folders[:1])
-    )
+    return is_vendored(path) or is_test(path) or is_shown(path)
 
 
 def _shown(folder: str) -> bool:

@@ -283,14 +283,15 @@ def _indent(present: str | None) -> int | str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """All or nothing: a reader never sees half a profile. A link is written through."""
-    target = Path(os.path.realpath(path))
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    """All or nothing: a reader never sees half a profile. A link may lead out of the repository: none is followed."""
+    if path.is_symlink():
+        raise ProfileInvalid(f"{NAME}: is a symbolic link", hint="replace it by the file itself")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_text(text, encoding="utf-8")
-        if target.exists():
-            draft.chmod(target.stat().st_mode & 0o777)
-        draft.replace(target)
+        if path.exists():
+            draft.chmod(path.stat().st_mode & 0o777)
+        draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise ProfileInvalid(f"{NAME}: cannot be written: {error.strerror}", hint="check the folder") from None

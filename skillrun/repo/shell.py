@@ -34,7 +34,7 @@ _KINDS = (
     ),
     (
         "test",
-        r"py\.?test\b|tox\b|nose2?\b|unittest\b|stestr\b|(?:python[\d.]*\s+(?:-\S+\s+)*)?(?:\S*/)?(?:manage\.py|runtests\.py)(?=.*\btest\b|\s|$)(?:\s+test\b)?"
+        r"py\.?test\b|tox\b|nose2?\b|unittest\b|stestr\b|(?:python[\d.]*\s+(?:-\S+\s+)*)?(?:\S*/)?(?:manage\.py\s+test\b|run_?tests?\.py\b)"
         r"|django-admin\s+test\b|trial\b|ward\b|behave\b|zope-testrunner\b|python[\d.]*\s+(?:\S*/)?(?:run_?tests?|tests?/\w*run\w*)\.py"
         r"|python[\d.]*\s+(?:\S*/)?setup\.py\s+test|nox\b(?=.*\btest)|jest\b|vitest\b|mocha\b|ava\b|c8\b|node\s+--test"
         r"|go\s+test\b|gotestsum\b|cargo\s+(?:test|nextest)\b|mix\s+test\b|(?:php\s+artisan|\S*artisan)\s+test|(?:\./)?(?:vendor/bin/)?(?:phpunit|pest)\b"
@@ -43,13 +43,14 @@ _KINDS = (
     (
         "build",
         r"build\b(?!-)|pyproject-build\b|(?:uv|poetry|hatch|pdm|flit)\s+build\b|python[\d.]*\s+setup\.py\s+(?:\S+\s+)*(?:sdist|bdist_wheel)"
-        r"|vite\s+build\b|webpack\b|next\s+build\b|rollup\b|go\s+build\b|cargo\s+build\b|mix\s+(?:release|compile)\b"
+        r"|vite\s+build\b|webpack\b|next\s+build\b|rollup\b|go\s+build\b|cargo\s+build\b|mix\s+release\b"
         r"|mvn\b.*\bpackage\b|(?:\./)?gradlew?\b.*\b(?:build|assemble)\b|dotnet\s+(?:build|publish)\b|tsc\b(?!.*--?noEmit)",
     ),
 )
 _BY_KIND = tuple((kind, re.compile(rf"(?:{pattern})")) for kind, pattern in _KINDS)
 _SCRIPT = re.compile(
-    r"(?:npm|pnpm|yarn|bun|make|just|poe|task)(?:\s+(?:--?[\w-]+(?:=\S+)?|--(?:prefix|dir|cwd|filter)\s+\S+))*(?:\s+run)?(?:\s+--\S+(?:\s+\S+)??)*\s+([\w:.-]+)"
+    r"(?:npm|pnpm|yarn|bun|make|just|poe|task)"
+    r"(?:\s+(?:run|--(?:prefix|dir|cwd|filter)[\s=]\S+|-[FCf]\s+\S+|--?[\w-]+(?:=\S+)?))*\s+([\w:.-]+)"
 )
 _NOT_A_RUN = re.compile(
     r"\b(?:pip|pip3|uv|poetry|npm|apt-get|brew)\s+(?:add|install|sync|ci|tool)\b|--version\b|--help\b"
@@ -70,7 +71,7 @@ NAMES = {
         *("unit-tests", "pytest", "test-python", "test-py", "python-test", "python-tests", "py-test", "test-backend"),
         *("backend-test", "unit"),
     ),
-    "build": ("build", "package", "dist", "build-package", "build-all", "build-dist", "wheel", "release", "bundle"),
+    "build": ("build", "package", "dist", "build-package", "build-all", "build-dist", "wheel", "release"),
 }
 _KIND_OF = {name: (kind, place) for kind, names in NAMES.items() for place, name in enumerate(names)}
 

@@ -78,7 +78,12 @@ def agrees(fact: CommandFact | None, wanted: str | None) -> bool:
         return fact is None and wanted is None
     essence = [_essence(part) for part in wanted.split("&&")]
     said = _essence(f"{fact.command}\n{fact.runs}")
-    return any(part in said or _essence(fact.command) in part for part in essence if part)
+    return any(part in said or _covers(said, part) or _essence(fact.command) in part for part in essence if part)
+
+
+def _covers(said: str, part: str) -> bool:
+    """Every word of the label is there: labels leave out options that say nothing."""
+    return set(part.split()) <= set(said.split())
 
 
 def _essence(command: str) -> str:
