@@ -235,7 +235,7 @@ class Project:
 
     def lookup(self, import_path: str) -> Found | None:
         """Where "pkg.mod:obj.attr" leads in the repository, a variable included; None where it leads nowhere in it."""
-        return self._remember(("lookup", import_path), lambda: self._lookup(import_path))
+        return self.remember(("lookup", import_path), lambda: self._lookup(import_path))
 
     def _lookup(self, import_path: str) -> Found | None:
         module_name, _, attributes = import_path.partition(":")
@@ -256,7 +256,7 @@ class Project:
 
     def origin(self, dotted: str) -> str:
         """The canonical name of a dotted name: re-exports, aliases, module variables and base classes followed."""
-        return self._remember(("origin", dotted), lambda: self._origin(dotted))
+        return self.remember(("origin", dotted), lambda: self._origin(dotted))
 
     def _origin(self, dotted: str) -> str:
         found = self._follow(dotted, 0)
@@ -264,7 +264,7 @@ class Project:
 
     def definition(self, dotted: str) -> Definition | None:
         """The function or class behind a dotted name as `Module.resolve` gives it."""
-        found = self._remember(("follow", dotted), lambda: self._follow(dotted, 0))
+        found = self.remember(("follow", dotted), lambda: self._follow(dotted, 0))
         return found.definition if found else None
 
     def _follow(self, dotted: str, hops: int) -> Found | None:
@@ -428,7 +428,7 @@ class Project:
         For a class: the calls of its `run` method, or else of all its methods.
         """
         key = ("calls", definition.path, definition.name, depth)
-        return self._remember(key, lambda: tuple(self._calls_of(definition, depth)))
+        return self.remember(key, lambda: tuple(self._calls_of(definition, depth)))
 
     def _calls_of(self, definition: Definition, depth: int) -> Iterator[Call]:
         for part in self.callables(definition):
@@ -493,7 +493,7 @@ class Project:
     def handler(self, module: Module, clause: ast.ExceptHandler) -> Handler:
         """The facts of one `except` clause, with canonical names."""
         key = ("handler", module.path, clause)
-        return self._remember(key, lambda: self._read_handler(module, clause))
+        return self.remember(key, lambda: self._read_handler(module, clause))
 
     def _read_handler(self, module: Module, clause: ast.ExceptHandler) -> Handler:
         return replace(read_handler(module, clause), exceptions=self.exception_names(clause.type, module))
@@ -543,7 +543,7 @@ class Project:
     def uses(self, dotted: str) -> tuple[Use, ...]:
         """Every expression in the repository that means a dotted name, by whatever path it was imported."""
         target = self.origin(dotted.replace(":", "."))
-        return self._remember(("uses", target), lambda: tuple(self._uses(target)))
+        return self.remember(("uses", target), lambda: tuple(self._uses(target)))
 
     def _uses(self, target: str) -> Iterator[Use]:
         words = self._spellings(target.rpartition(".")[2])
@@ -594,7 +594,7 @@ class Project:
 
     def settings_modules(self) -> tuple[Module, ...]:
         """The modules that DJANGO_SETTINGS_MODULE names in the repository's Python files, the first named first."""
-        return self._remember(("settings",), lambda: tuple(self._settings_modules()))
+        return self.remember(("settings",), lambda: tuple(self._settings_modules()))
 
     def _settings_modules(self) -> Iterator[Module]:
         seen: set[str] = set()
@@ -606,8 +606,8 @@ class Project:
                     seen.add(path)
                     yield found
 
-    def _remember(self, key: tuple[Any, ...], compute: Callable[[], _Answer]) -> _Answer:
-        """An answer is computed once; its look-ups are recorded each time it is given."""
+    def remember(self, key: tuple[Any, ...], compute: Callable[[], _Answer]) -> _Answer:
+        """What `compute` gives, computed once for a key; its look-ups are recorded each time it is given."""
         if key not in self._known:
             with self.tree.recording() as lookups:
                 answer = compute()

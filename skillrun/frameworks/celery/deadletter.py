@@ -15,14 +15,14 @@ from skillrun.frameworks.celery.config import in_tests, place_of
 from skillrun.frameworks.celery.retries import Retries
 from skillrun.frameworks.celery.tasks import Task
 from skillrun.frameworks.interface import Place
-from skillrun.repo.calls import calls_in_order
 from skillrun.repo.python import Definition, Handler, Module, Project
 
-_EXHAUSTED = ("celery.exceptions.MaxRetriesExceededError", "MaxRetriesExceededError")
 # What a call may be without leaving a record: logging, reporting, building values.
-_PLAIN_WORDS = """debug info warning warn error exception critical log print retry capture_exception capture_message bind
+_PLAIN_WORDS = """debug info warning warn error exception critical log print retry capture_exception
+    capture_message bind
     str repr format format_exc type isinstance getattr setattr len dict list tuple int float join get items super
     update_state get_logger getLogger get_task_logger on_failure on_retry incr increment inc labels"""
+_LIBRARIES_THAT_LEAVE_NOTHING = ("logging.", "structlog.", "sentry_sdk.", "builtins.", "traceback.")
 _LEAVES_NOTHING = frozenset(_PLAIN_WORDS.split())
 
 
@@ -126,21 +126,32 @@ class _Finder:
 
     def _record(self, body: Iterable[ast.stmt], module: Module) -> ast.Call | None:
         """The first call that may leave a record behind."""
-        for statement in body:
-            for call in calls_in_order(statement):
-                if self._leaves_something(call, module):
-                    return call
-        return None
+        return first_record(self.project, body, module)
 
-    def _leaves_something(self, call: ast.Call, module: Module) -> bool:
-        word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        name = module.resolve(call.func) or word
-        origin = self.project.origin(name)
-        if word in _LEAVES_NOTHING or origin.startswith(
-            ("logging.", "structlog.", "sentry_sdk.", "builtins.", "traceback.")
-        ):
-            return False
-        return not word.endswith(("Error", "Exception", "Reject", "Ignore"))
+
+def first_record(project: Project, body: Iterable[ast.stmt], module: Module) -> ast.Call | None:
+    """The first call that may leave a record behind; what only builds another call's arguments does not count."""
+    for statement in body:
+        for call in _outer_calls(statement):
+            if _leaves_something(project, call, module):
+                return call
+    return None
+
+
+def _outer_calls(node: ast.AST) -> Iterator[ast.Call]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call):
+            yield child
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _outer_calls(child)
+
+
+def _leaves_something(project: Project, call: ast.Call, module: Module) -> bool:
+    word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    origin = project.origin(module.resolve(call.func) or word)
+    if word in _LEAVES_NOTHING or origin.startswith(_LIBRARIES_THAT_LEAVE_NOTHING):
+        return False
+    return not word.endswith(("Error", "Exception", "Reject", "Ignore"))
 
 
 def _given_up(node: ast.If) -> list[ast.stmt]:

@@ -103,6 +103,11 @@ def short(name: str) -> str:
 
 def find_retries(project: Project, task: Task) -> Retries:
     """Every way by which the task is retried, `autoretry_for` first."""
+    key = ("celery.retries", task.handler.path, task.handler.name)
+    return project.remember(key, lambda: _find_retries(project, task))
+
+
+def _find_retries(project: Project, task: Task) -> Retries:
     reader = _Reader(project, task)
     paths = [*reader.automatic(), *reader.explicit()]
     return Retries(tuple(paths), tuple(task.unread))
@@ -149,7 +154,7 @@ class _Reader:
         return value if isinstance(value, dict) else {}
 
     def _automatic_backoff(self, arguments: dict[str, Any]) -> tuple[Backoff | None, Place | None]:
-        """celery/app/autoretry.py: the factor is int(max(1.0, float(retry_backoff))), the wait factor * 2**n, bounded."""
+        """celery/app/autoretry.py: the factor is int(max(1.0, float(retry_backoff))), the wait factor * 2**n."""
         factor, cap = self.task.option("retry_backoff"), self.task.option("retry_backoff_max")
         jitter = self.task.option("retry_jitter")
         if not is_known(factor) or (factor and not (is_known(cap) and is_known(jitter))):

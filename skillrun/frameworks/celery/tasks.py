@@ -103,7 +103,8 @@ def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | No
 
 def read_task(project: Project, use: FrameworkUse, handler: Definition) -> Task:
     """The options of a handler, from its decorator, its base classes, and the configuration."""
-    return _Reader(project, use, handler).read()
+    key = ("celery.task", use.app, handler.path, handler.name)
+    return project.remember(key, lambda: _Reader(project, use, handler).read())
 
 
 def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definition | None:

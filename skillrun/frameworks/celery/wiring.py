@@ -10,7 +10,12 @@ from skillrun.frameworks.celery.tasks import Task, names_of, read_task
 from skillrun.frameworks.interface import FrameworkUse, Place, Wiring
 from skillrun.repo.python import Definition, Module, Project, Use
 
-PUBLISHING = {"delay": ".delay(...)", "apply_async": ".apply_async(...)"}
+PUBLISHING = {
+    "delay": ".delay(...)",
+    "apply_async": ".apply_async(...)",
+    "delay_on_commit": ".delay_on_commit(...)",  # celery/contrib/django/task.py: published after the commit
+    "apply_async_on_commit": ".apply_async_on_commit(...)",
+}
 _SIGNATURES = {
     "s": ".s(...)",
     "si": ".si(...)",
