@@ -97,7 +97,6 @@ def explained(path: Path, busy_ms: int = BUSY_MS) -> Iterator[None]:
 
 
 def _unusable(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:
-    code = getattr(error, "sqlite_errorcode", None)
     words = {
         sqlite3.SQLITE_BUSY: (f"locked by another process for more than {busy_ms / 1000:g} s", "end it and try again"),
         sqlite3.SQLITE_LOCKED: ("locked", "try again"),
@@ -111,8 +110,13 @@ def _unusable(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:
             "check the disk; what was recorded before is kept",
         ),
     }
-    what, hint = words.get(code & 0xFF if code is not None else -1, (str(error), None))
+    what, hint = words.get(_code(error), (str(error), None))
     return LedgerUnusable(f"{path}: {what}", hint=hint)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code of SQLite; 0 for an error of Python's own module."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _require_sqlite() -> None:
@@ -158,7 +162,7 @@ def _connect_readonly(path: Path, busy_ms: int) -> sqlite3.Connection:
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
             return connection
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            if _code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
                 raise
     connection.close()
     return _reopen_after_crash(path, busy_ms)

@@ -15,7 +15,7 @@ from skillrun.errors import LedgerUnusable
 from skillrun.ledger import connection
 from skillrun.ledger.connection import SCHEMA_VERSION, journal_mode, open_writer
 from skillrun.ledger.migrate import migrations
-from skillrun.ledger.store import Ledger
+from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import verify_ledger
 
 
@@ -148,6 +148,19 @@ def test_an_append_to_one_that_stays_locked_is_refused(path: Path) -> None:
             with pytest.raises(LedgerUnusable, match="locked"):
                 ledger.start_run(run_start())
         assert ledger.start_run(run_start())
+
+
+def test_a_full_database_is_said_and_goes_on_when_there_is_room(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        run_id = fill_run(ledger)
+        head = ledger.head(run_id)
+        ledger._db.execute("PRAGMA max_page_count = 1")  # SQLite's own "database or disk is full"
+        with pytest.raises(LedgerUnusable, match="the disk is full"):
+            ledger.append(run_id, [NewEvent("x", data={"fill": "x" * 100_000})])
+        assert ledger.head(run_id) == head
+        ledger._db.execute("PRAGMA max_page_count = 100000")
+        ledger.append(run_id, [NewEvent("x")], expect_n=head[0])
+    assert verify_ledger(path).problems == ()
 
 
 def test_a_damaged_one_is_said(path: Path) -> None:

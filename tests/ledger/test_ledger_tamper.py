@@ -161,6 +161,13 @@ def test_no_form_of_insert_replaces(path: Path, statement: str) -> None:
         db.execute(statement)
 
 
+def test_a_proper_next_event_replaces_none_by_its_place_in_the_file(path: Path) -> None:
+    with plain(path) as db:
+        (head,) = db.execute("SELECT hash FROM event WHERE seq = 14").fetchone()
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"), plain(path) as db:
+        copied("event", "seq = 14", seq=3, n=6, prev=head)(db)
+
+
 def test_every_single_value_is_protected(path: Path) -> None:
     """Each column of each row of a run in turn is changed to another value of its type, judged, and put back."""
     db = sqlite3.connect(path, isolation_level=None)
