@@ -1,0 +1,216 @@
+"""The command line: each command reads its options and calls one function of `cli/commands/`, imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="skillrun",
+    help="Makes a SKILL.md executable: stages that block, graded evidence, a ledger that remembers.",
+    epilog="skillrun SKILL is short for skillrun run SKILL. Exit codes: 0 success, 1 partial, 2 misuse, 3 blocked, 4 refused.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+spec_app = typer.Typer(help="Write or check a job spec.", no_args_is_help=True, rich_markup_mode=None)
+ledger_app = typer.Typer(help="Ask the ledger.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(spec_app, name="spec")
+app.add_typer(ledger_app, name="ledger")
+
+Repo = Annotated[Path, typer.Option("--repo", metavar="PATH", help="The repository to work on.")]
+Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help="The job spec (default: .skillrun/jobs/).")]
+LedgerFile = Annotated[Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
+Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
+Pairs = list[str]
+
+
+def invoke(arguments: list[str]) -> int:
+    """Parses and runs; returns the exit code. Typer's own complaints become exit code 2."""
+    code = app(args=arguments, prog_name="skillrun", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+@app.command("run")
+def run(
+    skill: Annotated[str, typer.Argument(help="A skill's name, or the path of a SKILL.md.")],
+    repo: Repo = Path("."),
+    spec: Spec = None,
+    set_: Annotated[Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")] = [],  # noqa: B006
+    waive: Annotated[Pairs, typer.Option("--waive", metavar="ITEM=REASON", help="Accept that an item is not met.")] = [],  # noqa: B006
+    attest: Annotated[
+        Pairs, typer.Option("--attest", metavar="STEP=STATEMENT", help="Say what was done for a declared step.")
+    ] = [],  # noqa: B006
+    evidence: Annotated[
+        Pairs, typer.Option("--evidence", metavar="STEP=PATH", help="The file that shows an attested step.")
+    ] = [],  # noqa: B006
+    until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
+    new_run: Annotated[bool, typer.Option("--new-run", help="Start another run instead of resuming.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Allow the repository's own commands to run.")] = False,
+    skill_path: Annotated[
+        Path | None, typer.Option("--skill", metavar="PATH", help="Use this SKILL.md or skills folder.")
+    ] = None,
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Run a skill on a job of a repository; the same command resumes."""
+    from skillrun.cli.commands.run import run_skill
+
+    return run_skill(skill, repo, spec, set_, waive, attest, evidence, until, new_run, trust, skill_path, ledger, json)
+
+
+@app.command("list")
+def list_(repo: Repo = Path("."), json: Json = False) -> int:
+    """List the skills that can be run here."""
+    from skillrun.cli.commands.skills import list_skills
+
+    return list_skills(repo, json)
+
+
+@app.command("show")
+def show(
+    skill: Annotated[str, typer.Argument(help="A skill's name, or the path of a SKILL.md.")],
+    repo: Repo = Path("."),
+    json: Json = False,
+) -> int:
+    """Show what a skill asks for and which stages a run would have."""
+    from skillrun.cli.commands.skills import show_skill
+
+    return show_skill(skill, repo, json)
+
+
+@app.command("check")
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="SKILL.md files, or folders that hold some.")],
+    json: Json = False,
+) -> int:
+    """Check SKILL.md files against the format's rules."""
+    from skillrun.cli.commands.skills import check_skills
+
+    return check_skills(paths, json)
+
+
+@spec_app.command("init")
+def spec_init(
+    repo: Repo = Path("."),
+    set_: Annotated[Pairs, typer.Option("--set", metavar="PATH=VALUE", help="A field of the spec.")] = [],  # noqa: B006
+) -> int:
+    """Write a job spec: asks for the fields, or takes them from --set."""
+    from skillrun.cli.commands.spec import init
+
+    return init(repo, set_)
+
+
+@spec_app.command("check")
+def spec_check(file: Annotated[Path, typer.Argument(help="The job spec.")], json: Json = False) -> int:
+    """Check a job spec and name every violation."""
+    from skillrun.cli.commands.spec import check
+
+    return check(file, json)
+
+
+@app.command("detect")
+def detect(
+    repo: Repo = Path("."),
+    write: Annotated[bool, typer.Option("--write", help="Write REPO_PROFILE.json; what it holds already is kept.")] = False,
+    json: Json = False,
+) -> int:
+    """Say which job framework is in use, and which commands the repository declares."""
+    from skillrun.cli.commands.detect import detect
+
+    return detect(repo, write, json)
+
+
+@app.command("status")
+def status(repo: Repo = Path("."), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
+    """Say where the run stands, and what has gone stale."""
+    from skillrun.cli.commands.status import status
+
+    return status(repo, job, run, ledger, json)
+
+
+@app.command("why")
+def why(
+    stage: Annotated[str, typer.Argument(help="A stage, e.g. idempotency.")],
+    repo: Repo = Path("."),
+    job: Job = None,
+    run: Run = None,
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Say why a stage stands as it does, and which file made it stale."""
+    from skillrun.cli.commands.status import why
+
+    return why(stage, repo, job, run, ledger, json)
+
+
+@app.command("next")
+def next_(repo: Repo = Path("."), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
+    """Say what to do next."""
+    from skillrun.cli.commands.status import next_steps
+
+    return next_steps(repo, job, run, ledger, json)
+
+
+@ledger_app.command("list")
+def ledger_list(
+    repo: Repo = Path("."),
+    ledger: LedgerFile = None,
+    limit: Annotated[int, typer.Option("--limit", help="How many runs.")] = 20,
+    json: Json = False,
+) -> int:
+    """List the runs, newest first."""
+    from skillrun.cli.commands.ledger import list_runs
+
+    return list_runs(repo, ledger, limit, json)
+
+
+@ledger_app.command("show")
+def ledger_show(
+    run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
+    repo: Repo = Path("."),
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Show a run's events, evidence and telemetry."""
+    from skillrun.cli.commands.ledger import show_run
+
+    return show_run(run, repo, ledger, json)
+
+
+@ledger_app.command("query")
+def ledger_query(
+    query: Annotated[str | None, typer.Argument(help="A named query or SQL; nothing lists the named ones.")] = None,
+    param: Annotated[Pairs, typer.Option("--param", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
+    repo: Repo = Path("."),
+    ledger: LedgerFile = None,
+    limit: Annotated[int, typer.Option("--limit", help="How many rows.")] = 1000,
+    json: Json = False,
+) -> int:
+    """Ask a question in SQL; nothing can be changed by it."""
+    from skillrun.cli.commands.ledger import query as ask
+
+    return ask(query, param, repo, ledger, limit, json)
+
+
+@ledger_app.command("verify")
+def ledger_verify(repo: Repo = Path("."), ledger: LedgerFile = None, json: Json = False) -> int:
+    """Recompute every hash; say whether the ledger is whole and complete."""
+    from skillrun.cli.commands.ledger import verify
+
+    return verify(repo, ledger, json)
+
+
+@app.command("demo")
+def demo() -> int:
+    """Watch a small Celery shop go from blocked to success."""
+    import sys
+
+    from skillrun.demo import run_demo
+
+    return run_demo(sys.stdout)

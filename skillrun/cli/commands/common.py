@@ -1,0 +1,66 @@
+"""What several commands share: pairs on the command line, JSON on stdout, plain tables."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from skillrun.errors import Misuse
+from skillrun.text import safe_json, visible
+
+
+def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
+    """NAME=VALUE options as a mapping. Raises Misuse for one without "="."""
+    found = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise Misuse(f"{option} {text}: no =", hint=f"{option} NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def lists(option: str, given: Iterable[str]) -> dict[str, list[str]]:
+    """As `pairs`, and a name may come several times."""
+    found: dict[str, list[str]] = {}
+    for text in given:
+        for name, value in pairs(option, [text]).items():
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def print_json(value: Any) -> None:
+    """One document on stdout; ASCII, so that no bidi or control character of a repository reaches a terminal."""
+    sys.stdout.write(json_module.dumps(safe_json(value), indent=2, ensure_ascii=True) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Columns as wide as their content, at most 60; plain text, safe for a terminal."""
+    shown = [[_cell(value) for value in row] for row in rows]
+    widths = [max([len(name), *(len(row[i]) for row in shown)]) for i, name in enumerate(columns)]
+    for row in [list(columns), ["-" * width for width in widths], *shown]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json_module.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+    return visible(text, limit=60)
+
+
+def ledger_of(repo: Path, ledger: Path | None) -> Path:
+    """The ledger that a reading command means; with `--ledger` no repository is needed."""
+    import os
+
+    from skillrun.repo.git import open_repo
+    from skillrun.runner.target import ledger_path
+
+    if ledger is not None:
+        return ledger.absolute()
+    if os.environ.get("SKILLRUN_LEDGER"):
+        return Path(os.environ["SKILLRUN_LEDGER"]).absolute()
+    return ledger_path(open_repo(repo), None)

@@ -1,0 +1,61 @@
+"""`skillrun detect`: one pass over the files; with --write it completes REPO_PROFILE.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from skillrun.cli.commands.common import print_json
+from skillrun.text import visible
+
+
+def detect(repo: Path, write: bool, json: bool) -> int:
+    """Prints what was found; exit code 3 where no job framework is in use."""
+    from skillrun.frameworks.registry import FRAMEWORKS
+    from skillrun.repo.git import open_repo
+    from skillrun.repo.profile import load_profile, profile_fields, write_profile
+    from skillrun.repo.survey import survey
+    from skillrun.repo.tree import Tree
+
+    root = open_repo(repo).root
+    load_profile(root)
+    found = survey(Tree(root), [framework.recogniser() for framework in FRAMEWORKS.values()])
+    changed = write_profile(root, found) if write else ()
+    value = {
+        "schema_version": 1,
+        "primary": found.primary,
+        "frameworks": [_framework(use) for use in found.frameworks],
+        "profile": profile_fields(found),
+    }
+    if json:
+        print_json(value)
+    else:
+        _print(value, root, write, changed)
+    return 0 if found.frameworks else 3
+
+
+def _framework(use: Any) -> dict[str, Any]:
+    value = asdict(use)
+    return {key: value[key] for key in ("id", "app", "task_modules", "scheduler", "broker", "evidence")}
+
+
+def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, ...]) -> None:
+    for framework in value["frameworks"]:
+        mark = " (primary)" if framework["id"] == value["primary"] and len(value["frameworks"]) > 1 else ""
+        print(f"{framework['id']}{mark}")
+        for key in ("app", "broker", "scheduler"):
+            print(f"  {key:<12} {visible(str(framework[key] or '-'))}")
+        print(f"  {'tasks in':<12} {visible(', '.join(framework['task_modules'][:8]) or '-')}")
+        for place in framework["evidence"][:8]:
+            print(f"  {visible(place['path'])}:{place['line']}: {visible(place['text'], limit=100)}")
+    if not value["frameworks"]:
+        print("no job framework is in use here\n  do: name one in REPO_PROFILE.json (jobs.framework), skill personalize-repo")
+    profile = value["profile"]
+    print(f"\nlanguage         {visible(', '.join(profile['stack']['language']) or '-')}")
+    print(f"package manager  {visible(profile['conventions']['package_manager'])}")
+    for kind, command in profile["commands"].items():
+        print(f"{kind:<16} {visible(command, limit=200)}")
+    if write:
+        words = ", ".join(changed) if changed else "nothing was missing"
+        print(f"\n{root / 'REPO_PROFILE.json'}: {visible(words, limit=400)}")

@@ -1,0 +1,118 @@
+"""`skillrun ledger list | show | query | verify`: reads the ledger, and changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from skillrun.cli.commands.common import ledger_of, pairs, print_json, print_table
+from skillrun.ledger.store import Ledger
+
+
+def list_runs(repo: Path, ledger: Path | None, limit: int, json: bool) -> int:
+    """The runs, newest first."""
+    with Ledger.open(ledger_of(repo, ledger), read_only=True) as opened:
+        runs = opened.runs(limit=limit)
+    if json:
+        print_json([{k: v for k, v in run.items() if k != "base_tree"} for run in runs])
+        return 0
+    columns = ("run", "skill", "job", "outcome", "invocations", "started", "actor", "repo")
+    rows = [
+        (r["run_id"], r["skill"], r["job"], r["outcome"], r["invocations"], _when(r["started_us"]), r["actor"], r["repo"])
+        for r in runs
+    ]
+    print_table(columns, rows)
+    return 0
+
+
+def show_run(run: str, repo: Path, ledger: Path | None, json: bool) -> int:
+    """A run's invocations, events and evidence."""
+    with Ledger.open(ledger_of(repo, ledger), read_only=True) as opened:
+        run_id = opened.resolve_run(run)
+        value = {
+            "run": opened.run(run_id),
+            "telemetry": opened.telemetry(run_id)[::-1],
+            "events": opened.events(run_id),
+            "evidence": opened.evidence(run_id),
+        }
+    if json:
+        print_json(value)
+        return 0
+    _print_run(value)
+    return 0
+
+
+def _print_run(value: dict[str, Any]) -> None:
+    run = value["run"]
+    print(f"run {run['run_id']}  {run['skill']}  job {run['job']}  {run['outcome'] or 'not ended'}")
+    print(f"{run['repo']}  started {_when(run['started_us'])} by {run['actor']} ({run['actor_kind']})\n")
+    columns = ("invocation", "ts_utc", "outcome", "idempotency", "retries", "tests_added", "grade_min", "files_touched")
+    print_table(columns, [[row[c] for c in columns] for row in value["telemetry"]])
+    print()
+    print_table(("n", "time", "event", "stage", "outcome", "ms", "hash"), [
+        (e["n"], _when(e["ts_us"]), e["type"], e["stage"], e["outcome"],
+         e["dur_us"] // 1000 if e["dur_us"] is not None else None, e["hash"][:12])
+        for e in value["events"]
+    ])  # fmt: skip
+    print()
+    print_table(("n", "role", "evidence", "line", "sha256", "bytes"), [
+        (e["n"], e["role"], e["path"], e["line"], e["sha"][:12], e["size"]) for e in value["evidence"]
+    ])  # fmt: skip
+
+
+def query(query: str | None, param: list[str], repo: Path, ledger: Path | None, limit: int, json: bool) -> int:
+    """The rows of a named query or of SQL; without one, the named queries."""
+    from skillrun.ledger.query import run_query
+
+    if query is None:
+        return _list_queries(json)
+    result = run_query(ledger_of(repo, ledger), query, pairs("--param", param), limit)
+    if json:
+        rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+        print_json({"columns": list(result.columns), "rows": rows, "truncated": result.truncated})
+        return 0
+    print_table(result.columns, result.rows)
+    if result.truncated:
+        print(f"(the first {limit} rows; --limit gives more)")
+    return 0
+
+
+def _list_queries(json: bool) -> int:
+    from skillrun.ledger.query import named_queries
+
+    found = named_queries()
+    if json:
+        print_json({name: {"sentence": q.sentence, "params": [p.name for p in q.params]} for name, q in found.items()})
+        return 0
+    for name, named in found.items():
+        params = " ".join(f"--param {p.name}={p.default}" for p in named.params)
+        print(f"{name}: {named.sentence}" + (f"\n    {params}" if params else ""))
+    return 0
+
+
+def verify(repo: Path, ledger: Path | None, json: bool) -> int:
+    """Two verdicts, integrity and completeness; exit code 1 where either is not good."""
+    from dataclasses import asdict
+
+    from skillrun.ledger.verify import verify_ledger
+
+    report = verify_ledger(ledger_of(repo, ledger))
+    good = report.integrity == "whole" and report.completeness == "complete"
+    if json:
+        print_json({**asdict(report), "path": str(report.path)})
+        return 0 if good else 1
+    print(f"{report.path}: {report.runs} runs, {report.events} events")
+    print(f"integrity: {report.integrity}")
+    print(f"completeness: {report.completeness}")
+    for problem in report.problems:
+        where = f"run {problem.run_id[:13]}… " if problem.run_id else ""
+        number = f" {problem.n}" if problem.n is not None else ""
+        print(f"  {where}{problem.table}{number}: {problem.what}")
+    for limit in report.limits:
+        print(f"note: {limit}")
+    return 0 if good else 1
+
+
+def _when(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,85 @@
+"""`skillrun run SKILL`, also written `skillrun SKILL`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from skillrun.cli.commands.common import lists, pairs, print_json
+from skillrun.runner.advance import advance
+from skillrun.runner.target import Request
+
+EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}
+
+
+def run_skill(
+    skill: str,
+    repo: Path,
+    spec: Path | None,
+    set_: list[str],
+    waive: list[str],
+    attest: list[str],
+    evidence: list[str],
+    until: str | None,
+    new_run: bool,
+    trust: bool,
+    skill_path: Path | None,
+    ledger: Path | None,
+    json: bool,
+) -> int:
+    """Advances the run and prints its report; the exit code says the outcome."""
+    from skillrun.reports.watchers import watcher_for
+
+    request = Request(
+        skill=skill, repo=repo, spec=spec, skill_path=skill_path, ledger=ledger, overrides=pairs("--set", set_),
+        waive=pairs("--waive", waive), attest=pairs("--attest", attest), evidence=lists("--evidence", evidence),
+        until=until, new_run=new_run, trust=trust,
+    )  # fmt: skip
+    watcher = watcher_for(json=json)
+    request = _with_spec(request) if watcher.asks else request
+    report = advance(request, watcher)
+    if json:
+        print_json(report)
+    else:
+        from skillrun.reports.lines import closing_lines, header_lines, line, stage_lines
+
+        if not watcher.begun:
+            for shown in [*header_lines(report["run"]), *(row for s in report["stages"] for row in stage_lines(s))]:
+                watcher.show(shown)
+        for shown in closing_lines(report, _command()):
+            watcher.show(shown)
+        watcher.show(line(0, ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}")))
+    return EXIT_CODES[report["outcome"]]
+
+
+def _with_spec(request: Request) -> Request:
+    """On a terminal, asks for the fields of a spec where there is none."""
+    from dataclasses import replace
+
+    from skillrun.cli.commands.spec import ask_for_spec
+    from skillrun.repo.git import open_repo
+    from skillrun.runner.target import the_only_spec
+    from skillrun.stages.registry import STAGES
+
+    repo = open_repo(request.repo)
+    wants_spec = request.skill.rpartition("/")[2] in STAGES
+    if request.spec is not None or not wants_spec or the_only_spec(repo) is not None or not sys.stdin.isatty():
+        return request
+    written = ask_for_spec(repo.root)
+    return replace(request, spec=written) if written else request
+
+
+def _command() -> str:
+    """The command as it was typed, without what was only said once."""
+    once = ("--attest", "--evidence", "--waive", "--new-run")
+    kept: list[str] = []
+    skip = False
+    for argument in sys.argv[1:]:
+        if skip:
+            skip = False
+        elif argument in once[:3]:
+            skip = True
+        elif not argument.startswith(once):
+            kept.append(argument)
+    return shlex.join(["skillrun", *kept])

@@ -1,0 +1,92 @@
+"""`skillrun status | why | next`: where a run stands. They read, and run nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from skillrun.cli.commands.common import print_json
+from skillrun.reports.lines import closing_lines, header_lines, line, next_lines, stage_lines
+from skillrun.runner.standing import explain, standing
+
+EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}
+
+
+def status(repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:
+    """Prints the last report with what has gone stale since; the exit code says the outcome, 1 where it is stale."""
+    report = standing(repo, job=job, run=run, ledger=ledger)
+    if json:
+        print_json(report)
+        return _code(report)
+    show = _shower()
+    for shown in [*header_lines(report["run"]), *(row for stage in report["stages"] for row in _brief(stage))]:
+        show(shown)
+    if report["open_invocations"]:
+        show(line(0, ("blocked", "an invocation has not ended: it is at work, or it died; the same command resumes")))
+    for shown in closing_lines({**report, "checks": [], "recommendations": []}):
+        show(shown)
+    if _stale(report):
+        show(line(0, ("blocked", f"stale since then: {', '.join(_stale(report))}; run the skill again")))
+    return _code(report)
+
+
+def why(stage: str, repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:
+    """Prints a stage with all its findings, and the files that made it stale."""
+    found = explain(standing(repo, job=job, run=run, ledger=ledger), stage)
+    if json:
+        print_json(found)
+        return 0
+    show = _shower()
+    for shown in stage_lines(found):
+        show(shown)
+    if found["stale"]:
+        show(line(11, ("blocked", f"stale: {', '.join(found['changed'])} changed since this was found")))
+    elif found["status"] == "passed":
+        show(line(11, ("dim", "nothing that it rests on has changed since")))
+    for shown in next_lines(found["next"]):
+        show(shown)
+    return 0
+
+
+def next_steps(repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:
+    """Prints what is next, and nothing else."""
+    report = standing(repo, job=job, run=run, ledger=ledger)
+    stale = [
+        {"stage": stage, "action": "run", "detail": f"what it rests on has changed: skillrun {report['run']['skill']}"}
+        for stage in _stale(report)
+    ]
+    actions = [*report["next"], *stale]
+    if json:
+        print_json({"schema_version": 1, "run": report["run"], "outcome": report["outcome"], "next": actions})
+        return _code(report)
+    show = _shower()
+    for shown in next_lines(actions):
+        show(shown)
+    if not actions:
+        show(line(0, ("passed", "nothing: the run has succeeded and nothing has changed since")))
+    return _code(report)
+
+
+def _brief(stage: dict[str, Any]) -> list[Any]:
+    """The stage's own line, and its findings where it is not done."""
+    lines = list(stage_lines(stage))
+    done = stage["status"] in ("passed", "not_applicable")
+    changed = [line(11, ("blocked", f"changed: {name}")) for name in stage.get("changed", ())]
+    return [*(lines[:1] if done else lines), *changed]
+
+
+def _stale(report: dict[str, Any]) -> list[str]:
+    return [stage["id"] for stage in report["stages"] if stage["stale"]]
+
+
+def _code(report: dict[str, Any]) -> int:
+    code = EXIT_CODES[report["outcome"]]
+    return 1 if code == 0 and _stale(report) else code
+
+
+def _shower() -> Any:
+    from skillrun.reports.watchers import watcher_for
+
+    return watcher_for(json=False).show
+
+

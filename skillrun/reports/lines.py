@@ -1,0 +1,119 @@
+"""A report as lines for a person: indented, each part with a style name; the plain and the live view print the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun.text import visible
+
+WORDS = {"not_applicable": "n/a"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its indent in columns, and (style, text) parts. Styles are statuses, `dim`, `bold`, or ""."""
+
+    indent: int
+    parts: tuple[tuple[str, str], ...]
+
+    @property
+    def text(self) -> str:
+        """As plain text."""
+        return " " * self.indent + "".join(text for _, text in self.parts)
+
+
+def line(indent: int, *parts: tuple[str, str]) -> Line:
+    """A line; every part is made safe for a terminal."""
+    return Line(indent, tuple((style, visible(text, limit=2000)) for style, text in parts))
+
+
+def header_lines(run: Mapping[str, Any]) -> Iterator[Line]:
+    """What runs where."""
+    job = f", job {run['job']}" if run["job"] != "-" else ""
+    yield line(0, ("bold", run["skill"]), ("", job), ("dim", f"  {run['repo']}  run {run['id']}"))
+
+
+def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
+    """A stage: its status, what it found, and below it each finding with place and hint."""
+    status = stage["status"]
+    marks = [("dim", f"{stage['grade'] or '':<9}")]
+    if stage["stale"]:
+        marks.append(("blocked", "stale "))
+    took = "cached" if stage["cached"] else f"{stage['duration_ms'] / 1000:.1f}s" if stage["duration_ms"] >= 100 else ""
+    tail = ("dim", f"  {took}" if took else "")
+    yield line(2, (status, f"{_word(status):<8} "), ("bold", f"{stage['id']:<14} "), *marks, ("", stage["summary"]), tail)
+    for finding in stage["findings"]:
+        yield from finding_lines(finding)
+
+
+def finding_lines(finding: Mapping[str, Any], indent: int = 11) -> Iterator[Line]:
+    """Where and what, then what to do."""
+    style = {"blocker": "blocked", "error": "failed", "warning": "pending"}.get(finding["severity"], "dim")
+    yield line(indent, (style, f"{place(finding)}{finding['message']}"), ("dim", f"  [{finding['rule']}]"))
+    if finding["hint"]:
+        yield line(indent + 2, ("dim", f"do: {finding['hint']}"))
+
+
+def place(finding: Mapping[str, Any]) -> str:
+    """"path:line: ", or nothing."""
+    if not finding["path"]:
+        return ""
+    return f"{finding['path']}:{finding['line']}: " if finding["line"] else f"{finding['path']}: "
+
+
+def closing_lines(report: Mapping[str, Any], command: str | None = None) -> Iterator[Line]:
+    """Checks, recommendations, what to do next, and the outcome."""
+    if report["checks"]:
+        yield line(0)
+        yield line(0, ("bold", "Checks"))
+        for check in report["checks"]:
+            yield line(2, (check["status"], f"{_word(check['status']):<8} "), ("dim", f"{check['grade'] or '':<9}"),
+                       ("", check["text"]))  # fmt: skip
+    yield from _recommendation_lines(report["recommendations"])
+    yield from next_lines(report["next"])
+    yield from _outcome_lines(report, command)
+
+
+def _recommendation_lines(recommendations: list[Mapping[str, Any]]) -> Iterator[Line]:
+    if recommendations:
+        yield line(0)
+        yield line(0, ("bold", "Recommended skills"))
+    for item in recommendations:
+        state = "waived: " + item["waived"] if item["waived"] else "installed" if item["installed"] else "not installed"
+        if item["satisfied_by"]:
+            state = f"satisfied by {item['satisfied_by']}"
+        yield line(2, ("", f"{item['skill']} ({state}): {item['reason']}"))
+
+
+def next_lines(actions: list[Mapping[str, Any]]) -> Iterator[Line]:
+    """The numbered steps."""
+    if actions:
+        yield line(0)
+        yield line(0, ("bold", "Next"))
+    for number, action in enumerate(actions, 1):
+        yield line(2, ("", f"{number}. {action['stage']}: "), ("dim", f"{action['action']}: "), ("", action["detail"]))
+
+
+def _outcome_lines(report: Mapping[str, Any], command: str | None) -> Iterator[Line]:
+    outcome = report["outcome"]
+    words = {
+        "success": "success: every stage has passed on the evidence named above",
+        "partial": "partial: something is failed, pending or waived",
+        "blocked": "blocked: a decision, an input or the work is missing",
+    }
+    style = {"success": "passed", "partial": "failed", "blocked": "blocked"}[outcome]
+    yield line(0)
+    yield line(0, (style, words[outcome]), ("dim", f"  ({_grades(report)})"))
+    if outcome != "success" and command:
+        yield line(0, ("dim", f"then again: {command}"))
+
+
+def _grades(report: Mapping[str, Any]) -> str:
+    grade = report["telemetry"].get("grade_min")
+    return f"weakest grade: {grade}" if grade else "nothing has passed yet"
+
+
+def _word(status: str) -> str:
+    return WORDS.get(status, status)

@@ -1,0 +1,169 @@
+"""Those who look on while a run advances: a person at a terminal, a pipe, or a program that wants JSON alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skillrun.reports.lines import Line, header_lines, line, stage_lines
+from skillrun.text import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from skillrun.stages.interface import CommandPlan
+
+_STYLES = {
+    "passed": "green",
+    "failed": "red",
+    "blocked": "yellow",
+    "pending": "cyan",
+    "waived": "magenta",
+    "not_applicable": "dim",
+    "dim": "dim",
+    "bold": "bold",
+    "": "",
+}
+
+
+class Silent:
+    """For --json: nothing but the document goes to stdout. It cannot be asked."""
+
+    asks = False  # whether a person is there to answer
+    begun = False  # whether the header and the stages were shown
+
+    def begins(self, header: Mapping[str, Any], stages: list[tuple[str, str]]) -> None:
+        return None
+
+    def stage_begins(self, stage: str) -> None:
+        return None
+
+    def stage_ends(self, stage: Mapping[str, Any]) -> None:
+        return None
+
+    def output(self, line: str) -> None:
+        return None
+
+    def waits(self, holder: str) -> None:
+        print(f"skillrun: waiting for another invocation of this run: {visible(holder)}", file=sys.stderr, flush=True)
+
+    def may_run(self, plan: CommandPlan) -> str | None:
+        return None
+
+    def show(self, shown: Line) -> None:
+        """One line of the closing words."""
+
+
+class Plain(Silent):
+    """Plain lines, no colour: piped, or inside an agent."""
+
+    def begins(self, header: Mapping[str, Any], stages: list[tuple[str, str]]) -> None:
+        self.begun = True
+        for shown in header_lines(header):
+            self.show(shown)
+
+    def stage_ends(self, stage: Mapping[str, Any]) -> None:
+        for shown in stage_lines(stage):
+            self.show(shown)
+
+    def show(self, shown: Line) -> None:
+        print(shown.text.rstrip(), flush=True)
+
+
+class Live(Plain):
+    """A terminal: a spinner with the stage at work and the newest line of its command, then the stage in colour."""
+
+    asks = True
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console: Console = Console(highlight=False, markup=False, emoji=False)
+        self.status: Status | None = None
+        self.stage = ""
+        self.titles: dict[str, str] = {}
+
+    def begins(self, header: Mapping[str, Any], stages: list[tuple[str, str]]) -> None:
+        self.titles = dict(stages)
+        super().begins(header, stages)
+
+    def stage_begins(self, stage: str) -> None:
+        self.stage = self.titles.get(stage, stage)
+        self._spin(self.stage)
+
+    def stage_ends(self, stage: Mapping[str, Any]) -> None:
+        self._stop()
+        super().stage_ends(stage)
+
+    def output(self, line: str) -> None:
+        room = max(self.console.width - len(self.stage) - 8, 10)
+        self._spin(f"{self.stage}: {visible(line, limit=room)}")
+
+    def waits(self, holder: str) -> None:
+        self._spin(f"waiting for another invocation of this run: {visible(holder)}")
+
+    def may_run(self, plan: CommandPlan) -> str | None:
+        """Shows the commands and asks; only yes is yes."""
+        if not sys.stdin.isatty():
+            return None
+        self._stop()
+        self.show(line(0))
+        self.show(line(0, ("bold", f"To {plan.purpose}, skillrun would run, in this repository:")))
+        for command in plan.commands:
+            self.show(line(2, ("", command)))
+        self.show(line(0, ("dim", "Asked once for this content; the answer is kept outside the repository.")))
+        try:
+            answer = self.console.input("Run them? [y/N] ")
+        except EOFError:
+            return None
+        return "terminal" if answer.strip().lower() in ("y", "yes") else None
+
+    def show(self, shown: Line) -> None:
+        from rich.padding import Padding
+        from rich.text import Text
+
+        text = Text()
+        for style, part in shown.parts:
+            text.append(part, style=_STYLES[style])
+        text.rstrip()
+        hang = 11 if shown.indent == 2 else shown.indent
+        text_width = max(self.console.width - hang, 20)
+        if len(text) + shown.indent <= self.console.width:
+            self.console.print(Padding(text, (0, 0, 0, shown.indent)))
+            return
+        first, *rest = text.wrap(self.console, text_width)
+        self.console.print(Padding(first, (0, 0, 0, shown.indent)))
+        for more in rest:
+            self.console.print(Padding(more, (0, 0, 0, hang + 2 if hang == shown.indent else hang)))
+
+    def _spin(self, words: str) -> None:
+        from rich.text import Text
+
+        if self.status is None:
+            self.status = self.console.status(Text(words), spinner="dots")
+            self.status.start()
+        else:
+            self.status.update(Text(words))
+
+    def _stop(self) -> None:
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+
+
+def watcher_for(*, json: bool) -> Silent:
+    """JSON: silent. A terminal that nobody but a person looks at: live. Else plain."""
+    if json:
+        return Silent()
+    return Live() if at_terminal() else Plain()
+
+
+def at_terminal() -> bool:
+    """Whether a person looks at stdout: a terminal, no agent in the environment, no TERM=dumb."""
+    import os
+
+    from skillrun.actor import who
+
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and who().agent is None

@@ -1,0 +1,68 @@
+"""When is a stage done? When its latest pass has the current fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun import __version__
+from skillrun.canonical import digest
+from skillrun.repo.tree import Lookup, changed
+from skillrun.stages.interface import Case, Stage, survey_value
+from skillrun.verdict import Status
+
+_DONE = (Status.PASSED, Status.NOT_APPLICABLE)
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """What has changed under a stage since its latest result: file paths, spec parts, or the skill itself."""
+
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def stale(self) -> bool:
+        return bool(self.reasons)
+
+
+def spec_parts(case: Case, stage: Stage) -> dict[str, str]:
+    """Part of the spec -> sha256 of its canonical JSON."""
+    raw = case.spec.raw if case.spec else {}
+    return {part: digest(raw.get(part)) for part in stage.READS}
+
+
+def basis(case: Case, stage: Stage) -> dict[str, Any]:
+    """All that a stage rests on besides its look-ups."""
+    said = case.attestations.get(stage.ID)
+    attested = [said.statement, sorted(said.evidence.items())] if said else None
+    return {"skill": case.skill.sha256, "spec": spec_parts(case, stage), "version": __version__, "attested": attested}
+
+
+def fingerprint(stage_id: str, rests_on: Mapping[str, Any], lookups: Iterable[Lookup]) -> str:
+    """sha256 over skill, spec parts, versions and every look-up, also those that found nothing."""
+    answers = sorted((lookup.kind, lookup.name, lookup.digest) for lookup in lookups)
+    return digest({"stage": stage_id, "on": rests_on, "lookups": answers})
+
+
+def is_done(case: Case, stage: Stage, event: Mapping[str, Any] | None) -> bool:
+    """The latest result passed and nothing that it rests on has changed."""
+    if event is None or event["outcome"] not in _DONE:
+        return False
+    return not staleness(case, stage, event).stale
+
+
+def staleness(case: Case, stage: Stage, event: Mapping[str, Any]) -> Staleness:
+    """Why the result of an event no longer counts; empty where it does."""
+    data = event["data"]
+    before, now = data["basis"], basis(case, stage)
+    reasons = [_basis_words(key) for key in ("skill", "version", "attested") if before[key] != now[key]]
+    parts = before["spec"].keys() | now["spec"].keys()
+    reasons += [f"spec: {part}" for part in sorted(parts) if before["spec"].get(part) != now["spec"].get(part)]
+    for lookup in map(Lookup.from_json, data["lookups"]):
+        reasons += changed(lookup, case.tree.repeat(lookup, survey=lambda name: survey_value(case.survey_everything(), name)))
+    return Staleness(tuple(dict.fromkeys(reasons)))
+
+
+def _basis_words(key: str) -> str:
+    return {"skill": "SKILL.md", "version": "skillrun itself", "attested": "the attestation"}[key]

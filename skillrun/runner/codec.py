@@ -1,0 +1,26 @@
+"""Stage results as JSON values and back: what the ledger keeps of a stage."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, Status
+
+
+def result_json(result: StageResult) -> dict[str, Any]:
+    """The JSON value of a result."""
+    return asdict(result)
+
+
+def result_of(value: dict[str, Any]) -> StageResult:
+    """The result that `result_json` wrote."""
+    return StageResult(
+        status=Status(value["status"]),
+        grade=Grade(value["grade"]) if value["grade"] else None,
+        findings=tuple(Finding(**{**f, "severity": Severity(f["severity"])}) for f in value["findings"]),
+        evidence=tuple(Evidence(**item) for item in value["evidence"]),
+        next=tuple(Action(**action) for action in value["next"]),
+        summary=value["summary"],
+        facts=value["facts"],
+    )

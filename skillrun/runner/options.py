@@ -1,0 +1,83 @@
+"""Waivers and attestations: what somebody said about an item of a run, now or in an earlier invocation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skillrun.errors import Misuse
+from skillrun.stages.interface import Attestation
+from skillrun.stages.registry import NEVER_WAIVED
+
+if TYPE_CHECKING:
+    from skillrun.actor import Actor
+    from skillrun.contract.spec import JobSpec
+    from skillrun.repo.tree import Tree
+    from skillrun.runner.target import Request
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """Somebody accepts that an item is not met, and says why."""
+
+    item: str
+    reason: str
+    by: str
+
+
+def check_waivers(items: Iterable[str], known: set[str], path: str) -> None:
+    """Raises Misuse for an item that is unknown, or that can never be waived."""
+    for item in items:
+        if item in NEVER_WAIVED or item == "idempotency-explicit":
+            raise Misuse(f"{path}: {item} can never be waived", hint="decide the idempotency strategy in the spec")
+        if item not in known:
+            raise Misuse(f"{path}: nothing is called {item}", hint=f"what can be waived: {', '.join(sorted(known))}")
+
+
+def waivers(spec: JobSpec | None, request: Request, events: Iterable[Mapping[str, Any]], actor: Actor) -> dict[str, Waiver]:
+    """Item -> waiver: recorded earlier, in the spec, and on this command line (the later wins)."""
+    found = {e["data"]["item"]: Waiver(e["data"]["item"], e["data"]["reason"], e["data"]["by"]) for e in events}
+    for waiver in (spec.waivers if spec else None) or ():
+        found[waiver.item] = Waiver(waiver.item, waiver.reason, waiver.by or "the spec")
+    for item, reason in request.waive.items():
+        found[item] = Waiver(item, reason, f"{actor.name} ({actor.kind})")
+    return found
+
+
+def recorded_attestations(events: Iterable[Mapping[str, Any]]) -> dict[str, Attestation]:
+    """Step -> the latest attestation that the ledger holds."""
+    return {
+        e["data"]["step"]: Attestation(
+            e["data"]["step"], e["data"]["statement"], e["data"]["evidence"], e["actor"], e["actor_kind"]
+        )
+        for e in events
+    }
+
+
+def new_attestations(request: Request, tree: Tree, known: set[str], actor: Actor) -> dict[str, Attestation]:
+    """Those of this command line. Raises Misuse: unknown step, no statement, no evidence, or a file that is not there."""
+    for step in request.evidence.keys() - request.attest.keys():
+        raise Misuse(f"--evidence {step}=...: without --attest {step}='what was done'")
+    found = {}
+    for step, statement in request.attest.items():
+        if step not in known:
+            hint = f"steps that can be attested: {', '.join(sorted(known)) or 'none, code answers to all of them'}"
+            raise Misuse(f"--attest {step}: nothing is called so, or code answers to it", hint=hint)
+        if not statement.strip():
+            raise Misuse(f"--attest {step}: no statement", hint=f"--attest {step}='what was done'")
+        paths = request.evidence.get(step, ())
+        if not paths:
+            raise Misuse(f"--attest {step}: no evidence", hint=f"--evidence {step}=PATH, a file that shows it")
+        found[step] = Attestation(step, statement, _hashes(step, paths, tree), actor.name, str(actor.kind))
+    return found
+
+
+def _hashes(step: str, paths: Iterable[str], tree: Tree) -> dict[str, str]:
+    hashes = {}
+    for path in paths:
+        sha = tree.sha256(path)
+        if sha is None:
+            raise Misuse(f"--evidence {step}={path}: no such file in the repository", hint="a path relative to its root")
+        hashes[path] = sha
+    return hashes

@@ -1,0 +1,58 @@
+"""The report of one invocation as `schemas/report.v1.json` describes it: one JSON value for every reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from skillrun.stages.conclude import CheckResult, Recommendation
+from skillrun.stages.registry import Planned
+from skillrun.verdict import StageResult
+
+SCHEMA_VERSION = 1
+
+
+def stage_json(planned: Planned, result: StageResult, *, cached: bool, duration_ms: int, skill_file: str) -> dict[str, Any]:
+    """One stage of the report. `step` is the place in SKILL.md that it answers to."""
+    return {
+        "id": planned.stage.ID,
+        "title": planned.stage.TITLE,
+        "step": f"{skill_file}:{planned.line}" if planned.line else None,
+        "status": result.status,
+        "grade": result.grade,
+        "stale": False,
+        "cached": cached,
+        "duration_ms": duration_ms,
+        "summary": result.summary,
+        "findings": [finding_json(finding) for finding in result.findings],
+    }
+
+
+def finding_json(finding: Any) -> dict[str, Any]:
+    """rule, severity, message, path, line, hint."""
+    value = asdict(finding)
+    del value["recommends"]
+    return value
+
+
+def checks_json(checks: Iterable[CheckResult]) -> list[dict[str, Any]]:
+    """The checks of the report."""
+    return [
+        {"id": c.id, "text": c.text, "status": c.status, "grade": c.grade, "evidence": list(c.evidence)} for c in checks
+    ]
+
+
+def recommendations_json(recommendations: Iterable[Recommendation]) -> list[dict[str, Any]]:
+    """The recommendations of the report."""
+    return [asdict(recommendation) for recommendation in recommendations]
+
+
+def next_json(results: Mapping[str, StageResult], checks: Iterable[CheckResult], open_stages: set[str]) -> list[dict[str, Any]]:
+    """Everything to do next: the actions of every stage that is not done, then the checks nobody has attested."""
+    actions = [asdict(action) for stage, result in results.items() if stage in open_stages for action in result.next]
+    actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]
+    return list({(a["stage"], a["action"], a["detail"]): a for a in actions}.values())
+
+
+EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}

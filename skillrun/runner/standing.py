@@ -1,0 +1,115 @@
+"""Where a run stands, why a stage stands so, and what is next: read from the ledger and the tree, nothing is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.errors import Blocked, Misuse
+from skillrun.ledger.store import Ledger
+from skillrun.repo.git import Repo, open_repo
+from skillrun.repo.tree import Tree
+from skillrun.runner.advance import stored_report, telemetry_row_json
+from skillrun.runner.target import ledger_path
+
+if TYPE_CHECKING:
+    from skillrun.stages.interface import Case, Stage
+
+
+def standing(repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None) -> dict[str, Any]:
+    """The last report of a run, with `stale` set on each stage whose files, spec or skill have changed since.
+
+    Each stale stage also has `changed`, the names of what changed. Raises Blocked where there is no run.
+    """
+    repo = open_repo(repo_path)
+    path = ledger_path(repo, ledger)
+    if not path.is_file():
+        raise Blocked(f"{repo.root}: no run has been made here yet", hint="begin one: skillrun job-worker-orchestration")
+    with Ledger.open(path, read_only=True) as opened:
+        row = _choose(opened, repo, job, run)
+        ended = opened.last_event(row["run_id"], "invocation.ended")
+        if ended is None:
+            return _never_ended(row, path, opened)
+        report = stored_report(opened, row["run_id"], ended)
+        report["telemetry"] = telemetry_row_json(opened.telemetry(row["run_id"], limit=1)[0])
+        report["ledger"] = {"path": str(path), "head": opened.head(row["run_id"])[1]}
+        report["open_invocations"] = row["open_invocations"]
+        if not _same(ended["data"]["key"], row, repo, report):
+            _mark_stale(report, row, repo, opened)
+        return report
+
+
+def _choose(ledger: Ledger, repo: Repo, job: str | None, run: str | None) -> dict[str, Any]:
+    """The named run, else the newest one of the job, else the newest one here."""
+    if run is not None:
+        return ledger.run(ledger.resolve_run(run))
+    runs = ledger.runs(repo=str(repo.common_root), job=job, limit=1)
+    if not runs:
+        which = f"of the job {job} " if job else ""
+        raise Blocked(f"{repo.root}: no run {which}has been made here yet", hint="skillrun ledger list shows what there is")
+    return runs[0]
+
+
+def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, Any]:
+    raise Blocked(
+        f"run {row['run_id']}: its only invocation has not ended: it is at work, or it died",
+        hint="the same command again resumes it",
+    )
+
+
+def _same(key: str, row: dict[str, Any], repo: Repo, report: dict[str, Any]) -> bool:
+    """Quick look: the key of a plain repetition would be the same."""
+    from skillrun.runner.advance import invocation_key
+    from skillrun.runner.target import Request, find_target
+
+    spec = _spec_file(row, repo)
+    try:
+        request = Request(skill=row["skill_name"], repo=repo.root, spec=spec)
+        return invocation_key(request, find_target(request), Tree(repo.root)) == key
+    except (Misuse, Blocked):
+        return False
+
+
+def _spec_file(row: dict[str, Any], repo: Repo) -> Path | None:
+    return repo.root / row["spec_path"] if row["spec_path"] else None
+
+
+def _mark_stale(report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger: Ledger) -> None:
+    from skillrun.runner.checkpoint import staleness
+
+    case, planned = _case(row, repo, ledger)
+    latest = ledger.latest_stages(row["run_id"])
+    for shown in report["stages"]:
+        stage: Stage | None = planned.get(shown["id"])
+        event = latest.get(shown["id"])
+        if stage is None or event is None or shown["status"] == "pending":
+            continue
+        changed = staleness(case, stage, event).reasons
+        if changed:
+            shown.update(stale=True, changed=list(changed))
+
+
+def _case(row: dict[str, Any], repo: Repo, ledger: Ledger) -> tuple[Case, dict[str, Stage]]:
+    from skillrun.contract.locate import find_skill
+    from skillrun.contract.skill import load_skill
+    from skillrun.contract.spec import load_spec
+    from skillrun.runner.options import recorded_attestations
+    from skillrun.stages.interface import Case
+    from skillrun.stages.registry import match_stages
+
+    skill = load_skill(find_skill(row["skill_name"], repo.root, None))
+    spec_file = _spec_file(row, repo)
+    spec = load_spec(spec_file, root=repo.root) if spec_file is not None and spec_file.is_file() else None
+    said = recorded_attestations(ledger.events(row["run_id"], type="attestation.given"))
+    case = Case(skill, spec, repo, Tree(repo.root), attestations=said)
+    planned, _ = match_stages(skill)
+    return case, {p.stage.ID: p.stage for p in planned}
+
+
+def explain(report: dict[str, Any], stage: str) -> dict[str, Any]:
+    """A stage of a report, for `why`. Raises Misuse for an unknown one."""
+    found = next((s for s in report["stages"] if s["id"] == stage), None)
+    if found is None:
+        ids = ", ".join(s["id"] for s in report["stages"])
+        raise Misuse(f"{stage}: no such stage", hint=f"the stages are: {ids}")
+    return {**found, "next": [a for a in report["next"] if a["stage"] == stage]}

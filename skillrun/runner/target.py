@@ -1,0 +1,157 @@
+"""What an invocation is about: the repository, the skill's file, the spec's file and the ledger; nothing is parsed yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skillrun.canonical import digest, sha256
+from skillrun.errors import LedgerUnusable, Misuse, SkillInvalid, SpecInvalid
+from skillrun.repo.git import Repo, open_repo
+
+FOLDER = ".skillrun"
+_IGNORED = "# Written by skillrun: its ledger stays out of the repository, job specs do not.\nledger.db*\nlocks/\n.gitignore\n"
+_LARGEST_SPEC = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of one invocation, as the command line or a tool gave them."""
+
+    skill: str
+    repo: Path = Path(".")
+    spec: Path | None = None
+    skill_path: Path | None = None
+    ledger: Path | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)  # --set PATH=VALUE
+    waive: Mapping[str, str] = field(default_factory=dict)  # ITEM -> reason
+    attest: Mapping[str, str] = field(default_factory=dict)  # STEP -> statement
+    evidence: Mapping[str, Sequence[str]] = field(default_factory=dict)  # STEP -> paths
+    until: str | None = None
+    new_run: bool = False
+    trust: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """Found and hashed, not yet parsed."""
+
+    repo: Repo
+    skill_file: Path
+    skill_sha: str
+    spec_file: Path | None
+    spec_sha: str | None
+    ledger_path: Path
+
+    @property
+    def repo_name(self) -> str:
+        """How the ledger names the repository: the main checkout's root."""
+        return str(self.repo.common_root)
+
+    @property
+    def spec_name(self) -> str | None:
+        """The spec's path: relative to the repository where it lies inside."""
+        return shown(self.repo.root, self.spec_file) if self.spec_file else None
+
+
+def find_target(request: Request) -> Target:
+    """Raises what the design calls refused: no repository, no skill, an unreadable spec. Misuse: several specs."""
+    from skillrun.contract.locate import find_skill
+
+    repo = open_repo(request.repo)
+    skill_file = find_skill(request.skill, repo.root, request.skill_path)
+    spec_file = request.spec if request.spec is not None else the_only_spec(repo)
+    return Target(
+        repo=repo,
+        skill_file=skill_file,
+        skill_sha=sha256(_read_skill(skill_file)),
+        spec_file=spec_file,
+        spec_sha=sha256(_read_spec(spec_file)) if spec_file is not None else None,
+        ledger_path=ledger_path(repo, request.ledger),
+    )
+
+
+def the_only_spec(repo: Repo, job: str | None = None) -> Path | None:
+    """The one spec in `.skillrun/jobs/`, or None. Raises Misuse where there are several."""
+    folder = repo.root / FOLDER / "jobs"
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith((".yaml", ".yml", ".json")))
+    except OSError:
+        return None
+    found = [folder / name for name in names if name != "job-spec.v1.json" and (job is None or name.startswith(job + "."))]
+    if len(found) > 1:
+        listed = ", ".join(shown(repo.root, path) for path in found)
+        raise Misuse(f"several job specs: {listed}", hint=f"name one: --spec {shown(repo.root, found[0])}")
+    return found[0] if found else None
+
+
+def ledger_path(repo: Repo, given: Path | None) -> Path:
+    """`--ledger`, else SKILLRUN_LEDGER, else the main checkout's `.skillrun/ledger.db`, which no symlink may redirect."""
+    if given is not None:
+        return given.absolute()
+    from_environment = os.environ.get("SKILLRUN_LEDGER")
+    if from_environment:
+        return Path(from_environment).absolute()
+    path = repo.common_root / FOLDER / "ledger.db"
+    for part in (path.parent, path):
+        if part.is_symlink():
+            raise LedgerUnusable(f"{part}: a symbolic link", hint="remove it, or name a ledger with --ledger")
+    return path
+
+
+def prepare_ledger_folder(repo: Repo, path: Path) -> None:
+    """Makes `.skillrun/` ignore its ledger, before the first ledger is written there."""
+    folder = repo.common_root / FOLDER
+    ignore = folder / ".gitignore"
+    if path.parent != folder or ignore.exists():
+        return
+    try:
+        folder.mkdir(exist_ok=True)
+        ignore.write_text(_IGNORED, encoding="utf-8")
+    except OSError as error:
+        hint = "name a ledger elsewhere: --ledger FILE, or SKILLRUN_LEDGER"
+        raise LedgerUnusable(f"{folder}: cannot be written: {error.strerror}", hint=hint) from None
+
+
+def lock_path(target: Target, skill_name: str) -> Path:
+    """One lock for each skill and spec in each repository, beside the ledger."""
+    name = digest([skill_name, target.spec_name, target.repo_name])[:16]
+    return target.ledger_path.parent / "locks" / f"{name}.lock"
+
+
+def shown(root: Path, path: Path) -> str:
+    """A path for people: relative to the repository where it lies inside."""
+    absolute = Path(os.path.abspath(path))
+    try:
+        return absolute.relative_to(root).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _read_spec(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_SPEC + 1)
+    except OSError as error:
+        raise SpecInvalid(f"{path}: {_words(error)}", hint="--spec takes the path of a job spec") from None
+    if len(data) > _LARGEST_SPEC:
+        raise SpecInvalid(f"{path}: larger than 1 MB", hint="a job spec is a page of YAML")
+    return data
+
+
+def _read_skill(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST_SPEC + 1)
+    except OSError as error:
+        raise SkillInvalid(f"{path}: {_words(error)}", hint="--skill takes a SKILL.md or its folder") from None
+
+
+def _words(error: OSError) -> str:
+    return {"FileNotFoundError": "there is no such file", "IsADirectoryError": "is a folder"}.get(
+        type(error).__name__, error.strerror or str(error)
+    )
+
+

@@ -1,0 +1,172 @@
+"""After the stages: the skill's checks, one by one, and the other skills that the work calls for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.stages.declared import DeclaredStage, slug
+from skillrun.stages.interface import Case, wording
+from skillrun.stages.registry import STAGES
+from skillrun.verdict import Grade, StageResult, Status, weakest
+
+if TYPE_CHECKING:
+    from skillrun.contract.skill import Skill
+
+STATE_MACHINE = "system/state-machine-mapper"
+
+
+@dataclass(frozen=True)
+class CheckRule:
+    """A check that code answers to: by its wording, from these stages."""
+
+    id: str
+    text: str
+    answers: re.Pattern[str]
+    stages: tuple[str, ...]
+
+
+CHECKS: dict[str, tuple[CheckRule, ...]] = {
+    "job-worker-orchestration": (
+        CheckRule("idempotency-explicit", "Idempotency is explicit and correct for all side effects",
+                  wording(r"\bidempoten"), ("contract", "idempotency", "handler")),
+        CheckRule("permanent-failures-end", "Permanent failures do not loop forever",
+                  wording(r"\bpermanent\b|\bloop\b"), ("retry", "dead-letter")),
+        CheckRule("retry-bounded", "Retry and backoff are bounded and safe",
+                  wording(r"\bretry\b.*\b(bounded|safe)|\bbounded\b.*\bretr"), ("retry",)),
+        CheckRule("observable", "Observability answers the four questions",
+                  wording(r"\bobservab|\blogs?\b"), ("observability",)),
+        CheckRule("tests-cover", "Tests cover the happy path, a retryable and a terminal failure",
+                  wording(r"\btests? cover"), ("tests",)),
+        CheckRule("validations-pass", "Typecheck, lint and tests pass if configured",
+                  wording(r"\b(typecheck|lint|validations?)\b.*\bpass"), ("validate",)),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check of the skill, concluded."""
+
+    id: str
+    text: str
+    status: Status
+    grade: Grade | None
+    evidence: tuple[str, ...]  # the stages or files that it rests on
+    line: int | None = None
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Another skill that this work calls for: why, and the file that would satisfy it."""
+
+    skill: str
+    reason: str
+    installed: bool = False
+    satisfied_by: str | None = None
+    waived: str | None = None
+
+
+# The first status that any of a check's stages has decides.
+_WORST_FIRST = (Status.BLOCKED, Status.FAILED, Status.PENDING, Status.WAIVED, Status.PASSED, Status.NOT_APPLICABLE)
+
+
+def conclude_checks(skill: Skill, case: Case, results: Mapping[str, StageResult], taken: set[str]) -> list[CheckResult]:
+    """Every check of the skill: by its stages where code answers to it, else by somebody's attestation."""
+    rules = list(CHECKS.get(skill.name, ()))
+    concluded = []
+    for check in skill.checks:
+        rule = next((rule for rule in rules if rule.answers.search(check.text)), None)
+        if rule is None:
+            concluded.append(_declared(case, check.text, check.line, taken))
+        else:
+            rules.remove(rule)
+            concluded.append(_from_stages(rule, check.text, check.line, results))
+    return concluded + [_from_stages(rule, rule.text, None, results) for rule in rules]
+
+
+def _from_stages(rule: CheckRule, text: str, line: int | None, results: Mapping[str, StageResult]) -> CheckResult:
+    seen = [results[stage] for stage in rule.stages if stage in results]
+    statuses = {result.status for result in seen} or {Status.PENDING}
+    status = next(status for status in _WORST_FIRST if status in statuses)
+    counted = [result.grade for result in seen if result.status == Status.PASSED]
+    return CheckResult(rule.id, text, status, weakest(counted), rule.stages, line)
+
+
+def _declared(case: Case, text: str, line: int, taken: set[str]) -> CheckResult:
+    stage = DeclaredStage(slug(text, taken), text, line)
+    result = stage.examine(case)
+    evidence = tuple(item.path for item in result.evidence)
+    command = None if result.status == Status.PASSED else stage.command
+    return CheckResult(stage.ID, text, result.status, result.grade, evidence, line, command)
+
+
+def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> list[Recommendation]:
+    """The skills that findings point to, and the state-machine mapper where the job retries, waits, polls or branches."""
+    wanted: dict[str, str] = {}
+    for result in results.values():
+        for finding in result.findings:
+            if finding.recommends and finding.recommends not in wanted:
+                place = f" ({finding.path}:{finding.line})" if finding.path else ""
+                wanted[finding.recommends] = f"{finding.message}{place}"
+    if skill.name in STAGES:
+        reason = _state_machine_reason(case)
+        if reason:
+            wanted[STATE_MACHINE] = reason
+    return [Recommendation(name, reason, _installed(case, name), _satisfied(case, name)) for name, reason in wanted.items()]
+
+
+def _state_machine_reason(case: Case) -> str | None:
+    spec = case.spec
+    if spec is None:
+        return None
+    reasons = []
+    retry = spec.retry
+    if retry is not None and retry.kind != "none":
+        reasons.append("retries with backoff" if retry.backoff and retry.backoff.kind != "none" else "retries")
+    if spec.trigger is not None and spec.trigger.type == "poller":
+        reasons.append("polls")
+    return f"the job {' and '.join(reasons)}: its states and transitions should be written down" if reasons else None
+
+
+def _installed(case: Case, name: str) -> bool:
+    from skillrun.contract.locate import list_skills
+
+    return any(found.id in (name, name.rpartition("/")[2]) for found in case.once("skills", lambda: list_skills(case.root)))
+
+
+def _satisfied(case: Case, name: str) -> str | None:
+    """For the mapper: a `*.state-machine.md` beside the handler."""
+    handler = case.handler
+    if name != STATE_MACHINE or handler is None:
+        return None
+    folder = handler.path.rpartition("/")[0]
+    found: Sequence[str] = case.tree.match(f"{folder}/*.state-machine.md" if folder else "*.state-machine.md")
+    return found[0] if found else None
+
+
+def skill_promises(skill: Skill, case: Case, files: Sequence[str]) -> list[CheckResult]:
+    """What a skill without code of its own promises: a read-only one leaves the tree alone, its telemetry is complete."""
+    promises = []
+    if skill.mode == "read":
+        status = Status.FAILED if files else Status.PASSED
+        text = "The skill only reads: the tree is unchanged" + (f" (changed: {', '.join(files[:5])})" if files else "")
+        promises.append(CheckResult("tree-unchanged", text, status, Grade.EXECUTED, tuple(files[:5])))
+    unknown = _unknown_telemetry(skill, case)
+    if unknown:
+        how = " ".join(f"--set inputs.{key}=..." for key in unknown)
+        text = f"Telemetry is complete (unknown: {', '.join(unknown)})"
+        promises.append(CheckResult("telemetry", text, Status.BLOCKED, None, (), None, f"say what happened: {how}"))
+    return promises
+
+
+def _unknown_telemetry(skill: Skill, case: Case) -> list[str]:
+    """Fields that are neither measured nor given: the outcome cannot be success while one of them is null."""
+    if skill.name in STAGES:
+        return []
+    given = (case.spec.inputs if case.spec else None) or {}
+    measured = {"skill", "outcome", "files_touched"}
+    return [f.key for f in skill.telemetry if f.key not in measured and given.get(f.key) in (None, "")]

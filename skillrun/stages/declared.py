@@ -1,0 +1,111 @@
+"""A step that no code answers to: somebody attests it, with a statement and the files that show it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.stages.interface import Attestation, Case, blocker, note
+from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
+
+if TYPE_CHECKING:
+    from skillrun.contract.skill import Skill
+
+
+@dataclass(frozen=True)
+class DeclaredStage:
+    """Fits `Stage`; made from a workflow step or a check of SKILL.md."""
+
+    ID: str
+    TITLE: str
+    line: int
+    READS: tuple[str, ...] = ()
+    COSTLY: bool = False
+    ANSWERS: re.Pattern[str] = re.compile(r"(?!)")
+
+    def examine(self, case: Case) -> StageResult:
+        """Blocked until attested; blocked again when the evidence has changed since."""
+        said = case.attestations.get(self.ID)
+        if said is None:
+            return self._unattested()
+        findings = tuple(_evidence_findings(self, case, said))
+        return StageResult(
+            status=status_of(findings),
+            grade=Grade.DECLARED,
+            findings=(note("declared.statement", f"{said.actor} ({said.actor_kind}): {said.statement}"), *findings),
+            evidence=tuple(
+                Evidence("file", path, case.tree.sha256(path) or "", case.tree.size(path)) for path in said.evidence
+            ),
+            next=(Action(self.ID, "attest", self.command),) if findings else (),
+            summary=f"attested: {said.statement}",
+        )
+
+    def _unattested(self) -> StageResult:
+        finding = blocker("declared.unattested", "nobody has attested this step yet", hint=self.command)
+        return StageResult(Status.BLOCKED, None, (finding,), next=(Action(self.ID, "attest", self.command),),
+                           summary="not attested")  # fmt: skip
+
+    @property
+    def command(self) -> str:
+        """The options to add to the command."""
+        return f"do it, then add --attest {self.ID}='what was done' --evidence {self.ID}=PATH"
+
+
+def _evidence_findings(stage: DeclaredStage, case: Case, said: Attestation) -> Iterator[Finding]:
+    for path, sha in said.evidence.items():
+        case.tree.read(path)
+        now = case.tree.sha256(path)
+        if now is None:
+            yield blocker("declared.evidence-gone", f"the evidence {path} is gone", hint="attest again", path=path)
+        elif now != sha:
+            yield blocker("declared.evidence-changed", f"{path} has changed since it was attested", hint="attest again",
+                          path=path)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InputsStage:
+    """Fits `Stage`; the inputs that a skill without code of its own asks for."""
+
+    skill: Skill
+    ID: str = "inputs"
+    TITLE: str = "Inputs"
+    READS: tuple[str, ...] = ("inputs",)
+    COSTLY: bool = False
+    ANSWERS: re.Pattern[str] = re.compile(r"(?!)")
+
+    def examine(self, case: Case) -> StageResult:
+        """Every required input has a value in the spec's `inputs`."""
+        given = (case.spec.inputs if case.spec else None) or {}
+        findings = [
+            blocker("inputs.missing", f"input {wanted.slug} is not given ({wanted.text})",
+                    hint=f"--set inputs.{wanted.slug}=..., or inputs: {{{wanted.slug}: ...}} in the spec")
+            for wanted in self.skill.inputs
+            if wanted.required and given.get(wanted.slug) in (None, "")
+        ]  # fmt: skip
+        known = {wanted.slug for wanted in self.skill.inputs} | {field.key for field in self.skill.telemetry}
+        unknown = sorted(given.keys() - known)
+        findings += [
+            blocker("inputs.unknown", f"the skill asks for no input {slug}",
+                    hint=f"it asks for: {', '.join(i.slug for i in self.skill.inputs)}")
+            for slug in unknown
+        ]  # fmt: skip
+        return StageResult(
+            status=status_of(findings),
+            grade=Grade.DECLARED,
+            findings=tuple(findings),
+            next=tuple(Action(self.ID, "edit-spec", f"{f.message}: {f.hint}") for f in findings),
+            summary=f"{len(given)} of {len(self.skill.inputs)} given",
+        )
+
+
+def slug(text: str, taken: set[str]) -> str:
+    """A short id for a step: its first words, made unique."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    base = "-".join(words[:6])[:48].strip("-") or "step"
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}-{number}", number + 1
+    taken.add(name)
+    return name

@@ -1,0 +1,108 @@
+"""What the handler does to the world: the calls to declared adapters, and those that nobody declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Effect, JobSpec
+    from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition
+    from skillrun.stages.interface import Case
+
+INTEGRATION = "backend/integration-adapter"
+DOMAIN = "backend/domain-logic-module"
+PERSISTENCE = "backend/persistence-layer-change"
+
+# The beginning of a dotted name -> (kind, the skill that such work belongs to).
+_OUTSIDE = {
+    "requests.": ("http", INTEGRATION),
+    "httpx.": ("http", INTEGRATION),
+    "aiohttp.": ("http", INTEGRATION),
+    "urllib.request.": ("http", INTEGRATION),
+    "urllib3.": ("http", INTEGRATION),
+    "http.client.": ("http", INTEGRATION),
+    "boto3.": ("http", INTEGRATION),
+    "stripe.": ("http", INTEGRATION),
+    "twilio.": ("http", INTEGRATION),
+    "slack_sdk.": ("http", INTEGRATION),
+    "smtplib.": ("smtp", INTEGRATION),
+    "django.core.mail.": ("smtp", INTEGRATION),
+    "flask_mail.": ("smtp", INTEGRATION),
+    "subprocess.": ("subprocess", INTEGRATION),
+    "os.system": ("subprocess", INTEGRATION),
+    "os.popen": ("subprocess", INTEGRATION),
+    "ftplib.": ("network", INTEGRATION),
+    "paramiko.": ("network", INTEGRATION),
+    "socket.": ("network", INTEGRATION),
+}
+_HARMLESS = ("PIPE", "Timeout", "Retry", "Request", "Session", "Client", "client", "resource", "HTTPError", "Exception",
+             "EmailMessage", "AsyncClient", "ClientSession", "gethostname", "api_key", "DEVNULL")  # fmt: skip
+_PUBLISH = ("delay", "apply_async", "send_task")
+_SQL = ("execute", "executemany", "executescript")
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """A call that reaches outside and that no effect of the spec covers."""
+
+    kind: str  # http | smtp | subprocess | network | publish | sql
+    call: Call
+    recommends: str
+
+
+def dotted(import_path: str) -> str:
+    """ "shop.mailer:send" -> "shop.mailer.send"."""
+    return import_path.replace(":", ".")
+
+
+def handler_calls(case: Case, handler: Definition) -> tuple[Call, ...]:
+    """Every call of the handler, followed three functions deep into the repository."""
+    return case.once("handler-calls", lambda: tuple(case.project.calls(handler, depth=3)))
+
+
+def effect_calls(case: Case, handler: Definition, effect: Effect) -> tuple[Call, ...]:
+    """The calls to an effect's adapter, wherever the handler makes them."""
+    if effect.call is None:
+        return ()
+    wanted = dotted(effect.call)
+    return tuple(call for call in handler_calls(case, handler) if wanted in (call.name, call.origin))
+
+
+def undeclared(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Undeclared]:
+    """The calls to known clients outside the declared adapters; SQL only where it stands in the handler itself."""
+    declared = {dotted(effect.call) for effect in spec.effects or () if effect.call}
+    for call in handler_calls(case, handler):
+        if declared & {call.name, call.origin, *call.via} or _is_retry(call):
+            continue
+        found = _outside(call)
+        if found:
+            yield found
+
+
+def _is_retry(call: Call) -> bool:
+    return call.name in ("self.retry", "self.replace")
+
+
+def _outside(call: Call) -> Undeclared | None:
+    for name in (call.name, call.origin):
+        for beginning, (kind, skill) in _OUTSIDE.items():
+            last = name.removesuffix("()").rpartition(".")[2]
+            if name.startswith(beginning) and last not in _HARMLESS:
+                return Undeclared(kind, call, skill)
+    last = call.name.rpartition(".")[2]
+    if last in _PUBLISH:
+        return Undeclared("publish", call, INTEGRATION)
+    if last in _SQL and len(call.via) == 0 and _writes(call):
+        return Undeclared("sql", call, PERSISTENCE)
+    return None
+
+
+def _writes(call: Call) -> bool:
+    import ast
+
+    statement = call.argument(0, "sql")
+    text = ast.unparse(statement).lower() if statement is not None else ""
+    return any(word in text for word in ("insert ", "update ", "delete ", "replace "))

@@ -1,0 +1,153 @@
+"""Stage 4: the handler exists, the framework knows it, something enqueues it, and it only orchestrates."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.stages.effects import DOMAIN, effect_calls, undeclared
+from skillrun.stages.interface import Case, blocker, error, warning, wording
+from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, status_of
+
+if TYPE_CHECKING:
+    from skillrun.contract.spec import JobSpec
+    from skillrun.repo.python import Definition
+
+ID = "handler"
+TITLE = "Implement handler as orchestrator"
+ANSWERS = wording(r"\bhandler\b")
+READS = ("handler", "effects", "trigger", "enqueue", "message")
+COSTLY = False
+
+# Above these a handler decides things itself. Measured on the example shop and on public Celery handlers: an
+# orchestrator with its error handling stays below.
+_MANY_BRANCHES = 12
+_MANY_STATEMENTS = 60
+
+
+def examine(case: Case) -> StageResult:
+    """Blocked while handler or wiring is missing; failed where it does what belongs elsewhere."""
+    spec = case.spec
+    if spec is None or spec.handler is None:
+        return _missing(spec)
+    handler = case.handler
+    if handler is None:
+        return _not_found(case, spec, spec.handler)
+    findings = [*_known_to_framework(case, handler), *_wired(case, spec)]
+    findings += [*_declared_calls(case, spec, handler), *_undeclared_calls(case, spec, handler)]
+    findings += [*_thin(handler), *case.rule_findings(ID)]
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC,
+        findings=tuple(findings),
+        evidence=_evidence(case, handler),
+        next=tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}" if f.hint else f.message)
+                   for f in findings if f.severity in (Severity.BLOCKER, Severity.ERROR)),
+        summary=f"{handler.path}:{handler.line}, {_wiring_words(case)}",
+        facts={"handler": spec.handler, "path": handler.path, "line": handler.line},
+    )  # fmt: skip
+
+
+def _missing(spec: JobSpec | None) -> StageResult:
+    place = {"path": spec.shown_path, "line": spec.line()} if spec else {}
+    hint = "handler: package.module:function"
+    finding = blocker("handler.not-named", "the spec names no handler", hint=hint, **place)
+    return StageResult(
+        status_of([finding]), None, (finding,), next=(Action(ID, "edit-spec", hint),), summary="not named"
+    )
+
+
+def _not_found(case: Case, spec: JobSpec, name: str) -> StageResult:
+    """Says how far the import path leads, and which tasks there are."""
+    module, _, function = name.partition(":")
+    path = case.project.locate(module)
+    where = f"{path} has no {function}" if path else f"no module {module} in this repository"
+    use = case.use
+    near = ", ".join(use.task_modules[:5]) if use else ""
+    hint = (
+        f"write it, or correct handler: in the spec; tasks live in {near}" if near else "write it, or correct handler:"
+    )
+    finding = blocker("handler.not-found", f"handler {name} does not exist: {where}", hint=hint, path=spec.shown_path,
+                      line=spec.line("handler"))  # fmt: skip
+    action = Action(ID, "edit-code", f"create {name}: a thin function that calls the adapters of the spec")
+    return StageResult(status_of([finding]), None, (finding,), next=(action,), summary="not found")
+
+
+def _known_to_framework(case: Case, handler: Definition) -> Iterator[Finding]:
+    use, framework = case.use, case.framework
+    if use is None or framework is None:
+        return
+    if framework.registered(case.project, use, handler) is None:
+        message = f"{handler.name} is not registered with {framework.TITLE}: a worker would not know it"
+        yield blocker("handler.not-registered", message, hint=f"make it a {framework.TITLE} task", path=handler.path,
+                      line=handler.line)  # fmt: skip
+
+
+def _wired(case: Case, spec: JobSpec) -> Iterator[Finding]:
+    """Something outside the tests publishes the job, or schedules it where the trigger is cron or a poller."""
+    if case.framework is None:
+        return
+    real = [wiring for wiring in case.wiring if not wiring.in_tests]
+    if not real:
+        how = "a schedule entry" if spec.trigger and spec.trigger.type == "cron" else "a call that enqueues it"
+        yield blocker("handler.not-wired", "nothing enqueues or schedules the handler", hint=f"add {how}")
+    elif spec.trigger and spec.trigger.type == "cron" and not any(wiring.kind == "schedule" for wiring in real):
+        place = real[0].place
+        yield error("handler.not-scheduled", "the trigger is cron, and the handler is only enqueued, never scheduled",
+                    hint="add the schedule entry, or correct trigger.type", path=place.path, line=place.line)  # fmt: skip
+
+
+def _declared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    for number, effect in enumerate(spec.effects or ()):
+        if effect.call and not effect_calls(case, handler, effect):
+            line = spec.line("effects", number)
+            if (
+                case.project.find(effect.call) is None
+                and case.project.locate(effect.call.partition(":")[0]) is None
+            ):
+                hint = "write the adapter (skill backend/integration-adapter), or correct the import path"
+                yield blocker("handler.no-adapter", f"adapter {effect.call} does not exist", hint=hint,
+                              path=spec.shown_path, line=line, recommends="backend/integration-adapter")  # fmt: skip
+            else:
+                message = f"the handler never calls {effect.call}, as far as can be read from the code"
+                yield warning("handler.effect-not-reached", message, hint="the proof will say whether it is reached",
+                              path=spec.shown_path, line=line)  # fmt: skip
+
+
+def _undeclared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    for found in undeclared(case, spec, handler):
+        call = found.call
+        severity = Severity.WARNING if found.kind == "sql" else Severity.ERROR
+        what = "SQL in the handler itself" if found.kind == "sql" else f"undeclared effect ({found.kind})"
+        hint = f"declare it under effects, behind an adapter of its own (skill {found.recommends})"
+        yield Finding("handler.undeclared-effect", severity, f"{what}: {call.name}", call.path, call.line, hint,
+                      found.recommends)  # fmt: skip
+
+
+def _thin(handler: Definition) -> Iterator[Finding]:
+    branches = sum(
+        isinstance(node, ast.If | ast.For | ast.While | ast.IfExp | ast.Match) for node in ast.walk(handler.node)
+    )
+    statements = sum(isinstance(node, ast.stmt) for node in ast.walk(handler.node))
+    if branches > _MANY_BRANCHES or statements > _MANY_STATEMENTS:
+        message = f"the handler is not thin: {statements} statements, {branches} branches"
+        yield Finding("handler.not-thin", Severity.WARNING, message, handler.path, handler.line,
+                      "move what decides into a domain module", DOMAIN)  # fmt: skip
+
+
+def _evidence(case: Case, handler: Definition) -> tuple[Evidence, ...]:
+    places = [(handler.path, handler.line, "handler")]
+    places += [(w.place.path, w.place.line, w.how) for w in case.wiring if not w.in_tests]
+    return tuple(
+        Evidence("file", path, case.tree.sha256(path) or "", case.tree.size(path), line, {"what": what})
+        for path, line, what in places[:10]
+    )
+
+
+def _wiring_words(case: Case) -> str:
+    real = [wiring for wiring in case.wiring if not wiring.in_tests]
+    if not real:
+        return "not wired"
+    more = f" and {len(real) - 1} more" if len(real) > 1 else ""
+    return f"{real[0].kind}d at {real[0].place.path}:{real[0].place.line}{more}"

@@ -1,0 +1,89 @@
+"""Stage 1: which job library does this repository use, and where do its app, tasks and workers live?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.stages.choice import Choice, choose
+from skillrun.stages.interface import Case, blocker, wording
+from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, status_of
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse
+
+ID = "identify"
+TITLE = "Identify job framework and conventions"
+ANSWERS = wording(r"\bframework\b|\bidentify\b.*\b(job|worker|queue)")
+READS: tuple[str, ...] = ()
+COSTLY = False
+
+
+def examine(case: Case) -> StageResult:
+    """The profile's word first, then what the code shows. Blocked where neither decides."""
+    profile = case.profile
+    case.survey_section("frameworks")
+    case.survey_section("commands")
+    choice = choose(case.survey_everything(), profile)
+    findings = [*_contradictions(case), *_undecided(choice)]
+    use = choice.use
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC if use and use.evidence else Grade.DECLARED if use else None,
+        findings=tuple(findings),
+        evidence=_evidence(case, use),
+        next=_actions(choice, findings),
+        summary=_summary(use),
+        facts={"framework": use.id if use else None, "app": use.app if use else None, "by": choice.by},
+    )
+
+
+def _contradictions(case: Case) -> tuple[Finding, ...]:
+    from skillrun.repo.profile import contradictions
+
+    return tuple(contradictions(case.profile, case.survey_everything())) if case.profile else ()
+
+
+def _undecided(choice: Choice) -> list[Finding]:
+    from skillrun.frameworks.registry import FRAMEWORKS
+
+    if choice.use is None and choice.candidates:
+        names = ", ".join(choice.candidates)
+        hint = 'say which one this job uses: "jobs": {"framework": "..."} in REPO_PROFILE.json'
+        message = f"several job frameworks are in use and nothing decides between them: {names}"
+        return [blocker("identify.ambiguous", message, hint=hint, recommends="personalize-repo")]
+    if choice.use is None:
+        hint = "add the job library of your choice, or name it in REPO_PROFILE.json (skillrun detect --write)"
+        message = f"no job framework is in use here ({', '.join(sorted(FRAMEWORKS))} is what was looked for)"
+        return [blocker("identify.none", message, hint=hint, recommends="personalize-repo")]
+    if choice.use.id not in FRAMEWORKS:
+        known = ", ".join(sorted(FRAMEWORKS))
+        message = f"REPO_PROFILE.json names {choice.use.id}, which this version of skillrun does not know"
+        return [blocker("identify.unsupported", message, hint=f"it knows: {known}", path="REPO_PROFILE.json")]
+    return []
+
+
+def _evidence(case: Case, use: FrameworkUse | None) -> tuple[Evidence, ...]:
+    if use is None:
+        return ()
+    seen = [
+        Evidence("file", place.path, case.tree.sha256(place.path) or "", case.tree.size(place.path), place.line,
+                 {"text": place.text})
+        for place in use.evidence
+    ]  # fmt: skip
+    return tuple(seen[:20])
+
+
+def _actions(choice: Choice, findings: list[Finding]) -> tuple[Action, ...]:
+    if choice.use is None:
+        return (Action(ID, "run", "skillrun detect --write, then complete REPO_PROFILE.json (skill personalize-repo)"),)
+    return tuple(
+        Action(ID, "edit-spec", f"{f.message}: {f.hint}") for f in findings if f.hint and f.severity == "error"
+    )
+
+
+def _summary(use: FrameworkUse | None) -> str:
+    if use is None:
+        return "no job framework"
+    parts = [use.id, f"app {use.app}" if use.app else "", f"broker {use.broker}" if use.broker else ""]
+    parts.append(f"scheduler {use.scheduler}" if use.scheduler else "")
+    return ", ".join(part for part in parts if part)

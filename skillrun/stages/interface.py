@@ -1,0 +1,256 @@
+"""What a stage is: a module that examines a `Case` and says what it found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from skillrun.verdict import Finding, Severity, StageResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skillrun.contract.skill import Skill
+    from skillrun.contract.spec import JobSpec
+    from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, Wiring
+    from skillrun.repo.git import Repo
+    from skillrun.repo.profile import Profile
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.survey import Survey
+    from skillrun.repo.tree import Lookups, Tree
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """Somebody's word for a declared step: the statement, and the files or the command that show it."""
+
+    step: str
+    statement: str
+    evidence: Mapping[str, str]  # path -> sha256 when it was attested
+    actor: str
+    actor_kind: str
+
+
+@dataclass(frozen=True)
+class CommandPlan:
+    """Commands of the repository that would run, and the files that define them."""
+
+    purpose: str
+    commands: tuple[str, ...]
+    files: Mapping[str, str]  # path -> sha256
+
+
+AskConsent = Callable[[CommandPlan], bool]
+"""True where the plan may run; asks at most once for the same content."""
+
+
+def no_consent(plan: CommandPlan) -> bool:
+    """Nobody agreed."""
+    return False
+
+
+@dataclass
+class Case:
+    """One skill, one job and one repository, as the stages see them.
+
+    What is worked out once (the survey, the framework, the handler, its policy) is kept together with the look-ups
+    that it took, so that each stage which uses it depends on the same files.
+    """
+
+    skill: Skill
+    spec: JobSpec | None
+    repo: Repo
+    tree: Tree
+    attestations: Mapping[str, Attestation] = field(default_factory=dict)
+    consent: AskConsent = no_consent
+    on_output: Callable[[str], None] | None = None
+    _kept: dict[str, tuple[Any, Lookups]] = field(default_factory=dict)
+
+    def once(self, name: str, work: Callable[[], T]) -> T:
+        """The result of `work`, done the first time; its look-ups are recorded every time."""
+        if name not in self._kept:
+            with self.tree.recording() as lookups:
+                value = work()
+            self._kept[name] = (value, lookups)
+        value, lookups = self._kept[name]
+        self.tree.record(lookups)
+        return value
+
+    @property
+    def root(self) -> Path:
+        return self.repo.root
+
+    @property
+    def profile(self) -> Profile | None:
+        """REPO_PROFILE.json, or None. Raises `ProfileInvalid`."""
+
+        def work() -> Profile | None:
+            from skillrun.repo.profile import load_profile
+
+            self.tree.read("REPO_PROFILE.json")
+            return load_profile(self.root)
+
+        return self.once("profile", work)
+
+    def survey_everything(self) -> Survey:
+        """One pass over the files. Not recorded: whoever concludes from it records the section with `tree.fact`."""
+        from skillrun.frameworks.registry import FRAMEWORKS
+        from skillrun.repo.survey import survey
+
+        if "survey" not in self._kept:
+            found = survey(self.tree, [framework.recogniser() for framework in FRAMEWORKS.values()])
+            from skillrun.repo.tree import Lookups
+
+            self._kept["survey"] = (found, Lookups())
+        return self._kept["survey"][0]  # type: ignore[no-any-return]
+
+    @property
+    def project(self) -> Project:
+        from skillrun.repo.python import Project
+
+        return self.once("project", lambda: Project(self.tree))
+
+    def survey_section(self, section: str) -> Any:
+        """A part of the survey as a JSON value, recorded as a look-up; see `survey_value` for the sections."""
+        value, files = survey_value(self.survey_everything(), section)
+        self.tree.fact(section, value, files)
+        return value
+
+    @property
+    def use(self) -> FrameworkUse | None:
+        """The framework in use: the profile's word first, else the one that the survey found in use."""
+        from skillrun.stages.choice import choose
+
+        self.survey_section("frameworks")
+        return choose(self.survey_everything(), self.profile).use
+
+    @property
+    def framework(self) -> Framework | None:
+        from skillrun.frameworks.registry import FRAMEWORKS
+
+        use = self.use
+        return FRAMEWORKS.get(use.id) if use else None
+
+    @property
+    def handler(self) -> Definition | None:
+        """The job's handler, or None where the spec names none or the code has none."""
+        return self.once("handler", self._find_handler)
+
+    def _find_handler(self) -> Definition | None:
+        spec, use, framework = self.spec, self.use, self.framework
+        if spec is None or spec.handler is None:
+            return None
+        if use is None or framework is None:
+            return self.project.find(spec.handler)
+        return framework.find_handler(self.project, use, spec.handler)
+
+    @property
+    def policy(self) -> Policy | None:
+        """The handler's effective retry and delivery policy."""
+
+        def work() -> Policy | None:
+            if self.framework is None or self.use is None or self.handler is None:
+                return None
+            return self.framework.policy(self.project, self.use, self.handler)
+
+        return self.once("policy", work)
+
+    @property
+    def wiring(self) -> tuple[Wiring, ...]:
+        """Every place that enqueues or schedules the handler."""
+
+        def work() -> tuple[Wiring, ...]:
+            if self.framework is None or self.use is None or self.handler is None:
+                return ()
+            return self.framework.wiring(self.project, self.use, self.handler)
+
+        return self.once("wiring", work)
+
+    def rule_findings(self, stage: str) -> tuple[Finding, ...]:
+        """What the framework's static rules for a stage find in this job."""
+        return tuple(
+            f for rule_stage, found in self.once("rules", self._run_rules) if rule_stage == stage for f in found
+        )
+
+    def _run_rules(self) -> list[tuple[str, tuple[Finding, ...]]]:
+        job = self._job()
+        if job is None or self.framework is None:
+            return []
+        return [(rule.stage, tuple(rule.find(job))) for rule in self.framework.RULES]
+
+    def _job(self) -> Job | None:
+        from skillrun.frameworks.interface import Job
+
+        use, handler, policy, spec = self.use, self.handler, self.policy, self.spec
+        if use is None or handler is None or policy is None or spec is None:
+            return None
+        return Job(self.project, self.survey_everything(), use, spec, handler, policy)
+
+
+def survey_value(found: Survey, section: str) -> tuple[Any, tuple[str, ...]]:
+    """(JSON value, files it came from) of a section of a survey: `frameworks`, `commands` or `languages`."""
+    from dataclasses import asdict
+
+    if section == "frameworks":
+        files = {place.path for use in found.frameworks for place in use.evidence}
+        return {"primary": found.primary, "frameworks": [asdict(use) for use in found.frameworks]}, tuple(files)
+    if section == "commands":
+        facts = asdict(found.commands)
+        return facts, tuple({fact["path"] for fact in facts.values() if fact})
+    if section == "languages":
+        return {"languages": list(found.languages), "package_manager": found.package_manager}, ()
+    raise ValueError(f"no such section of a survey: {section}")
+
+
+class Stage(Protocol):
+    """A module under `stages/` that answers to one step of a workflow."""
+
+    @property
+    def ID(self) -> str: ...
+
+    @property
+    def TITLE(self) -> str: ...
+
+    @property
+    def ANSWERS(self) -> re.Pattern[str]:
+        """The wording of the workflow step that it answers to."""
+
+    @property
+    def READS(self) -> tuple[str, ...]:
+        """The parts of the spec that its result depends on."""
+
+    @property
+    def COSTLY(self) -> bool:
+        """Runs only when the cheap stages are clean."""
+
+    def examine(self, case: Case) -> StageResult:
+        """Looks and says what it found; changes nothing in the repository."""
+
+
+def wording(pattern: str) -> re.Pattern[str]:
+    """How `ANSWERS` is written: case does not matter."""
+    return re.compile(pattern, re.IGNORECASE)
+
+
+def blocker(rule: str, message: str, *, hint: str, **place: Any) -> Finding:
+    """Something is missing: a decision, an input, or the work."""
+    return Finding(rule, Severity.BLOCKER, message, hint=hint, **place)
+
+
+def error(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
+    """The evidence contradicts."""
+    return Finding(rule, Severity.ERROR, message, hint=hint, **place)
+
+
+def warning(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
+    """Worth knowing; the stage passes all the same."""
+    return Finding(rule, Severity.WARNING, message, hint=hint, **place)
+
+
+def note(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
+    """Said for completeness, e.g. what could not be read."""
+    return Finding(rule, Severity.NOTE, message, hint=hint, **place)

@@ -1,0 +1,203 @@
+"""Stage 7: can somebody on call tell whether the job ran, succeeded, why it failed, and whether it will retry?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.stages.effects import effect_calls, handler_calls
+from skillrun.stages.interface import Case, blocker, note, warning, wording
+from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+
+if TYPE_CHECKING:
+    from skillrun.contract.spec import JobSpec
+    from skillrun.frameworks.interface import Policy
+    from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition
+
+ID = "observability"
+TITLE = "Add observability"
+ANSWERS = wording(r"\bobservab|\blog (start|end)")
+READS = ("effects", "idempotency", "payload", "retry", "handler")
+COSTLY = False
+
+QUESTIONS = {
+    "ran": "did it run?",
+    "succeeded": "did it succeed?",
+    "failed": "why did it fail?",
+    "retries": "will it retry?",
+}
+_LEVELS = ("debug", "info", "warning", "warn", "error", "exception", "critical", "log", "msg")
+_LOGGERS = ("log", "logger", "logging", "_log", "_logger", "structlog", "loguru")
+_METRIC_LIBRARIES = ("prometheus_client", "statsd", "opentelemetry", "datadog")
+_METRIC_CALLS = ("inc", "observe", "incr", "timing", "time", "add", "record", "increment", "start_as_current_span", "labels")
+_CORRELATION = ("correlation", "request.id", "task_id", "trace_id", "request_id", "root_id")
+_NOTES_WORDS = 12  # a docstring of fewer words tells an operator nothing
+
+
+@dataclass(frozen=True)
+class LogCall:
+    """A log call on the handler's way, and the questions it answers."""
+
+    call: Call
+    text: str  # message and arguments as written
+    order: int
+
+
+def examine(case: Case) -> StageResult:
+    """Each of the four questions has a log line of the job's own that carries its key fields."""
+    spec, handler = case.spec, case.handler
+    if spec is None or handler is None:
+        finding = blocker("observability.no-handler", "no handler to look at yet", hint="the stage handler comes first")
+        return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
+    logs = _logs(case, handler)
+    answers = _answers(case, spec, handler, logs)
+    findings = [*_unanswered(case, handler, answers), *_fields(spec, handler, logs), *_correlation(handler, logs)]
+    findings += [*_metrics(case, handler), *_notes(case, handler), *case.rule_findings(ID)]
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC,
+        findings=tuple(findings),
+        next=tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}") for f in findings
+                   if f.severity in (Severity.BLOCKER, Severity.ERROR)),
+        summary=f"{len(logs)} log calls; answered: {', '.join(q for q in QUESTIONS if answers[q]) or 'nothing'}",
+        facts={"answers": {q: [f"{c.path}:{c.line}" for c in answers[q]] for q in QUESTIONS}},
+    )  # fmt: skip
+
+
+def _logs(case: Case, handler: Definition) -> tuple[LogCall, ...]:
+    calls = handler_calls(case, handler)
+    return tuple(LogCall(c, ast.unparse(c.node), order) for order, c in enumerate(calls) if _is_log(c))
+
+
+def _is_log(call: Call) -> bool:
+    receiver, _, method = call.name.rpartition(".")
+    if method not in _LEVELS or not receiver:
+        return False
+    words = receiver.replace("()", "").split(".")
+    written = ast.unparse(call.node.func).split(".")
+    return bool(set(_LOGGERS) & {w.lower() for w in (*words, *written)}) or "getLogger" in words or "get_task_logger" in words
+
+
+def _answers(case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> dict[str, tuple[Call, ...]]:
+    """Question -> the log calls that answer it, by where they stand: before and after the effects, in an except."""
+    first, last = _effect_span(case, spec, handler)
+    plain = [log for log in logs if log.call.in_except is None]
+    failing = [log for log in logs if _tells_failure(log)]
+    return {
+        "ran": tuple(log.call for log in plain if log.order < first),
+        "succeeded": tuple(log.call for log in plain if log.order > last),
+        "failed": tuple(log.call for log in failing),
+        "retries": tuple(log.call for log in logs if _tells_retry(log)),
+    }
+
+
+def _effect_span(case: Case, spec: JobSpec, handler: Definition) -> tuple[int, int]:
+    """The order numbers of the first and the last effect; of the handler's middle where it has none."""
+    calls = handler_calls(case, handler)
+    effects = {id(c.node) for e in spec.effects or () for c in effect_calls(case, handler, e)}
+    orders = [order for order, call in enumerate(calls) if id(call.node) in effects]
+    if orders:
+        return orders[0], orders[-1]
+    work = [order for order, call in enumerate(calls) if not _is_log(call)]
+    return (work[0], work[-1]) if work else (1, 0)
+
+
+def _tells_failure(log: LogCall) -> bool:
+    """In an except clause, with the exception itself: `.exception`, exc_info, or the caught name."""
+    clause = log.call.in_except
+    if clause is None and "on_failure" not in log.call.via:
+        return False
+    caught = clause.name if clause else None
+    method = log.call.name.rpartition(".")[2]
+    return method == "exception" or "exc_info" in log.text or bool(caught and caught in _names(log.call.node))
+
+
+def _tells_retry(log: LogCall) -> bool:
+    text = log.text.lower()
+    return ("retry" in text or "retries" in text or "attempt" in text) and (
+        log.call.in_except is not None or any("retry" in name for name in log.call.via)
+    )
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _unanswered(case: Case, handler: Definition, answers: dict[str, tuple[Call, ...]]) -> Iterator[Finding]:
+    policy = case.policy
+    hints = {
+        "ran": "log the start, with the key fields, before the first effect",
+        "succeeded": "log the end, with the key fields, after the last effect",
+        "failed": "log the exception (exc_info or its text) in the except clause, with the key fields",
+        "retries": "log in the except clause whether a retry follows, and which attempt it was",
+    }
+    for question, calls in answers.items():
+        if calls or (question == "retries" and _never_retries(policy)):
+            continue
+        place = {"path": handler.path, "line": handler.line}
+        if question in ("failed", "retries") and case.framework is not None and _framework_retries(policy):
+            message = f"{QUESTIONS[question]} only {case.framework.TITLE}'s own log answers, without the key fields"
+            yield warning(f"observability.{question}", message, hint=hints[question], **place)
+        else:
+            message = f"no log line answers: {QUESTIONS[question]}"
+            yield blocker(f"observability.{question}", message, hint=hints[question], **place)
+
+
+def _never_retries(policy: Policy | None) -> bool:
+    return policy is not None and policy.max_attempts == 1
+
+
+def _framework_retries(policy: Policy | None) -> bool:
+    """The decorator retries (autoretry), so the framework itself logs each retry and its cause."""
+    return policy is not None and "autoretry" in (policy.sources.keys() | set(policy.unknown))
+
+
+def _fields(spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
+    keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
+    missing = [key for key in keys if logs and not any(key.rpartition(".")[2] in log.text for log in logs)]
+    if missing:
+        message = f"no log line carries the key field {', '.join(missing)}"
+        yield blocker("observability.no-key-fields", message, hint="log it at start, end and failure", path=handler.path,
+                      line=handler.line)  # fmt: skip
+
+
+def _correlation(handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
+    if logs and not any(word in log.text for log in logs for word in _CORRELATION):
+        yield note("observability.no-correlation", "no log line carries a correlation id (the task's id, or the caller's)",
+                   hint="log self.request.id, or the id that the payload brings", path=handler.path, line=handler.line)  # fmt: skip
+
+
+def _metrics(case: Case, handler: Definition) -> Iterator[Finding]:
+    used = [library for library in _METRIC_LIBRARIES if _imported(case, library)]
+    if not used:
+        return
+    calls = handler_calls(case, handler)
+    if not any(c.name.rpartition(".")[2] in _METRIC_CALLS and any(u in c.origin for u in used) for c in calls):
+        message = f"the repository uses {used[0]}, and the handler emits no metric"
+        yield warning("observability.no-metrics", message, hint="count runs and failures, time the work",
+                      path=handler.path, line=handler.line)  # fmt: skip
+
+
+def _imported(case: Case, library: str) -> bool:
+    for path in case.tree.search(library, ".py"):
+        text = case.tree.read(path) or b""
+        if f"import {library}".encode() in text or f"from {library}".encode() in text:
+            return True
+    return False
+
+
+def _notes(case: Case, handler: Definition) -> Iterator[Finding]:
+    """A docstring that says how to operate the job, or a document that names it."""
+    docstrings = [ast.get_docstring(handler.node) or "", ast.get_docstring(handler.module.tree) or ""]
+    if any(len(text.split()) >= _NOTES_WORDS for text in docstrings):
+        return
+    name = handler.name.rpartition(".")[2]
+    spec = case.spec
+    words = [name, *([spec.job] if spec else [])]
+    if any(case.tree.search(word, suffix) for word in words for suffix in (".md", ".rst", ".txt")):
+        return
+    yield blocker("observability.no-notes", "no operational notes for this job", path=handler.path, line=handler.line,
+                  hint="in the docstring or the repository's docs: what it does, what a dead letter means, how to run it again")  # fmt: skip

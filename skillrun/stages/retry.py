@@ -1,0 +1,166 @@
+"""Stage 5: does the code retry what the spec says, as often as it says, and never for ever?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.stages.effects import dotted
+from skillrun.stages.horizon import duration
+from skillrun.stages.interface import Case, blocker, error, note, warning, wording
+from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec, Retry
+    from skillrun.frameworks.interface import Place, Policy
+
+ID = "retry"
+TITLE = "Define retry policy"
+ANSWERS = wording(r"\bretr(y|ies)\b.*\bpolicy\b|\bbackoff\b|\bretry\b")
+READS = ("retry", "failures", "handler")
+COSTLY = False
+
+_UNSAFE = "where no safe policy is known, write retry: {kind: none, reason: ...} and take the retry out of the code"
+
+
+def examine(case: Case) -> StageResult:
+    """The effective policy equals the spec, is bounded, grows, is capped, and fits the acceptable delay."""
+    spec, policy = case.spec, case.policy
+    retry = spec.retry if spec else None
+    if spec is None or retry is None:
+        return _undefined(spec)
+    findings = [*_declared(spec, retry)]
+    if policy is not None:
+        findings += [*_unread(policy), *_compare(spec, retry, policy), *_classification(case, spec, policy)]
+    findings += case.rule_findings(ID)
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC if policy is not None and not policy.unknown else Grade.DECLARED,
+        findings=tuple(findings),
+        next=_next(findings),
+        summary=_summary(policy) if policy else "not in the code yet",
+        facts={"retries": "none" if retry.kind == "none" else "bounded"},
+    )
+
+
+def _undefined(spec: JobSpec | None) -> StageResult:
+    place = {"path": spec.shown_path, "line": spec.line("retry")} if spec else {}
+    hint = "retry: {max_attempts: 5, backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s, jitter: true}}"
+    finding = blocker("retry.undefined", "the retry policy is not defined", hint=hint, **place)
+    return StageResult(status_of([finding]), None, (finding,), next=(Action(ID, "decide", f"{hint}; {_UNSAFE}"),),
+                       summary="not defined")  # fmt: skip
+
+
+def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
+    place = {"path": spec.shown_path, "line": spec.line("retry")}
+    if retry.kind == "none":
+        if not retry.reason:
+            hint = "retry: {kind: none, reason: why one try is all that is safe}"
+            yield blocker("retry.no-reason", "retry: none without a reason", hint=hint, **place)
+        return
+    delays = retry.delays()
+    delay = spec.failures.acceptable_delay if spec.failures else None
+    if delay is not None and sum(delays) > delay:
+        message = f"the waits add up to {duration(sum(delays))}, more than the acceptable delay {duration(delay)}"
+        yield error("retry.too-slow", message, hint="fewer attempts or a smaller cap", **place)
+    if retry.backoff and retry.backoff.kind == "exponential" and retry.backoff.cap is None:
+        yield error("retry.no-cap", "exponential backoff without a cap", hint="retry.backoff.cap: 60s", **place)
+    if (retry.backoff is None or retry.backoff.kind == "none") and (retry.max_attempts or 1) > 1:
+        hint = "retry.backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s, jitter: true}"
+        yield warning("retry.no-backoff", "several attempts without a wait between them", hint=hint, **place)
+
+
+def _unread(policy: Policy) -> Iterator[Finding]:
+    for field, place in policy.unknown.items():
+        yield note("retry.unread", f"{field} is computed by the code and was not read: {place.text}",
+                   hint="the proof will measure it", path=place.path, line=place.line)  # fmt: skip
+
+
+def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
+    """Spec against code, field by field; what could not be read is not compared."""
+    if retry.kind == "none":
+        if policy.max_attempts != 1 and "max_attempts" not in policy.unknown:
+            yield _differs(
+                policy, "max_attempts", f"the spec says no retry; the code tries {_times(policy.max_attempts)}"
+            )
+        return
+    if "max_attempts" not in policy.unknown and policy.max_attempts != retry.max_attempts:
+        said = f"the spec says {retry.max_attempts} attempts; the code tries {_times(policy.max_attempts)}"
+        yield _differs(policy, "max_attempts", said)
+    if policy.max_attempts == 1 or "backoff" in policy.unknown or retry.backoff is None:
+        return
+    backoff, code = retry.backoff, policy.backoff
+    if backoff.kind != code.kind:
+        yield _differs(policy, "backoff", f"the spec says {backoff.kind} backoff; the code has {_backoff(policy)}")
+        return
+    for field, said, seen in (("base", backoff.base, code.base_s), ("factor", backoff.factor, code.factor),
+                              ("cap", backoff.cap, code.cap_s)):  # fmt: skip
+        if f"backoff.{field}" not in policy.unknown and said is not None and said != seen:
+            words = f"{seen:g}" if field == "factor" else duration(seen) if seen is not None else "none"
+            yield _differs(
+                policy, "backoff", f"backoff.{field}: the spec says {_number(field, said)}; the code has {words}"
+            )
+    if backoff.jitter != code.jitter and "backoff.jitter" not in policy.unknown and backoff.kind == "exponential":
+        have = "has" if code.jitter else "lacks"
+        yield _differs(policy, "backoff", f"the spec says jitter: {str(backoff.jitter).lower()}; the code {have} it")
+
+
+def _differs(policy: Policy, field: str, message: str) -> Finding:
+    place = policy.sources.get(field) or policy.sources.get("decorator") or next(
+        (p for p in policy.sources.values() if p), None
+    )  # fmt: skip
+    where = {"path": place.path, "line": place.line} if place else {}
+    return error(f"retry.{field.replace('_', '-')}-differs", message, hint="make code and spec agree", **where)
+
+
+def _classification(case: Case, spec: JobSpec, policy: Policy) -> Iterator[Finding]:
+    """Every transient error is retried; the framework's own rule judges the permanent ones."""
+    if spec.failures is None or policy.max_attempts == 1 or "retried" in policy.unknown:
+        return
+    for number, name in enumerate(spec.failures.transient_names):
+        if not any(_covers(case, wide, dotted(name)) for wide in policy.retried):
+            place = _place(policy, "retried") or {
+                "path": spec.shown_path,
+                "line": spec.line("failures", "transient", number),
+            }
+            message = f"{name} is transient in the spec, and the code does not retry it"
+            yield error("retry.transient-not-retried", message, hint="retry it, or move it to permanent", **place)
+
+
+def _covers(case: Case, wide: str, narrow: str) -> bool:
+    """`wide` is the exception itself or a base of it, as far as builtins and the repository's classes tell."""
+    narrow = narrow if "." in narrow else f"builtins.{narrow}"
+    return case.project.is_subclass(narrow, dotted(wide))
+
+
+def _place(policy: Policy, field: str) -> dict[str, object] | None:
+    place: Place | None = policy.sources.get(field)
+    return {"path": place.path, "line": place.line} if place else None
+
+
+def _next(findings: list[Finding]) -> tuple[Action, ...]:
+    bad = [f for f in findings if f.severity in (Severity.BLOCKER, Severity.ERROR)]
+    actions = [
+        Action(ID, "edit-code" if f.severity == Severity.ERROR else "edit-spec", f"{f.message}: {f.hint}") for f in bad
+    ]
+    unsafe = any(f.severity == Severity.ERROR and not f.rule.endswith("-differs") for f in bad)
+    return (*actions, *([Action(ID, "decide", _UNSAFE)] if unsafe else []))
+
+
+def _times(attempts: int | None) -> str:
+    return "for ever" if attempts is None else "once" if attempts == 1 else f"{attempts} times"
+
+
+def _number(field: str, value: float) -> str:
+    return f"{value:g}" if field == "factor" else duration(value)
+
+
+def _backoff(policy: Policy) -> str:
+    return "no backoff" if policy.backoff.kind == "none" else f"{policy.backoff.kind} backoff"
+
+
+def _summary(policy: Policy) -> str:
+    if policy.max_attempts == 1:
+        return "no retry"
+    cap = f", capped at {duration(policy.backoff.cap_s)}" if policy.backoff.cap_s is not None else ""
+    return f"tries {_times(policy.max_attempts)}, {_backoff(policy)}{cap}{', jitter' if policy.backoff.jitter else ''}"

@@ -1,0 +1,166 @@
+"""Stage 9: the repository's own lint, type check, tests and build, run with consent, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skillrun.stages.interface import Case, CommandPlan, blocker, error, note, wording
+from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
+
+if TYPE_CHECKING:
+    from skillrun.validations.run import CommandResult
+
+ID = "validate"
+TITLE = "Run repo validations"
+ANSWERS = wording(r"\bvalidations?\b|\brun\b.*\b(checks|lint)")
+READS: tuple[str, ...] = ()
+COSTLY = True
+
+KINDS = ("lint", "typecheck", "test", "build")
+# What can change what a command does, besides the file that declares it.
+_DEFINING = ("Makefile", "makefile", "GNUmakefile", "justfile", "tox.ini", "noxfile.py", "pyproject.toml", "setup.cfg",
+             "package.json", "composer.json", "mix.exs", "Rakefile", "pytest.ini", "conftest.py", ".pre-commit-config.yaml")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One command of the repository and whose word it is."""
+
+    kind: str
+    command: str
+    path: str
+    line: int | None
+
+
+def examine(case: Case) -> StageResult:
+    """Consent first; then each command with a time limit; what changed tracked files is a finding."""
+    case.profile  # noqa: B018 - a missing profile is a look-up too
+    case.survey_section("commands")
+    chosen, findings = plan(case)
+    if not chosen:
+        findings.append(note("validate.none", "no validation command is declared, so none was run"))
+        return _result(case, findings, {}, {})
+    consent = CommandPlan("run the repository's own validations", tuple(v.command for v in chosen), _defining(case, chosen))
+    if not case.consent(consent):
+        return _no_consent(consent)
+    case.tree.everything()
+    before = _tracked_state(case)
+    results = dict(_run(case, chosen))
+    findings += [finding for v in chosen for finding in _judge(v, results[v.kind])]
+    findings += _changed(case, before)
+    return _result(case, findings, results, {v.kind: v for v in chosen})
+
+
+def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
+    """The commands to run and what is wrong with the declarations: the profile's word first, else what is declared."""
+    profile = case.profile
+    found = case.survey_everything().commands
+    chosen: list[Validation] = []
+    findings: list[Finding] = []
+    required = set(profile.required_checks) if profile else set()
+    for kind in KINDS:
+        said = profile.commands.get(kind) if profile else None
+        fact = getattr(found, kind)
+        if said == "none" and fact is not None:
+            message = f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line} declares {fact.command}'
+            findings.append(error("validate.none-but-declared", message, path="REPO_PROFILE.json",
+                                  hint=f'set commands.{kind} to "{fact.command}"'))  # fmt: skip
+        elif said == "unknown":
+            findings.append(_unknown(kind, kind in required))
+        elif said not in (None, "none"):
+            chosen.append(Validation(kind, str(said), "REPO_PROFILE.json", None))
+        elif said is None and fact is not None:
+            chosen.append(Validation(kind, fact.command, fact.path, fact.line))
+        elif kind in required:
+            message = f"{kind} is a required check, and no command for it is known"
+            findings.append(blocker("validate.required-missing", message, hint=f"give commands.{kind} in REPO_PROFILE.json"))
+    return chosen, findings
+
+
+def _unknown(kind: str, required: bool) -> Finding:
+    message = f"REPO_PROFILE.json does not know commands.{kind}, so it was not run"
+    hint = f"ask whoever knows, and write commands.{kind} (skill personalize-repo)"
+    make = blocker if required else note
+    return make("validate.unknown", message, hint=hint, path="REPO_PROFILE.json")
+
+
+def _defining(case: Case, chosen: list[Validation]) -> dict[str, str]:
+    paths = {v.path for v in chosen} | {path for path in case.tree.files if path.rpartition("/")[2] in _DEFINING}
+    return {path: case.tree.sha256(path) or "" for path in sorted(paths)}
+
+
+def _no_consent(plan: CommandPlan) -> StageResult:
+    commands = "; ".join(plan.commands)
+    finding = blocker("validate.no-consent", f"not allowed yet to run: {commands}",
+                      hint="read them, then answer yes on a terminal, or run again with --trust")  # fmt: skip
+    action = Action(ID, "consent", f"a person reads these commands and runs again with --trust: {commands}")
+    return StageResult(Status.BLOCKED, None, (finding,), next=(action,), summary="waiting for consent")
+
+
+def _run(case: Case, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
+    from skillrun.validations.run import run_validations
+
+    limit = case.profile.validation_timeout if case.profile else None
+    commands = {v.kind: v.command for v in chosen}
+    say = case.on_output
+    yield from run_validations(
+        commands,
+        case.root,
+        limit if limit is not None else 600.0,
+        on_start=(lambda kind, command: say(f"{kind}: {command}")) if say else None,
+        on_line=say,
+    )
+
+
+def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
+    if not result.ok:
+        last = next((line for line in reversed(result.tail.splitlines()) if line.strip()), "")
+        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (f": {last[:300]}" if last else "")
+        yield error(f"validate.{validation.kind}-failed", message, path=validation.path, line=validation.line,
+                    hint=f"run it yourself: {validation.command}")  # fmt: skip
+    if result.survivors > 0:
+        yield note("validate.left-processes", f"{validation.kind} left {result.survivors} processes running; they were ended")
+
+
+def _tracked_state(case: Case) -> Any:
+    from skillrun.repo.git import snapshot
+
+    return snapshot(case.repo)
+
+
+def _changed(case: Case, before: Any) -> list[Finding]:
+    from skillrun.repo.git import touched
+
+    changed = [path for path in touched(case.repo, before) if path in set(case.tree.files)]
+    return [
+        error("validate.changed-files", f"a validation changed {path}", path=path,
+              hint="commit what it writes, ignore it, or use a command that only checks")
+        for path in changed[:10]
+    ]  # fmt: skip
+
+
+def _result(
+    case: Case, findings: list[Finding], results: Mapping[str, CommandResult], chosen: Mapping[str, Validation]
+) -> StageResult:
+    words = ", ".join(f"{kind} {result.words}" for kind, result in results.items())
+    return StageResult(
+        status=status_of(findings) if results or findings_stop(findings) else Status.NOT_APPLICABLE,
+        grade=Grade.EXECUTED if results else None,
+        findings=tuple(findings),
+        evidence=tuple(
+            Evidence("command", result.command, result.output_sha256, result.output_size, None,
+                     {"kind": kind, "exit_code": result.exit_code, "signal": result.signal, "timed_out": result.timed_out,
+                      "duration_ms": result.duration_ms, "tail": result.tail[-4000:]})
+            for kind, result in results.items()
+        ),
+        next=tuple(Action(ID, "edit-code", f.message) for f in findings if f.severity in ("error", "blocker")),
+        summary=words or "nothing is declared",
+        facts={"commands": {kind: {"command": v.command, "declared": v.path} for kind, v in chosen.items()}},
+    )  # fmt: skip
+
+
+def findings_stop(findings: list[Finding]) -> bool:
+    """Whether any finding blocks or fails the stage."""
+    return status_of(findings) != Status.PASSED
