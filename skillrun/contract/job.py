@@ -63,7 +63,7 @@ class Invariant(Part):
 
 
 class Idempotency(Part):
-    strategy: Literal["keyed", "invariant", "unknown"] | None = None
+    strategy: Literal["keyed", "invariant", "unknown"] = "unknown"
     key: tuple[str, ...] = ()
     dedupe: Dedupe | None = None
     invariant: Invariant | None = None

@@ -17,6 +17,7 @@ FILE_NAME = "SKILL.md"
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 _NUMBERED_HEADING = re.compile(r"(?:step\s+)?(?P<number>[0-9]{1,4})\s*[.):]\s+(?P<text>\S.*)", re.IGNORECASE)
+_WORKFLOW_TITLES = {f"{word} workflow" for word in ("the", "minimal", "main", "standard", "recommended", "default")}
 _ARROW = re.compile(r"\s*(?:→|⇒|➜|->|=>|-->)\s*")
 _OPTIONAL = re.compile(
     r"\(\s*(?:preferred|optional)\b[^)]*\)\s*(?::|$)|\((?:preferred|optional)\)\s*`|^\W*optional\b", re.I
@@ -163,11 +164,11 @@ def skill_mode(metadata: dict[str, str]) -> str:
 
 
 def find_workflow(body: Body) -> Section | None:
-    """The section Workflow, else one such as "Minimal workflow"."""
+    """The section Workflow, else "Minimal workflow" and the like; "Table creation workflow" is about something else."""
     exact = body.section("workflow")
     if exact is not None:
         return exact
-    return next((section for section in body.sections if plain_title(section.title).endswith(" workflow")), None)
+    return next((section for section in body.sections if plain_title(section.title) in _WORKFLOW_TITLES), None)
 
 
 def read_steps(workflow: Section) -> Iterator[Step]:

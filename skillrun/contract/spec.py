@@ -9,8 +9,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from skillrun.contract import yamlpos
+from skillrun.contract.job import BackoffSpec as BackoffSpec
+from skillrun.contract.job import DeadLetter as DeadLetter
+from skillrun.contract.job import Effect as Effect
+from skillrun.contract.job import Failures as Failures
+from skillrun.contract.job import Idempotency as Idempotency
+from skillrun.contract.job import JobError as JobError
 from skillrun.contract.job import JobSpec as JobSpec
+from skillrun.contract.job import Proof as Proof
+from skillrun.contract.job import Retry as Retry
+from skillrun.contract.job import Trigger as Trigger
+from skillrun.contract.job import Waiver as Waiver
 from skillrun.contract.specfile import read_raw_spec as read_raw_spec
 from skillrun.contract.specfile import spec_sha256
 from skillrun.contract.violations import UNKNOWN_KEY, Violation, schema_violations, violations
@@ -24,35 +36,37 @@ _MAX_SHOWN = 50
 
 
 def load_spec(path: Path, *, overrides: Mapping[str, str] | None = None, root: Path | None = None) -> JobSpec:
-    """The job spec of a YAML or JSON file. `overrides` are `path.to.field` -> value as YAML; `root` the repository.
+    """The job spec of a YAML or JSON file. `overrides` are `path.to.field` -> value as YAML; `root` is the
+    repository, relative to which the file is shown (else to the current folder).
 
     Raises SpecInvalid with one line per violation: `job.yaml:14: retry.max_attempts: what: what to do`.
     """
     data, file_sha256 = read_raw_spec(path)
-    shown = _shown_path(path)
+    shown = _shown_path(path, root)
     document = _read(data, path, shown)
     value, changed, misplaced = _with_overrides(document.value, overrides or {})
     found = [*misplaced, *_all_violations(value, document, changed)]
     if found:
         raise _refusal(found, shown, document, changed)
-    return JobSpec.model_validate(
+    return _built(
         {
             **value,
             "raw": value,
             "sha256": spec_sha256(file_sha256, overrides),
             "path": path,
-            "shown_path": _within(path, root) if root else shown,
+            "shown_path": shown,
             "lines": document.lines,
         }
     )
 
 
-def _within(path: Path, root: Path) -> str:
-    """Relative to the repository where it lies in it."""
+def _built(values: dict[str, Any]) -> JobSpec:
     try:
-        return path.absolute().relative_to(root).as_posix()
-    except ValueError:
-        return str(path)
+        return JobSpec.model_validate(values)
+    except ValidationError as error:
+        # The schema is looser than the model in corners such as `version: 1.0`.
+        problems = [f"{values['shown_path']}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise SpecInvalid("\n".join(problems), hint="write the value plainly") from error
 
 
 def spec_schema() -> dict[str, Any]:
@@ -79,17 +93,21 @@ def _read(data: bytes, path: Path, shown: str) -> Document:
     return document
 
 
-def _shown_path(path: Path) -> str:
-    """Relative to the current folder where it lies in it: short, and still something to click on."""
+def _shown_path(path: Path, root: Path | None) -> str:
+    """Relative to the repository, or to the current folder, where it lies in it: short, and something to click on."""
     try:
-        return str(path.resolve().relative_to(Path.cwd().resolve()))
+        return path.resolve().relative_to((root or Path.cwd()).resolve()).as_posix()
     except (ValueError, OSError):
         return str(path)
 
 
+def spec_violations(value: Any) -> list[Violation]:
+    """What is wrong with the JSON values of a spec: against the schema, its own payload schema, and repeated names."""
+    return [*violations(spec_schema(), value), *_payload_violations(value), *_repeated_names(value)]
+
+
 def _all_violations(value: Any, document: Document, changed: set[yamlpos.Path]) -> list[Violation]:
-    found = [*violations(spec_schema(), value), *_payload_violations(value), *_repeated_names(value)]
-    found = [_with_trap(violation, document) for violation in found]
+    found = [_with_trap(violation, document) for violation in spec_violations(value)]
     named = {violation.path for violation in found}
     found += [trap for trap in _traps(document, changed) if trap.path not in named]
     return found
@@ -178,7 +196,7 @@ def _with_overrides(value: Any, overrides: Mapping[str, str]) -> tuple[Any, set[
         path = parse_path(dotted)
         changed.add(path)
         try:
-            _set(result, path, _override_value(dotted, text))
+            set_value(result, path, override_value(dotted, text))
         except (KeyError, IndexError, TypeError) as error:
             wrong.append(Violation(path, str(error.args[0]), "check the path; list items are counted from 0"))
     return result, changed, wrong
@@ -189,7 +207,8 @@ def parse_path(dotted: str) -> yamlpos.Path:
     return tuple(int(step) if step.isascii() and step.isdigit() else step for step in dotted.split("."))
 
 
-def _override_value(dotted: str, text: str) -> Any:
+def override_value(dotted: str, text: str) -> Any:
+    """The value of `--set dotted=text`, read as YAML. SpecInvalid where that fails, or reads something unexpected."""
     try:
         document = load_positions(text)
     except YamlProblem as problem:
@@ -199,7 +218,8 @@ def _override_value(dotted: str, text: str) -> Any:
     return document.value
 
 
-def _set(container: Any, path: yamlpos.Path, value: Any) -> None:
+def set_value(container: Any, path: yamlpos.Path, value: Any) -> None:
+    """Puts a value at a path, making what is missing on the way. LookupError or TypeError where it cannot be."""
     for step, following in itertools.pairwise(path):
         empty: Any = [] if isinstance(following, int) else {}
         container = _child(container, step, empty)
