@@ -10,7 +10,8 @@ import typer
 app = typer.Typer(
     name="skillrun",
     help="Makes a SKILL.md executable: stages that block, graded evidence, a ledger that remembers.",
-    epilog="skillrun SKILL is short for skillrun run SKILL. Exit codes: 0 success, 1 partial, 2 misuse, 3 blocked, 4 refused.",
+    epilog="`skillrun SKILL` is short for `skillrun run SKILL`. "
+    "Exit codes: 0 success, 1 partial, 2 misuse, 3 blocked, 4 refused.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -23,7 +24,9 @@ app.add_typer(ledger_app, name="ledger")
 
 Repo = Annotated[Path, typer.Option("--repo", metavar="PATH", help="The repository to work on.")]
 Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help="The job spec (default: .skillrun/jobs/).")]
-LedgerFile = Annotated[Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")]
+LedgerFile = Annotated[
+    Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
 Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
@@ -39,10 +42,12 @@ def invoke(arguments: list[str]) -> int:
 @app.command("run")
 def run(
     skill: Annotated[str, typer.Argument(help="A skill's name, or the path of a SKILL.md.")],
-    repo: Repo = Path("."),
+    repo: Repo = Path(),
     spec: Spec = None,
     set_: Annotated[Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")] = [],  # noqa: B006
-    waive: Annotated[Pairs, typer.Option("--waive", metavar="ITEM=REASON", help="Accept that an item is not met.")] = [],  # noqa: B006
+    waive: Annotated[
+        Pairs, typer.Option("--waive", metavar="ITEM=REASON", help="Accept that an item is not met.")
+    ] = [],  # noqa: B006
     attest: Annotated[
         Pairs, typer.Option("--attest", metavar="STEP=STATEMENT", help="Say what was done for a declared step.")
     ] = [],  # noqa: B006
@@ -65,7 +70,7 @@ def run(
 
 
 @app.command("list")
-def list_(repo: Repo = Path("."), json: Json = False) -> int:
+def list_(repo: Repo = Path(), json: Json = False) -> int:
     """List the skills that can be run here."""
     from skillrun.cli.commands.skills import list_skills
 
@@ -75,7 +80,7 @@ def list_(repo: Repo = Path("."), json: Json = False) -> int:
 @app.command("show")
 def show(
     skill: Annotated[str, typer.Argument(help="A skill's name, or the path of a SKILL.md.")],
-    repo: Repo = Path("."),
+    repo: Repo = Path(),
     json: Json = False,
 ) -> int:
     """Show what a skill asks for and which stages a run would have."""
@@ -97,7 +102,7 @@ def check(
 
 @spec_app.command("init")
 def spec_init(
-    repo: Repo = Path("."),
+    repo: Repo = Path(),
     set_: Annotated[Pairs, typer.Option("--set", metavar="PATH=VALUE", help="A field of the spec.")] = [],  # noqa: B006
 ) -> int:
     """Write a job spec: asks for the fields, or takes them from --set."""
@@ -116,8 +121,10 @@ def spec_check(file: Annotated[Path, typer.Argument(help="The job spec.")], json
 
 @app.command("detect")
 def detect(
-    repo: Repo = Path("."),
-    write: Annotated[bool, typer.Option("--write", help="Write REPO_PROFILE.json; what it holds already is kept.")] = False,
+    repo: Repo = Path(),
+    write: Annotated[
+        bool, typer.Option("--write", help="Write REPO_PROFILE.json; what it holds already is kept.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Say which job framework is in use, and which commands the repository declares."""
@@ -127,7 +134,7 @@ def detect(
 
 
 @app.command("status")
-def status(repo: Repo = Path("."), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
+def status(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
     """Say where the run stands, and what has gone stale."""
     from skillrun.cli.commands.status import status
 
@@ -137,7 +144,7 @@ def status(repo: Repo = Path("."), job: Job = None, run: Run = None, ledger: Led
 @app.command("why")
 def why(
     stage: Annotated[str, typer.Argument(help="A stage, e.g. idempotency.")],
-    repo: Repo = Path("."),
+    repo: Repo = Path(),
     job: Job = None,
     run: Run = None,
     ledger: LedgerFile = None,
@@ -150,7 +157,7 @@ def why(
 
 
 @app.command("next")
-def next_(repo: Repo = Path("."), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
+def next_(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
     """Say what to do next."""
     from skillrun.cli.commands.status import next_steps
 
@@ -159,7 +166,7 @@ def next_(repo: Repo = Path("."), job: Job = None, run: Run = None, ledger: Ledg
 
 @ledger_app.command("list")
 def ledger_list(
-    repo: Repo = Path("."),
+    repo: Repo = Path(),
     ledger: LedgerFile = None,
     limit: Annotated[int, typer.Option("--limit", help="How many runs.")] = 20,
     json: Json = False,
@@ -173,7 +180,7 @@ def ledger_list(
 @ledger_app.command("show")
 def ledger_show(
     run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
-    repo: Repo = Path("."),
+    repo: Repo = Path(),
     ledger: LedgerFile = None,
     json: Json = False,
 ) -> int:
@@ -187,7 +194,7 @@ def ledger_show(
 def ledger_query(
     query: Annotated[str | None, typer.Argument(help="A named query or SQL; nothing lists the named ones.")] = None,
     param: Annotated[Pairs, typer.Option("--param", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
-    repo: Repo = Path("."),
+    repo: Repo = Path(),
     ledger: LedgerFile = None,
     limit: Annotated[int, typer.Option("--limit", help="How many rows.")] = 1000,
     json: Json = False,
@@ -199,7 +206,7 @@ def ledger_query(
 
 
 @ledger_app.command("verify")
-def ledger_verify(repo: Repo = Path("."), ledger: LedgerFile = None, json: Json = False) -> int:
+def ledger_verify(repo: Repo = Path(), ledger: LedgerFile = None, json: Json = False) -> int:
     """Recompute every hash; say whether the ledger is whole and complete."""
     from skillrun.cli.commands.ledger import verify
 

@@ -119,11 +119,14 @@ class Framework(Protocol):
     def find_handler(self, project: Project, use: FrameworkUse, handler: str) -> Definition | None:
         """The task behind an import path "module:object", or None."""
 
-    def registered(self, project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    def find_registration(self, project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
         """Where the handler is registered with the library (its decorator or a call), or None."""
 
-    def policy(self, project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    def read_policy(self, project: Project, use: FrameworkUse, handler: Definition) -> Policy:
         """The effective policy of a handler."""
 
-    def wiring(self, project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+    def find_wiring(self, project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
         """Every place that enqueues or schedules the handler."""
+
+    def find_hooks(self, project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+        """Event (started, succeeded, failed, retried) -> the repository's function that the library calls then."""

@@ -422,6 +422,14 @@ class Project:
 
     # Calls
 
+    def member(self, classes: Iterable[Definition], name: str) -> Definition | None:
+        """The method of the first class that defines it itself."""
+        for owner in classes:
+            for node in getattr(owner.node, "body", ()):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+                    return self.define(owner.module, node)
+        return None
+
     def calls(self, definition: Definition, *, depth: int = 2) -> tuple[Call, ...]:
         """Every call in a body in order, with those of the repository's functions that it calls, `depth` deep.
 

@@ -43,7 +43,9 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
         marks.append(("blocked", "stale "))
     took = "cached" if stage["cached"] else f"{stage['duration_ms'] / 1000:.1f}s" if stage["duration_ms"] >= 100 else ""
     tail = ("dim", f"  {took}" if took else "")
-    yield line(2, (status, f"{_word(status):<8} "), ("bold", f"{stage['id']:<14} "), *marks, ("", stage["summary"]), tail)
+    yield line(
+        2, (status, f"{_word(status):<8} "), ("bold", f"{stage['id']:<14} "), *marks, ("", stage["summary"]), tail
+    )
     for finding in stage["findings"]:
         yield from finding_lines(finding)
 
@@ -57,7 +59,7 @@ def finding_lines(finding: Mapping[str, Any], indent: int = 11) -> Iterator[Line
 
 
 def place(finding: Mapping[str, Any]) -> str:
-    """"path:line: ", or nothing."""
+    """ "path:line: ", or nothing."""
     if not finding["path"]:
         return ""
     return f"{finding['path']}:{finding['line']}: " if finding["line"] else f"{finding['path']}: "
@@ -69,8 +71,12 @@ def closing_lines(report: Mapping[str, Any], command: str | None = None) -> Iter
         yield line(0)
         yield line(0, ("bold", "Checks"))
         for check in report["checks"]:
-            yield line(2, (check["status"], f"{_word(check['status']):<8} "), ("dim", f"{check['grade'] or '':<9}"),
-                       ("", check["text"]))  # fmt: skip
+            yield line(
+                2,
+                (check["status"], f"{_word(check['status']):<8} "),
+                ("dim", f"{check['grade'] or '':<9}"),
+                ("", check["text"]),
+            )
     yield from _recommendation_lines(report["recommendations"])
     yield from next_lines(report["next"])
     yield from _outcome_lines(report, command)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
     from skillrun.runner.options import Waiver
     from skillrun.stages.conclude import CheckResult, Recommendation
-    from skillrun.stages.interface import Case, CommandPlan
+    from skillrun.stages.interface import CommandPlan
     from skillrun.stages.registry import Planned
     from skillrun.verdict import StageResult
 
@@ -77,7 +77,12 @@ def advance(request: Request, watcher: Watcher) -> dict[str, Any]:
 
 def invocation_key(request: Request, target: Target, tree: Tree) -> str:
     """One hash over all that an invocation could see: the same key, the same report."""
-    asked = [dict(request.overrides), dict(request.waive), dict(request.attest), {k: list(v) for k, v in request.evidence.items()}]
+    asked = [
+        dict(request.overrides),
+        dict(request.waive),
+        dict(request.attest),
+        {k: list(v) for k, v in request.evidence.items()},
+    ]
     seen = [target.skill_sha, target.spec_name, target.spec_sha, target.repo.head, tree.key, __version__]
     return digest([seen, asked, request.until, request.new_run])
 
@@ -121,9 +126,15 @@ def _again(ledger: Ledger, target: Target, key: str, started: float) -> dict[str
     same_as = ended["data"].get("same_as", ended["n"])
     events = [
         NewEvent("invocation.started", actor=actor.name, actor_kind=actor.kind, invocation=invocation),
-        NewEvent("invocation.ended", outcome=report["outcome"], actor=actor.name, actor_kind=actor.kind, invocation=invocation,
-                 data={"key": key, "settled": True, "same_as": same_as}),
-    ]  # fmt: skip
+        NewEvent(
+            "invocation.ended",
+            outcome=report["outcome"],
+            actor=actor.name,
+            actor_kind=actor.kind,
+            invocation=invocation,
+            data={"key": key, "settled": True, "same_as": same_as},
+        ),
+    ]
     stored = ledger.append(run_id, events, telemetry=telemetry)
     report["telemetry"] = telemetry_json(telemetry)
     report["ledger"] = {"path": str(target.ledger_path), "head": stored[-1].hash}
@@ -141,11 +152,18 @@ def stored_report(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) -> dict
 
 def _repeated(row: Mapping[str, Any], invocation: int, actor: Actor, target: Target, duration_ms: int) -> Telemetry:
     """The row of an invocation that saw what the last one saw: only who, when and how long differ."""
-    return Telemetry(**{
-        **{k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__},
-        "invocation": invocation, "ts_utc": None, "duration_ms": duration_ms, "actor": actor.name,
-        "actor_kind": str(actor.kind), "agent": actor.agent, "git_head": target.repo.head,
-    })  # fmt: skip
+    return Telemetry(
+        **{
+            **{k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__},
+            "invocation": invocation,
+            "ts_utc": None,
+            "duration_ms": duration_ms,
+            "actor": actor.name,
+            "actor_kind": str(actor.kind),
+            "agent": actor.agent,
+            "git_head": target.repo.head,
+        }
+    )
 
 
 def _take(lock: RunLock, watcher: Watcher) -> None:
@@ -224,8 +242,14 @@ class _Invocation:
         self.run_id: str = self.run["run_id"]
         self._close_interrupted()
         self.invocation: int = self.run["invocations"] + 1
-        self.case = Case(self.inputs.skill, self.inputs.spec, self.target.repo, self.tree, on_output=self.watcher.output,
-                         consent=self._consent)  # fmt: skip
+        self.case = Case(
+            self.inputs.skill,
+            self.inputs.spec,
+            self.target.repo,
+            self.tree,
+            on_output=self.watcher.output,
+            consent=self._consent,
+        )
         self._record_words()
         self.watcher.begins(self._header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned])
         self._walk()
@@ -246,17 +270,36 @@ class _Invocation:
         base = snapshot(self.target.repo)
         skill, actor, repo = self.inputs.skill, self.actor, self.target.repo
         run_id = self.ledger.start_run(
-            RunStart(skill.id, skill.name, skill.sha256, self.job, self.target.spec_name, self.target.repo_name, repo.head,
-                     bool(base.dirty), actor.name, str(actor.kind), actor.agent, host_id(), __version__, base.as_json())
-        )  # fmt: skip
+            RunStart(
+                skill.id,
+                skill.name,
+                skill.sha256,
+                self.job,
+                self.target.spec_name,
+                self.target.repo_name,
+                repo.head,
+                bool(base.dirty),
+                actor.name,
+                str(actor.kind),
+                actor.agent,
+                host_id(),
+                __version__,
+                base.as_json(),
+            )
+        )
         return self.ledger.run(run_id)
 
     def _close_interrupted(self) -> None:
         """An invocation that died without its row gets one: partial, interrupted."""
         for number in self.ledger.open_invocations(self.run_id):
             row = self._telemetry(number, "partial", [], None, {"interrupted": True}, duration_ms=None)
-            event = NewEvent("invocation.interrupted", outcome="partial", actor=self.actor.name, actor_kind=self.actor.kind,
-                             invocation=number)  # fmt: skip
+            event = NewEvent(
+                "invocation.interrupted",
+                outcome="partial",
+                actor=self.actor.name,
+                actor_kind=self.actor.kind,
+                invocation=number,
+            )
             self.ledger.append(self.run_id, [event], telemetry=row)
         self.run = self.ledger.run(self.run_id)
 
@@ -271,10 +314,13 @@ class _Invocation:
         recorded = {(e["data"]["item"], e["data"]["reason"]) for e in earlier}
         events += [
             self._event("waiver.given", data={"item": w.item, "reason": w.reason, "by": w.by})
-            for w in self.waivers.values() if (w.item, w.reason) not in recorded
-        ]  # fmt: skip
+            for w in self.waivers.values()
+            if (w.item, w.reason) not in recorded
+        ]
         events += [
-            self._event("attestation.given", data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)})
+            self._event(
+                "attestation.given", data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)}
+            )
             for a in said.values()
         ]
         self.ledger.append(self.run_id, events)
@@ -289,7 +335,9 @@ class _Invocation:
         return steps | {check.id for check in checks if check.next}
 
     def _event(self, type: str, **fields: Any) -> NewEvent:
-        return NewEvent(type, actor=self.actor.name, actor_kind=str(self.actor.kind), invocation=self.invocation, **fields)
+        return NewEvent(
+            type, actor=self.actor.name, actor_kind=str(self.actor.kind), invocation=self.invocation, **fields
+        )
 
     def _consent(self, plan: CommandPlan) -> bool:
         """Asks once for the same content; the answer is kept outside the repository and recorded in the ledger."""
@@ -302,7 +350,9 @@ class _Invocation:
         if how is None:
             return False
         store.give(key, how, plan.commands)
-        self.ledger.append(self.run_id, [self._event("consent.given", data={"key": key, "how": how, "commands": list(plan.commands)})])
+        self.ledger.append(
+            self.run_id, [self._event("consent.given", data={"key": key, "how": how, "commands": list(plan.commands)})]
+        )
         return True
 
     # -- the stages
@@ -318,7 +368,7 @@ class _Invocation:
             else:
                 self._visit(planned, latest.get(stage.ID))
             self.watcher.stage_ends(self.shown[-1])
-            stopped = stopped or stage.ID == self.request.until
+            stopped = stopped or self.request.until == stage.ID
 
     def _clean(self) -> bool:
         from skillrun.verdict import Status
@@ -347,10 +397,13 @@ class _Invocation:
         took = time.monotonic() - begun
         rests_on = basis(self.case, stage)
         event = self._event(
-            "stage.finished", stage=stage.ID, outcome=str(result.status), dur_us=int(took * 1e6),
+            "stage.finished",
+            stage=stage.ID,
+            outcome=str(result.status),
+            dur_us=int(took * 1e6),
             fingerprint=fingerprint(stage.ID, rests_on, lookups),
             data={"result": result_json(result), "basis": rests_on, "lookups": lookups.as_json()},
-        )  # fmt: skip
+        )
         self.ledger.append(self.run_id, [event], evidence=[EvidenceRow.of(item) for item in result.evidence])
         self._keep(planned, result, cached=False, duration_ms=int(took * 1000))
 
@@ -359,7 +412,9 @@ class _Invocation:
 
         waiver = self.waivers.get(planned.stage.ID)
         if waiver is not None and planned.stage.COSTLY:
-            self._keep(planned, StageResult(Status.WAIVED, None, summary=_waiver_words(waiver)), cached=False, duration_ms=0)
+            self._keep(
+                planned, StageResult(Status.WAIVED, None, summary=_waiver_words(waiver)), cached=False, duration_ms=0
+            )
             return
         self._keep(planned, StageResult(Status.PENDING, None, summary=why), cached=False, duration_ms=0)
 
@@ -442,10 +497,16 @@ class _Invocation:
     def _write(
         self, report: dict[str, Any], files: list[str], checks: list[CheckResult], *, outcome_settled: bool
     ) -> dict[str, Any]:
-        telemetry = self._telemetry(self.invocation, report["outcome"], checks, files, {}, duration_ms=_ms(self.started))
+        telemetry = self._telemetry(
+            self.invocation, report["outcome"], checks, files, {}, duration_ms=_ms(self.started)
+        )
         report["telemetry"] = telemetry_json(telemetry)
-        event = self._event("invocation.ended", outcome=report["outcome"], dur_us=_ms(self.started) * 1000,
-                            data={"key": self.key, "settled": outcome_settled, "report": report})  # fmt: skip
+        event = self._event(
+            "invocation.ended",
+            outcome=report["outcome"],
+            dur_us=_ms(self.started) * 1000,
+            data={"key": self.key, "settled": outcome_settled, "report": report},
+        )
         stored = self.ledger.append(self.run_id, [*self._recommended(report), event], telemetry=telemetry)
         return {**report, "ledger": {"path": str(self.target.ledger_path), "head": stored[-1].hash}}
 
@@ -455,16 +516,32 @@ class _Invocation:
         return [self._event("recommendation.made", data={"skill": r["skill"], "reason": r["reason"]}) for r in new]
 
     def _telemetry(
-        self, invocation: int, outcome: str, checks: list[CheckResult], files: list[str] | None, fields: dict[str, Any], *,
+        self,
+        invocation: int,
+        outcome: str,
+        checks: list[CheckResult],
+        files: list[str] | None,
+        fields: dict[str, Any],
+        *,
         duration_ms: int | None,
-    ) -> Telemetry:  # fmt: skip
+    ) -> Telemetry:
         from skillrun.runner.telemetry import telemetry_row
 
         return telemetry_row(
-            run_id=self.run_id, invocation=invocation, skill=self.inputs.skill, spec=self.inputs.spec, outcome=outcome,
-            results=self.results, checks=checks, files=files, fields=fields, actor=self.actor, repo=self.target.repo_name,
-            git_head=self.target.repo.head, duration_ms=duration_ms,
-        )  # fmt: skip
+            run_id=self.run_id,
+            invocation=invocation,
+            skill=self.inputs.skill,
+            spec=self.inputs.spec,
+            outcome=outcome,
+            results=self.results,
+            checks=checks,
+            files=files,
+            fields=fields,
+            actor=self.actor,
+            repo=self.target.repo_name,
+            git_head=self.target.repo.head,
+            duration_ms=duration_ms,
+        )
 
     def _header(self) -> dict[str, Any]:
         return {

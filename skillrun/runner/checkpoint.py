@@ -60,7 +60,9 @@ def staleness(case: Case, stage: Stage, event: Mapping[str, Any]) -> Staleness:
     parts = before["spec"].keys() | now["spec"].keys()
     reasons += [f"spec: {part}" for part in sorted(parts) if before["spec"].get(part) != now["spec"].get(part)]
     for lookup in map(Lookup.from_json, data["lookups"]):
-        reasons += changed(lookup, case.tree.repeat(lookup, survey=lambda name: survey_value(case.survey_everything(), name)))
+        reasons += changed(
+            lookup, case.tree.repeat(lookup, survey=lambda name: survey_value(case.survey_everything(), name))
+        )
     return Staleness(tuple(dict.fromkeys(reasons)))
 
 

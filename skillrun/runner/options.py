@@ -35,7 +35,9 @@ def check_waivers(items: Iterable[str], known: set[str], path: str) -> None:
             raise Misuse(f"{path}: nothing is called {item}", hint=f"what can be waived: {', '.join(sorted(known))}")
 
 
-def waivers(spec: JobSpec | None, request: Request, events: Iterable[Mapping[str, Any]], actor: Actor) -> dict[str, Waiver]:
+def waivers(
+    spec: JobSpec | None, request: Request, events: Iterable[Mapping[str, Any]], actor: Actor
+) -> dict[str, Waiver]:
     """Item -> waiver: recorded earlier, in the spec, and on this command line (the later wins)."""
     found = {e["data"]["item"]: Waiver(e["data"]["item"], e["data"]["reason"], e["data"]["by"]) for e in events}
     for waiver in (spec.waivers if spec else None) or ():
@@ -56,7 +58,7 @@ def recorded_attestations(events: Iterable[Mapping[str, Any]]) -> dict[str, Atte
 
 
 def new_attestations(request: Request, tree: Tree, known: set[str], actor: Actor) -> dict[str, Attestation]:
-    """Those of this command line. Raises Misuse: unknown step, no statement, no evidence, or a file that is not there."""
+    """Those of this command line. Raises Misuse: unknown step, no statement, no evidence, no such file."""
     for step in request.evidence.keys() - request.attest.keys():
         raise Misuse(f"--evidence {step}=...: without --attest {step}='what was done'")
     found = {}
@@ -78,6 +80,8 @@ def _hashes(step: str, paths: Iterable[str], tree: Tree) -> dict[str, str]:
     for path in paths:
         sha = tree.sha256(path)
         if sha is None:
-            raise Misuse(f"--evidence {step}={path}: no such file in the repository", hint="a path relative to its root")
+            raise Misuse(
+                f"--evidence {step}={path}: no such file in the repository", hint="a path relative to its root"
+            )
         hashes[path] = sha
     return hashes

@@ -13,7 +13,9 @@ from skillrun.verdict import StageResult
 SCHEMA_VERSION = 1
 
 
-def stage_json(planned: Planned, result: StageResult, *, cached: bool, duration_ms: int, skill_file: str) -> dict[str, Any]:
+def stage_json(
+    planned: Planned, result: StageResult, *, cached: bool, duration_ms: int, skill_file: str
+) -> dict[str, Any]:
     """One stage of the report. `step` is the place in SKILL.md that it answers to."""
     return {
         "id": planned.stage.ID,
@@ -48,7 +50,9 @@ def recommendations_json(recommendations: Iterable[Recommendation]) -> list[dict
     return [asdict(recommendation) for recommendation in recommendations]
 
 
-def next_json(results: Mapping[str, StageResult], checks: Iterable[CheckResult], open_stages: set[str]) -> list[dict[str, Any]]:
+def next_json(
+    results: Mapping[str, StageResult], checks: Iterable[CheckResult], open_stages: set[str]
+) -> list[dict[str, Any]]:
     """Everything to do next: the actions of every stage that is not done, then the checks nobody has attested."""
     actions = [asdict(action) for stage, result in results.items() if stage in open_stages for action in result.next]
     actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from skillrun.stages.interface import Case, Stage
 
 
-def standing(repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None) -> dict[str, Any]:
+def standing(
+    repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
+) -> dict[str, Any]:
     """The last report of a run, with `stale` set on each stage whose files, spec or skill have changed since.
 
     Each stale stage also has `changed`, the names of what changed. Raises Blocked where there is no run.
@@ -24,7 +26,9 @@ def standing(repo_path: Path, *, job: str | None = None, run: str | None = None,
     repo = open_repo(repo_path)
     path = ledger_path(repo, ledger)
     if not path.is_file():
-        raise Blocked(f"{repo.root}: no run has been made here yet", hint="begin one: skillrun job-worker-orchestration")
+        raise Blocked(
+            f"{repo.root}: no run has been made here yet", hint="begin one: skillrun job-worker-orchestration"
+        )
     with Ledger.open(path, read_only=True) as opened:
         row = _choose(opened, repo, job, run)
         ended = opened.last_event(row["run_id"], "invocation.ended")
@@ -46,7 +50,9 @@ def _choose(ledger: Ledger, repo: Repo, job: str | None, run: str | None) -> dic
     runs = ledger.runs(repo=str(repo.common_root), job=job, limit=1)
     if not runs:
         which = f"of the job {job} " if job else ""
-        raise Blocked(f"{repo.root}: no run {which}has been made here yet", hint="skillrun ledger list shows what there is")
+        raise Blocked(
+            f"{repo.root}: no run {which}has been made here yet", hint="skillrun ledger list shows what there is"
+        )
     return runs[0]
 
 

@@ -1,4 +1,4 @@
-"""What an invocation is about: the repository, the skill's file, the spec's file and the ledger; nothing is parsed yet."""
+"""What an invocation is about: repository, skill file, spec file and ledger; nothing is parsed yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from skillrun.errors import LedgerUnusable, Misuse, SkillInvalid, SpecInvalid
 from skillrun.repo.git import Repo, open_repo
 
 FOLDER = ".skillrun"
-_IGNORED = "# Written by skillrun: its ledger stays out of the repository, job specs do not.\nledger.db*\nlocks/\n.gitignore\n"
+_IGNORED = (
+    "# Written by skillrun: its ledger stays out of the repository, job specs do not.\nledger.db*\nlocks/\n.gitignore\n"
+)
 _LARGEST_SPEC = 1024 * 1024
 
 
@@ -21,7 +23,7 @@ class Request:
     """The options of one invocation, as the command line or a tool gave them."""
 
     skill: str
-    repo: Path = Path(".")
+    repo: Path = Path()
     spec: Path | None = None
     skill_path: Path | None = None
     ledger: Path | None = None
@@ -80,7 +82,9 @@ def the_only_spec(repo: Repo, job: str | None = None) -> Path | None:
         names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith((".yaml", ".yml", ".json")))
     except OSError:
         return None
-    found = [folder / name for name in names if name != "job-spec.v1.json" and (job is None or name.startswith(job + "."))]
+    found = [
+        folder / name for name in names if name != "job-spec.v1.json" and (job is None or name.startswith(job + "."))
+    ]
     if len(found) > 1:
         listed = ", ".join(shown(repo.root, path) for path in found)
         raise Misuse(f"several job specs: {listed}", hint=f"name one: --spec {shown(repo.root, found[0])}")
@@ -88,7 +92,7 @@ def the_only_spec(repo: Repo, job: str | None = None) -> Path | None:
 
 
 def ledger_path(repo: Repo, given: Path | None) -> Path:
-    """`--ledger`, else SKILLRUN_LEDGER, else the main checkout's `.skillrun/ledger.db`, which no symlink may redirect."""
+    """`--ledger`, else SKILLRUN_LEDGER, else the main checkout's `.skillrun/ledger.db`, through no symlink."""
     if given is not None:
         return given.absolute()
     from_environment = os.environ.get("SKILLRUN_LEDGER")
@@ -123,7 +127,7 @@ def lock_path(target: Target, skill_name: str) -> Path:
 
 def shown(root: Path, path: Path) -> str:
     """A path for people: relative to the repository where it lies inside."""
-    absolute = Path(os.path.abspath(path))
+    absolute = path if path.is_absolute() else Path.cwd() / path
     try:
         return absolute.relative_to(root).as_posix()
     except ValueError:
@@ -153,5 +157,3 @@ def _words(error: OSError) -> str:
     return {"FileNotFoundError": "there is no such file", "IsADirectoryError": "is a folder"}.get(
         type(error).__name__, error.strerror or str(error)
     )
-
-

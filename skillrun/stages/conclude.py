@@ -30,20 +30,44 @@ class CheckRule:
 
 CHECKS: dict[str, tuple[CheckRule, ...]] = {
     "job-worker-orchestration": (
-        CheckRule("idempotency-explicit", "Idempotency is explicit and correct for all side effects",
-                  wording(r"\bidempoten"), ("contract", "idempotency", "handler")),
-        CheckRule("permanent-failures-end", "Permanent failures do not loop forever",
-                  wording(r"\bpermanent\b|\bloop\b"), ("retry", "dead-letter")),
-        CheckRule("retry-bounded", "Retry and backoff are bounded and safe",
-                  wording(r"\bretry\b.*\b(bounded|safe)|\bbounded\b.*\bretr"), ("retry",)),
-        CheckRule("observable", "Observability answers the four questions",
-                  wording(r"\bobservab|\blogs?\b"), ("observability",)),
-        CheckRule("tests-cover", "Tests cover the happy path, a retryable and a terminal failure",
-                  wording(r"\btests? cover"), ("tests",)),
-        CheckRule("validations-pass", "Typecheck, lint and tests pass if configured",
-                  wording(r"\b(typecheck|lint|validations?)\b.*\bpass"), ("validate",)),
+        CheckRule(
+            "idempotency-explicit",
+            "Idempotency is explicit and correct for all side effects",
+            wording(r"\bidempoten"),
+            ("contract", "idempotency", "handler"),
+        ),
+        CheckRule(
+            "permanent-failures-end",
+            "Permanent failures do not loop forever",
+            wording(r"\bpermanent\b|\bloop\b"),
+            ("retry", "dead-letter"),
+        ),
+        CheckRule(
+            "retry-bounded",
+            "Retry and backoff are bounded and safe",
+            wording(r"\bretry\b.*\b(bounded|safe)|\bbounded\b.*\bretr"),
+            ("retry",),
+        ),
+        CheckRule(
+            "observable",
+            "Observability answers the four questions",
+            wording(r"\bobservab|\blogs?\b"),
+            ("observability",),
+        ),
+        CheckRule(
+            "tests-cover",
+            "Tests cover the happy path, a retryable and a terminal failure",
+            wording(r"\btests? cover"),
+            ("tests",),
+        ),
+        CheckRule(
+            "validations-pass",
+            "Typecheck, lint and tests pass if configured",
+            wording(r"\b(typecheck|lint|validations?)\b.*\bpass"),
+            ("validate",),
+        ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +129,7 @@ def _declared(case: Case, text: str, line: int, taken: set[str]) -> CheckResult:
 
 
 def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> list[Recommendation]:
-    """The skills that findings point to, and the state-machine mapper where the job retries, waits, polls or branches."""
+    """The skills that findings point to, and the state-machine mapper where the job retries or polls."""
     wanted: dict[str, str] = {}
     for result in results.values():
         for finding in result.findings:
@@ -116,7 +140,9 @@ def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> l
         reason = _state_machine_reason(case)
         if reason:
             wanted[STATE_MACHINE] = reason
-    return [Recommendation(name, reason, _installed(case, name), _satisfied(case, name)) for name, reason in wanted.items()]
+    return [
+        Recommendation(name, reason, _installed(case, name), _satisfied(case, name)) for name, reason in wanted.items()
+    ]
 
 
 def _state_machine_reason(case: Case) -> str | None:
@@ -135,7 +161,9 @@ def _state_machine_reason(case: Case) -> str | None:
 def _installed(case: Case, name: str) -> bool:
     from skillrun.contract.locate import list_skills
 
-    return any(found.id in (name, name.rpartition("/")[2]) for found in case.once("skills", lambda: list_skills(case.root)))
+    return any(
+        found.id in (name, name.rpartition("/")[2]) for found in case.once("skills", lambda: list_skills(case.root))
+    )
 
 
 def _satisfied(case: Case, name: str) -> str | None:
@@ -149,7 +177,7 @@ def _satisfied(case: Case, name: str) -> str | None:
 
 
 def skill_promises(skill: Skill, case: Case, files: Sequence[str]) -> list[CheckResult]:
-    """What a skill without code of its own promises: a read-only one leaves the tree alone, its telemetry is complete."""
+    """What other skills promise: a read-only one leaves the tree alone, and telemetry is complete."""
     promises = []
     if skill.mode == "read":
         status = Status.FAILED if files else Status.PASSED

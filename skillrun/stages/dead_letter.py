@@ -42,10 +42,14 @@ def examine(case: Case) -> StageResult:
         grade=Grade.STATIC if place else Grade.DECLARED,
         findings=tuple(findings),
         evidence=evidence,
-        next=tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}") for f in findings
-                   if f.severity in (Severity.BLOCKER, Severity.ERROR)),
-        summary=f"{dead_letter.kind} {dead_letter.where or ''}".strip() + (f", {place.path}:{place.line}" if place else ""),
-    )  # fmt: skip
+        next=tuple(
+            Action(ID, "edit-code", f"{f.message}: {f.hint}")
+            for f in findings
+            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+        ),
+        summary=f"{dead_letter.kind} {dead_letter.where or ''}".strip()
+        + (f", {place.path}:{place.line}" if place else ""),
+    )
 
 
 def _undefined(spec: JobSpec | None) -> StageResult:
@@ -63,8 +67,13 @@ def _none(spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
     if dead_letter.reason:
         return StageResult(Status.NOT_APPLICABLE, Grade.DECLARED, summary=f"none: {dead_letter.reason}")
     hint = "dead_letter: {kind: none, reason: why a lost job is acceptable}"
-    finding = blocker("dead-letter.no-reason", "dead_letter: none without a reason", hint=hint, path=spec.shown_path,
-                      line=spec.line("dead_letter"))  # fmt: skip
+    finding = blocker(
+        "dead-letter.no-reason",
+        "dead_letter: none without a reason",
+        hint=hint,
+        path=spec.shown_path,
+        line=spec.line("dead_letter"),
+    )
     return StageResult(status_of([finding]), None, (finding,), next=(Action(ID, "edit-spec", hint),))
 
 
@@ -73,13 +82,18 @@ def _written(case: Case, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Fin
     use = case.use
     if dead_letter.kind == "framework":
         if use is not None and use.id not in _OWN_PLACE:
-            yield error("dead-letter.framework-has-none", f"{use.id} keeps no dead letters of its own",
-                        hint="dead_letter: {kind: table, where: dead_jobs}", **place)  # fmt: skip
+            yield error(
+                "dead-letter.framework-has-none",
+                f"{use.id} keeps no dead letters of its own",
+                hint="dead_letter: {kind: table, where: dead_jobs}",
+                **place,
+            )
         return
     if not dead_letter.where:
         hint = "dead_letter.where: the name of the table or queue"
-        yield blocker("dead-letter.nowhere", f"dead_letter.kind is {dead_letter.kind}, and where is not said", hint=hint,
-                      **place)  # fmt: skip
+        yield blocker(
+            "dead-letter.nowhere", f"dead_letter.kind is {dead_letter.kind}, and where is not said", hint=hint, **place
+        )
         return
     policy = case.policy
     if policy is None:

@@ -44,8 +44,9 @@ class DeclaredStage:
 
     def _unattested(self) -> StageResult:
         finding = blocker("declared.unattested", "nobody has attested this step yet", hint=self.command)
-        return StageResult(Status.BLOCKED, None, (finding,), next=(Action(self.ID, "attest", self.command),),
-                           summary="not attested")  # fmt: skip
+        return StageResult(
+            Status.BLOCKED, None, (finding,), next=(Action(self.ID, "attest", self.command),), summary="not attested"
+        )
 
     @property
     def command(self) -> str:
@@ -60,8 +61,9 @@ def _evidence_findings(stage: DeclaredStage, case: Case, said: Attestation) -> I
         if now is None:
             yield blocker("declared.evidence-gone", f"the evidence {path} is gone", hint="attest again", path=path)
         elif now != sha:
-            yield blocker("declared.evidence-changed", f"{path} has changed since it was attested", hint="attest again",
-                          path=path)  # fmt: skip
+            yield blocker(
+                "declared.evidence-changed", f"{path} has changed since it was attested", hint="attest again", path=path
+            )
 
 
 @dataclass(frozen=True)
@@ -79,18 +81,24 @@ class InputsStage:
         """Every required input has a value in the spec's `inputs`."""
         given = (case.spec.inputs if case.spec else None) or {}
         findings = [
-            blocker("inputs.missing", f"input {wanted.slug} is not given ({wanted.text})",
-                    hint=f"--set inputs.{wanted.slug}=..., or inputs: {{{wanted.slug}: ...}} in the spec")
+            blocker(
+                "inputs.missing",
+                f"input {wanted.slug} is not given ({wanted.text})",
+                hint=f"--set inputs.{wanted.slug}=..., or inputs: {{{wanted.slug}: ...}} in the spec",
+            )
             for wanted in self.skill.inputs
             if wanted.required and given.get(wanted.slug) in (None, "")
-        ]  # fmt: skip
+        ]
         known = {wanted.slug for wanted in self.skill.inputs} | {field.key for field in self.skill.telemetry}
         unknown = sorted(given.keys() - known)
         findings += [
-            blocker("inputs.unknown", f"the skill asks for no input {slug}",
-                    hint=f"it asks for: {', '.join(i.slug for i in self.skill.inputs)}")
+            blocker(
+                "inputs.unknown",
+                f"the skill asks for no input {slug}",
+                hint=f"it asks for: {', '.join(i.slug for i in self.skill.inputs)}",
+            )
             for slug in unknown
-        ]  # fmt: skip
+        ]
         return StageResult(
             status=status_of(findings),
             grade=Grade.DECLARED,

@@ -38,8 +38,24 @@ _OUTSIDE = {
     "paramiko.": ("network", INTEGRATION),
     "socket.": ("network", INTEGRATION),
 }
-_HARMLESS = ("PIPE", "Timeout", "Retry", "Request", "Session", "Client", "client", "resource", "HTTPError", "Exception",
-             "EmailMessage", "AsyncClient", "ClientSession", "gethostname", "api_key", "DEVNULL")  # fmt: skip
+_HARMLESS = (
+    "PIPE",
+    "Timeout",
+    "Retry",
+    "Request",
+    "Session",
+    "Client",
+    "client",
+    "resource",
+    "HTTPError",
+    "Exception",
+    "EmailMessage",
+    "AsyncClient",
+    "ClientSession",
+    "gethostname",
+    "api_key",
+    "DEVNULL",
+)
 _PUBLISH = ("delay", "apply_async", "send_task")
 _SQL = ("execute", "executemany", "executescript")
 

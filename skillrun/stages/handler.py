@@ -42,11 +42,14 @@ def examine(case: Case) -> StageResult:
         grade=Grade.STATIC,
         findings=tuple(findings),
         evidence=_evidence(case, handler),
-        next=tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}" if f.hint else f.message)
-                   for f in findings if f.severity in (Severity.BLOCKER, Severity.ERROR)),
+        next=tuple(
+            Action(ID, "edit-code", f"{f.message}: {f.hint}" if f.hint else f.message)
+            for f in findings
+            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+        ),
         summary=f"{handler.path}:{handler.line}, {_wiring_words(case)}",
         facts={"handler": spec.handler, "path": handler.path, "line": handler.line},
-    )  # fmt: skip
+    )
 
 
 def _missing(spec: JobSpec | None) -> StageResult:
@@ -68,8 +71,13 @@ def _not_found(case: Case, spec: JobSpec, name: str) -> StageResult:
     hint = (
         f"write it, or correct handler: in the spec; tasks live in {near}" if near else "write it, or correct handler:"
     )
-    finding = blocker("handler.not-found", f"handler {name} does not exist: {where}", hint=hint, path=spec.shown_path,
-                      line=spec.line("handler"))  # fmt: skip
+    finding = blocker(
+        "handler.not-found",
+        f"handler {name} does not exist: {where}",
+        hint=hint,
+        path=spec.shown_path,
+        line=spec.line("handler"),
+    )
     action = Action(ID, "edit-code", f"create {name}: a thin function that calls the adapters of the spec")
     return StageResult(status_of([finding]), None, (finding,), next=(action,), summary="not found")
 
@@ -78,10 +86,15 @@ def _known_to_framework(case: Case, handler: Definition) -> Iterator[Finding]:
     use, framework = case.use, case.framework
     if use is None or framework is None:
         return
-    if framework.registered(case.project, use, handler) is None:
+    if framework.find_registration(case.project, use, handler) is None:
         message = f"{handler.name} is not registered with {framework.TITLE}: a worker would not know it"
-        yield blocker("handler.not-registered", message, hint=f"make it a {framework.TITLE} task", path=handler.path,
-                      line=handler.line)  # fmt: skip
+        yield blocker(
+            "handler.not-registered",
+            message,
+            hint=f"make it a {framework.TITLE} task",
+            path=handler.path,
+            line=handler.line,
+        )
 
 
 def _wired(case: Case, spec: JobSpec) -> Iterator[Finding]:
@@ -94,25 +107,38 @@ def _wired(case: Case, spec: JobSpec) -> Iterator[Finding]:
         yield blocker("handler.not-wired", "nothing enqueues or schedules the handler", hint=f"add {how}")
     elif spec.trigger and spec.trigger.type == "cron" and not any(wiring.kind == "schedule" for wiring in real):
         place = real[0].place
-        yield error("handler.not-scheduled", "the trigger is cron, and the handler is only enqueued, never scheduled",
-                    hint="add the schedule entry, or correct trigger.type", path=place.path, line=place.line)  # fmt: skip
+        yield error(
+            "handler.not-scheduled",
+            "the trigger is cron, and the handler is only enqueued, never scheduled",
+            hint="add the schedule entry, or correct trigger.type",
+            path=place.path,
+            line=place.line,
+        )
 
 
 def _declared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     for number, effect in enumerate(spec.effects or ()):
         if effect.call and not effect_calls(case, handler, effect):
             line = spec.line("effects", number)
-            if (
-                case.project.find(effect.call) is None
-                and case.project.locate(effect.call.partition(":")[0]) is None
-            ):
+            if case.project.find(effect.call) is None and case.project.locate(effect.call.partition(":")[0]) is None:
                 hint = "write the adapter (skill backend/integration-adapter), or correct the import path"
-                yield blocker("handler.no-adapter", f"adapter {effect.call} does not exist", hint=hint,
-                              path=spec.shown_path, line=line, recommends="backend/integration-adapter")  # fmt: skip
+                yield blocker(
+                    "handler.no-adapter",
+                    f"adapter {effect.call} does not exist",
+                    hint=hint,
+                    path=spec.shown_path,
+                    line=line,
+                    recommends="backend/integration-adapter",
+                )
             else:
                 message = f"the handler never calls {effect.call}, as far as can be read from the code"
-                yield warning("handler.effect-not-reached", message, hint="the proof will say whether it is reached",
-                              path=spec.shown_path, line=line)  # fmt: skip
+                yield warning(
+                    "handler.effect-not-reached",
+                    message,
+                    hint="the proof will say whether it is reached",
+                    path=spec.shown_path,
+                    line=line,
+                )
 
 
 def _undeclared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
@@ -121,8 +147,9 @@ def _undeclared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterato
         severity = Severity.WARNING if found.kind == "sql" else Severity.ERROR
         what = "SQL in the handler itself" if found.kind == "sql" else f"undeclared effect ({found.kind})"
         hint = f"declare it under effects, behind an adapter of its own (skill {found.recommends})"
-        yield Finding("handler.undeclared-effect", severity, f"{what}: {call.name}", call.path, call.line, hint,
-                      found.recommends)  # fmt: skip
+        yield Finding(
+            "handler.undeclared-effect", severity, f"{what}: {call.name}", call.path, call.line, hint, found.recommends
+        )
 
 
 def _thin(handler: Definition) -> Iterator[Finding]:
@@ -132,8 +159,15 @@ def _thin(handler: Definition) -> Iterator[Finding]:
     statements = sum(isinstance(node, ast.stmt) for node in ast.walk(handler.node))
     if branches > _MANY_BRANCHES or statements > _MANY_STATEMENTS:
         message = f"the handler is not thin: {statements} statements, {branches} branches"
-        yield Finding("handler.not-thin", Severity.WARNING, message, handler.path, handler.line,
-                      "move what decides into a domain module", DOMAIN)  # fmt: skip
+        yield Finding(
+            "handler.not-thin",
+            Severity.WARNING,
+            message,
+            handler.path,
+            handler.line,
+            "move what decides into a domain module",
+            DOMAIN,
+        )
 
 
 def _evidence(case: Case, handler: Definition) -> tuple[Evidence, ...]:

@@ -28,7 +28,7 @@ class Horizon:
 
     @property
     def words(self) -> str:
-        """The sum with its numbers, e.g. "backoff 30s (5 attempts) + acceptable delay 15m + redelivery 1h = 1h15m30s"."""
+        """The sum with its numbers, e.g. "backoff 30s (5 attempts) + acceptable delay 15m + redelivery 0s = 15m30s"."""
         return (
             f"backoff {duration(self.backoff_s)} ({self.attempts} attempts) + acceptable delay {duration(self.delay_s)}"
             f" + redelivery {duration(self.redelivery_s)} = {duration(self.total_s)}"

@@ -61,8 +61,9 @@ def _undecided(spec: JobSpec | None) -> StageResult:
     place = {"path": spec.shown_path, "line": spec.line("idempotency")} if spec else {}
     finding = blocker("idempotency.undefined", "the idempotency strategy is not defined", hint=QUESTION, **place)
     steps = (Action(ID, "decide", QUESTION), Action(ID, "edit-spec", _HOW))
-    return StageResult(status_of([finding]), None, (finding,), next=steps, facts={"idempotency": "unknown"},
-                       summary="not defined")  # fmt: skip
+    return StageResult(
+        status_of([finding]), None, (finding,), next=steps, facts={"idempotency": "unknown"}, summary="not defined"
+    )
 
 
 def _declared(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
@@ -80,8 +81,9 @@ def _declared(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
         yield blocker("idempotency.no-key", "a keyed strategy without key fields", hint=f"{QUESTION} {_HOW}", **here)
     if not idempotency.dedupe or not idempotency.dedupe.store:
         hint = "idempotency.dedupe: {store: table NAME, window: 7d}, or {store: receiver, ...} if the receiver does it"
-        yield blocker("idempotency.no-boundary", "no dedupe boundary: where is a finished job remembered?", hint=hint,
-                      **here)  # fmt: skip
+        yield blocker(
+            "idempotency.no-boundary", "no dedupe boundary: where is a finished job remembered?", hint=hint, **here
+        )
     yield from _key_fields(spec, idempotency)
 
 
@@ -127,8 +129,12 @@ def _windows(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator[Fi
             hint = "a longer window, fewer attempts, or a smaller backoff cap"
             yield error("idempotency.window-too-short", message, hint=hint, path=spec.shown_path, line=line)
         else:
-            yield note("idempotency.window", f"{name} {duration(window)} outlasts the retry horizon: {bound.words}",
-                       path=spec.shown_path, line=line)  # fmt: skip
+            yield note(
+                "idempotency.window",
+                f"{name} {duration(window)} outlasts the retry horizon: {bound.words}",
+                path=spec.shown_path,
+                line=line,
+            )
 
 
 def _store(case: Case, idempotency: Idempotency) -> Iterator[Finding]:
@@ -157,8 +163,9 @@ def _effect_keys(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Fin
         if not effect.key_arg:
             hint = f"effects.{number}.key_arg: the argument that the receiver de-duplicates on"
             message = f"effect {effect.name} is keyed, and no argument carries the key"
-            yield blocker("idempotency.no-key-arg", message, hint=hint, path=spec.shown_path,
-                          line=spec.line("effects", number))  # fmt: skip
+            yield blocker(
+                "idempotency.no-key-arg", message, hint=hint, path=spec.shown_path, line=spec.line("effects", number)
+            )
             continue
         yield from _passed_keys(case, handler, effect, effect.key_arg)
 
@@ -168,8 +175,13 @@ def _passed_keys(case: Case, handler: Definition, effect: Effect, key_arg: str) 
         value = call.argument(_position(case, effect, key_arg), key_arg)
         if value is None and not any(keyword.arg is None for keyword in call.node.keywords):
             message = f"{effect.name} is called without {key_arg}, so the receiver cannot tell a repetition"
-            yield error("idempotency.key-not-passed", message, hint=f"pass {key_arg}=... made of the key fields",
-                        path=call.path, line=call.line)  # fmt: skip
+            yield error(
+                "idempotency.key-not-passed",
+                message,
+                hint=f"pass {key_arg}=... made of the key fields",
+                path=call.path,
+                line=call.line,
+            )
         elif value is not None:
             for part in volatile_parts(case.project, call.module, value):
                 yield _volatile(f"{key_arg} of {effect.name}", part.what, part.path, part.line)
@@ -198,8 +210,13 @@ def _volatile_names(case: Case, handler: Definition) -> Iterator[Finding]:
 
 def _volatile(name: str, what: str, path: str, line: int) -> Finding:
     message = f"{name} is built from {what}: a redelivered job would get another key"
-    return error("idempotency.volatile-key", message, hint="build it from the key fields of the payload alone",
-                 path=path, line=line)  # fmt: skip
+    return error(
+        "idempotency.volatile-key",
+        message,
+        hint="build it from the key fields of the payload alone",
+        path=path,
+        line=line,
+    )
 
 
 def _summary(idempotency: Idempotency) -> str:

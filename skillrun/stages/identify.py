@@ -66,10 +66,16 @@ def _evidence(case: Case, use: FrameworkUse | None) -> tuple[Evidence, ...]:
     if use is None:
         return ()
     seen = [
-        Evidence("file", place.path, case.tree.sha256(place.path) or "", case.tree.size(place.path), place.line,
-                 {"text": place.text})
+        Evidence(
+            "file",
+            place.path,
+            case.tree.sha256(place.path) or "",
+            case.tree.size(place.path),
+            place.line,
+            {"text": place.text},
+        )
         for place in use.evidence
-    ]  # fmt: skip
+    ]
     return tuple(seen[:20])
 
 

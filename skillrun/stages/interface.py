@@ -155,7 +155,7 @@ class Case:
         def work() -> Policy | None:
             if self.framework is None or self.use is None or self.handler is None:
                 return None
-            return self.framework.policy(self.project, self.use, self.handler)
+            return self.framework.read_policy(self.project, self.use, self.handler)
 
         return self.once("policy", work)
 
@@ -166,9 +166,20 @@ class Case:
         def work() -> tuple[Wiring, ...]:
             if self.framework is None or self.use is None or self.handler is None:
                 return ()
-            return self.framework.wiring(self.project, self.use, self.handler)
+            return self.framework.find_wiring(self.project, self.use, self.handler)
 
         return self.once("wiring", work)
+
+    @property
+    def hooks(self) -> dict[str, Definition]:
+        """Event -> the repository's function that the framework calls then, e.g. on each retry."""
+
+        def work() -> dict[str, Definition]:
+            if self.framework is None or self.use is None or self.handler is None:
+                return {}
+            return self.framework.find_hooks(self.project, self.use, self.handler)
+
+        return self.once("hooks", work)
 
     def rule_findings(self, stage: str) -> tuple[Finding, ...]:
         """What the framework's static rules for a stage find in this job."""

@@ -32,7 +32,18 @@ QUESTIONS = {
 _LEVELS = ("debug", "info", "warning", "warn", "error", "exception", "critical", "log", "msg")
 _LOGGERS = ("log", "logger", "logging", "_log", "_logger", "structlog", "loguru")
 _METRIC_LIBRARIES = ("prometheus_client", "statsd", "opentelemetry", "datadog")
-_METRIC_CALLS = ("inc", "observe", "incr", "timing", "time", "add", "record", "increment", "start_as_current_span", "labels")
+_METRIC_CALLS = (
+    "inc",
+    "observe",
+    "incr",
+    "timing",
+    "time",
+    "add",
+    "record",
+    "increment",
+    "start_as_current_span",
+    "labels",
+)
 _CORRELATION = ("correlation", "request.id", "task_id", "trace_id", "request_id", "root_id")
 _NOTES_WORDS = 12  # a docstring of fewer words tells an operator nothing
 
@@ -44,6 +55,7 @@ class LogCall:
     call: Call
     text: str  # message and arguments as written
     order: int
+    event: str | None = None  # of the framework's hook that it stands in: started, succeeded, failed, retried
 
 
 def examine(case: Case) -> StageResult:
@@ -60,16 +72,26 @@ def examine(case: Case) -> StageResult:
         status=status_of(findings),
         grade=Grade.STATIC,
         findings=tuple(findings),
-        next=tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}") for f in findings
-                   if f.severity in (Severity.BLOCKER, Severity.ERROR)),
+        next=tuple(
+            Action(ID, "edit-code", f"{f.message}: {f.hint}")
+            for f in findings
+            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+        ),
         summary=f"{len(logs)} log calls; answered: {', '.join(q for q in QUESTIONS if answers[q]) or 'nothing'}",
         facts={"answers": {q: [f"{c.path}:{c.line}" for c in answers[q]] for q in QUESTIONS}},
-    )  # fmt: skip
+    )
 
 
 def _logs(case: Case, handler: Definition) -> tuple[LogCall, ...]:
     calls = handler_calls(case, handler)
-    return tuple(LogCall(c, ast.unparse(c.node), order) for order, c in enumerate(calls) if _is_log(c))
+    own = [LogCall(c, ast.unparse(c.node), order) for order, c in enumerate(calls) if _is_log(c)]
+    hooked = [
+        LogCall(c, ast.unparse(c.node), 0, event)
+        for event, hook in case.hooks.items()
+        for c in case.project.calls(hook, depth=2)
+        if _is_log(c)
+    ]
+    return (*own, *hooked)
 
 
 def _is_log(call: Call) -> bool:
@@ -78,18 +100,21 @@ def _is_log(call: Call) -> bool:
         return False
     words = receiver.replace("()", "").split(".")
     written = ast.unparse(call.node.func).split(".")
-    return bool(set(_LOGGERS) & {w.lower() for w in (*words, *written)}) or "getLogger" in words or "get_task_logger" in words
+    return (
+        bool(set(_LOGGERS) & {w.lower() for w in (*words, *written)})
+        or "getLogger" in words
+        or "get_task_logger" in words
+    )
 
 
 def _answers(case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> dict[str, tuple[Call, ...]]:
     """Question -> the log calls that answer it, by where they stand: before and after the effects, in an except."""
     first, last = _effect_span(case, spec, handler)
-    plain = [log for log in logs if log.call.in_except is None]
-    failing = [log for log in logs if _tells_failure(log)]
+    plain = [log for log in logs if log.call.in_except is None and log.event is None]
     return {
-        "ran": tuple(log.call for log in plain if log.order < first),
-        "succeeded": tuple(log.call for log in plain if log.order > last),
-        "failed": tuple(log.call for log in failing),
+        "ran": tuple(log.call for log in logs if log.event == "started" or (log in plain and log.order < first)),
+        "succeeded": tuple(log.call for log in logs if log.event == "succeeded" or (log in plain and log.order > last)),
+        "failed": tuple(log.call for log in logs if _tells_failure(log)),
         "retries": tuple(log.call for log in logs if _tells_retry(log)),
     }
 
@@ -108,7 +133,9 @@ def _effect_span(case: Case, spec: JobSpec, handler: Definition) -> tuple[int, i
 def _tells_failure(log: LogCall) -> bool:
     """In an except clause, with the exception itself: `.exception`, exc_info, or the caught name."""
     clause = log.call.in_except
-    if clause is None and "on_failure" not in log.call.via:
+    if log.event == "failed":
+        return True
+    if clause is None:
         return False
     caught = clause.name if clause else None
     method = log.call.name.rpartition(".")[2]
@@ -117,9 +144,8 @@ def _tells_failure(log: LogCall) -> bool:
 
 def _tells_retry(log: LogCall) -> bool:
     text = log.text.lower()
-    return ("retry" in text or "retries" in text or "attempt" in text) and (
-        log.call.in_except is not None or any("retry" in name for name in log.call.via)
-    )
+    says = "retry" in text or "retries" in text or "attempt" in text
+    return log.event == "retried" or (says and log.call.in_except is not None)
 
 
 def _names(node: ast.AST) -> set[str]:
@@ -160,14 +186,24 @@ def _fields(spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> It
     missing = [key for key in keys if logs and not any(key.rpartition(".")[2] in log.text for log in logs)]
     if missing:
         message = f"no log line carries the key field {', '.join(missing)}"
-        yield blocker("observability.no-key-fields", message, hint="log it at start, end and failure", path=handler.path,
-                      line=handler.line)  # fmt: skip
+        yield blocker(
+            "observability.no-key-fields",
+            message,
+            hint="log it at start, end and failure",
+            path=handler.path,
+            line=handler.line,
+        )
 
 
 def _correlation(handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
     if logs and not any(word in log.text for log in logs for word in _CORRELATION):
-        yield note("observability.no-correlation", "no log line carries a correlation id (the task's id, or the caller's)",
-                   hint="log self.request.id, or the id that the payload brings", path=handler.path, line=handler.line)  # fmt: skip
+        yield note(
+            "observability.no-correlation",
+            "no log line carries a correlation id (the task's id, or the caller's)",
+            hint="log self.request.id, or the id that the payload brings",
+            path=handler.path,
+            line=handler.line,
+        )
 
 
 def _metrics(case: Case, handler: Definition) -> Iterator[Finding]:
@@ -177,8 +213,13 @@ def _metrics(case: Case, handler: Definition) -> Iterator[Finding]:
     calls = handler_calls(case, handler)
     if not any(c.name.rpartition(".")[2] in _METRIC_CALLS and any(u in c.origin for u in used) for c in calls):
         message = f"the repository uses {used[0]}, and the handler emits no metric"
-        yield warning("observability.no-metrics", message, hint="count runs and failures, time the work",
-                      path=handler.path, line=handler.line)  # fmt: skip
+        yield warning(
+            "observability.no-metrics",
+            message,
+            hint="count runs and failures, time the work",
+            path=handler.path,
+            line=handler.line,
+        )
 
 
 def _imported(case: Case, library: str) -> bool:
@@ -199,5 +240,10 @@ def _notes(case: Case, handler: Definition) -> Iterator[Finding]:
     words = [name, *([spec.job] if spec else [])]
     if any(case.tree.search(word, suffix) for word in words for suffix in (".md", ".rst", ".txt")):
         return
-    yield blocker("observability.no-notes", "no operational notes for this job", path=handler.path, line=handler.line,
-                  hint="in the docstring or the repository's docs: what it does, what a dead letter means, how to run it again")  # fmt: skip
+    yield blocker(
+        "observability.no-notes",
+        "no operational notes for this job",
+        path=handler.path,
+        line=handler.line,
+        hint="in the docstring or the repository's docs: what it does, what a dead letter means, how to run it again",
+    )

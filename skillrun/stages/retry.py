@@ -47,8 +47,13 @@ def _undefined(spec: JobSpec | None) -> StageResult:
     place = {"path": spec.shown_path, "line": spec.line("retry")} if spec else {}
     hint = "retry: {max_attempts: 5, backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s, jitter: true}}"
     finding = blocker("retry.undefined", "the retry policy is not defined", hint=hint, **place)
-    return StageResult(status_of([finding]), None, (finding,), next=(Action(ID, "decide", f"{hint}; {_UNSAFE}"),),
-                       summary="not defined")  # fmt: skip
+    return StageResult(
+        status_of([finding]),
+        None,
+        (finding,),
+        next=(Action(ID, "decide", f"{hint}; {_UNSAFE}"),),
+        summary="not defined",
+    )
 
 
 def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
@@ -72,8 +77,13 @@ def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
 
 def _unread(policy: Policy) -> Iterator[Finding]:
     for field, place in policy.unknown.items():
-        yield note("retry.unread", f"{field} is computed by the code and was not read: {place.text}",
-                   hint="the proof will measure it", path=place.path, line=place.line)  # fmt: skip
+        yield note(
+            "retry.unread",
+            f"{field} is computed by the code and was not read: {place.text}",
+            hint="the proof will measure it",
+            path=place.path,
+            line=place.line,
+        )
 
 
 def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
@@ -93,22 +103,27 @@ def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
     if backoff.kind != code.kind:
         yield _differs(policy, "backoff", f"the spec says {backoff.kind} backoff; the code has {_backoff(policy)}")
         return
-    for field, said, seen in (("base", backoff.base, code.base_s), ("factor", backoff.factor, code.factor),
-                              ("cap", backoff.cap, code.cap_s)):  # fmt: skip
-        if f"backoff.{field}" not in policy.unknown and said is not None and said != seen:
-            words = f"{seen:g}" if field == "factor" else duration(seen) if seen is not None else "none"
-            yield _differs(
-                policy, "backoff", f"backoff.{field}: the spec says {_number(field, said)}; the code has {words}"
-            )
+    compared = {
+        "base": (backoff.base, code.base_s),
+        "factor": (backoff.factor, code.factor),
+        "cap": (backoff.cap, code.cap_s),
+    }
+    for field, (wanted, seen) in compared.items():
+        if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
+            words = _number(field, seen) if seen is not None else "none"
+            message = f"backoff.{field}: the spec says {_number(field, wanted)}; the code has {words}"
+            yield _differs(policy, "backoff", message)
     if backoff.jitter != code.jitter and "backoff.jitter" not in policy.unknown and backoff.kind == "exponential":
         have = "has" if code.jitter else "lacks"
         yield _differs(policy, "backoff", f"the spec says jitter: {str(backoff.jitter).lower()}; the code {have} it")
 
 
 def _differs(policy: Policy, field: str, message: str) -> Finding:
-    place = policy.sources.get(field) or policy.sources.get("decorator") or next(
-        (p for p in policy.sources.values() if p), None
-    )  # fmt: skip
+    place = (
+        policy.sources.get(field)
+        or policy.sources.get("decorator")
+        or next((p for p in policy.sources.values() if p), None)
+    )
     where = {"path": place.path, "line": place.line} if place else {}
     return error(f"retry.{field.replace('_', '-')}-differs", message, hint="make code and spec agree", **where)
 

@@ -58,12 +58,26 @@ def examine(case: Case) -> StageResult:
         status=status_of(findings),
         grade=Grade.STATIC if found else None,
         findings=tuple(findings),
-        evidence=tuple(Evidence("file", t.path, case.tree.sha256(t.path) or "", case.tree.size(t.path), t.line,
-                                {"kind": kind, "test": t.name}) for kind, tests in covered.items() for t in tests[:2]),
+        evidence=tuple(
+            Evidence(
+                "file",
+                t.path,
+                case.tree.sha256(t.path) or "",
+                case.tree.size(t.path),
+                t.line,
+                {"kind": kind, "test": t.name},
+            )
+            for kind, tests in covered.items()
+            for t in tests[:2]
+        ),
         next=tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}") for f in findings if f.severity == "blocker"),
-        summary=f"{len(found)} tests reach the handler; covered: {', '.join(k for k in KINDS if covered[k]) or 'nothing'}",
+        summary=f"{len(found)} tests reach the handler; covered: {_kinds(covered)}",
         facts={"covered": {kind: [f"{t.path}:{t.line}" for t in tests] for kind, tests in covered.items()}},
-    )  # fmt: skip
+    )
+
+
+def _kinds(covered: dict[str, tuple[TestCase, ...]]) -> str:
+    return ", ".join(kind for kind in KINDS if covered[kind]) or "nothing"
 
 
 def is_test_file(path: str) -> bool:
@@ -148,7 +162,9 @@ def _uncovered(
     for kind, words in KINDS.items():
         if covered[kind] or (kind == "retryable" and never_retries):
             continue
-        place = {"path": found[0].path, "line": found[0].line} if found else {"path": handler.path, "line": handler.line}
+        place = (
+            {"path": found[0].path, "line": found[0].line} if found else {"path": handler.path, "line": handler.line}
+        )
         hints = {
             "happy": "run the handler once and assert what it did",
             "retryable": f"let an adapter raise {_first(spec, 'transient')}, assert that it is retried and succeeds",
@@ -164,5 +180,9 @@ def _first(spec: JobSpec, which: str) -> str:
 
 def _unproven(covered: dict[str, tuple[TestCase, ...]]) -> Finding:
     first = next(test for tests in covered.values() for test in tests)
-    return note("tests.read-only", "the tests were read, not yet seen to fail when the behaviour is broken",
-                path=first.path, line=first.line)  # fmt: skip
+    return note(
+        "tests.read-only",
+        "the tests were read, not yet seen to fail when the behaviour is broken",
+        path=first.path,
+        line=first.line,
+    )

@@ -20,8 +20,23 @@ COSTLY = True
 
 KINDS = ("lint", "typecheck", "test", "build")
 # What can change what a command does, besides the file that declares it.
-_DEFINING = ("Makefile", "makefile", "GNUmakefile", "justfile", "tox.ini", "noxfile.py", "pyproject.toml", "setup.cfg",
-             "package.json", "composer.json", "mix.exs", "Rakefile", "pytest.ini", "conftest.py", ".pre-commit-config.yaml")  # fmt: skip
+_DEFINING = (
+    "Makefile",
+    "makefile",
+    "GNUmakefile",
+    "justfile",
+    "tox.ini",
+    "noxfile.py",
+    "pyproject.toml",
+    "setup.cfg",
+    "package.json",
+    "composer.json",
+    "mix.exs",
+    "Rakefile",
+    "pytest.ini",
+    "conftest.py",
+    ".pre-commit-config.yaml",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,9 @@ def examine(case: Case) -> StageResult:
     if not chosen:
         findings.append(note("validate.none", "no validation command is declared, so none was run"))
         return _result(case, findings, {}, {})
-    consent = CommandPlan("run the repository's own validations", tuple(v.command for v in chosen), _defining(case, chosen))
+    consent = CommandPlan(
+        "run the repository's own validations", tuple(v.command for v in chosen), _defining(case, chosen)
+    )
     if not case.consent(consent):
         return _no_consent(consent)
     case.tree.everything()
@@ -64,9 +81,17 @@ def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
         said = profile.commands.get(kind) if profile else None
         fact = getattr(found, kind)
         if said == "none" and fact is not None:
-            message = f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line} declares {fact.command}'
-            findings.append(error("validate.none-but-declared", message, path="REPO_PROFILE.json",
-                                  hint=f'set commands.{kind} to "{fact.command}"'))  # fmt: skip
+            message = (
+                f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line} declares {fact.command}'
+            )
+            findings.append(
+                error(
+                    "validate.none-but-declared",
+                    message,
+                    path="REPO_PROFILE.json",
+                    hint=f'set commands.{kind} to "{fact.command}"',
+                )
+            )
         elif said == "unknown":
             findings.append(_unknown(kind, kind in required))
         elif said not in (None, "none"):
@@ -75,7 +100,9 @@ def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
             chosen.append(Validation(kind, fact.command, fact.path, fact.line))
         elif kind in required:
             message = f"{kind} is a required check, and no command for it is known"
-            findings.append(blocker("validate.required-missing", message, hint=f"give commands.{kind} in REPO_PROFILE.json"))
+            findings.append(
+                blocker("validate.required-missing", message, hint=f"give commands.{kind} in REPO_PROFILE.json")
+            )
     return chosen, findings
 
 
@@ -93,8 +120,11 @@ def _defining(case: Case, chosen: list[Validation]) -> dict[str, str]:
 
 def _no_consent(plan: CommandPlan) -> StageResult:
     commands = "; ".join(plan.commands)
-    finding = blocker("validate.no-consent", f"not allowed yet to run: {commands}",
-                      hint="read them, then answer yes on a terminal, or run again with --trust")  # fmt: skip
+    finding = blocker(
+        "validate.no-consent",
+        f"not allowed yet to run: {commands}",
+        hint="read them, then answer yes on a terminal, or run again with --trust",
+    )
     action = Action(ID, "consent", f"a person reads these commands and runs again with --trust: {commands}")
     return StageResult(Status.BLOCKED, None, (finding,), next=(action,), summary="waiting for consent")
 
@@ -117,11 +147,20 @@ def _run(case: Case, chosen: list[Validation]) -> Iterator[tuple[str, CommandRes
 def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
     if not result.ok:
         last = next((line for line in reversed(result.tail.splitlines()) if line.strip()), "")
-        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (f": {last[:300]}" if last else "")
-        yield error(f"validate.{validation.kind}-failed", message, path=validation.path, line=validation.line,
-                    hint=f"run it yourself: {validation.command}")  # fmt: skip
+        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (
+            f": {last[:300]}" if last else ""
+        )
+        yield error(
+            f"validate.{validation.kind}-failed",
+            message,
+            path=validation.path,
+            line=validation.line,
+            hint=f"run it yourself: {validation.command}",
+        )
     if result.survivors > 0:
-        yield note("validate.left-processes", f"{validation.kind} left {result.survivors} processes running; they were ended")
+        yield note(
+            "validate.left-processes", f"{validation.kind} left {result.survivors} processes running; they were ended"
+        )
 
 
 def _tracked_state(case: Case) -> Any:
@@ -135,10 +174,14 @@ def _changed(case: Case, before: Any) -> list[Finding]:
 
     changed = [path for path in touched(case.repo, before) if path in set(case.tree.files)]
     return [
-        error("validate.changed-files", f"a validation changed {path}", path=path,
-              hint="commit what it writes, ignore it, or use a command that only checks")
+        error(
+            "validate.changed-files",
+            f"a validation changed {path}",
+            path=path,
+            hint="commit what it writes, ignore it, or use a command that only checks",
+        )
         for path in changed[:10]
-    ]  # fmt: skip
+    ]
 
 
 def _result(
@@ -150,15 +193,27 @@ def _result(
         grade=Grade.EXECUTED if results else None,
         findings=tuple(findings),
         evidence=tuple(
-            Evidence("command", result.command, result.output_sha256, result.output_size, None,
-                     {"kind": kind, "exit_code": result.exit_code, "signal": result.signal, "timed_out": result.timed_out,
-                      "duration_ms": result.duration_ms, "tail": result.tail[-4000:]})
+            Evidence(
+                "command",
+                result.command,
+                result.output_sha256,
+                result.output_size,
+                None,
+                {
+                    "kind": kind,
+                    "exit_code": result.exit_code,
+                    "signal": result.signal,
+                    "timed_out": result.timed_out,
+                    "duration_ms": result.duration_ms,
+                    "tail": result.tail[-4000:],
+                },
+            )
             for kind, result in results.items()
         ),
         next=tuple(Action(ID, "edit-code", f.message) for f in findings if f.severity in ("error", "blocker")),
         summary=words or "nothing is declared",
         facts={"commands": {kind: {"command": v.command, "declared": v.path} for kind, v in chosen.items()}},
-    )  # fmt: skip
+    )
 
 
 def findings_stop(findings: list[Finding]) -> bool:

@@ -48,7 +48,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json_module.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+    text = (
+        value
+        if isinstance(value, str)
+        else json_module.dumps(value, ensure_ascii=False)
+        if isinstance(value, list | dict)
+        else str(value)
+    )
     return visible(text, limit=60)
 
 

@@ -50,7 +50,8 @@ def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, .
         for place in framework["evidence"][:8]:
             print(f"  {visible(place['path'])}:{place['line']}: {visible(place['text'], limit=100)}")
     if not value["frameworks"]:
-        print("no job framework is in use here\n  do: name one in REPO_PROFILE.json (jobs.framework), skill personalize-repo")
+        print("no job framework is in use here")
+        print("  do: name one in REPO_PROFILE.json (jobs.framework), skill personalize-repo")
     profile = value["profile"]
     print(f"\nlanguage         {visible(', '.join(profile['stack']['language']) or '-')}")
     print(f"package manager  {visible(profile['conventions']['package_manager'])}")

@@ -19,7 +19,16 @@ def list_runs(repo: Path, ledger: Path | None, limit: int, json: bool) -> int:
         return 0
     columns = ("run", "skill", "job", "outcome", "invocations", "started", "actor", "repo")
     rows = [
-        (r["run_id"], r["skill"], r["job"], r["outcome"], r["invocations"], _when(r["started_us"]), r["actor"], r["repo"])
+        (
+            r["run_id"],
+            r["skill"],
+            r["job"],
+            r["outcome"],
+            r["invocations"],
+            _when(r["started_us"]),
+            r["actor"],
+            r["repo"],
+        )
         for r in runs
     ]
     print_table(columns, rows)
@@ -50,15 +59,26 @@ def _print_run(value: dict[str, Any]) -> None:
     columns = ("invocation", "ts_utc", "outcome", "idempotency", "retries", "tests_added", "grade_min", "files_touched")
     print_table(columns, [[row[c] for c in columns] for row in value["telemetry"]])
     print()
-    print_table(("n", "time", "event", "stage", "outcome", "ms", "hash"), [
-        (e["n"], _when(e["ts_us"]), e["type"], e["stage"], e["outcome"],
-         e["dur_us"] // 1000 if e["dur_us"] is not None else None, e["hash"][:12])
-        for e in value["events"]
-    ])  # fmt: skip
+    print_table(
+        ("n", "time", "event", "stage", "outcome", "ms", "hash"),
+        [
+            (
+                e["n"],
+                _when(e["ts_us"]),
+                e["type"],
+                e["stage"],
+                e["outcome"],
+                e["dur_us"] // 1000 if e["dur_us"] is not None else None,
+                e["hash"][:12],
+            )
+            for e in value["events"]
+        ],
+    )
     print()
-    print_table(("n", "role", "evidence", "line", "sha256", "bytes"), [
-        (e["n"], e["role"], e["path"], e["line"], e["sha"][:12], e["size"]) for e in value["evidence"]
-    ])  # fmt: skip
+    print_table(
+        ("n", "role", "evidence", "line", "sha256", "bytes"),
+        [(e["n"], e["role"], e["path"], e["line"], e["sha"][:12], e["size"]) for e in value["evidence"]],
+    )
 
 
 def query(query: str | None, param: list[str], repo: Path, ledger: Path | None, limit: int, json: bool) -> int:

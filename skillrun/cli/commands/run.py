@@ -32,10 +32,19 @@ def run_skill(
     from skillrun.reports.watchers import watcher_for
 
     request = Request(
-        skill=skill, repo=repo, spec=spec, skill_path=skill_path, ledger=ledger, overrides=pairs("--set", set_),
-        waive=pairs("--waive", waive), attest=pairs("--attest", attest), evidence=lists("--evidence", evidence),
-        until=until, new_run=new_run, trust=trust,
-    )  # fmt: skip
+        skill=skill,
+        repo=repo,
+        spec=spec,
+        skill_path=skill_path,
+        ledger=ledger,
+        overrides=pairs("--set", set_),
+        waive=pairs("--waive", waive),
+        attest=pairs("--attest", attest),
+        evidence=lists("--evidence", evidence),
+        until=until,
+        new_run=new_run,
+        trust=trust,
+    )
     watcher = watcher_for(json=json)
     request = _with_spec(request) if watcher.asks else request
     report = advance(request, watcher)

@@ -15,7 +15,12 @@ def list_skills(repo: Path, json: bool) -> int:
 
     found = locate.list_skills(_root(repo))
     if json:
-        print_json([{"id": s.id, "path": str(s.path), "where": s.where, "shadowed": s.shadowed, "error": s.error} for s in found])
+        print_json(
+            [
+                {"id": s.id, "path": str(s.path), "where": s.where, "shadowed": s.shadowed, "error": s.error}
+                for s in found
+            ]
+        )
         return 0
     rows = [(s.id, s.where, s.error or ("shadowed" if s.shadowed else ""), str(s.path)) for s in found]
     print_table(("skill", "where", "note", "path"), rows)
@@ -30,7 +35,9 @@ def show_skill(skill: str, repo: Path, json: bool) -> int:
 
     loaded = load_skill(find_skill(skill, _root(repo), None))
     planned, missing = match_stages(loaded)
-    stages: list[dict[str, Any]] = [{"id": p.stage.ID, "title": p.stage.TITLE, "line": p.line, "verified": _is_code(p.stage)} for p in planned]
+    stages: list[dict[str, Any]] = [
+        {"id": p.stage.ID, "title": p.stage.TITLE, "line": p.line, "verified": _is_code(p.stage)} for p in planned
+    ]
     if json:
         print_json(_skill_json(loaded) | {"stages": stages, "findings": [f.message for f in missing]})
         return 0
@@ -76,7 +83,10 @@ def check_skills(paths: list[Path], json: bool) -> int:
         return 1 if bad else 0
     for f in findings:
         place = f"{f.path}:{f.line}" if f.line else f.path
-        print(visible(f"{place}: {f.severity}: {f.message}", limit=2000) + (f"\n    do: {visible(f.hint)}" if f.hint else ""))
+        print(
+            visible(f"{place}: {f.severity}: {f.message}", limit=2000)
+            + (f"\n    do: {visible(f.hint)}" if f.hint else "")
+        )
     print(f"{len(bad)} errors, {len(findings) - len(bad)} other findings")
     return 1 if bad else 0
 

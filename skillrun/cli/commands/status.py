@@ -88,5 +88,3 @@ def _shower() -> Any:
     from skillrun.reports.watchers import watcher_for
 
     return watcher_for(json=False).show
-
-

@@ -35,22 +35,31 @@ def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definitio
     return find_task(project, use, handler)
 
 
-def registered(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
     """The decorator or the call that makes the handler a task, or None."""
     from skillrun.frameworks.celery.tasks import read_task
 
     return read_task(project, use, handler).registered
 
 
-def policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     """The effective policy of a handler."""
-    from skillrun.frameworks.celery.policy import read_policy
+    from skillrun.frameworks.celery import policy
 
-    return read_policy(project, use, handler)
+    return policy.read_policy(project, use, handler)
 
 
-def wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.celery.wiring import find_wiring
+    from skillrun.frameworks.celery import wiring
 
-    return find_wiring(project, use, handler)
+    return wiring.find_wiring(project, use, handler)
+
+
+def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+    """Event -> the method of the task's classes that Celery calls then (Task.on_retry and its siblings)."""
+    from skillrun.frameworks.celery.tasks import HOOKS, read_task
+
+    classes = read_task(project, use, handler).classes
+    found = {event: project.member(classes, name) for event, name in HOOKS.items()}
+    return {event: hook for event, hook in found.items() if hook is not None}

@@ -1,0 +1,87 @@
+"""`skillrun spec init | check`: writes a first job spec, or names everything that is wrong with one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from skillrun.cli.commands.common import pairs, print_json
+from skillrun.errors import Blocked, SpecInvalid
+
+
+def init(repo: Path, set_: list[str]) -> int:
+    """Writes `.skillrun/jobs/<job>.yaml` from --set, or from answers on a terminal."""
+    from skillrun.contract.spec_init import new_spec, values_from, write_spec
+    from skillrun.repo.git import open_repo
+    from skillrun.stages.contract import spec_init_command
+
+    root = open_repo(repo).root
+    if not set_:
+        if not sys.stdin.isatty():
+            raise Blocked("nobody is here to answer questions", hint=spec_init_command())
+        return 0 if ask_for_spec(root) else 3
+    values = values_from(pairs("--set", set_))
+    path = write_spec(root, new_spec(values), values)
+    _say_written(path)
+    return 0
+
+
+def ask_for_spec(root: Path) -> Path | None:
+    """Asks for the fields on the terminal and writes the spec; None where the person stops."""
+    from skillrun.contract.spec_init import QUESTIONS, new_spec, write_spec
+
+    print("No job spec yet. A few questions; an empty answer takes the [default], or leaves the field open.\n")
+    values: dict[str, Any] = {}
+    answers: dict[str, str] = {}
+    try:
+        for question in QUESTIONS:
+            if question.when is None or answers.get(question.when[0]) == question.when[1]:
+                _ask(question, values, answers)
+    except (EOFError, KeyboardInterrupt):
+        print("\nNothing was written.")
+        return None
+    path = write_spec(root, new_spec(values), values)
+    _say_written(path)
+    return path
+
+
+def _ask(question: Any, values: dict[str, Any], answers: dict[str, str]) -> None:
+    """Asks until the answer can be used; `answers` keeps the words, `values` what they stand for."""
+    choices = f" ({' | '.join(question.choices)})" if question.choices else ""
+    default = f" [{question.default}]" if question.default else ""
+    print(f"{question.question}{choices}\n  {question.why}")
+    while True:
+        answer = input(f"  {question.path}{default}: ").strip() or (question.default or "")
+        if not answer and question.path == "job":
+            continue
+        try:
+            if answer or question.form == "effects":
+                values[question.path] = question.value(answer)
+                answers[question.path] = answer
+            return
+        except ValueError as error:
+            print(f"  that cannot be used: {error}")
+
+
+def _say_written(path: Path) -> None:
+    print(f"{path}: written, with its schema beside it (an editor completes the fields)")
+    print("  next: skillrun job-worker-orchestration")
+
+
+def check(file: Path, json: bool) -> int:
+    """Validates a spec; every violation at once."""
+    from skillrun.contract.spec import load_spec
+
+    try:
+        spec = load_spec(file)
+    except SpecInvalid as error:
+        if not json:
+            raise
+        print_json({"valid": False, "violations": error.message.splitlines(), "hint": error.hint})
+        return error.exit_code
+    if json:
+        print_json({"valid": True, "job": spec.job, "violations": []})
+        return 0
+    print(f"{file}: valid (job {spec.job})")
+    return 0
