@@ -32,7 +32,9 @@ _SCHEDULED_MODELS = ("PeriodicTask", "create", "get_or_create", "update_or_creat
 def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
     """Every place that enqueues or schedules the handler, in order of path and line; calls of itself left out."""
     task = read_task(project, use, handler)
-    found = {(w.place.path, w.place.line, w.kind): w for w in _all(project, task)}
+    found: dict[tuple[str, int, str], Wiring] = {}
+    for wiring in _all(project, task):
+        found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
     return tuple(found[key] for key in sorted(found))
 
 

@@ -1,0 +1,117 @@
+"""Rules about what the broker does with a message: visibility timeouts, acknowledgement, redelivery."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.celery.config import broker_transport, place_of
+from skillrun.frameworks.celery.rules.facts import at, calls_of, known, publishers, retries_of, say, seconds, task_of
+from skillrun.frameworks.interface import Job, Place
+from skillrun.repo.python import Call
+from skillrun.verdict import Finding, Severity
+
+
+def visibility_timeout(job: Job) -> Iterator[Finding]:
+    """A message that waits for longer than the visibility timeout is delivered again while it waits."""
+    limit = job.policy.visibility_timeout_s
+    if limit is None or "visibility_timeout_s" in job.policy.unknown:
+        return
+    broker = broker_transport(task_of(job).config, job.use)
+    for what, delay, place in _delays(job):
+        if delay >= limit:
+            message = (
+                f"{what} is {seconds(delay)}, the visibility timeout of {broker} is {seconds(limit)}:"
+                " a message that waits so long is handed to other workers again and runs more than once"
+            )
+            hint = "set broker_transport_options visibility_timeout above the longest wait, or shorten the wait"
+            yield say("visibility-timeout", Severity.ERROR, at(job, place), message, hint)
+    yield from _long_runs(job, limit)
+
+
+def _delays(job: Job) -> Iterator[tuple[str, float, Place | None]]:
+    """Every wait that can be read: before retries, and asked for by publishers."""
+    for path in retries_of(job).paths:
+        if path.backoff is not None:
+            retries = path.max_retries if isinstance(path.max_retries, int) else 50
+            longest = max(path.backoff.delays(min(retries, 50)), default=0.0)
+            yield "the longest wait before a retry", longest, path.backoff_place or path.place
+    for _, call in publishers(job):
+        delay = _asked_delay(job, call)
+        if delay is not None:
+            yield "the wait asked for here", delay, place_of(call.module, call.node)
+
+
+def _asked_delay(job: Job, call: Call) -> float | None:
+    """`countdown=...`, or the timedelta in `eta=now() + timedelta(...)`."""
+    countdown = job.project.literal(call.keywords.get("countdown"), call.module)
+    if isinstance(countdown, int | float) and not isinstance(countdown, bool):
+        return float(countdown)
+    eta = call.keywords.get("eta")
+    if isinstance(eta, ast.BinOp) and isinstance(eta.op, ast.Add):
+        for side in (eta.left, eta.right):
+            value = job.project.literal(side, call.module)
+            if isinstance(value, int | float):
+                return float(value)
+    return None
+
+
+def _long_runs(job: Job, limit: float) -> Iterator[Finding]:
+    time_limit = job.policy.time_limit_s
+    if job.policy.acks_late and time_limit is not None and time_limit >= limit:
+        message = (
+            f"the task may run for {seconds(time_limit)} and is acknowledged only then, but after {seconds(limit)}"
+            " the broker delivers it to another worker"
+        )
+        place = at(job, job.policy.sources.get("time_limit_s"))
+        yield say(
+            "visibility-timeout", Severity.WARNING, place, message, "raise visibility_timeout above the time limit"
+        )
+
+
+def acks_late_worker_lost(job: Job) -> Iterator[Finding]:
+    """acks_late alone does not bring back a task whose process was killed."""
+    policy = job.policy
+    if (
+        not policy.acks_late
+        or policy.reject_on_worker_lost
+        or {"acks_late", "reject_on_worker_lost"} & policy.unknown.keys()
+    ):
+        return
+    if known(task_of(job).option("retry_on_worker_lost")):
+        return
+    message = (
+        "acks_late without reject_on_worker_lost: when the child process is killed (out of memory, kill -9),"
+        " Celery acknowledges the message and the job is gone"
+    )
+    hint = "set reject_on_worker_lost=True and bound the deliveries, or retry_on_worker_lost=True (Celery 5.7)"
+    yield say("acks-late-worker-lost", Severity.WARNING, at(job, policy.sources.get("acks_late")), message, hint)
+
+
+def redelivery_loop(job: Job) -> Iterator[Finding]:
+    """A job that kills its worker is delivered again and again; max_retries does not count deliveries."""
+    policy = job.policy
+    if not (policy.acks_late and policy.reject_on_worker_lost) or _deliveries_bounded(job):
+        return
+    message = (
+        "acks_late with reject_on_worker_lost: a message that kills its worker is delivered again without end,"
+        " because max_retries does not count deliveries"
+    )
+    hint = (
+        "bound the deliveries: a quorum queue with x-delivery-limit,"
+        " retry_on_worker_lost=True (Celery 5.7), or a counter"
+    )
+    place = at(job, policy.sources.get("reject_on_worker_lost"))
+    yield say("redelivery-loop", Severity.WARNING, place, message, hint)
+
+
+def _deliveries_bounded(job: Job) -> bool:
+    if known(task_of(job).option("retry_on_worker_lost")):
+        return True
+    if job.project.tree.search("x-delivery-limit") or job.project.tree.search("x-delivery-count"):
+        return True
+    bodies = [part.node for part in job.project.callables(job.handler)]
+    bodies += [found.node for call in calls_of(job) for name in call.via if (found := job.project.definition(name))]
+    attributes = {n.attr for body in bodies for n in ast.walk(body) if isinstance(n, ast.Attribute)}
+    words = {n.value for body in bodies for n in ast.walk(body) if isinstance(n, ast.Constant)}
+    return "delivery_info" in attributes or "redelivered" in attributes | words

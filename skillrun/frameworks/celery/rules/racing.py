@@ -1,0 +1,218 @@
+"""Rules about two deliveries at once: locks that run out, and checks that another delivery passes too."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from skillrun.frameworks.celery.rules.facts import (
+    atomic_function,
+    call_place,
+    calls_of,
+    is_atomic,
+    say,
+    seconds,
+)
+from skillrun.frameworks.interface import Job
+from skillrun.repo.python import Call, Definition
+from skillrun.verdict import Finding, Severity
+
+_TABLE = r"[\"'`\[]?(?:\w+[\"'`\]]?\.[\"'`\[]?)?(\w+)"
+_SELECT = re.compile(r"\bSELECT\b.*\bFROM\s+" + _TABLE, re.IGNORECASE | re.DOTALL)
+_INSERT = re.compile(r"\bINSERT\s+INTO\s+" + _TABLE, re.IGNORECASE)
+_SAFE_INSERT = re.compile(r"\bON\s+CONFLICT\b|\bON\s+DUPLICATE\s+KEY\b|\bINSERT\s+(OR\s+\w+|IGNORE)\b", re.IGNORECASE)
+_FOR_UPDATE = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
+_SERIAL_KEY = re.compile(r"\b(id|\w+_id)\s+(bigserial|serial|integer|bigint|int)\b[^,]*\bprimary\s+key", re.IGNORECASE)
+
+
+def lock_ttl(job: Job) -> Iterator[Finding]:
+    """A lock that runs out while its holder still works, or between two attempts, locks nothing."""
+    for call in calls_of(job):
+        ttl = _lock_ttl(job, call)
+        if ttl is None:
+            continue
+        for what, longest in _must_outlast(job):
+            if ttl < longest:
+                message = (
+                    f"the lock is held for {seconds(ttl)} at most, {what} is"
+                    f" {seconds(longest)}: a second delivery gets it too"
+                )
+                yield say(
+                    "lock-ttl", Severity.WARNING, call_place(call), message, f"hold it for more than {longest:g} s"
+                )
+                break
+
+
+def _must_outlast(job: Job) -> Iterator[tuple[str, float]]:
+    if job.policy.time_limit_s is not None:
+        yield "the time limit of the task", job.policy.time_limit_s
+    attempts = job.policy.max_attempts
+    if attempts is not None and attempts > 1 and "backoff" not in job.policy.unknown:
+        yield "the time over all retries", sum(job.policy.backoff.delays(attempts - 1))
+
+
+def _lock_ttl(job: Job, call: Call) -> float | None:
+    """The literal seconds of `cache.add`, `cache.lock`, `redis.lock` and `redis.set(nx=True, ex=...)`."""
+    word = call.origin.rpartition(".")[2]
+    literal = job.project.literal
+    if word == "add" and "cache" in call.origin:
+        value = literal(call.argument(2, "timeout"), call.module)
+    elif word == "lock" and ("cache" in call.origin.lower() or "redis" in call.origin.lower()):
+        value = literal(call.argument(1, "timeout"), call.module)
+    elif word == "set" and literal(call.keywords.get("nx"), call.module) is True:
+        px = literal(call.keywords.get("px"), call.module)
+        value = px / 1000 if isinstance(px, int) else literal(call.argument(2, "ex"), call.module)
+    else:
+        return None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def check_then_act(job: Job) -> Iterator[Finding]:
+    """Look, then write: two deliveries at once both look before either writes."""
+    calls = calls_of(job)
+    yield from _cache_get_then_set(calls)
+    yield from _select_then_insert(job, calls)
+    yield from _query_then_create(job, calls)
+
+
+def _cache_get_then_set(calls: tuple[Call, ...]) -> Iterator[Finding]:
+    looked: dict[tuple[str, str], Call] = {}
+    for call in calls:
+        owner, _, word = call.origin.rpartition(".")
+        if "cache" not in owner.lower() and "redis" not in owner.lower():
+            continue
+        key = (owner, ast.unparse(call.node.args[0]) if call.node.args else "")
+        if word in ("get", "exists", "has_key"):
+            looked[key] = call
+        elif word in ("set", "setex") and key in looked and "nx" not in call.keywords:
+            message = (
+                f"{word} follows {looked[key].origin.rpartition('.')[2]} of the"
+                " same key: two deliveries both find it missing"
+            )
+            hint = "cache.add(key, ...) or set(..., nx=True) looks and writes in one step"
+            yield say("check-then-act", Severity.WARNING, call_place(call), message, hint)
+
+
+def _select_then_insert(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
+    looked: set[str] = set()
+    for call in calls:
+        sql = _sql(job, call)
+        insert = _INSERT.search(sql)
+        if insert and insert[1].lower() in looked and not _SAFE_INSERT.search(sql):
+            if _table_unique(job, insert[1]) is False:
+                message = (
+                    f"INSERT INTO {insert[1]} after a SELECT from it, and the table has no UNIQUE key:"
+                    " two deliveries at once both find nothing and both insert"
+                )
+                hint = "a UNIQUE key over the idempotency key, and INSERT ... ON CONFLICT DO NOTHING"
+                yield say("check-then-act", Severity.WARNING, call_place(call), message, hint)
+        elif select := _SELECT.search(sql):
+            looked.add(select[1].lower())
+
+
+def _sql(job: Job, call: Call) -> str:
+    if call.origin.rpartition(".")[2] not in ("execute", "executemany", "fetchone", "fetchall", "fetchval", "text"):
+        return ""
+    value = job.project.literal(call.node.args[0], call.module) if call.node.args else None
+    return value if isinstance(value, str) else ""
+
+
+def _table_unique(job: Job, table: str) -> bool | None:
+    """The repository's schema gives the table a key besides a running number; None where no schema is found."""
+    created = re.compile(
+        rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_named(table)}\s*\((.*?)\)\s*(?:;|$|\"|')", _FLAGS
+    )
+    index = re.compile(rf"CREATE\s+UNIQUE\s+INDEX\b[^;]*?\bON\s+{_named(table)}", _FLAGS)
+    found: bool | None = None
+    for suffix in (".sql", ".py"):
+        for path in job.project.tree.search(table, suffix):
+            text = (job.project.tree.read(path) or b"").decode("utf-8", "replace")
+            if index.search(text):
+                return True
+            for match in created.finditer(text):
+                found = found or _has_key(match[1])
+    return found
+
+
+_FLAGS = re.IGNORECASE | re.DOTALL
+
+
+def _named(table: str) -> str:
+    return rf"[\"'`\[]?(?:\w+[\"'`\]]?\.[\"'`\[]?)?{re.escape(table)}[\"'`\]]?"
+
+
+def _has_key(columns: str) -> bool:
+    lowered = columns.lower()
+    return "unique" in lowered or ("primary key" in lowered and not _SERIAL_KEY.search(columns))
+
+
+def _query_then_create(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
+    """`Model.objects.filter(...).exists()` and then `.create(...)`; also get_or_create, which is both."""
+    looked: set[str] = set()
+    for call in calls:
+        model, _, rest = call.origin.partition(".objects.")
+        if not rest:
+            continue
+        word = rest.rpartition(".")[2]
+        if word in ("get_or_create", "update_or_create") or (word == "create" and model in looked):
+            found = job.project.definition(model)
+            if found is not None and not _model_unique(job, found) and not _in_lock(job, call):
+                message = (
+                    f"{word} on {found.name} after looking, and the model has no"
+                    " unique field: two deliveries both create"
+                )
+                hint = "unique=True or a UniqueConstraint over the idempotency key; catch IntegrityError"
+                yield say("check-then-act", Severity.WARNING, call_place(call), message, hint)
+        elif word in ("exists", "get", "first", "count"):
+            looked.add(model)
+
+
+def _model_unique(job: Job, model: Definition) -> bool:
+    words = {"unique", "unique_together", "UniqueConstraint", "primary_key", "OneToOneField"}
+    for name in job.project.ancestors(model.dotted):
+        found = job.project.definition(name)
+        nodes = ast.walk(found.node) if found else ()
+        if any(_word(node) in words for node in nodes):
+            return True
+    return False
+
+
+def _word(node: ast.AST) -> str:
+    if isinstance(node, ast.keyword):
+        return node.arg or ""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _in_lock(job: Job, call: Call) -> bool:
+    return any("lock" in name.lower() for name in call.in_with)
+
+
+def select_for_update_outside_transaction(job: Job) -> Iterator[Finding]:
+    """A row lock lives as long as its transaction: outside of one it is gone at once (Django refuses it)."""
+    for call in calls_of(job):
+        word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
+        raw = _FOR_UPDATE.search(_sql(job, call)) and call.origin.startswith("django.db.connection")
+        if (word != "select_for_update" and not raw) or _in_transaction(job, call):
+            continue
+        what = "select_for_update()" if word == "select_for_update" else "FOR UPDATE"
+        message = f"{what} outside transaction.atomic(): the lock does not outlive the statement"
+        severity = Severity.ERROR if word == "select_for_update" and not call.via else Severity.WARNING
+        yield say(
+            "select-for-update-outside-transaction",
+            severity,
+            call_place(call),
+            message,
+            "wrap both in transaction.atomic()",
+        )
+
+
+def _in_transaction(job: Job, call: Call) -> bool:
+    if any(is_atomic(job.project, name) or name.endswith(".atomic") for name in call.in_with):
+        return True
+    functions = [found for name in call.via if (found := job.project.definition(name))]
+    around = [*functions, *job.project.callables(job.handler)]
+    inside = [part for part in around if isinstance(part.node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return any(atomic_function(job.project, part.module, part.node.body[0]) for part in inside)

@@ -1,0 +1,143 @@
+"""Rules about what is retried, how often, and after which wait."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.celery.retries import Path, ancestors, short, takes
+from skillrun.frameworks.celery.rules.facts import at, effect_calls, retries_of, say, seconds, spec_name
+from skillrun.frameworks.interface import Job
+from skillrun.repo.python import Call, Handler
+from skillrun.verdict import Finding, Severity
+
+_EVERYTHING = {"builtins.Exception", "builtins.BaseException"}
+
+
+def retry_unbounded(job: Job) -> Iterator[Finding]:
+    """max_retries=None never stops."""
+    for path in retries_of(job).paths:
+        if path.max_retries is None:
+            message = "max_retries=None retries without end: a job that cannot succeed runs for ever"
+            place = at(job, path.max_place or path.place)
+            yield say("retry-unbounded", Severity.ERROR, place, message, "give max_retries a number")
+
+
+def retry_everything(job: Job) -> Iterator[Finding]:
+    """Every exception is retried, those that will never pass among them."""
+    for path in retries_of(job).paths:
+        if not _EVERYTHING & set(path.exceptions) or path.conditional or path.spared:
+            continue
+        what = "autoretry_for names" if path.kind == "autoretry" else "this clause catches"
+        message = f"{what} every exception: bad input and programming errors are retried too, to no use"
+        yield say(
+            "retry-everything", Severity.WARNING, path.place, message, "name the exceptions that may pass by waiting"
+        )
+
+
+def flat_backoff(job: Job) -> Iterator[Finding]:
+    """The same wait before every retry."""
+    spec = job.spec.retry.backoff if job.spec.retry else None
+    if spec is not None and spec.kind == "fixed":
+        return
+    for path in retries_of(job).paths:
+        backoff = path.backoff
+        if backoff is None or backoff.kind != "fixed" or path.max_retries in (0, 1):
+            continue
+        message = (
+            f"every retry waits {seconds(backoff.base_s)}: all failed jobs come"
+            " back at once, and no slower in a long outage"
+        )
+        hint = "retry_backoff=True with retry_backoff_max, or a countdown that grows with self.request.retries"
+        place = at(job, path.backoff_place or path.place)
+        yield say("flat-backoff", Severity.WARNING, place, message, hint)
+
+
+def retry_without_exc(job: Job) -> Iterator[Finding]:
+    """`self.retry()` without `exc`: the last failure reports MaxRetriesExceededError instead of the cause."""
+    for path in retries_of(job).paths:
+        if path.call is None or path.call.in_except is None or path.call.argument(2, "exc") is not None:
+            continue
+        if any(keyword.arg is None for keyword in path.call.node.keywords):
+            continue
+        message = (
+            "self.retry() without exc: after the last attempt the job fails"
+            " with MaxRetriesExceededError, not with its cause"
+        )
+        name = path.call.in_except.name or "exc"
+        yield say("retry-without-exc", Severity.WARNING, path.place, message, f"raise self.retry(exc={name})")
+
+
+def permanent_retried(job: Job) -> Iterator[Finding]:
+    """An error that the spec calls permanent is retried."""
+    failures = job.spec.failures
+    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
+        name = short(spec_name(job, written))
+        for path in retries_of(job).paths:
+            yield from _permanent(job, path, name, written)
+
+
+def _permanent(job: Job, path: Path, name: str, written: str) -> Iterator[Finding]:
+    hint = "leave it out of what is retried, or name it in dont_autoretry_for"
+    if takes(job.project, path, name):
+        answer = "unsure" if path.conditional else reaches(job, path, name)
+        if answer == "yes":
+            message = f"{written} is permanent in the spec, and is retried here: {path.place.text}"
+            yield say("permanent-retried", Severity.ERROR, path.place, message, hint)
+        elif answer == "unsure":
+            message = (
+                f"{written} is permanent in the spec and may be retried here; whether it is depends on a condition"
+            )
+            yield say(
+                "permanent-retried", Severity.NOTE, path.place, message, "see that no permanent error comes this way"
+            )
+        return
+    below = [n for n in path.exceptions if name in ancestors(job.project, n)]
+    if below:
+        message = f"{', '.join(below)} is retried here, and is a kind of {written}, which the spec calls permanent"
+        yield say("permanent-retried", Severity.WARNING, path.place, message, hint)
+
+
+def reaches(job: Job, path: Path, exception: str) -> str:
+    """Whether an exception of the declared effects gets to this way: yes, no, or unsure.
+
+    Where no declared effect is seen on the way, nothing stands against it: yes.
+    """
+    answers = {_from(job, call, path, exception) for call in effect_calls(job) if call.node is not _node(path)}
+    for answer in ("yes", "unsure", "no"):
+        if answer in answers:
+            return answer
+    return "yes"
+
+
+def _node(path: Path) -> ast.Call | None:
+    return path.call.node if path.call else None
+
+
+def _from(job: Job, call: Call, path: Path, exception: str) -> str:
+    """Follows an exception outward through the clauses around one call."""
+    bases = ancestors(job.project, exception)
+    retrying = path.call.in_except.node if path.call and path.call.in_except else None
+    done: set[ast.AST] = set()
+    for handler in call.in_try:
+        block = next(n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar))
+        if block in done or not _catches(handler, bases):
+            continue
+        done.add(block)
+        if handler.node is retrying:
+            return "yes"
+        if not handler.reraises:
+            return "no"
+        if not _same_again(handler):
+            return "unsure"
+    return "yes" if path.kind == "autoretry" else "no"
+
+
+def _catches(handler: Handler, bases: frozenset[str]) -> bool:
+    return handler.bare or bool(bases & {short(name) for name in handler.exceptions})
+
+
+def _same_again(handler: Handler) -> bool:
+    """Every `raise` of the clause lets the caught exception go on."""
+    raised = [n.exc for n in ast.walk(handler.node) if isinstance(n, ast.Raise)]
+    return all(exc is None or (isinstance(exc, ast.Name) and exc.id == handler.name) for exc in raised)

@@ -1,0 +1,84 @@
+"""Rules about exceptions that never reach Celery: what it does not see, it calls a success."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.celery.deadletter import first_record
+from skillrun.frameworks.celery.retries import ancestors, short
+from skillrun.frameworks.celery.rules.facts import effect_calls, known, say, spec_name, task_of
+from skillrun.frameworks.interface import Job, Place
+from skillrun.repo.python import Handler
+from skillrun.verdict import Finding, Severity
+
+_SOFT_LIMIT = "billiard.exceptions.SoftTimeLimitExceeded"
+_SOFT_LIMIT_NAMES = {_SOFT_LIMIT, "celery.exceptions.SoftTimeLimitExceeded"}
+
+
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """A clause around an effect that ends the task normally: Celery says SUCCESS and retries nothing."""
+    transient = _transient(job)
+    seen: set[ast.AST] = set()
+    for call in effect_calls(job):
+        for handler in call.in_try:
+            if handler.node in seen or not _swallows(job, handler):
+                continue
+            seen.add(handler.node)
+            named = [w for w, bases in transient.items() if bases & {short(n) for n in handler.exceptions}]
+            if named and not handler.broad:
+                yield _finding(handler, f"catches {', '.join(named)}, which the spec calls transient", Severity.ERROR)
+            elif handler.broad:
+                severity = Severity.ERROR if transient else Severity.WARNING
+                yield _finding(handler, "catches every exception", severity)
+
+
+def _finding(handler: Handler, what: str, severity: Severity) -> Finding:
+    place = Place(handler.path, handler.line)
+    message = (
+        f"this clause {what}, around a declared effect, and lets the task end: Celery reports SUCCESS and never retries"
+    )
+    return say("swallowed-exception", severity, place, message, "raise it again, or retry, or record a dead letter")
+
+
+def _transient(job: Job) -> dict[str, frozenset[str]]:
+    failures = job.spec.failures
+    written = [error.type for error in (failures.transient if failures else ())]
+    return {name: ancestors(job.project, short(spec_name(job, name))) for name in written}
+
+
+def _swallows(job: Job, handler: Handler) -> bool:
+    """It neither raises nor retries nor leaves a record."""
+    retries = any(name.endswith(".retry") for name in handler.calls)
+    return not handler.reraises and not retries and first_record(job.project, handler.node.body, handler.module) is None
+
+
+def soft_time_limit_swallowed(job: Job) -> Iterator[Finding]:
+    """SoftTimeLimitExceeded is an Exception: a broad clause takes it for an ordinary error and goes on."""
+    limit = task_of(job).option("soft_time_limit")
+    if not known(limit):
+        return
+    for handler in job.project.handlers(job.handler, depth=1):
+        if not handler.broad or handler.reraises or _named_before(handler):
+            continue
+        if any(name.endswith(".retry") for name in handler.calls):
+            continue
+        message = (
+            f"soft_time_limit is {limit} s, and this clause swallows SoftTimeLimitExceeded:"
+            " the task goes on until the hard limit kills it"
+        )
+        hint = "put `except SoftTimeLimitExceeded: raise` before it"
+        yield say("soft-time-limit-swallowed", Severity.WARNING, Place(handler.path, handler.line), message, hint)
+
+
+def _named_before(handler: Handler) -> bool:
+    """An earlier clause of the same `try` names it."""
+    block = next((n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)), None)
+    earlier = block.handlers[: block.handlers.index(handler.node)] if block else []
+    names = {
+        handler.module.resolve(part) or ""
+        for clause in earlier
+        for part in (clause.type.elts if isinstance(clause.type, ast.Tuple) else [clause.type])
+        if part is not None
+    }
+    return bool(names & _SOFT_LIMIT_NAMES) or any(name.endswith("SoftTimeLimitExceeded") for name in names)
