@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skillrun.repo.commands import CommandFact
 from skillrun.repo.managers import CI_FILES
 from skillrun.repo.offers import Offer, Source
-from skillrun.repo.shell import cleaned, purpose
+from skillrun.repo.shell import cleaned, purpose, without_prefix
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _COMMAND_KEY = re.compile(r"(?:run|script|command|cmd|bash|commands|before_script)\s*:\s*(.*)$")
 _OTHER_KEY = re.compile(r"[\w.$-]+\s*:(?:\s|$)")
 _FOLDER = re.compile(r"\s*(?:- )?working[-_]directory\s*:\s*[\"']?([^\"'#\s]+)")
-_FRONT_END = re.compile(r"(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b")
+_FRONT_END = re.compile(
+    r"(?:cd\s+\S+\s*&&\s*)?(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b"
+)
 _CONTROL = re.compile(r"(?:if|then|else|fi|for|do|done|while|echo|case|esac)\b")
 _LIKELY = re.compile(r"(?i)test|ci\b|check|lint|python|backend|main|build|quality|pull")
 _UNLIKELY = re.compile(r"(?i)deploy|release|publish|docs?\b|e2e|nightly|docker|copilot|claude|bump|cd\b")
@@ -43,26 +45,25 @@ def _file_offers(path: str, text: str, javascript: bool) -> Iterator[Offer]:
     fit = 20 if _UNLIKELY.search(path.rpartition("/")[2]) else 0 if _LIKELY.search(path.rpartition("/")[2]) else 10
     for step in _steps(text):
         kind = purpose(step.command)
-        if kind:
+        if kind and (javascript or kind == "build" or not _FRONT_END.match(without_prefix(step.command))):
             command = cleaned(step.command)
             whole = f"cd {step.folder} && {command}" if step.folder and step.folder != "." else command
             yield Offer(
                 kind,
                 CommandFact(whole, path, step.line, command),
                 Source.CI,
-                fit + _distance(kind, command, javascript),
+                fit + _distance(kind, command),
             )
 
 
-def _distance(kind: str, command: str, javascript: bool) -> int:
-    """Formatting checks are lesser linting, partial tests lesser tests; the other side's tools come last."""
-    if not javascript and kind != "build" and _FRONT_END.match(command):
-        return 8
+def _distance(kind: str, command: str) -> int:
+    """Formatting checks are lesser linting, partial tests lesser tests."""
     lesser = {
         "lint": r"\sformat\b|black|isort|prettier|exit-zero|djlint|shellcheck",
         "test": r"e2e|integration|doctest|append|docker",
     }
-    return 3 if kind in lesser and re.search(lesser[kind], command) else 0
+    distance = 3 if kind in lesser and re.search(lesser[kind], command) else 0
+    return distance + (5 if "$" in command else 0)  # a variable of the CI is not set elsewhere
 
 
 def _steps(text: str) -> Iterator[_Step]:

@@ -15,13 +15,14 @@ from skillrun.repo.commands import CommandFact
 from skillrun.repo.makefile import Recipe, just_recipes, make_recipes
 from skillrun.repo.managers import javascript_manager
 from skillrun.repo.offers import Offer, Source
-from skillrun.repo.places import is_aside
+from skillrun.repo.places import is_aside, is_shown
 from skillrun.repo.shell import named_kind, purpose
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _RUNS = 2000  # characters kept of what a command stands for
+_PLACEHOLDER = re.compile(r"[<>…\[\]]|\.\.\.(?!/)|path/to|\bfoo\b")
 _SCRIPT_FOLDERS = frozenset({"", "scripts", "script", "bin", "dev", "tools", "ci", "hack"})
 _SCRIPT_NAME = re.compile(r"(?:run[-_])?([\w-]+?)(?:\.sh|\.bash)?")
 _AGENT_NOTES = frozenset({"AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md", "GEMINI.md", ".cursorrules"})
@@ -194,7 +195,12 @@ def _line(tree: Tree, path: str, needle: str) -> int:
 def _script_offers(tree: Tree) -> Iterator[Offer]:
     for path in tree.files:
         folder, _, name = path.rpartition("/")
-        if folder.count("/") > 1 or folder.rpartition("/")[2] not in _SCRIPT_FOLDERS or "." in name[:-5]:
+        if (
+            folder.count("/") > 1
+            or is_shown(path)
+            or folder.rpartition("/")[2] not in _SCRIPT_FOLDERS
+            or "." in name[:-5]
+        ):
             continue
         if offer := _script_offer(tree, path, name):
             yield offer
@@ -207,7 +213,7 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
         return None
     text = _text(tree, path) or ""
     runs = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not runs or not (name.endswith("sh") or text.startswith("#!")) or plain[1] == "release":
+    if not runs or not (name.endswith("sh") or text.startswith("#!")):
         return None
     kinds = {purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
     if named[1] == 9 and "typecheck" not in kinds:
@@ -277,5 +283,5 @@ def _note_offers(tree: Tree) -> Iterator[Offer]:
             for code in [line.strip()] if fenced else re.findall(r"`([^`]+)`", line):
                 command = re.split(r"\s+#", code)[0].strip()
                 kind = purpose(command)
-                if kind and " " in command:
+                if kind and " " in command and not _PLACEHOLDER.search(command):
                     yield Offer(kind, CommandFact(command, path, number, command), Source.AGENTS)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
-from skillrun.repo.places import is_aside
+from skillrun.repo.places import is_aside, is_vendored
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -83,6 +83,8 @@ def is_manifest(path: str) -> bool:
 
 def _reader(path: str, tree: Tree) -> Any:
     name = path.rpartition("/")[2]
+    if "{{" in path or is_vendored(path):
+        return None
     for pattern, reader in _READERS.items():
         if fnmatch(path if "/" in pattern else name, pattern):
             compiled = name.endswith(".txt") and tree.size(path[:-4] + ".in") > 0

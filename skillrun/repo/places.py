@@ -17,10 +17,12 @@ _SHOWN = frozenset(
         *("cookbook", "snippets", "benchmark", "benchmarks"),
     }
 )
-_SHOWN_AT_TOP = frozenset({"sample", "samples", "playground", "sandbox", "template", "templates", "spec"})
+_SHOWN_AT_TOP = frozenset({"t", "sample", "samples", "playground", "sandbox", "template", "templates", "spec"})
 _SHOWN_PROJECT = re.compile(
-    r"(demo|example|sample|test|dev)s?[-_]?(proj|project|app|site)s?|.*[-_](demo|examples?|templates?)", re.IGNORECASE
+    r"(demo|example|sample|test|dev)s?[-_]?(proj|project|app|site)s?|.*[-_](demo|examples?|templates?|tests?)",
+    re.IGNORECASE,
 )
+_HIDDEN_BUT_REAL = frozenset({".github", ".docker", ".deploy", ".k8s", ".helm", ".infra", ".platform"})
 _TEST_FILE = re.compile(r"(test_.*|.*_tests?|tests?|conftest)\.py")
 _GENERATED = re.compile(r".*([.-]min\.(js|css)|\.bundle\.js|\.pb\.go|_pb2(_grpc)?\.pyi?|\.map)")
 
@@ -49,4 +51,5 @@ def is_aside(path: str) -> bool:
 
 
 def _shown(folder: str) -> bool:
-    return folder in _SHOWN or "{{" in folder or _SHOWN_PROJECT.fullmatch(folder) is not None
+    hidden = folder.startswith(".") and folder not in _HIDDEN_BUT_REAL
+    return hidden or folder in _SHOWN or "{{" in folder or _SHOWN_PROJECT.fullmatch(folder) is not None

@@ -22,8 +22,8 @@ _PREFIX = re.compile(
 _KINDS = (
     (
         "lint",
-        r"ruff(?!\s+(?:format\b(?!.*--check)|clean))\b|flake8\b|pylint\b|black\b.*--check|isort\b.*--check|pre-commit\s+run\b(?!\s+\w)"
-        r"|prek\s+run\b|eslint\b|biome\s+(?:check|lint|ci)|oxlint\b|stylelint\b|prettier\b.*(?:--check|\s-c\b)|xo\b|standard\b"
+        r"ruff(?!\s+(?:format\b(?!.*--check)|clean))\b|flake8\b|pylint\b|black\b.*--check|isort\b.*--check|pre-commit\s+run\b(?!\s+\w|.*--files)"
+        r"|prek\s+run\b(?!.*--files)|eslint\b|biome\s+(?:check|lint|ci)|oxlint\b|stylelint\b|prettier\b.*(?:--check|\s-c\b)|xo\b|standard\b"
         r"|rubocop\b|golangci-lint\b|go\s+vet\b|staticcheck\b|cargo\s+clippy\b|mix\s+(?:format\s+--check|credo)|pint\b|phpcs\b"
         r"|(?:php\s+)?(?:vendor/bin/)?php-cs-fixer\b|shellcheck\b|djlint\b|pyflakes\b|pycodestyle\b|prospector\b",
     ),
@@ -71,7 +71,7 @@ NAMES = {
         *("unit-tests", "pytest", "test-python", "test-py", "python-test", "python-tests", "py-test", "test-backend"),
         *("backend-test", "unit"),
     ),
-    "build": ("build", "package", "dist", "build-package", "build-all", "build-dist", "wheel", "release"),
+    "build": ("build", "package", "dist", "build-package", "build-all", "build-dist", "wheel"),
 }
 _KIND_OF = {name: (kind, place) for kind, names in NAMES.items() for place, name in enumerate(names)}
 

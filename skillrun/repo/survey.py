@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import translate
@@ -16,6 +15,7 @@ from skillrun.repo.layout import Paths, Stack, find_paths, find_stack
 from skillrun.repo.managers import find_package_manager
 from skillrun.repo.manifests import Manifests, read_manifests
 from skillrun.repo.places import is_vendored
+from skillrun.repo.syntax import parse_python
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse
@@ -146,9 +146,7 @@ def _names(globs: tuple[str, ...]) -> re.Pattern[str]:
 
 def _show_python(path: str, data: bytes, recognisers: list[Recogniser]) -> Iterator[str]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a SyntaxWarning of the repository's code is not ours to print
-            module = ast.parse(data)
+        module = parse_python(data)
         for recogniser in recognisers:
             recogniser.see_python(path, module, data)
     except (SyntaxError, ValueError) as error:

@@ -93,7 +93,8 @@ def _app_value(words: list[str]) -> str | None:
 
 def find_broker(text: str) -> tuple[str, int] | None:
     """(broker, line) from an address near the word "broker", else from a name such as REDIS_URL beside it."""
-    found = _ADDRESS.search(text)
+    text = re.sub(r"(?m)^[ \t]*#.*$", "", text)
+    found = next((one for one in _ADDRESS.finditer(text) if "startswith" not in one[0]), None)
     if found:
         return _SCHEMES[found[1].lower()], text.count("\n", 0, found.start()) + 1
     hint = _HINT.search(text)

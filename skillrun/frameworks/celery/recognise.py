@@ -146,7 +146,7 @@ class CeleryRecogniser:
         apps = names.apps()
         tasks = names.tasks({app.id for app in apps})
         declared = manifests.find(*_DISTRIBUTIONS)
-        if self._own_library or not self._in_use(apps, tasks, declared):
+        if self._own_library or not self._in_use(apps, tasks, declared, manifests):
             return None
         ordered = sorted(apps, key=lambda app: self._rank(app, names, tasks))
         return FrameworkUse(
@@ -159,16 +159,19 @@ class CeleryRecogniser:
             evidence=self._evidence(ordered, [place for place, _ in tasks], declared),
         )
 
-    def _in_use(self, apps: list[_App], tasks: list[tuple[Place, str]], declared: tuple[Dependency, ...]) -> bool:
+    def _in_use(
+        self, apps: list[_App], tasks: list[tuple[Place, str]], declared: tuple[Dependency, ...], manifests: Manifests
+    ) -> bool:
+        """An app or a task of ours; and the library comes along, or workers are started, or the app is no plug-in."""
         paths = [app.path for app in apps] + [place.path for place, _ in tasks]
         ours = [path for path in paths if not is_aside(path)]
         if not ours:
             return False
-        if self._launches or any(dependency.main for dependency in declared):
+        if self._launches or any(dependency.main for dependency in declared) or not manifests.dependencies:
             return True
         optional = all(not _OPTIONAL_FOLDERS.isdisjoint(path.split("/")[:-1]) for path in ours)
         has_app = any(not is_aside(app.path) for app in apps)
-        return not optional and (has_app or not declared)
+        return not optional and has_app
 
     def _rank(self, app: _App, names: _Names, tasks: list[tuple[Place, str]]) -> tuple[object, ...]:
         """The app that workers are started with comes first, then the one that is set up and used most."""
@@ -350,26 +353,21 @@ class _Names:
         """App objects: instances of Celery or a subclass, and what a factory of them returned to a module's name."""
         makers = set(_APP_CLASSES) | self._subclasses()
         makers |= self._factories(makers)
-        found: dict[tuple[str, str], _App] = {}
-        for source in self._sources.values():
-            for call in source.made:
-                if self.origin(call.function, source.path) in makers:
-                    name = f"{call.scope}" if call.scope else call.target
-                    found.setdefault((source.path, name), _App(source.path, name, call.line))
-            for call in source.returned:
-                if self.origin(call.function, source.path) in makers and call.scope:
-                    found.setdefault((source.path, call.scope), _App(source.path, call.scope, call.line))
-        return self._without_used_factories(list(found.values()), makers)
+        made = [(source, call) for source in self._sources.values() for call in source.made]
+        ours = [(source, call) for source, call in made if self.origin(call.function, source.path) in makers]
+        kept = [_App(source.path, call.target, call.line) for source, call in ours if not call.scope]
+        used = {self.origin(call.function, source.path) for source, call in ours if not call.scope}
+        unused = [app for app in self._made_by_functions(makers) if app.id not in used]
+        local = [_App(source.path, call.scope, call.line) for source, call in ours if call.scope]
+        return list({app.id: app for app in reversed(kept + unused or local)}.values())
 
-    def _without_used_factories(self, apps: list[_App], makers: set[str]) -> list[_App]:
-        """A factory counts as the app only where no module keeps what it made."""
-        used = {
-            self.origin(call.function, source.path)
-            for source in self._sources.values()
-            for call in source.made
-            if not call.scope and self.origin(call.function, source.path) in makers
-        }
-        return [app for app in apps if app.id not in used]
+    def _made_by_functions(self, makers: set[str]) -> Iterator[_App]:
+        """Factories, each as the app that it returns: they count where no module keeps what they made."""
+        for source in self._sources.values():
+            for call in (*source.made, *source.returned):
+                made_here = self.origin(call.function, source.path) in makers
+                if made_here and call.scope and f"{source.path}:{call.scope}" in makers:
+                    yield _App(source.path, call.scope, call.line)
 
     def _subclasses(self) -> set[str]:
         known: set[str] = set()
