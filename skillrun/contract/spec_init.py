@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,15 +170,20 @@ def _lines(spec: Mapping[str, Any]) -> Iterator[str]:
     yield _dumped({"version": spec["version"], "job": spec["job"]})
     for name, about in spec_schema()["properties"].items():
         if name in spec and name not in ("version", "job"):
-            yield f"\n# {about.get('description', about.get('title', name))}"
+            yield from _about(about)
             yield _dumped({name: spec[name]})
         elif name in _PLACEHOLDERS:
-            yield f"\n# {about.get('description', name)}"
+            yield from _about(about)
             yield f"# {_PLACEHOLDERS[name]}"
 
 
+def _about(field: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield from textwrap.wrap(field["description"], 110, initial_indent="# ", subsequent_indent="# ")
+
+
 def _dumped(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None).rstrip("\n")
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110).rstrip("\n")
 
 
 def _fields(answer: str) -> dict[str, Any]:
