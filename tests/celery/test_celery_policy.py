@@ -246,7 +246,8 @@ def test_visibility_timeout_by_broker(tmp_path: Path, broker: str, timeout: floa
         ),
         (
             retrying("raise self.retry(exc=exc)")
-            + "\nfrom celery.signals import task_failure\n@task_failure.connect\ndef f(sender, **kw):\n    dead.record(1)\n",
+            + "\nfrom celery.signals import task_failure\n"
+            + "@task_failure.connect\ndef f(sender, **kw):\n    dead.record(1)\n",
             "dead.record(1)",
         ),
         (retrying("raise self.retry(exc=exc)", before="log.error('last: %s', dead.name())"), None),

@@ -17,7 +17,7 @@ from skillrun.frameworks.celery.tasks import Option, Task
 from skillrun.frameworks.interface import Backoff, Place
 from skillrun.repo.python import Call, Handler, Module, Project, is_known
 
-_NEVER_RETRIED = ("celery.exceptions.Ignore", "celery.exceptions.Reject", "celery.exceptions.Retry")
+NEVER_RETRIED = ("celery.exceptions.Ignore", "celery.exceptions.Reject", "celery.exceptions.Retry")
 _RETRY_TASKS = ("celery.current_task.retry", "celery.task.current.retry")
 # Library exceptions and what they derive from, so that a base class in `autoretry_for` is understood.
 _KNOWN_BASES = {
@@ -187,7 +187,7 @@ class _Reader:
     def _is_ignored(self, node: ast.expr | None, module: Module) -> bool:
         target = node.func if isinstance(node, ast.Call) else node
         name = module.resolve(target) if target is not None else None
-        return bool(name) and self.project.origin(name or "") in _NEVER_RETRIED
+        return bool(name) and self.project.origin(name or "") in NEVER_RETRIED
 
     # self.retry(...)
 

@@ -23,7 +23,7 @@ _SELECT = re.compile(r"\bSELECT\b.*\bFROM\s+" + _TABLE, re.IGNORECASE | re.DOTAL
 _INSERT = re.compile(r"\bINSERT\s+INTO\s+" + _TABLE, re.IGNORECASE)
 _SAFE_INSERT = re.compile(r"\bON\s+CONFLICT\b|\bON\s+DUPLICATE\s+KEY\b|\bINSERT\s+(OR\s+\w+|IGNORE)\b", re.IGNORECASE)
 _FOR_UPDATE = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
-_SERIAL_KEY = re.compile(r"\b(id|\w+_id)\s+(bigserial|serial|integer|bigint|int)\b[^,]*\bprimary\s+key", re.IGNORECASE)
+_SERIAL_KEY = re.compile(r"\bid\s+\w+\b[^,]*\bprimary\s+key|\bserial\b|\bauto_?increment\b", re.IGNORECASE)
 
 
 def lock_ttl(job: Job) -> Iterator[Finding]:
@@ -151,7 +151,8 @@ def _query_then_create(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
     """`Model.objects.filter(...).exists()` and then `.create(...)`; also get_or_create, which is both."""
     looked: set[str] = set()
     for call in calls:
-        model, _, rest = call.origin.partition(".objects.")
+        written, _, rest = call.name.partition(".objects.")
+        model = job.project.origin(written)
         if not rest:
             continue
         word = rest.rpartition(".")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.frameworks.celery.retries import Path, ancestors, short, takes
+from skillrun.frameworks.celery.retries import NEVER_RETRIED, Path, ancestors, short, takes
 from skillrun.frameworks.celery.rules.facts import at, effect_calls, retries_of, say, seconds, spec_name
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
@@ -129,8 +129,20 @@ def _from(job: Job, call: Call, path: Path, exception: str) -> str:
         if not handler.reraises:
             return "no"
         if not _same_again(handler):
-            return "unsure"
+            return _converted(job, path, handler)
     return "yes" if path.kind == "autoretry" else "no"
+
+
+def _converted(job: Job, path: Path, handler: Handler) -> str:
+    """A clause that raises something else: what becomes of that."""
+    raised = [n.exc for n in ast.walk(handler.node) if isinstance(n, ast.Raise)]
+    classes = [exc.func if isinstance(exc, ast.Call) else exc for exc in raised if exc is not None]
+    names = [handler.module.resolve(node) for node in classes]
+    if len(names) != len(raised) or not all(names) or path.kind != "autoretry":
+        return "unsure"
+    origins = [job.project.origin(name or "") for name in names]
+    taken = [name not in NEVER_RETRIED and takes(job.project, path, name) for name in origins]
+    return "yes" if all(taken) else "unsure" if any(taken) else "no"
 
 
 def _catches(handler: Handler, bases: frozenset[str]) -> bool:

@@ -1,0 +1,555 @@
+"""Each static rule of Celery on code that has the mistake, and on code that looks like it and is right."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery_repo import findings, job_of, open_shop
+
+from skillrun.frameworks.celery import RULES
+from skillrun.verdict import Severity
+
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
+HEAD = """\
+from datetime import datetime, timedelta
+from celery import shared_task
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from shop import mailer
+from shop.celery import app
+"""
+PLAIN = "@app.task\ndef send_receipt(order_id):\n    mailer.send(order_id)\n"
+LATE = PLAIN.replace("@app.task", "@app.task(acks_late=True)")
+Check = Callable[..., None]
+
+
+@pytest.fixture
+def check_finds(tmp_path: Path) -> Check:
+    """`check_finds(rule, tasks, severity, "words of the message", line=..., spec=..., broker=..., module=text)`."""
+    numbers = itertools.count()
+
+    def check(
+        rule: str,
+        tasks: str,
+        severity: Severity,
+        words: str,
+        *,
+        line: str | None = None,
+        spec: Any = None,
+        **files: str,
+    ) -> None:
+        shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
+        found = findings(shop, rule, spec)
+        assert found, f"{rule} found nothing"
+        (finding,) = found
+        assert finding.rule == f"celery.{rule}"
+        assert finding.severity == severity, finding
+        assert words in finding.message
+        assert finding.path is not None
+        module = shop.project.module(finding.path)
+        assert module is not None
+        if line is not None:
+            assert module.line_text(finding.line or 0) == line
+
+    return check
+
+
+@pytest.fixture
+def check_ignores(tmp_path: Path) -> Check:
+    """The same code without the mistake."""
+    numbers = itertools.count()
+
+    def check(rule: str, tasks: str, *, spec: Any = None, **files: str) -> None:
+        shop = open_shop(tmp_path / f"i{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
+        assert findings(shop, rule, spec) == []
+
+    return check
+
+
+def orders(body: str, head: str = "") -> str:
+    return (
+        f"from datetime import timedelta\nfrom shop.tasks import send_receipt\n{head}\ndef settle(order_id):\n"
+        + textwrap.indent(textwrap.dedent(body).strip("\n") + "\n", "    ")
+    )
+
+
+def task(body: str, options: str = "bind=True") -> str:
+    text = textwrap.indent(textwrap.dedent(body).strip("\n") + "\n", "    ")
+    return f"@app.task({options})\ndef send_receipt(self, order_id):\n{text}"
+
+
+# Delivery
+
+
+def test_visibility_timeout(check_finds: Check, check_ignores: Check) -> None:
+    soon, late = (
+        "send_receipt.apply_async((order_id,), countdown=60)",
+        "send_receipt.apply_async((order_id,), countdown=7200)",
+    )
+    tomorrow = "send_receipt.apply_async((order_id,), eta=now() + timedelta(days=1))"
+    rule, redis = "visibility-timeout", "redis://localhost"
+    check_finds(rule, PLAIN, ERROR, "7200 s (2 h)", line=late, broker=redis, orders=orders(late))
+    check_finds(rule, PLAIN, ERROR, "86400 s (1 d)", broker=redis, orders=orders(tomorrow))
+    check_finds(rule, PLAIN, ERROR, "1800 s (30 min)", broker="sqs://", orders=orders(late.replace("7200", "1800")))
+    options = "autoretry_for=(OSError,), max_retries=12, retry_backoff=60, retry_backoff_max=7200"
+    slow = f"@app.task({options})\ndef send_receipt(o): ...\n"
+    check_finds(rule, slow, ERROR, "the longest wait before a retry is 7200 s", broker=redis)
+    long = "@app.task(acks_late=True, time_limit=4000)\ndef send_receipt(o): ...\n"
+    check_finds(rule, long, WARNING, "may run for 4000 s", broker=redis)
+    check_ignores(rule, PLAIN, broker=redis, orders=orders(soon))
+    check_ignores(rule, PLAIN, broker="amqp://localhost", orders=orders(late))
+    check_ignores(rule, slow.replace("7200", "600"), broker=redis)
+    check_ignores(rule, PLAIN, broker=redis, **{"tests/test_x.py": orders(late)})
+    longer = "broker_transport_options={'visibility_timeout': 90000}"
+    app = f"from celery import Celery\napp = Celery(broker='redis://h', {longer})\n"
+    check_ignores(rule, PLAIN, celery=app, orders=orders(late))
+
+
+def test_acks_late_worker_lost(check_finds: Check, check_ignores: Check) -> None:
+    rule = "acks-late-worker-lost"
+    check_finds(rule, LATE, WARNING, "the job is gone", line="@app.task(acks_late=True)")
+    check_ignores(rule, PLAIN)
+    check_ignores(rule, LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=True"))
+    check_ignores(rule, LATE.replace("acks_late=True", "acks_late=True, retry_on_worker_lost=True"))
+    check_ignores(
+        rule, "import os\n" + LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=os.environ['R']")
+    )
+
+
+def test_redelivery_loop(check_finds: Check, check_ignores: Check) -> None:
+    rule, both = "redelivery-loop", LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=True")
+    check_finds(rule, both, WARNING, "does not count deliveries")
+    check_ignores(rule, LATE)
+    check_ignores(rule, both, celery="from celery import Celery\napp = Celery()\nq = {'x-delivery-limit': 3}\n")
+    counted = task(
+        """
+        if self.request.delivery_info.get("redelivered"):
+            count(order_id)
+        mailer.send(order_id)
+        """,
+        "bind=True, acks_late=True, reject_on_worker_lost=True",
+    )
+    check_ignores(rule, counted)
+
+
+# Retrying
+
+RETRY = """
+try:
+    mailer.send(order_id)
+except mailer.Unavailable as exc:
+    raise self.retry(exc=exc, countdown=2 ** self.request.retries)
+"""
+
+
+def test_retry_unbounded(check_finds: Check, check_ignores: Check) -> None:
+    rule = "retry-unbounded"
+    check_finds(rule, task(RETRY, "bind=True, max_retries=None"), ERROR, "without end")
+    automatic = "@app.task(autoretry_for=(OSError,), max_retries=None)\ndef send_receipt(o): ...\n"
+    check_finds(rule, automatic, ERROR, "without end", line="@app.task(autoretry_for=(OSError,), max_retries=None)")
+    check_ignores(rule, task(RETRY, "bind=True, max_retries=9"))
+    check_ignores(rule, "@app.task(max_retries=None)\ndef send_receipt(o): ...\n")
+    check_ignores(rule, task("if self.request.retries >= 3: raise Reject()\n" + RETRY, "bind=True, max_retries=None"))
+
+
+def test_retry_everything(check_finds: Check, check_ignores: Check) -> None:
+    rule, broad = "retry-everything", "@app.task(autoretry_for=(Exception,))\ndef send_receipt(o): ...\n"
+    check_finds(rule, broad, WARNING, "autoretry_for names every exception")
+    check_finds(rule, task(RETRY.replace("mailer.Unavailable", "Exception")), WARNING, "this clause catches every")
+    check_finds(
+        rule, task(RETRY.replace(" mailer.Unavailable as exc", "").replace("exc=exc, ", "")), WARNING, "every exception"
+    )
+    check_ignores(rule, task(RETRY))
+    check_ignores(rule, broad.replace("(Exception,)", "(OSError, mailer.Unavailable)"))
+    check_ignores(rule, broad.replace("(Exception,)", "(Exception,), dont_autoretry_for=(mailer.BadAddress,)"))
+
+
+def test_flat_backoff(check_finds: Check, check_ignores: Check) -> None:
+    rule, flat = (
+        "flat-backoff",
+        "@app.task(autoretry_for=(OSError,), default_retry_delay=30)\ndef send_receipt(o): ...\n",
+    )
+    check_finds(rule, flat, WARNING, "every retry waits 30 s", line=flat.splitlines()[0])
+    check_finds(rule, task("try: mailer.send(1)\nexcept OSError as e: self.retry(exc=e)"), WARNING, "180 s (3 min)")
+    check_ignores(rule, flat.replace("default_retry_delay=30", "retry_backoff=True"))
+    check_ignores(rule, flat.replace("default_retry_delay=30", "max_retries=1"))
+    check_ignores(rule, task(RETRY))
+    fixed = {"retry": {"max_attempts": 4, "backoff": {"kind": "fixed", "base": 30}}}
+    check_ignores(rule, flat, spec=fixed)
+
+
+def test_retry_without_exc(check_finds: Check, check_ignores: Check) -> None:
+    rule = "retry-without-exc"
+    check_finds(rule, task(RETRY.replace("exc=exc, ", "")), WARNING, "MaxRetriesExceededError")
+    check_ignores(rule, task(RETRY))
+    check_ignores(rule, task("if not ready(order_id):\n    raise self.retry(countdown=5)"))
+
+
+def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
+    rule, auto = (
+        "permanent-retried",
+        "@app.task(autoretry_for=({},), retry_backoff=True)\ndef send_receipt(o):\n    mailer.send(o)\n",
+    )
+    place = "@app.task(autoretry_for=(Exception,), retry_backoff=True)"
+    check_finds(rule, auto.format("Exception"), ERROR, "shop.mailer:BadAddress is permanent", line=place)
+    check_finds(rule, auto.format("mailer.MailError"), ERROR, "shop.mailer:BadAddress is permanent")
+    check_finds(rule, task(RETRY.replace("mailer.Unavailable", "mailer.MailError")), ERROR, "raise self.retry(exc=exc")
+    check_finds(rule, task(RETRY.replace("mailer.Unavailable", "(OSError, mailer.BadAddress)")), ERROR, "BadAddress")
+    check_ignores(rule, auto.format("mailer.Unavailable"))
+    check_ignores(
+        rule,
+        auto.format("mailer.MailError").replace(
+            "retry_backoff", "dont_autoretry_for=(mailer.BadAddress,), retry_backoff"
+        ),
+    )
+    check_ignores(rule, task(RETRY))
+
+
+def test_a_permanent_error_that_is_caught_on_the_way(check_finds: Check, check_ignores: Check) -> None:
+    rule = "permanent-retried"
+    earlier = """
+        try:
+            mailer.send(order_id)
+        except mailer.BadAddress:
+            dead.record(order_id)
+        except mailer.MailError as exc:
+            raise self.retry(exc=exc)
+        """
+    check_ignores(rule, task(earlier))
+    inner = """
+        try:
+            try:
+                mailer.send(order_id)
+            except mailer.BadAddress:
+                return dead.record(order_id)
+            log(order_id)
+        except Exception as exc:
+            raise self.retry(exc=exc)
+        """
+    check_ignores(rule, task(inner))
+    check_finds(rule, task(inner.replace("return dead.record(order_id)", "raise")), ERROR, "BadAddress")
+    recorded = "try:\n    mailer.send(order_id)\nexcept mailer.BadAddress:\n    {}\nmark(order_id)\n"
+    broad = "bind=True, autoretry_for=(Exception,)"
+    check_ignores(rule, task(recorded.format("return dead.record(1)"), broad))
+    check_ignores(rule, task(recorded.format("raise Reject('bad', requeue=False)"), broad))
+    check_finds(rule, task(recorded.format("raise"), broad), ERROR, "BadAddress")
+
+
+def test_a_condition_decides_whether_a_permanent_error_is_retried(check_finds: Check) -> None:
+    condition = """
+        try:
+            mailer.send(order_id)
+        except mailer.MailError as exc:
+            if exc.status >= 500:
+                raise self.retry(exc=exc)
+            raise
+        """
+    check_finds("permanent-retried", task(condition), NOTE, "depends on a condition")
+    check_finds(
+        "permanent-retried",
+        task(condition.replace("exc.status >= 500", "self.request.retries < 3")),
+        ERROR,
+        "BadAddress",
+    )
+
+
+def test_a_kind_of_permanent_error(check_finds: Check) -> None:
+    kind = "class Bounced(mailer.BadAddress): ...\n" + task(RETRY.replace("mailer.Unavailable", "Bounced"))
+    check_finds("permanent-retried", kind, WARNING, "shop.tasks.Bounced is retried here, and is a kind of")
+
+
+def test_library_exceptions_are_known(check_finds: Check, check_ignores: Check) -> None:
+    spec = {"failures": {"permanent": [{"type": "requests:HTTPError", "args": ["410 Gone"]}]}}
+    auto = "import requests\n@app.task(autoretry_for=({},))\ndef send_receipt(o): ...\n"
+    rule = "permanent-retried"
+    check_finds(rule, auto.format("requests.exceptions.RequestException"), ERROR, "requests:HTTPError", spec=spec)
+    check_finds(rule, auto.format("OSError"), ERROR, "requests:HTTPError", spec=spec)
+    check_ignores(rule, auto.format("requests.Timeout"), spec=spec)
+
+
+# Swallowing
+
+SWALLOW = """
+try:
+    mailer.send(order_id)
+except {}:
+    {}
+"""
+
+
+def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
+    rule = "swallowed-exception"
+    check_finds(rule, task(SWALLOW.format("Exception", "return {'status': 'error'}")), ERROR, "every exception")
+    check_finds(rule, task(SWALLOW.format("mailer.Unavailable", "pass")), ERROR, "shop.mailer:Unavailable")
+    check_finds(rule, task(SWALLOW.format("OSError", "log.exception('x')")), ERROR, "TimeoutError")
+    check_ignores(rule, task(SWALLOW.format("mailer.BadAddress", "return")))
+    check_ignores(rule, task(SWALLOW.format("Exception", "log.exception('x'); raise")))
+    check_ignores(rule, task(SWALLOW.format("Exception as exc", "self.retry(exc=exc)")))
+    check_ignores(rule, task(SWALLOW.format("Exception", "dead.record(order_id)")))
+    parsing = "try:\n    n = int(order_id)\nexcept Exception:\n    n = 0\nmailer.send(n)\n"
+    check_ignores(rule, task(parsing))
+
+
+def test_soft_time_limit_swallowed(check_finds: Check, check_ignores: Check) -> None:
+    rule, limit = "soft-time-limit-swallowed", "bind=True, soft_time_limit=30"
+    check_finds(rule, task(SWALLOW.format("Exception", "return None"), limit), WARNING, "soft_time_limit is 30 s")
+    check_ignores(rule, task(SWALLOW.format("Exception", "return None")))
+    check_ignores(rule, task(SWALLOW.format("OSError", "return None"), limit))
+    first = SWALLOW.format("SoftTimeLimitExceeded", "raise") + "except Exception:\n    return None\n"
+    check_ignores(rule, task(first, limit))
+
+
+# Publishing
+
+DJANGO = "from django.db import transaction\n"
+
+
+def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> None:
+    rule = "publish-in-transaction"
+    inside = "with transaction.atomic():\n    save(order_id)\n    send_receipt.delay(order_id)\n"
+    check_finds(rule, PLAIN, ERROR, ".delay(...) inside a transaction", orders=orders(inside, DJANGO))
+    decorated = orders("send_receipt.apply_async((order_id,))", DJANGO).replace(
+        "def settle", "@transaction.atomic\ndef settle"
+    )
+    check_finds(rule, PLAIN, ERROR, "inside a transaction", orders=decorated)
+    session = "with Session.begin() as session:\n    send_receipt.delay(order_id)\n"
+    check_finds(rule, PLAIN, WARNING, "inside a transaction", orders=orders(session, "from shop.db import Session"))
+    after = "with transaction.atomic():\n    save(order_id)\nsend_receipt.delay(order_id)\n"
+    check_ignores(rule, PLAIN, orders=orders(after, DJANGO))
+    committed = "with transaction.atomic():\n    transaction.on_commit(lambda: send_receipt.delay(order_id))\n"
+    check_ignores(rule, PLAIN, orders=orders(committed, DJANGO))
+    named = (
+        "with transaction.atomic():\n"
+        "    def later():\n        send_receipt.delay(order_id)\n"
+        "    transaction.on_commit(later)\n"
+    )
+    check_ignores(rule, PLAIN, orders=orders(named, DJANGO))
+    own = "with transaction.atomic():\n    send_receipt.delay_on_commit(order_id)\n"
+    check_ignores(rule, PLAIN, orders=orders(own, DJANGO))
+    check_ignores(rule, PLAIN, **{"tests/test_orders.py": orders(inside, DJANGO)})
+
+
+def test_publish_in_atomic_requests(check_finds: Check, check_ignores: Check) -> None:
+    settings = (
+        "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n"
+        "DATABASES = {'default': {'ATOMIC_REQUESTS': True}}\n"
+    )
+    view = orders("send_receipt.delay(order_id)")
+    rule = "publish-in-transaction"
+    check_finds(rule, PLAIN, WARNING, "ATOMIC_REQUESTS", settings=settings, views=view)
+    check_ignores(rule, PLAIN, settings=settings, orders=view)
+    check_ignores(rule, PLAIN, settings=settings.replace("True", "False"), views=view)
+
+
+def test_publish_unkeyed(check_finds: Check, check_ignores: Check) -> None:
+    rule, other = "publish-unkeyed", "@app.task\ndef other(x): ...\n"
+    check_finds(rule, other + task("other.delay(order_id)", "bind=True, acks_late=True"), WARNING, "other.delay(...)")
+    check_finds(
+        rule, other + task("other.delay(order_id)", "bind=True, autoretry_for=(OSError,)"), WARNING, "other.delay"
+    )
+    check_ignores(rule, other + task("other.delay(order_id)"))
+    keyed = "other.apply_async((order_id,), task_id=f'other-{order_id}')"
+    check_ignores(rule, other + task(keyed, "bind=True, acks_late=True"))
+
+
+MODELS = "from django.db import models\nclass Order(models.Model): ...\n"
+
+
+def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
+    rule, head = "object-argument", "from shop.models import Order\n"
+    row = "order = Order.objects.get(pk=order_id)\nsend_receipt.delay({})\n"
+    check_finds(
+        rule, PLAIN, ERROR, "a row of shop.models.Order", models=MODELS, orders=orders(row.format("order"), head)
+    )
+    check_finds(
+        rule,
+        PLAIN,
+        ERROR,
+        "JSON cannot carry it",
+        models=MODELS,
+        orders=orders("o = Order()\nsend_receipt.delay(o)", head),
+    )
+    typed = (
+        "from shop.models import Order\nfrom shop.tasks import send_receipt\n"
+        "def settle(order: Order):\n    send_receipt.apply_async(args=[{}])\n"
+    )
+    check_finds(rule, PLAIN, ERROR, "a row of", models=MODELS, orders=typed.format("order"))
+    pickled = PLAIN.replace("@app.task", "@app.task(serializer='pickle')")
+    check_finds(rule, pickled, WARNING, "stale", models=MODELS, orders=orders(row.format("order"), head))
+    check_ignores(rule, PLAIN, models=MODELS, orders=orders(row.format("order.pk"), head))
+    check_ignores(rule, PLAIN, models=MODELS, orders=typed.format("order.id"))
+    check_ignores(rule, PLAIN, models=MODELS, orders=orders("send_receipt.delay(order_id)", head))
+
+
+def test_pickle_serializer(check_finds: Check, check_ignores: Check) -> None:
+    rule = "pickle-serializer"
+    app = "from celery import Celery\napp = Celery()\napp.conf.task_serializer = 'pickle'\n"
+    check_finds(rule, PLAIN, WARNING, "runs code", line="app.conf.task_serializer = 'pickle'", celery=app)
+    check_ignores(rule, PLAIN)
+    check_ignores(rule, PLAIN, celery=app.replace("pickle", "json"))
+
+
+def test_task_name_missing(check_finds: Check, check_ignores: Check) -> None:
+    check_finds("task-name-missing", PLAIN, NOTE, '"shop.tasks.send_receipt"', line="@app.task")
+    check_ignores("task-name-missing", PLAIN.replace("@app.task", "@app.task(name='send-receipt')"))
+
+
+def test_task_name_renamed(check_finds: Check, check_ignores: Check) -> None:
+    rule, sent = "task-name-renamed", "from shop.celery import app\napp.send_task('{}')\n"
+    check_finds(
+        rule, PLAIN, WARNING, "'shop.jobs.send_receipt' is sent by name", orders=sent.format("shop.jobs.send_receipt")
+    )
+    named = PLAIN.replace("@app.task", "@app.task(name='mail.receipt')")
+    check_finds(rule, named, WARNING, "called 'mail.receipt'", orders=sent.format("shop.tasks.send_receipt"))
+    check_ignores(rule, PLAIN, orders=sent.format("shop.tasks.send_receipt"))
+    check_ignores(rule, PLAIN, orders=sent.format("shop.other.send_receipt"), other="def send_receipt(): ...\n")
+
+
+# Races
+
+
+def test_lock_ttl(check_finds: Check, check_ignores: Check) -> None:
+    rule, cache = "lock-ttl", "from django.core.cache import cache\n"
+    lock = "if not cache.add(f'lock-{order_id}', 1, 60):\n    return\nmailer.send(order_id)\n"
+    check_finds(rule, cache + task(lock, "bind=True, time_limit=300"), WARNING, "60 s (1 min) at most, the time limit")
+    retried = "bind=True, autoretry_for=(OSError,), max_retries=4, retry_backoff=60"
+    check_finds(rule, cache + task(lock, retried), WARNING, "the time over all retries is 900 s")
+    redis = "import redis\nclient = redis.Redis()\n"
+    held = "if not client.set('k', 1, nx=True, ex=30):\n    return\nmailer.send(order_id)\n"
+    check_finds(rule, redis + task(held, "bind=True, time_limit=300"), WARNING, "held for 30 s")
+    check_ignores(rule, cache + task(lock, "bind=True, time_limit=30"))
+    check_ignores(rule, cache + task(lock))
+    check_ignores(rule, redis + task(held.replace("nx=True, ", ""), "bind=True, time_limit=300"))
+
+
+def test_check_then_act_in_a_cache(check_finds: Check, check_ignores: Check) -> None:
+    rule, cache = "check-then-act", "from django.core.cache import cache\n"
+    racy = "if cache.get(order_id):\n    return\ncache.set(order_id, 1)\nmailer.send(order_id)\n"
+    check_finds(rule, cache + task(racy), WARNING, "set follows get", line="cache.set(order_id, 1)")
+    check_ignores(rule, cache + task("if not cache.add(order_id, 1):\n    return\nmailer.send(order_id)"))
+    check_ignores(rule, cache + task("n = cache.get('config')\ncache.set(order_id, n)\n"))
+
+
+def test_check_then_act_in_sql(check_finds: Check, check_ignores: Check) -> None:
+    rule = "check-then-act"
+    racy = """
+        if conn.execute("SELECT 1 FROM receipts WHERE order_id = ?", (order_id,)).fetchone():
+            return
+        conn.execute("INSERT INTO receipts (order_id) VALUES (?)", (order_id,))
+        """
+    open_table = {"schema.sql": "CREATE TABLE receipts (id INTEGER PRIMARY KEY, order_id INTEGER);\n"}
+    check_finds(rule, task(racy), WARNING, "INSERT INTO receipts after a SELECT", **open_table)
+    check_ignores(rule, task(racy), **{"schema.sql": "CREATE TABLE receipts (order_id INTEGER PRIMARY KEY);\n"})
+    check_ignores(
+        rule, task(racy), **{"schema.sql": "CREATE TABLE receipts (id INTEGER PRIMARY KEY, order_id INTEGER UNIQUE);\n"}
+    )
+    check_ignores(rule, task(racy.replace("INSERT INTO", "INSERT OR IGNORE INTO")), **open_table)
+    indexed = open_table["schema.sql"] + "CREATE UNIQUE INDEX one ON receipts (order_id);\n"
+    check_ignores(rule, task(racy), **{"schema.sql": indexed})
+    check_ignores(rule, task(racy))  # no schema seen: nothing is certain
+
+
+def test_check_then_act_on_models(check_finds: Check, check_ignores: Check) -> None:
+    rule, head = "check-then-act", "from shop.models import Receipt\n"
+    model = "from django.db import models\nclass Receipt(models.Model):\n    order = models.IntegerField({})\n"
+    racy = "if Receipt.objects.filter(order=order_id).exists():\n    return\nReceipt.objects.create(order=order_id)\n"
+    check_finds(rule, head + task(racy), WARNING, "create on Receipt after looking", models=model.format(""))
+    atomic = "Receipt.objects.get_or_create(order=order_id)\n"
+    check_finds(rule, head + task(atomic), WARNING, "get_or_create on Receipt", models=model.format(""))
+    check_ignores(rule, head + task(racy), models=model.format("unique=True"))
+    check_ignores(rule, head + task(atomic), models=model.format("unique=True"))
+    check_ignores(rule, head + task("Receipt.objects.create(order=order_id)"), models=model.format(""))
+
+
+def test_select_for_update_outside_transaction(check_finds: Check, check_ignores: Check) -> None:
+    rule, head = "select-for-update-outside-transaction", DJANGO + "from shop.models import Order\n"
+    lock = "order = Order.objects.select_for_update().get(pk=order_id)\n"
+    check_finds(rule, head + task(lock), ERROR, "outside transaction.atomic()", models=MODELS)
+    raw = "from django.db import connection\n"
+    sql = "with connection.cursor() as cursor:\n    cursor.execute('SELECT 1 FROM orders FOR UPDATE SKIP LOCKED')\n"
+    check_finds(rule, raw + task(sql), WARNING, "FOR UPDATE outside")
+    check_ignores(rule, head + task("with transaction.atomic():\n    " + lock), models=MODELS)
+    decorated = head + task(lock).replace("def send", "@transaction.atomic\ndef send")
+    check_ignores(rule, decorated, models=MODELS)
+
+
+# Schedules
+
+
+def beat(entry: str) -> str:
+    imports = "from celery.schedules import crontab\nfrom shop.celery import app\n"
+    return f"{imports}app.conf.beat_schedule = {{'tick': {entry}}}\n"
+
+
+def test_period_overlap(check_finds: Check, check_ignores: Check) -> None:
+    rule, entry = "period-overlap", "{{'task': 'shop.tasks.send_receipt', 'schedule': {}}}"
+    limited = PLAIN.replace("@app.task", "@app.task(time_limit=600)")
+    check_finds(rule, limited, WARNING, "starts every 300 s (5 min)", beat=beat(entry.format("crontab(minute='*/5')")))
+    check_finds(rule, limited, WARNING, "may run for 600 s", beat=beat(entry.format("60.0")))
+    check_finds(
+        rule,
+        PLAIN,
+        NOTE,
+        "nothing bounds",
+        beat=beat(entry.format("timedelta(seconds=30)")).replace(
+            "from celery", "from datetime import timedelta\nfrom celery", 1
+        ),
+    )
+    check_ignores(rule, limited, beat=beat(entry.format("crontab(minute=0)")))
+    check_ignores(rule, PLAIN, beat=beat(entry.format("crontab(hour=3, minute=0)")))
+    locked = "from django.core.cache import cache\n" + task(
+        "if not cache.add('k', 1, 900):\n    return\n", "bind=True, time_limit=600"
+    )
+    check_ignores(rule, locked, beat=beat(entry.format("60.0")))
+
+
+def test_crontab_minute(check_finds: Check, check_ignores: Check) -> None:
+    rule, entry = "crontab-minute", "{{'task': 'shop.tasks.send_receipt', 'schedule': {}}}"
+    check_finds(rule, PLAIN, WARNING, "crontab(hour=3) fires every minute", beat=beat(entry.format("crontab(hour=3)")))
+    check_ignores(rule, PLAIN, beat=beat(entry.format("crontab(hour=3, minute=0)")))
+    check_ignores(rule, PLAIN, beat=beat(entry.format("crontab()")))
+    check_ignores(rule, PLAIN, beat=beat(entry.format("crontab(30, hour=3)")))
+
+
+# All of them
+
+
+def test_every_rule_has_a_finding_and_an_ignored_look_alike() -> None:
+    source = Path(__file__).read_text("utf-8")
+    for rule in RULES:
+        slug = rule.id.removeprefix("celery.")
+        body = re.search(
+            rf"(?s)def test_\w+\(check_finds[^\n]*\n(?:(?!\ndef ).)*\"{slug}\".*?(?=\n\n\ndef |\Z)", source
+        )
+        assert body, f"{rule.id} has no paired test"
+        assert "check_ignores(" in body[0], f"{rule.id} has no ignored look-alike"
+
+
+def test_rules_say_why_and_whence() -> None:
+    ids = [rule.id for rule in RULES]
+    assert len(ids) == len(set(ids))
+    for rule in RULES:
+        assert rule.why.endswith(".")
+        assert rule.source
+
+
+def test_the_mended_shop_has_no_errors(tmp_path: Path) -> None:
+    import shutil
+
+    import helpers
+    from celery_repo import shop_of
+
+    from skillrun.resources import resource
+
+    root = tmp_path / "r"
+    shutil.copytree(resource("skills", "job-worker-orchestration", "examples", "celery-shop"), root)
+    helpers.build_tree(root, {})
+    job = job_of(shop_of(root))
+    found = [finding for rule in RULES for finding in rule.find(job)]
+    assert [f for f in found if f.severity == ERROR] == []
+    assert {f.rule for f in found} <= {"celery.redelivery-loop"}
