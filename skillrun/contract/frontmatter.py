@@ -124,8 +124,8 @@ def _load(front: str, path: Path) -> tuple[Document, bool]:
         if quoted != front:
             try:
                 return load_positions(quoted), True
-            except YamlProblem:
-                pass  # the problem with the text as it was written is the one to show
+            except YamlProblem as remaining:
+                problem = remaining  # what the quotes have mended need not be shown
         raise SkillInvalid(f"{path}:{problem.line + 1}: front-matter: {problem.what}", hint=problem.hint) from problem
 
 

@@ -141,10 +141,12 @@ def _line(node: SyntaxTreeNode, offset: int) -> int:
 
 def _links(tokens: Sequence[Token], offset: int) -> Iterator[Link]:
     for token in tokens:
+        line = (token.map[0] if token.map else 0) + offset
         for child in token.children or ():
+            line += child.type in ("softbreak", "hardbreak")
             target = child.attrGet("href") or child.attrGet("src")
-            if target and token.map:
-                yield Link(str(target), token.map[0] + offset)
+            if target:
+                yield Link(str(target), line)
 
 
 def _open_fences(tokens: Sequence[Token], text: str, offset: int) -> Iterator[int]:
