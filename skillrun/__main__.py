@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _leave_pipe()
     sys.exit(code)
 
 
@@ -32,11 +32,18 @@ def _run(arguments: list[str]) -> int:
         _say(error)
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _leave_pipe()
         return 0
     except KeyboardInterrupt:
         print("skillrun: interrupted; the same command resumes", file=sys.stderr)
         return 130
+    except Exception:
+        return _say_bug()
+
+
+def _leave_pipe() -> None:
+    """Nobody reads on: what is still to be written goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _say(error: Exception) -> None:
@@ -48,6 +55,17 @@ def _say(error: Exception) -> None:
     hint = getattr(error, "hint", None)
     if hint:
         print(f"  do: {visible(hint, limit=2_000)}", file=sys.stderr)
+
+
+def _say_bug() -> int:
+    """Our bug keeps its traceback, and has an exit code that no outcome has."""
+    import traceback
+
+    from skillrun.errors import SkillrunError
+
+    traceback.print_exc()
+    print("skillrun: this is a bug in skillrun; the ledger keeps what was recorded before", file=sys.stderr)
+    return SkillrunError.exit_code
 
 
 if __name__ == "__main__":

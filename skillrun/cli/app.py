@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -35,8 +35,22 @@ Pairs = list[str]
 
 def invoke(arguments: list[str]) -> int:
     """Parses and runs; returns the exit code. Typer's own complaints become exit code 2."""
-    code = app(args=arguments, prog_name="skillrun", standalone_mode=False)
+    try:
+        code = app(args=arguments, prog_name="skillrun", standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except _usage_error() as complaint:
+        cast("typer.BadParameter", complaint).show()
+        return 2
     return code if isinstance(code, int) else 0
+
+
+def _usage_error() -> type[Exception]:
+    """Click's UsageError, wherever this version of typer keeps click."""
+    base = typer.BadParameter.__base__
+    assert base is not None
+    assert issubclass(base, Exception)
+    return base
 
 
 @app.command("run")

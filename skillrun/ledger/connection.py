@@ -19,6 +19,10 @@ BUSY_MS = 30_000  # eight writers on a rollback journal were seen to wait 16 s
 _STRICT_TABLES = (3, 37, 0)
 
 
+class EmptyLedger(LedgerUnusable):
+    """Nothing has been recorded yet: no file, or one whose creation was interrupted."""
+
+
 def journal_mode(version: tuple[int, int, int]) -> str:
     """WAL where the SQLite library is free of the WAL-reset bug (3.7.0 to 3.51.2), else TRUNCATE.
 
@@ -57,11 +61,11 @@ def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     _require_sqlite()
     with explained(path, busy_ms):
         if not _exists(path):
-            raise LedgerUnusable(f"{path}: no ledger here yet", hint="the first run creates it")
+            raise EmptyLedger(f"{path}: no ledger here yet", hint="the first run creates it")
         connection = _connect_readonly(path, busy_ms)
         with _closed_on_error(connection):
             if stored_version(connection, path) < SCHEMA_VERSION:
-                raise LedgerUnusable(f"{path}: an empty ledger", hint="the first run fills it")
+                raise EmptyLedger(f"{path}: an empty ledger", hint="the first run fills it")
     return connection
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,27 +9,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
 from skillrun.actor import Actor, host_id, who
-from skillrun.canonical import digest
 from skillrun.errors import Refused
 from skillrun.ledger.rows import EvidenceRow, NewEvent, RunStart, Telemetry
-from skillrun.ledger.store import Ledger
 from skillrun.lock import RunLock
 from skillrun.repo.git import Snapshot, snapshot, touched
-from skillrun.repo.tree import Tree
-from skillrun.runner.target import Request, Target, find_target, lock_path, prepare_ledger_folder, shown
+from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
+from skillrun.runner.target import Request, Target, lock_path, open_ledger, patience_s, prepare_ledger_folder, shown
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill
     from skillrun.contract.spec import JobSpec
+    from skillrun.ledger.store import Ledger
     from skillrun.runner.options import Waiver
     from skillrun.stages.conclude import CheckResult, Recommendation
-    from skillrun.stages.interface import CommandPlan
+    from skillrun.stages.interface import Attestation, CommandPlan
     from skillrun.stages.registry import Planned
-    from skillrun.verdict import StageResult
+    from skillrun.verdict import Finding, StageResult
 
-_WAIT_S = 60.0
 NO_JOB = "-"
-_IN_HEADER = ("run_id", "repo", "git_head")
 
 
 class Watcher(Protocol):
@@ -60,119 +56,31 @@ def advance(request: Request, watcher: Watcher) -> dict[str, Any]:
     Raises SkillrunError for what is refused or misused; then nothing was written.
     """
     started = time.monotonic()
-    target = find_target(request)
-    tree = Tree(target.repo.root)
-    key = invocation_key(request, target, tree)
-    inputs = None if _known(target, key) else _Inputs.read(request, target, tree)
+    seen = Seen.of(request)
+    target, known = seen.target, find_settled(seen)
+    inputs = None if known else _Inputs.read(seen)
+    identity = (known["skill"], known["job"]) if known else inputs.identity if inputs else ()
     prepare_ledger_folder(target.repo, target.ledger_path)
-    with Ledger.open(target.ledger_path) as ledger, RunLock(lock_path(target, _skill_name(target))) as lock:
-        _take(lock, watcher)
+    with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
+        if _take(lock, watcher):
+            seen, inputs = Seen.of(request), None  # the other one, or a person meanwhile, may have changed things
         if inputs is None:
-            report = _again(ledger, target, key, started)
+            report = repeat(ledger, seen, started)
             if report is not None:
                 return report
-            inputs = _Inputs.read(request, target, tree)
-        return _Invocation(request, target, tree, inputs, ledger, watcher, key, started).go()
+            inputs = _Inputs.read(seen)
+        return _Invocation(seen, inputs, ledger, watcher, started).go()
 
 
-def invocation_key(request: Request, target: Target, tree: Tree) -> str:
-    """One hash over all that an invocation could see: the same key, the same report."""
-    asked = [
-        dict(request.overrides),
-        dict(request.waive),
-        dict(request.attest),
-        {k: list(v) for k, v in request.evidence.items()},
-    ]
-    seen = [target.skill_sha, target.spec_name, target.spec_sha, target.repo.head, tree.key, __version__]
-    return digest([seen, asked, request.until, request.new_run])
-
-
-def _skill_name(target: Target) -> str:
-    return target.skill_file.parent.name
-
-
-def _known(target: Target, key: str) -> bool:
-    """Whether the latest invocation of this run saw exactly this and was done with it. Never creates a ledger."""
-    if not target.ledger_path.is_file():
-        return False
-    with Ledger.open(target.ledger_path, read_only=True) as ledger:
-        return _latest_of(ledger, target, key) is not None
-
-
-def _latest_of(ledger: Ledger, target: Target, key: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """(run, its last "invocation.ended" event) where that has the same key and may be repeated without a look."""
-    runs = ledger.runs(repo=target.repo_name, limit=20)
-    run = next((r for r in runs if r["spec_path"] == target.spec_name and r["skill_sha"] == target.skill_sha), None)
-    if run is None or run["open_invocations"]:
-        return None
-    ended = ledger.last_event(run["run_id"], "invocation.ended")
-    if ended is None or ended["data"]["key"] != key or not ended["data"]["settled"]:
-        return None
-    return run, ended
-
-
-def _again(ledger: Ledger, target: Target, key: str, started: float) -> dict[str, Any] | None:
-    """The report of an invocation that found everything as the last one left it; writes its telemetry row."""
-    found = _latest_of(ledger, target, key)
-    if found is None:
-        return None
-    run, ended = found
-    run_id, actor, invocation = run["run_id"], who(), run["invocations"] + 1
-    report: dict[str, Any] = stored_report(ledger, run_id, ended)
-    for stage in report["stages"]:
-        stage.update(cached=stage["status"] != "pending", duration_ms=0)
-    row = ledger.telemetry(run_id, limit=1)[0]
-    telemetry = _repeated(row, invocation, actor, target, _ms(started))
-    same_as = ended["data"].get("same_as", ended["n"])
-    events = [
-        NewEvent("invocation.started", actor=actor.name, actor_kind=actor.kind, invocation=invocation),
-        NewEvent(
-            "invocation.ended",
-            outcome=report["outcome"],
-            actor=actor.name,
-            actor_kind=actor.kind,
-            invocation=invocation,
-            data={"key": key, "settled": True, "same_as": same_as},
-        ),
-    ]
-    stored = ledger.append(run_id, events, telemetry=telemetry)
-    report["telemetry"] = telemetry_json(telemetry)
-    report["ledger"] = {"path": str(target.ledger_path), "head": stored[-1].hash}
-    return report
-
-
-def stored_report(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of an "invocation.ended" event; one that changed nothing points to the one before it."""
-    data = ended["data"]
-    if "same_as" in data:
-        data = ledger.events(run_id, type="invocation.ended", after=data["same_as"] - 1)[0]["data"]
-    report: dict[str, Any] = data["report"]
-    return report
-
-
-def _repeated(row: Mapping[str, Any], invocation: int, actor: Actor, target: Target, duration_ms: int) -> Telemetry:
-    """The row of an invocation that saw what the last one saw: only who, when and how long differ."""
-    return Telemetry(
-        **{
-            **{k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__},
-            "invocation": invocation,
-            "ts_utc": None,
-            "duration_ms": duration_ms,
-            "actor": actor.name,
-            "actor_kind": str(actor.kind),
-            "agent": actor.agent,
-            "git_head": target.repo.head,
-        }
-    )
-
-
-def _take(lock: RunLock, watcher: Watcher) -> None:
+def _take(lock: RunLock, watcher: Watcher) -> bool:
+    """Takes the lock; whether that took a wait. Raises Refused where the other one holds it for too long."""
     if lock.acquire(0.0):
-        return
+        return False
     holder = lock.holder()
     watcher.waits(holder)
-    if not lock.acquire(float(os.environ.get("SKILLRUN_WAIT_S", _WAIT_S))):
+    if not lock.acquire(patience_s()):
         raise Refused(f"another invocation of this run is at work: {holder}", hint="wait for it, or end that process")
+    return True
 
 
 @dataclass
@@ -182,17 +90,20 @@ class _Inputs:
     skill: Skill
     spec: JobSpec | None
     planned: tuple[Planned, ...]
-    missing_steps: tuple[Any, ...]
+    missing_steps: tuple[Finding, ...]
+    attested: Mapping[str, Attestation]  # on this command line
 
     @classmethod
-    def read(cls, request: Request, target: Target, tree: Tree) -> _Inputs:
+    def read(cls, seen: Seen) -> _Inputs:
+        """Raises what is refused, and Misuse for options that name what is not there."""
         from skillrun.contract.skill import load_skill
         from skillrun.contract.spec import load_spec
         from skillrun.repo.profile import load_profile
-        from skillrun.runner.options import check_waivers
+        from skillrun.runner.options import check_waivers, new_attestations
         from skillrun.stages.conclude import CHECKS, STATE_MACHINE
         from skillrun.stages.registry import match_stages
 
+        request, target = seen.request, seen.target
         skill = load_skill(target.skill_file)
         spec = None
         if target.spec_file is not None:
@@ -200,11 +111,31 @@ class _Inputs:
         load_profile(target.repo.root)
         planned, missing = match_stages(skill)
         known = {p.stage.ID for p in planned} | {rule.id for rule in CHECKS.get(skill.name, ())}
-        known |= {STATE_MACHINE, *_sibling_skills()}
+        attestable = _attestable(skill, planned)
+        known |= {STATE_MACHINE, *_sibling_skills(), *attestable}
         check_waivers(request.waive, known, "--waive")
-        check_waivers([w.item for w in (spec.waivers if spec else None) or ()], known, target.spec_name or "spec")
+        given = {w.item: w.reason for w in (spec.waivers if spec else None) or ()}
+        check_waivers(given, known, target.spec_name or "spec")
         _check_until(request.until, planned)
-        return cls(skill, spec, planned, missing)
+        return cls(skill, spec, planned, missing, new_attestations(request, seen.tree, attestable))
+
+    @property
+    def job(self) -> str:
+        return self.spec.job if self.spec else NO_JOB
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes a run the same one, within a repository."""
+        return self.skill.id, self.job
+
+
+def _attestable(skill: Skill, planned: tuple[Planned, ...]) -> set[str]:
+    """The steps and checks that no code answers to."""
+    from skillrun.stages.conclude import assign_checks
+    from skillrun.stages.declared import DeclaredStage
+
+    checks = [answer for _, _, answer in assign_checks(skill, {p.stage.ID for p in planned})]
+    return {stage.ID for stage in (*(p.stage for p in planned), *checks) if isinstance(stage, DeclaredStage)}
 
 
 def _sibling_skills() -> set[str]:
@@ -223,13 +154,10 @@ def _check_until(until: str | None, planned: tuple[Planned, ...]) -> None:
 
 @dataclass
 class _Invocation:
-    request: Request
-    target: Target
-    tree: Tree
+    seen: Seen
     inputs: _Inputs
     ledger: Ledger
     watcher: Watcher
-    key: str
     started: float
     actor: Actor = field(default_factory=who)
     results: dict[str, StageResult] = field(default_factory=dict)
@@ -246,7 +174,7 @@ class _Invocation:
             self.inputs.skill,
             self.inputs.spec,
             self.target.repo,
-            self.tree,
+            self.seen.tree,
             on_output=self.watcher.output,
             consent=self._consent,
         )
@@ -258,8 +186,16 @@ class _Invocation:
     # -- beginning
 
     @property
+    def request(self) -> Request:
+        return self.seen.request
+
+    @property
+    def target(self) -> Target:
+        return self.seen.target
+
+    @property
     def job(self) -> str:
-        return self.inputs.spec.job if self.inputs.spec else NO_JOB
+        return self.inputs.job
 
     def _resume(self) -> dict[str, Any] | None:
         if self.request.new_run:
@@ -305,34 +241,25 @@ class _Invocation:
 
     def _record_words(self) -> None:
         """The invocation's first events: that it began, and what somebody said on its command line."""
-        from skillrun.runner.options import new_attestations, recorded_attestations, waivers
+        from skillrun.runner.options import recorded_attestations, waivers
 
         earlier = self.ledger.events(self.run_id, type="waiver.given")
-        said = new_attestations(self.request, self.tree, self._attestable(), self.actor)
         self.waivers: dict[str, Waiver] = waivers(self.inputs.spec, self.request, earlier, self.actor)
-        events = [self._event("invocation.started", data={"until": self.request.until} if self.request.until else {})]
-        recorded = {(e["data"]["item"], e["data"]["reason"]) for e in earlier}
+        events = [self._event("invocation.started", data=self.seen.options())]
+        recorded = {(e["data"]["item"], e["data"]["reason"], e["data"]["from"]) for e in earlier}
         events += [
-            self._event("waiver.given", data={"item": w.item, "reason": w.reason, "by": w.by})
+            self._event("waiver.given", data={"item": w.item, "reason": w.reason, "by": w.by, "from": w.source})
             for w in self.waivers.values()
-            if (w.item, w.reason) not in recorded
+            if (w.item, w.reason, w.source) not in recorded
         ]
         events += [
             self._event(
                 "attestation.given", data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)}
             )
-            for a in said.values()
+            for a in self.inputs.attested.values()
         ]
         self.ledger.append(self.run_id, events)
         self.case.attestations = recorded_attestations(self.ledger.events(self.run_id, type="attestation.given"))
-
-    def _attestable(self) -> set[str]:
-        from skillrun.stages.conclude import conclude_checks
-        from skillrun.stages.declared import DeclaredStage
-
-        steps = {p.stage.ID for p in self.inputs.planned if isinstance(p.stage, DeclaredStage)}
-        checks = conclude_checks(self.inputs.skill, self.case, {}, {p.stage.ID for p in self.inputs.planned})
-        return steps | {check.id for check in checks if check.next}
 
     def _event(self, type: str, **fields: Any) -> NewEvent:
         return NewEvent(
@@ -391,7 +318,7 @@ class _Invocation:
         from skillrun.runner.codec import result_json
 
         stage = planned.stage
-        with self.tree.recording() as lookups:
+        with self.seen.tree.recording() as lookups:
             result = stage.examine(self.case)
         result = self._waived(stage.ID, result)
         took = time.monotonic() - begun
@@ -429,11 +356,14 @@ class _Invocation:
         return replace(result, status=Status.WAIVED, next=(), summary=_waiver_words(waiver))
 
     def _keep(self, planned: Planned, result: StageResult, *, cached: bool, duration_ms: int) -> None:
-        from skillrun.runner.report import stage_json
+        from skillrun.runner.report import finding_json, stage_json
 
         self.results[planned.stage.ID] = result
         skill_file = shown(self.target.repo.root, self.target.skill_file)
-        self.shown.append(stage_json(planned, result, cached=cached, duration_ms=duration_ms, skill_file=skill_file))
+        stage = stage_json(planned, result, cached=cached, duration_ms=duration_ms, skill_file=skill_file)
+        if not self.shown:  # what the text of the skill lacks belongs to no stage: it is said with the first
+            stage["findings"] += [finding_json(finding) for finding in self.inputs.missing_steps]
+        self.shown.append(stage)
 
     # -- the end
 
@@ -453,19 +383,12 @@ class _Invocation:
             "schema_version": 1,
             "run": self._header(),
             "outcome": str(outcome),
-            "stages": self._with_missing_steps(),
+            "stages": self.shown,
             "checks": _checks(checks),
             "recommendations": recommendations_json(recommendations),
             "next": next_json(self.results, checks, open_stages),
         }
         return self._write(report, files, checks, outcome_settled=not self._volatile())
-
-    def _with_missing_steps(self) -> list[dict[str, Any]]:
-        from skillrun.runner.report import finding_json
-
-        if self.inputs.missing_steps and self.shown:
-            self.shown[0]["findings"] += [finding_json(finding) for finding in self.inputs.missing_steps]
-        return self.shown
 
     def _volatile(self) -> bool:
         """Whether a repetition could find something else in the same tree: a command that failed, a missing consent."""
@@ -498,14 +421,14 @@ class _Invocation:
         self, report: dict[str, Any], files: list[str], checks: list[CheckResult], *, outcome_settled: bool
     ) -> dict[str, Any]:
         telemetry = self._telemetry(
-            self.invocation, report["outcome"], checks, files, {}, duration_ms=_ms(self.started)
+            self.invocation, report["outcome"], checks, files, {}, duration_ms=elapsed_ms(self.started)
         )
         report["telemetry"] = telemetry_json(telemetry)
         event = self._event(
             "invocation.ended",
             outcome=report["outcome"],
-            dur_us=_ms(self.started) * 1000,
-            data={"key": self.key, "settled": outcome_settled, "report": report},
+            dur_us=elapsed_ms(self.started) * 1000,
+            data={"key": self.seen.key, "settled": outcome_settled, "report": report},
         )
         stored = self.ledger.append(self.run_id, [*self._recommended(report), event], telemetry=telemetry)
         return {**report, "ledger": {"path": str(self.target.ledger_path), "head": stored[-1].hash}}
@@ -562,19 +485,3 @@ def _checks(checks: list[CheckResult]) -> list[dict[str, Any]]:
     from skillrun.runner.report import checks_json
 
     return checks_json(checks)
-
-
-def telemetry_row_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """As `telemetry_json`, from a row of the ledger."""
-    return {k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__ and k not in _IN_HEADER}
-
-
-def telemetry_json(row: Telemetry) -> dict[str, Any]:
-    """The telemetry of the report: the row without what the run's header says already."""
-    from dataclasses import asdict
-
-    return {k: v for k, v in asdict(row).items() if k not in _IN_HEADER}
-
-
-def _ms(started: float) -> int:
-    return int((time.monotonic() - started) * 1000)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skillrun.actor import who
 from skillrun.errors import Misuse
 from skillrun.stages.interface import Attestation
 from skillrun.stages.registry import NEVER_WAIVED
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from skillrun.runner.target import Request
 
 
+_SPEC = "spec"
+NOT_WAIVED = NEVER_WAIVED | {"idempotency-explicit"}  # the stage, and the check that rests on it
+
+
 @dataclass(frozen=True)
 class Waiver:
     """Somebody accepts that an item is not met, and says why."""
@@ -24,26 +29,35 @@ class Waiver:
     item: str
     reason: str
     by: str
+    source: str  # command line | spec
 
 
-def check_waivers(items: Iterable[str], known: set[str], path: str) -> None:
-    """Raises Misuse for an item that is unknown, or that can never be waived."""
-    for item in items:
-        if item in NEVER_WAIVED or item == "idempotency-explicit":
+def check_waivers(given: Mapping[str, str], known: set[str], path: str) -> None:
+    """Raises Misuse for an item that is unknown, or that can never be waived, and for one without a reason."""
+    for item, reason in given.items():
+        if item in NOT_WAIVED:
             raise Misuse(f"{path}: {item} can never be waived", hint="decide the idempotency strategy in the spec")
         if item not in known:
-            raise Misuse(f"{path}: nothing is called {item}", hint=f"what can be waived: {', '.join(sorted(known))}")
+            raise Misuse(
+                f"{path}: nothing is called {item}", hint=f"what can be waived: {', '.join(sorted(known - NOT_WAIVED))}"
+            )
+        if not reason.strip():
+            raise Misuse(f"{path}: {item}: no reason", hint="a waiver says why: ITEM=REASON")
 
 
 def waivers(
     spec: JobSpec | None, request: Request, events: Iterable[Mapping[str, Any]], actor: Actor
 ) -> dict[str, Waiver]:
-    """Item -> waiver: recorded earlier, in the spec, and on this command line (the later wins)."""
-    found = {e["data"]["item"]: Waiver(e["data"]["item"], e["data"]["reason"], e["data"]["by"]) for e in events}
+    """Item -> waiver: recorded from an earlier command line, in the spec as it is now, and on this command line.
+
+    The later wins. One that has left the spec is gone.
+    """
+    earlier = (event["data"] for event in events)
+    found = {w["item"]: Waiver(w["item"], w["reason"], w["by"], w["from"]) for w in earlier if w["from"] != _SPEC}
     for waiver in (spec.waivers if spec else None) or ():
-        found[waiver.item] = Waiver(waiver.item, waiver.reason, waiver.by or "the spec")
+        found[waiver.item] = Waiver(waiver.item, waiver.reason, waiver.by or "the spec", _SPEC)
     for item, reason in request.waive.items():
-        found[item] = Waiver(item, reason, f"{actor.name} ({actor.kind})")
+        found[item] = Waiver(item, reason, f"{actor.name} ({actor.kind})", "command line")
     return found
 
 
@@ -57,11 +71,11 @@ def recorded_attestations(events: Iterable[Mapping[str, Any]]) -> dict[str, Atte
     }
 
 
-def new_attestations(request: Request, tree: Tree, known: set[str], actor: Actor) -> dict[str, Attestation]:
+def new_attestations(request: Request, tree: Tree, known: set[str]) -> dict[str, Attestation]:
     """Those of this command line. Raises Misuse: unknown step, no statement, no evidence, no such file."""
     for step in request.evidence.keys() - request.attest.keys():
         raise Misuse(f"--evidence {step}=...: without --attest {step}='what was done'")
-    found = {}
+    found, actor = {}, who()
     for step, statement in request.attest.items():
         if step not in known:
             hint = f"steps that can be attested: {', '.join(sorted(known)) or 'none, code answers to all of them'}"

@@ -57,6 +57,3 @@ def next_json(
     actions = [asdict(action) for stage, result in results.items() if stage in open_stages for action in result.next]
     actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]
     return list({(a["stage"], a["action"], a["detail"]): a for a in actions}.values())
-
-
-EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}

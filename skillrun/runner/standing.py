@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Blocked, Misuse
+from skillrun.errors import Blocked, Misuse, SkillrunError
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 from skillrun.repo.tree import Tree
-from skillrun.runner.advance import stored_report, telemetry_row_json
-from skillrun.runner.target import ledger_path
+from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
+from skillrun.runner.target import Request, ledger_path
 
 if TYPE_CHECKING:
     from skillrun.stages.interface import Case, Stage
@@ -38,8 +38,9 @@ def standing(
         report["telemetry"] = telemetry_row_json(opened.telemetry(row["run_id"], limit=1)[0])
         report["ledger"] = {"path": str(path), "head": opened.head(row["run_id"])[1]}
         report["open_invocations"] = row["open_invocations"]
-        if not _same(ended["data"]["key"], row, repo, report):
-            _mark_stale(report, row, repo, opened)
+        request = _request(row, repo, opened)
+        if not _same(ended["data"]["key"], request):
+            _mark_stale(report, row, repo, opened, request)
         return report
 
 
@@ -63,27 +64,32 @@ def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, A
     )
 
 
-def _same(key: str, row: dict[str, Any], repo: Repo, report: dict[str, Any]) -> bool:
-    """Quick look: the key of a plain repetition would be the same."""
-    from skillrun.runner.advance import invocation_key
-    from skillrun.runner.target import Request, find_target
+def _request(row: dict[str, Any], repo: Repo, ledger: Ledger) -> Request:
+    """A plain repetition of the run's latest invocation: the same skill, spec and --set."""
+    started = ledger.last_event(row["run_id"], "invocation.started")
+    options: dict[str, Any] = started["data"] if started else {}
+    return Request(
+        skill=row["skill_name"],
+        repo=repo.root,
+        spec=repo.root / row["spec_path"] if row["spec_path"] else None,
+        skill_path=repo.root / options["skill"] if "skill" in options else None,
+        overrides=options.get("set", {}),
+        until=options.get("until"),
+    )
 
-    spec = _spec_file(row, repo)
+
+def _same(key: str, request: Request) -> bool:
+    """Quick look: the key of a plain repetition would be the same."""
     try:
-        request = Request(skill=row["skill_name"], repo=repo.root, spec=spec)
-        return invocation_key(request, find_target(request), Tree(repo.root)) == key
-    except (Misuse, Blocked):
+        return Seen.of(request).key == key
+    except SkillrunError:
         return False
 
 
-def _spec_file(row: dict[str, Any], repo: Repo) -> Path | None:
-    return repo.root / row["spec_path"] if row["spec_path"] else None
-
-
-def _mark_stale(report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger: Ledger) -> None:
+def _mark_stale(report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> None:
     from skillrun.runner.checkpoint import staleness
 
-    case, planned = _case(row, repo, ledger)
+    case, planned = _case(row, repo, ledger, request)
     latest = ledger.latest_stages(row["run_id"])
     for shown in report["stages"]:
         stage: Stage | None = planned.get(shown["id"])
@@ -95,7 +101,7 @@ def _mark_stale(report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger:
             shown.update(stale=True, changed=list(changed))
 
 
-def _case(row: dict[str, Any], repo: Repo, ledger: Ledger) -> tuple[Case, dict[str, Stage]]:
+def _case(row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> tuple[Case, dict[str, Stage]]:
     from skillrun.contract.locate import find_skill
     from skillrun.contract.skill import load_skill
     from skillrun.contract.spec import load_spec
@@ -103,9 +109,10 @@ def _case(row: dict[str, Any], repo: Repo, ledger: Ledger) -> tuple[Case, dict[s
     from skillrun.stages.interface import Case
     from skillrun.stages.registry import match_stages
 
-    skill = load_skill(find_skill(row["skill_name"], repo.root, None))
-    spec_file = _spec_file(row, repo)
-    spec = load_spec(spec_file, root=repo.root) if spec_file is not None and spec_file.is_file() else None
+    skill = load_skill(find_skill(request.skill, repo.root, request.skill_path))
+    spec = None
+    if request.spec is not None and request.spec.is_file():
+        spec = load_spec(request.spec, overrides=request.overrides, root=repo.root)
     said = recorded_attestations(ledger.events(row["run_id"], type="attestation.given"))
     case = Case(skill, spec, repo, Tree(repo.root), attestations=said)
     planned, _ = match_stages(skill)

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from skillrun.canonical import digest, sha256
 from skillrun.errors import LedgerUnusable, Misuse, SkillInvalid, SpecInvalid
+from skillrun.ledger.connection import BUSY_MS
+from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 
 FOLDER = ".skillrun"
 _IGNORED = (
     "# Written by skillrun: its ledger stays out of the repository, job specs do not.\nledger.db*\nlocks/\n.gitignore\n"
 )
+_WAIT_S = 60.0
 _LARGEST_SPEC = 1024 * 1024
 
 
@@ -111,17 +114,33 @@ def prepare_ledger_folder(repo: Repo, path: Path) -> None:
     ignore = folder / ".gitignore"
     if path.parent != folder or ignore.exists():
         return
+    draft = folder / f"ledger.db.ignore-{os.getpid()}"
     try:
         folder.mkdir(exist_ok=True)
-        ignore.write_text(_IGNORED, encoding="utf-8")
+        draft.write_text(_IGNORED, encoding="utf-8")
+        draft.replace(ignore)  # at once whole: another process may look at the tree now
     except OSError as error:
         hint = "name a ledger elsewhere: --ledger FILE, or SKILLRUN_LEDGER"
         raise LedgerUnusable(f"{folder}: cannot be written: {error.strerror}", hint=hint) from None
 
 
-def lock_path(target: Target, skill_name: str) -> Path:
-    """One lock for each skill and spec in each repository, beside the ledger."""
-    name = digest([skill_name, target.spec_name, target.repo_name])[:16]
+def patience_s() -> float:
+    """How long to wait for another process: SKILLRUN_WAIT_S, else a minute. Raises Misuse for what is no number."""
+    given = os.environ.get("SKILLRUN_WAIT_S", "")
+    try:
+        return max(float(given or _WAIT_S), 0.0)
+    except ValueError:
+        raise Misuse(f"SKILLRUN_WAIT_S={given}: not a number of seconds", hint="unset it, or give e.g. 10") from None
+
+
+def open_ledger(path: Path, *, read_only: bool = False) -> Ledger:
+    """The ledger, waited for no longer than `patience_s`."""
+    return Ledger.open(path, read_only=read_only, busy_ms=min(BUSY_MS, int(patience_s() * 1000)))
+
+
+def lock_path(target: Target, identity: Sequence[str]) -> Path:
+    """One lock for each run (its skill and job) in each repository, beside the ledger."""
+    name = digest([*identity, target.repo_name])[:16]
     return target.ledger_path.parent / "locks" / f"{name}.lock"
 
 

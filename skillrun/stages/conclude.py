@@ -100,16 +100,31 @@ _WORST_FIRST = (Status.BLOCKED, Status.FAILED, Status.PENDING, Status.WAIVED, St
 
 def conclude_checks(skill: Skill, case: Case, results: Mapping[str, StageResult], taken: set[str]) -> list[CheckResult]:
     """Every check of the skill: by its stages where code answers to it, else by somebody's attestation."""
-    rules = list(CHECKS.get(skill.name, ()))
-    concluded = []
+    assigned = assign_checks(skill, taken)
+    concluded = [
+        _declared(case, answer) if isinstance(answer, DeclaredStage) else _from_stages(answer, text, line, results)
+        for text, line, answer in assigned
+    ]
+    answered = {answer.ID if isinstance(answer, DeclaredStage) else answer.id for _, _, answer in assigned}
+    left = [rule for rule in CHECKS.get(skill.name, ()) if rule.id not in answered]
+    return concluded + [_from_stages(rule, rule.text, None, results) for rule in left]
+
+
+def assign_checks(skill: Skill, taken: set[str]) -> list[tuple[str, int, CheckRule | DeclaredStage]]:
+    """(text, line, who answers) of each check in the skill's text: the first rule with its wording, else somebody.
+
+    `taken` are the ids of the stages; the ids of declared checks differ from them.
+    """
+    rules, names = list(CHECKS.get(skill.name, ())), set(taken)
+    assigned: list[tuple[str, int, CheckRule | DeclaredStage]] = []
     for check in skill.checks:
         rule = next((rule for rule in rules if rule.answers.search(check.text)), None)
         if rule is None:
-            concluded.append(_declared(case, check.text, check.line, taken))
+            assigned.append((check.text, check.line, DeclaredStage(slug(check.text, names), check.text, check.line)))
         else:
             rules.remove(rule)
-            concluded.append(_from_stages(rule, check.text, check.line, results))
-    return concluded + [_from_stages(rule, rule.text, None, results) for rule in rules]
+            assigned.append((check.text, check.line, rule))
+    return assigned
 
 
 def _from_stages(rule: CheckRule, text: str, line: int | None, results: Mapping[str, StageResult]) -> CheckResult:
@@ -120,12 +135,11 @@ def _from_stages(rule: CheckRule, text: str, line: int | None, results: Mapping[
     return CheckResult(rule.id, text, status, weakest(counted), rule.stages, line)
 
 
-def _declared(case: Case, text: str, line: int, taken: set[str]) -> CheckResult:
-    stage = DeclaredStage(slug(text, taken), text, line)
+def _declared(case: Case, stage: DeclaredStage) -> CheckResult:
     result = stage.examine(case)
     evidence = tuple(item.path for item in result.evidence)
     command = None if result.status == Status.PASSED else stage.command
-    return CheckResult(stage.ID, text, result.status, result.grade, evidence, line, command)
+    return CheckResult(stage.ID, stage.TITLE, result.status, result.grade, evidence, stage.line, command)
 
 
 def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> list[Recommendation]:

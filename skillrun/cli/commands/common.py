@@ -11,6 +11,8 @@ from typing import Any
 from skillrun.errors import Misuse
 from skillrun.text import safe_json, visible
 
+EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}  # outcome -> exit code; the others are in errors.py
+
 
 def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
     """NAME=VALUE options as a mapping. Raises Misuse for one without "="."""

@@ -6,11 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from skillrun.cli.commands.common import lists, pairs, print_json
+from skillrun.cli.commands.common import EXIT_CODES, lists, pairs, print_json
 from skillrun.runner.advance import advance
 from skillrun.runner.target import Request
-
-EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}
 
 
 def run_skill(

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skillrun.cli.commands.common import print_json
+from skillrun.cli.commands.common import EXIT_CODES, print_json
 from skillrun.reports.lines import closing_lines, header_lines, line, next_lines, stage_lines
 from skillrun.runner.standing import explain, standing
-
-EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}
 
 
 def status(repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:

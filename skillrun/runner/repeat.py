@@ -1,0 +1,157 @@
+"""What an invocation sees before it reads anything, and the quick way out where the last one saw the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from skillrun import __version__
+from skillrun.actor import Actor, who
+from skillrun.canonical import digest
+from skillrun.ledger.connection import EmptyLedger
+from skillrun.ledger.rows import NewEvent, Telemetry
+from skillrun.repo.tree import Tree
+from skillrun.runner.target import Request, Target, find_target, open_ledger, shown
+from skillrun.text import masked
+
+if TYPE_CHECKING:
+    from skillrun.ledger.store import Ledger
+
+_IN_HEADER = ("run_id", "repo", "git_head")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request, what it means here, and the tree at that moment. `key` hashes all: the same key, the same report."""
+
+    request: Request
+    target: Target
+    tree: Tree
+    key: str
+
+    @classmethod
+    def of(cls, request: Request) -> Seen:
+        """Looks at the repository, the skill's bytes, the spec's bytes and the files' stats; parses nothing."""
+        target = find_target(request)
+        tree = Tree(target.repo.root)
+        return cls(request, target, tree, _key(request, target, tree))
+
+    def options(self) -> dict[str, Any]:
+        """What a later look at the run has to know of this command line: JSON values, secrets masked."""
+        skill = shown(self.target.repo.root, self.target.skill_file) if self.request.skill_path else None
+        given = {
+            "until": self.request.until,
+            "skill": skill,
+            "set": {path: masked(value) for path, value in self.request.overrides.items()},
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+def _key(request: Request, target: Target, tree: Tree) -> str:
+    asked = [
+        dict(request.overrides),
+        dict(request.waive),
+        dict(request.attest),
+        {step: list(paths) for step, paths in request.evidence.items()},
+    ]
+    seen = [target.skill_sha, target.spec_name, target.spec_sha, target.repo.head, tree.key, __version__]
+    return digest([seen, asked, request.until])
+
+
+def find_settled(seen: Seen) -> dict[str, Any] | None:
+    """The run whose latest invocation saw exactly this and was done with it. Never creates a ledger."""
+    try:
+        with open_ledger(seen.target.ledger_path, read_only=True) as ledger:
+            found = _latest_of(ledger, seen)
+    except EmptyLedger:
+        return None
+    return found[0] if found else None
+
+
+def _latest_of(ledger: Ledger, seen: Seen) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """(run, its last "invocation.ended" event) where that has the same key and may be repeated without a look."""
+    if seen.request.new_run:
+        return None
+    target = seen.target
+    runs = ledger.runs(repo=target.repo_name, limit=20)
+    run = next((r for r in runs if r["spec_path"] == target.spec_name and r["skill_sha"] == target.skill_sha), None)
+    if run is None or run["open_invocations"]:
+        return None
+    ended = ledger.last_event(run["run_id"], "invocation.ended")
+    if ended is None or ended["data"]["key"] != seen.key or not ended["data"]["settled"]:
+        return None
+    return run, ended
+
+
+def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
+    """The report of an invocation that found everything as the last one left it; writes its telemetry row.
+
+    None where something has changed. `started` is the monotonic time at which the invocation began.
+    """
+    found = _latest_of(ledger, seen)
+    if found is None:
+        return None
+    run, ended = found
+    run_id, actor, invocation = run["run_id"], who(), run["invocations"] + 1
+    report = stored_report(ledger, run_id, ended)
+    for stage in report["stages"]:
+        stage.update(cached=stage["status"] != "pending", duration_ms=0)
+    row = ledger.telemetry(run_id, limit=1)[0]
+    telemetry = _repeated(row, invocation, actor, seen.target, elapsed_ms(started))
+    same_as = ended["data"].get("same_as", ended["n"])
+    said = {"actor": actor.name, "actor_kind": str(actor.kind), "invocation": invocation}
+    events = [
+        NewEvent("invocation.started", data=seen.options(), **said),
+        NewEvent(
+            "invocation.ended",
+            outcome=report["outcome"],
+            data={"key": seen.key, "settled": True, "same_as": same_as},
+            **said,
+        ),
+    ]
+    stored = ledger.append(run_id, events, telemetry=telemetry)
+    report["telemetry"] = telemetry_json(telemetry)
+    report["ledger"] = {"path": str(seen.target.ledger_path), "head": stored[-1].hash}
+    return report
+
+
+def stored_report(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of an "invocation.ended" event; one that changed nothing points to the one before it."""
+    data = ended["data"]
+    if "same_as" in data:
+        data = ledger.events(run_id, type="invocation.ended", after=data["same_as"] - 1)[0]["data"]
+    report: dict[str, Any] = data["report"]
+    return report
+
+
+def _repeated(row: Mapping[str, Any], invocation: int, actor: Actor, target: Target, duration_ms: int) -> Telemetry:
+    """The row of an invocation that saw what the last one saw: only who, when and how long differ."""
+    return Telemetry(
+        **{
+            **{k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__},
+            "invocation": invocation,
+            "ts_utc": None,
+            "duration_ms": duration_ms,
+            "actor": actor.name,
+            "actor_kind": str(actor.kind),
+            "agent": actor.agent,
+            "git_head": target.repo.head,
+        }
+    )
+
+
+def telemetry_json(row: Telemetry) -> dict[str, Any]:
+    """The telemetry of the report: the row without what the run's header says already."""
+    return {k: v for k, v in asdict(row).items() if k not in _IN_HEADER}
+
+
+def telemetry_row_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """As `telemetry_json`, from a row of the ledger."""
+    return {k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__ and k not in _IN_HEADER}
+
+
+def elapsed_ms(started: float) -> int:
+    """Milliseconds since a monotonic time."""
+    return int((time.monotonic() - started) * 1000)
