@@ -143,7 +143,7 @@ def _store(case: Case, idempotency: Idempotency) -> Iterator[Finding]:
     if kind != "table" or not idempotency.key:
         return
     table = name.strip().rpartition(".")[2]
-    found = uniqueness.tables(case.tree, table)
+    found = uniqueness.tables(case.project, table)
     if not found:
         hint = f"create {table} with UNIQUE ({', '.join(idempotency.key)}), or name the table that exists"
         yield blocker("idempotency.no-table", f"nothing in the repository creates the table {table}", hint=hint)

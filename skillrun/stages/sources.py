@@ -1,49 +1,47 @@
-"""Where a value comes from: follows an expression through local variables and the repository's own functions."""
+"""Where a value comes from: follows an expression through local variables, parameters and the repository's functions."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skillrun.repo.python import Project
-    from skillrun.repo.source import Module
+    from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.source import Binding, Module
 
-_DEPTH = 6
+_DEPTH = 8
 
 # What is another value at each delivery, attempt, process or second. hash() of text differs between interpreters.
 _VOLATILE_CALLS = {
-    "uuid.uuid1": "a random id",
-    "uuid.uuid4": "a random id",
-    "uuid.uuid7": "a random id",
-    "time.time": "the time",
-    "time.time_ns": "the time",
-    "time.monotonic": "the time",
-    "datetime.datetime.now": "the time",
-    "datetime.datetime.utcnow": "the time",
-    "datetime.datetime.today": "the time",
-    "datetime.date.today": "the date",
-    "django.utils.timezone.now": "the time",
-    "builtins.hash": "hash(), which differs between interpreters",
-    "builtins.id": "id(), which differs between processes",
-    "os.getpid": "the process id",
-    "os.urandom": "random bytes",
-    "secrets.token_hex": "a random token",
-    "secrets.token_urlsafe": "a random token",
-    "secrets.token_bytes": "random bytes",
-    "random.random": "a random number",
-    "random.randint": "a random number",
-    "random.getrandbits": "a random number",
-    "random.choice": "a random choice",
+    "a random id": "uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 celery.uuid celery.utils.uuid celery.utils.gen_unique_id "
+    "kombu.utils.uuid.uuid ulid.new ulid.ULID nanoid.generate shortuuid.uuid shortuuid.random cuid.cuid",
+    "the time": "time.time time.time_ns time.monotonic time.monotonic_ns time.perf_counter time.ctime "
+    "datetime.datetime.now datetime.datetime.utcnow datetime.datetime.today django.utils.timezone.now "
+    "django.utils.timezone.localtime pendulum.now arrow.now arrow.utcnow",
+    "the date": "datetime.date.today django.utils.timezone.localdate pendulum.today",
+    "hash(), which differs between interpreters": "builtins.hash",
+    "id(), which differs between processes": "builtins.id builtins.object",
+    "the process or the thread": "os.getpid os.getppid threading.get_ident threading.get_native_id",
+    "the worker's host": "socket.gethostname platform.node",
+    "random bytes": "os.urandom secrets.token_bytes",
+    "a random value": "secrets.token_hex secrets.token_urlsafe secrets.randbelow secrets.choice random.random "
+    "random.randint random.randrange random.getrandbits random.choice random.choices random.sample random.uniform "
+    "django.utils.crypto.get_random_string",
 }
+_BY_NAME = {name: what for what, names in _VOLATILE_CALLS.items() for name in names.split()}
+_NOW_WITHOUT_ARGUMENT = {"time.strftime": 2, "time.gmtime": 1, "time.localtime": 1}  # arguments that make it stable
+_MESSAGE_ID = "the message id, which a re-enqueue changes"
 _VOLATILE_ATTRIBUTES = {
-    "request.id": "the message id, which a re-enqueue changes",
-    "request.task_id": "the message id, which a re-enqueue changes",
-    "request.root_id": "the message id, which a re-enqueue changes",
+    "request.id": _MESSAGE_ID,
+    "request.task_id": _MESSAGE_ID,
+    "request.root_id": _MESSAGE_ID,
+    "request.correlation_id": _MESSAGE_ID,
     "request.retries": "the attempt number",
     "request.delivery_info": "the delivery",
+    "request.delivery_tag": "the delivery",
     "request.eta": "the delivery time",
     "request.hostname": "the worker's host",
 }
@@ -59,17 +57,23 @@ class Volatile:
     text: str
 
 
-def volatile_parts(project: Project, module: Module, value: ast.expr) -> Iterator[Volatile]:
-    """Every part of an expression in a module that changes from one delivery of the same job to the next."""
-    yield from _Trace(project).parts(module, module.function_of(value) or module.tree, value, _DEPTH)
+def volatile_parts(
+    project: Project, module: Module, value: ast.expr, callers: Sequence[Call] = ()
+) -> Iterator[Volatile]:
+    """Every part of an expression that changes from one delivery of the same job to the next.
+
+    `callers` are the calls on the handler's way: a parameter is followed to what they pass for it.
+    """
+    yield from _Trace(project, callers).parts(module, value, _DEPTH)
 
 
 class _Trace:
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, callers: Sequence[Call]) -> None:
         self.project = project
+        self.callers = callers
         self.seen: set[ast.AST] = set()
 
-    def parts(self, module: Module, scope: ast.AST, value: ast.expr, depth: int) -> Iterator[Volatile]:
+    def parts(self, module: Module, value: ast.expr, depth: int) -> Iterator[Volatile]:
         for node in ast.walk(value):
             if node in self.seen or depth == 0:
                 continue
@@ -77,36 +81,91 @@ class _Trace:
             if isinstance(node, ast.Call):
                 yield from self._call(module, node, depth)
             elif isinstance(node, ast.Attribute):
-                yield from self._attribute(module, node)
+                yield from self._attribute(module, node, depth)
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                yield from self._name(module, scope, node, depth)
+                yield from self._name(module, node, depth)
 
     def _call(self, module: Module, node: ast.Call, depth: int) -> Iterator[Volatile]:
-        name = module.resolve(node.func)
-        if name in _VOLATILE_CALLS:
-            yield self._found(module, node, _VOLATILE_CALLS[name])
+        name = self.project.call_name(module, node)
+        origin = self.project.origin(name) if name else None
+        what = _BY_NAME.get(name or "") or _BY_NAME.get(origin or "") or _now(name, node)
+        if what:
+            yield self._found(module, node, what)
             return
-        target = self.project.find(_import_path(name)) if name else None
-        if target is not None and isinstance(target.node, ast.FunctionDef):
-            for inner in ast.walk(target.node):
-                if isinstance(inner, ast.Return) and inner.value is not None:
-                    yield from self.parts(target.module, target.node, inner.value, depth - 1)
+        target = self.project.definition(name) if name else None
+        for returned in _returns(target) if target else ():
+            assert target is not None
+            yield from self.parts(target.module, returned, depth - 1)
 
-    def _attribute(self, module: Module, node: ast.Attribute) -> Iterator[Volatile]:
-        written = ast.unparse(node)
+    def _attribute(self, module: Module, node: ast.Attribute, depth: int) -> Iterator[Volatile]:
+        spellings = {ast.unparse(node), module.resolve(node) or ""}
         for ending, what in _VOLATILE_ATTRIBUTES.items():
-            if written == ending or written.endswith("." + ending):
+            if any(written == ending or written.endswith("." + ending) for written in spellings):
                 yield self._found(module, node, what)
+        if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+            yield from self._set_on_self(module, node, depth)
 
-    def _name(self, module: Module, scope: ast.AST, node: ast.Name, depth: int) -> Iterator[Volatile]:
-        for binding in module.bindings(scope).get(node.id, ()):
-            if binding.value is not None and binding.kind == "value":
-                yield from self.parts(module, scope, binding.value, depth - 1)
+    def _set_on_self(self, module: Module, node: ast.Attribute, depth: int) -> Iterator[Volatile]:
+        """`self.key` is what the class or its methods assign to it; a property is what it returns."""
+        owner = module.class_of(node)
+        for inner in ast.walk(owner) if owner else ():
+            if isinstance(inner, ast.Assign) and any(_names_attribute(t, node.attr) for t in inner.targets):
+                yield from self.parts(module, inner.value, depth - 1)
+            elif isinstance(inner, ast.FunctionDef) and inner.name == node.attr and inner.decorator_list:
+                for returned in _returns(self.project.define(module, inner)):
+                    yield from self.parts(module, returned, depth - 1)
+
+    def _name(self, module: Module, node: ast.Name, depth: int) -> Iterator[Volatile]:
+        scope = module.function_of(node)
+        scopes = [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))] if scope else []
+        for around in [*scopes, module.tree]:
+            bound = module.bindings(around).get(node.id, ())
+            for binding in bound:
+                yield from self._binding(module, around, binding, depth)
+            if bound:
+                return
+
+    def _binding(self, module: Module, scope: ast.AST, binding: Binding, depth: int) -> Iterator[Volatile]:
+        if isinstance(binding.node, ast.arg):
+            for call, passed in self._passed(scope, binding.node.arg):
+                yield from self.parts(call.module, passed, depth - 1)
+        elif binding.kind == "value" and binding.value is not None:
+            yield from self.parts(module, binding.value, depth - 1)
+        elif isinstance(binding.node, ast.AugAssign):
+            yield from self.parts(module, binding.node.value, depth - 1)
+
+    def _passed(self, scope: ast.AST, parameter: str) -> Iterator[tuple[Call, ast.expr]]:
+        """What the calls of a function on the handler's way pass for one of its parameters."""
+        for call in self.callers:
+            target = self.project.definition(call.name) if call.resolved else None
+            if target is None or target.node is not scope:
+                continue
+            names = [name for name in target.parameters if name not in ("self", "cls")]
+            position = names.index(parameter) if parameter in names else None
+            passed = call.argument(position, parameter)
+            if passed is not None:
+                yield call, passed
 
     def _found(self, module: Module, node: ast.expr, what: str) -> Volatile:
         return Volatile(what, module.path, node.lineno, module.line_text(node.lineno))
 
 
-def _import_path(dotted: str) -> str:
-    module, _, name = dotted.removesuffix("()").rpartition(".")
-    return f"{module}:{name}" if module else dotted
+def _now(name: str | None, node: ast.Call) -> str | None:
+    needed = _NOW_WITHOUT_ARGUMENT.get(name or "")
+    return "the time" if needed is not None and len(node.args) + len(node.keywords) < needed else None
+
+
+def _returns(target: Definition) -> Iterator[ast.expr]:
+    """What a function returns; inner functions return for themselves."""
+    if target.is_class:
+        return
+    for node in ast.walk(target.node):
+        if isinstance(node, ast.Return) and node.value is not None:
+            if target.module.function_of(node) is target.node:
+                yield node.value
+
+
+def _names_attribute(target: ast.expr, name: str) -> bool:
+    if isinstance(target, ast.Name):
+        return target.id == name
+    return isinstance(target, ast.Attribute) and target.attr == name

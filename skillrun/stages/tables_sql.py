@@ -1,0 +1,121 @@
+"""Tables and unique keys that SQL declares, in .sql files and in the strings of Python files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_QUOTED = r"[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(?P<table>\w+)[\"`\]]?"
+_CREATE = re.compile(rf"create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?{_QUOTED}\s*\(", re.I)
+_INDEX = re.compile(
+    rf"create\s+unique\s+index\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?\S+\s+on\s+(?:only\s+)?{_QUOTED}"
+    r"\s*(?:using\s+\w+\s*)?\(",
+    re.I,
+)
+_ALTER = re.compile(rf"alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?{_QUOTED}\s+(?P<rest>[^;]*)", re.I)
+_ADDED = re.compile(r"\badd\s+(?:constraint\s+\S+\s+)?(?:unique|primary\s+key)\b[^(,]*\(", re.I)
+_TABLE_WIDE = re.compile(r"\s*(?:constraint\s+\S+\s+)?(?:unique|primary\s+key)\b[^(]*\(", re.I)
+_COLUMN = re.compile(r"\s*[\"`\[]?(\w+)[\"`\]]?\s+(.*)", re.S)
+_NAME = re.compile(r"[\"`\[]?(\w+)[\"`\]]?(?:\s+(?:asc|desc|collate\s+\S+|nulls\s+\w+|\w+_ops))*", re.I)
+_SILENT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.S)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as some file declares it: each set of columns that the database keeps unique."""
+
+    name: str
+    path: str
+    line: int
+    unique: tuple[frozenset[str], ...]
+    exact: bool = True  # declared under this very name; False: the name is only what an ORM may derive
+
+
+def sql_tables(path: str, text: str, name: str, first_line: int = 1) -> Iterator[Table]:
+    """What a piece of SQL says of one table. Comments and quoted values say nothing."""
+    text = _SILENT.sub(_blank, text)
+    for match in _CREATE.finditer(text):
+        if match["table"].lower() == name.lower():
+            yield _table(name, path, text, match.start(), first_line, _unique_in(_inside(text, match.end() - 1)))
+    for match in _INDEX.finditer(text):
+        if match["table"].lower() == name.lower():
+            yield _table(name, path, text, match.start(), first_line, _indexed(text, match.end() - 1))
+    for match in _ALTER.finditer(text):
+        if match["table"].lower() == name.lower() and (groups := tuple(_added(match["rest"]))):
+            yield _table(name, path, text, match.start(), first_line, groups)
+
+
+def _table(name: str, path: str, text: str, start: int, first_line: int, unique: tuple[frozenset[str], ...]) -> Table:
+    return Table(name, path, first_line + text.count("\n", 0, start), unique)
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Spaces, and the line ends, so that lines keep their numbers."""
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def _inside(text: str, start: int) -> str:
+    """What stands between the parenthesis at `start` and its partner."""
+    depth = 0
+    for position in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        if depth == 0:
+            return text[start + 1 : position]
+    return text[start + 1 :]
+
+
+def _unique_in(body: str) -> tuple[frozenset[str], ...]:
+    return tuple(columns for part in _parts(body) if (columns := _unique_part(part)))
+
+
+def _unique_part(part: str) -> frozenset[str]:
+    """The columns that one line of a CREATE TABLE keeps unique; empty where it does not."""
+    wide = _TABLE_WIDE.match(part)
+    if wide:
+        return columns_of(_inside(part, wide.end() - 1))
+    column = _COLUMN.match(part)
+    if column and re.search(r"\b(unique|primary\s+key)\b", _without_parentheses(column[2]), re.I):
+        return frozenset({column[1].lower()})
+    return frozenset()
+
+
+def _without_parentheses(text: str) -> str:
+    return re.sub(r"\([^()]*\)", " ", text)
+
+
+def _indexed(text: str, start: int) -> tuple[frozenset[str], ...]:
+    """The columns of a unique index; none where it covers only some rows (WHERE) or an expression."""
+    inside = _inside(text, start)
+    rest = text[start + len(inside) + 2 :].partition(";")[0]
+    columns = columns_of(inside)
+    partial = re.match(r"[^;]*?\bwhere\b", _up_to_next_statement(rest), re.I)
+    return () if partial or not columns else (columns,)
+
+
+def _up_to_next_statement(text: str) -> str:
+    return re.split(r"\b(?:create|alter|insert|drop|select)\b", text, maxsplit=1, flags=re.I)[0]
+
+
+def _added(rest: str) -> Iterator[frozenset[str]]:
+    for match in _ADDED.finditer(rest):
+        columns = columns_of(_inside(rest, match.end() - 1))
+        if columns:
+            yield columns
+
+
+def columns_of(text: str) -> frozenset[str]:
+    """The column names of a list; empty where one of them is an expression, which is another promise."""
+    names = [_NAME.fullmatch(part.strip()) for part in _parts(text) if part.strip()]
+    return frozenset(match[1].lower() for match in names if match) if all(names) else frozenset()
+
+
+def _parts(body: str) -> Iterator[str]:
+    """What commas outside of parentheses separate."""
+    depth, start = 0, 0
+    for position, character in enumerate(body):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            yield body[start:position]
+            start = position + 1
+    yield body[start:]
