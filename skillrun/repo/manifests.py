@@ -221,9 +221,13 @@ def _setup_py(path: str, text: str) -> Iterator[Dependency]:
         value = names.get(node.value.id, node.value) if isinstance(node.value, ast.Name) else node.value
         if isinstance(value, ast.Dict):
             for extra, items in zip(value.keys, value.values, strict=True):
-                yield from _strings(path, items, f"extra:{ast.unparse(extra) if extra else ''}")
+                yield from _strings(path, items, f"extra:{_text_of(extra)}")
         else:
             yield from _strings(path, value, "")
+
+
+def _text_of(key: ast.expr | None) -> str:
+    return str(key.value) if isinstance(key, ast.Constant) and isinstance(key.value, str) else ""
 
 
 def _strings(path: str, node: ast.expr, group: str) -> Iterator[Dependency]:

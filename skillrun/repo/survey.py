@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -31,7 +32,7 @@ class Recogniser(Protocol):
     """Looks for one job library during one pass. It keeps what it needs of a file, never the parsed module."""
 
     id: str
-    words: tuple[bytes, ...]  # a file without any of them cannot matter
+    words: tuple[bytes, ...]  # a file without any of them, in content and path, cannot matter
     text_files: tuple[str, ...]  # globs over the lower-case names of files other than *.py, e.g. "procfile*"
 
     def wants(self, path: str, data: bytes) -> bool:
@@ -130,14 +131,19 @@ def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
         is_python = name.endswith(".py")
         interested = recognisers if is_python else [one for one, names in texts if names.fullmatch(name)]
         data = tree.peek(path) if interested else None
-        if not data or not any(word in data for word in words):
+        spoken = os.fsencode(path)
+        if not data or not any(word in data or word in spoken for word in words):
             continue
-        wanting = [one for one in interested if any(word in data for word in one.words) and one.wants(path, data)]
+        wanting = [one for one in interested if _speaks(one, data, spoken) and one.wants(path, data)]
         if is_python and wanting:
             yield from _show_python(path, data, wanting)
         elif wanting:
             for recogniser in wanting:
                 recogniser.see_text(path, data)
+
+
+def _speaks(recogniser: Recogniser, data: bytes, path: bytes) -> bool:
+    return any(word in data or word in path for word in recogniser.words)
 
 
 def _names(globs: tuple[str, ...]) -> re.Pattern[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 _WORD = re.compile(r"[^\s\"'`,\[\]()]+")
+_PROGRAM = re.compile(r"(?:[\w-]+=)?(?:[^-=][^=]*/)?celery")  # /opt/venv/bin/celery, command=celery
 _COMMENT = ("#", "//", ";")
 _JOINED = 24  # lines of a command that is written as a list, one word a line
 _MODES = ("worker", "beat", "multi")
@@ -23,10 +25,10 @@ _SCHEMES = {
     **dict.fromkeys(("azureservicebus",), "azureservicebus"),
     **dict.fromkeys(("gcpubsub",), "gcpubsub"),
 }
-_ADDRESS = re.compile(
-    rf"(?is)broker[^#\n]{{0,120}}?(?:\n[^#\n]{{0,120}}?){{0,3}}?\b({'|'.join(_SCHEMES)})(?:\+\w+)?://"
-)
-_HINT = re.compile(r"(?im)^[^#\n]*broker[^#\n]*?[=:(][^#\n]*?(redis|rabbit|amqp|sqs|valkey)")
+_ADDRESS = re.compile(rf"(?i)\b({'|'.join(_SCHEMES)})(?:\+\w+)?://")
+_HINT = re.compile(r"(?i)redis|rabbit|amqp|sqs|valkey")
+_NEAR = 300  # characters after the word "broker" in which its address stands, over at most four lines
+_MANY = 200  # mentions of a broker in one file; more is data
 _HINTED = {"redis": "redis", "valkey": "redis", "rabbit": "rabbitmq", "amqp": "rabbitmq", "sqs": "sqs"}
 
 
@@ -69,7 +71,7 @@ def _whole(lines: list[str], number: int) -> str:
 
 def _launch(number: int, line: str, whole: str) -> Launch | None:
     words = _WORD.findall(whole)
-    start = next((at for at, word in enumerate(words) if word.rpartition("/")[2] == "celery"), None)
+    start = next((at for at, word in enumerate(words) if _PROGRAM.fullmatch(word)), None)
     if start is None:
         return None
     rest = words[start + 1 : start + 40]
@@ -93,9 +95,28 @@ def _app_value(words: list[str]) -> str | None:
 
 def find_broker(text: str) -> tuple[str, int] | None:
     """(broker, line) from an address near the word "broker", else from a name such as REDIS_URL beside it."""
-    text = re.sub(r"(?m)^[ \t]*#.*$", "", text)
-    found = next((one for one in _ADDRESS.finditer(text) if "startswith" not in one[0]), None)
-    if found:
-        return _SCHEMES[found[1].lower()], text.count("\n", 0, found.start()) + 1
-    hint = _HINT.search(text)
-    return (_HINTED[hint[1].lower()], text.count("\n", 0, hint.start(1)) + 1) if hint else None
+    plain = re.sub(r"(?m)^[ \t]*#.*$", "", text)
+    mentions = [found.end() for found in islice(re.finditer(r"(?i)broker", plain), _MANY)]
+    return _first(plain, mentions, _address) or _first(plain, mentions, _hint)
+
+
+def _first(text: str, mentions: list[int], judge: Callable[[str], str | None]) -> tuple[str, int] | None:
+    for end in mentions:
+        broker = judge(text[end : end + _NEAR])
+        if broker:
+            return broker, text.count("\n", 0, end) + 1
+    return None
+
+
+def _address(near: str) -> str | None:
+    found = _ADDRESS.search("\n".join(near.split("\n")[:4]))
+    if not found or "startswith" in near[: found.start()]:
+        return None
+    return _SCHEMES[found[1].lower()]
+
+
+def _hint(near: str) -> str | None:
+    line = near.split("\n")[0].partition("#")[0]
+    assigned = re.search(r"[=:(]", line)
+    found = _HINT.search(line, assigned.end()) if assigned else None
+    return _HINTED[found[0].lower()] if found else None

@@ -37,7 +37,7 @@ _OPTIONAL_FOLDERS = frozenset(
     }
 )
 _WORTH_PARSING = re.compile(
-    rb"(?i:\bcelery\b|celery_|_celery|celeryapp)|shared_task|register_task|^[ \t]*@[\w.]+\.task\b", re.MULTILINE
+    rb"(?i:\bcelery\b|celery(?:_|app|beat|d_)|_celery)|shared_task|register_task|^[ \t]*@[\w.]+\.task\b", re.MULTILINE
 )
 _BEAT = re.compile(
     rb"(?m)^[^#\n]*(\b_?beat_schedule\b|\bCELERY_?BEAT_SCHEDULER?\b|\badd_periodic_task\b"
@@ -86,8 +86,8 @@ class CeleryRecogniser:
     """Collects from one pass over the files; see `repo.survey.Recogniser`."""
 
     id = ID
-    words = (b"celery", b"Celery", b"CELERY", b".task", b"shared_task")
-    text_files = (
+    words: tuple[bytes, ...] = (b"celery", b"Celery", b"CELERY", b".task", b"shared_task")
+    text_files: tuple[str, ...] = (
         *(
             "procfile*",
             "dockerfile*",
@@ -116,7 +116,9 @@ class CeleryRecogniser:
         """Code that may use Celery. Of tests and examples, only what may hold the one app of a library."""
         if not path.endswith(".py"):
             return not is_aside(path)
-        return b"Celery(" in data if is_aside(path) else _WORTH_PARSING.search(data) is not None
+        if is_aside(path):
+            return b"Celery(" in data
+        return "celery" in path.lower() or _WORTH_PARSING.search(data) is not None
 
     def see_python(self, path: str, module: ast.Module, data: bytes) -> None:
         """Notes imports, app objects, tasks, settings and schedules of one file."""
