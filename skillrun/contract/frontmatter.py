@@ -119,13 +119,11 @@ def read_front_matter(text: str, path: Path) -> FrontMatter:
 def _load(front: str, path: Path) -> tuple[Document, bool]:
     try:
         return load_positions(front), False
-    except YamlProblem as problem:
+    except YamlProblem:
         quoted = quote_plain_values(front)
-        if quoted != front:
-            try:
-                return load_positions(quoted), True
-            except YamlProblem as remaining:
-                problem = remaining  # what the quotes have mended need not be shown
+    try:
+        return load_positions(quoted), True
+    except YamlProblem as problem:  # what the quotes have mended need not be shown
         raise SkillInvalid(f"{path}:{problem.line + 1}: front-matter: {problem.what}", hint=problem.hint) from problem
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from referencing.exceptions import NoSuchResource, Unresolvable, Unretrievable
 
 from skillrun.contract import yamlpos
 from skillrun.contract.job import BackoffSpec as BackoffSpec
@@ -128,8 +130,6 @@ def _payload_violations(value: Any) -> Iterator[Violation]:
 
 
 def _example_violations(payload: Any, example: Any, at: yamlpos.Path) -> Iterator[Violation]:
-    from referencing.exceptions import Unresolvable
-
     try:
         for found in violations(payload, example, at):
             yield Violation(found.path, found.what, f"an example must satisfy the payload's schema; {found.hint}")
@@ -139,6 +139,10 @@ def _example_violations(payload: Any, example: Any, at: yamlpos.Path) -> Iterato
         )
     except RecursionError:
         yield Violation(("payload",), "its $ref leads in a circle", "let it end somewhere")
+    except re.error as error:
+        yield Violation(("payload",), f"the pattern {str(error.pattern)!r} is no regular expression", "mend it")
+    except (ArithmeticError, NoSuchResource, Unretrievable) as error:
+        yield Violation(("payload",), f"cannot be used to check an example: {error!r}", "simplify it")
 
 
 def _repeated_names(value: Any) -> Iterator[Violation]:

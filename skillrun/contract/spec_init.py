@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -183,7 +184,9 @@ def _about(field: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _dumped(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110).rstrip("\n")
+    # PyYAML writes these four plainly, and then reads them as line breaks or not at all.
+    plain = not re.search("[\x85\u2028\u2029\ufeff]", json.dumps(value, ensure_ascii=False))
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=plain, width=110).rstrip("\n")
 
 
 def _fields(answer: str) -> dict[str, Any]:

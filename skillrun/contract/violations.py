@@ -67,8 +67,7 @@ def schema_violations(schema: Any, at: Path) -> Iterator[Violation]:
 def _explain(error: ValidationError, at: Path) -> Iterator[Violation]:
     path = (*at, *error.absolute_path)
     if error.validator in ("anyOf", "oneOf") and error.context:
-        for inner in _nearest_branch(error.context):
-            yield from _explain(inner, at)
+        yield from _explain_choice(error, at, path)
     elif error.validator in ("not", None):
         yield _excluded(path)
     elif error.validator == "required":
@@ -77,6 +76,15 @@ def _explain(error: ValidationError, at: Path) -> Iterator[Violation]:
         yield from _unknown(error, path)
     else:
         yield Violation(path, _what(error), _hint(error))
+
+
+def _explain_choice(error: ValidationError, at: Path, path: Path) -> Iterator[Violation]:
+    """What is wrong by the alternative that fits best, and the word that would have done instead."""
+    words = [_shown(_limit(inner)) for inner in error.context or () if inner.validator == "const" and not inner.path]
+    for inner in _nearest_branch(error.context or ()):
+        for found in _explain(inner, at):
+            instead = words and found.path == path and inner.validator == "type"
+            yield Violation(path, found.what, f"write {words[0]}, or {found.hint}") if instead else found
 
 
 def _nearest_branch(errors: Iterable[ValidationError]) -> list[ValidationError]:

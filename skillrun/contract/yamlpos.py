@@ -281,7 +281,7 @@ def _syntax_hint(what: str, context: str, shown: str, opened: str) -> str:
         return "a value that contains a colon and a space must be quoted; else check the indentation"
     if re.search(r":\s*\{[A-Za-z_]+\}", shown + "\n" + opened):
         return 'a value that starts with { must be quoted, as in "{scratch}/app.db"'
-    if "single document" in what:
+    if "another document" in what:
         return "keep one document; remove the second ---"
     if "quoted scalar" in context:
         return "close the quotation mark"
