@@ -214,7 +214,7 @@ def test_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     celery_module = "import os\nfrom celery import Celery\napp = Celery('s')\napp.config_from_envvar('CONF')\n"
     tasks = "@app.task(acks_late=os.environ['LATE'], **options())\ndef send_receipt(order_id): ...\n"
     found = policy(tmp_path / "r", "import os\n" + tasks, celery=celery_module)
-    assert set(found.unknown) == {"acks_late", "options", "configuration"}
+    assert set(found.unknown) == {"acks_late", "options", "configuration", "visibility_timeout_s"}
 
 
 @pytest.mark.parametrize(
@@ -370,6 +370,13 @@ def test_wiring(tmp_path: Path) -> None:
         ("enqueue", "shop/other.py", 2, "send_task('shop.tasks.send_receipt')", False),
         ("enqueue", "tests/test_tasks.py", 2, ".delay(...)", True),
     ]
+
+
+def test_a_task_handed_on_as_a_value(tmp_path: Path) -> None:
+    orders = "from shop.tasks import send_receipt\nEVENTS = {'paid': send_receipt}\nEVENTS['paid'].delay(1)\n"
+    shop = open_shop(tmp_path / "r", HEAD + "@app.task\ndef send_receipt(o): ...\n", orders=orders)
+    found = celery.find_wiring(shop.project, shop.use, shop.handler)
+    assert [(w.place.line, w.how) for w in found] == [(2, "handed on as a value")]
 
 
 def test_the_bundled_shop(tmp_path: Path) -> None:

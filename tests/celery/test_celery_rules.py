@@ -433,6 +433,8 @@ def test_check_then_act_in_a_cache(check_finds: Check, check_ignores: Check) -> 
     check_finds(rule, cache + task(racy), WARNING, "set follows get", line="cache.set(order_id, 1)")
     check_ignores(rule, cache + task("if not cache.add(order_id, 1):\n    return\nmailer.send(order_id)"))
     check_ignores(rule, cache + task("n = cache.get('config')\ncache.set(order_id, n)\n"))
+    filled = "if (found := cache.get('rates')) is None:\n    found = load()\n    cache.set('rates', found, 60)\n"
+    check_ignores(rule, cache + task(filled))
 
 
 def test_check_then_act_in_sql(check_finds: Check, check_ignores: Check) -> None:
@@ -475,6 +477,8 @@ def test_select_for_update_outside_transaction(check_finds: Check, check_ignores
     check_finds(rule, raw + task(sql), WARNING, "FOR UPDATE outside")
     check_ignores(rule, head + task("with transaction.atomic():\n    " + lock), models=MODELS)
     decorated = head + task(lock).replace("def send", "@transaction.atomic\ndef send")
+    own = "@contextmanager\ndef traced():\n    with transaction.atomic():\n        yield\n"
+    check_ignores(rule, head + own + task("with traced():\n    " + lock), models=MODELS)
     check_ignores(rule, decorated, models=MODELS)
 
 

@@ -99,9 +99,7 @@ def app_names(project: Project, use: FrameworkUse) -> frozenset[str]:
 
 def read_config(project: Project, use: FrameworkUse) -> Config:
     """Everything that can be read, later sources over earlier ones: object, constructor, then `app.conf`."""
-    reader = _Reader(project, use, Config())
-    reader.read()
-    return reader.config
+    return project.remember(("celery.config", use.app), lambda: _Reader(project, use, Config()).read())
 
 
 class _Reader:
@@ -110,7 +108,7 @@ class _Reader:
         self.use = use
         self.config = config
 
-    def read(self) -> None:
+    def read(self) -> Config:
         self._default_module()
         for module in self._modules("config_from_object"):
             self._objects(module)
@@ -121,6 +119,7 @@ class _Reader:
         for word in ("config_from_envvar", "config_from_cmdline"):
             for module in self._modules(word):
                 self._unread_calls(module, word)
+        return self.config
 
     def _modules(self, word: str) -> Iterator[Module]:
         """Test code configures apps of its own; it is left out."""
@@ -341,7 +340,8 @@ def visibility_timeout(config: Config, use: FrameworkUse) -> Visibility:
     options = config.get("broker_transport_options")
     transport = broker_transport(config, use)
     if transport not in VISIBILITY_DEFAULTS:
-        return Visibility(None, None, unknown=transport is None and options is not None)
+        setting = options or config.get("broker_url")
+        return Visibility(None, setting.place if setting else None, unknown=transport is None)
     if options is None:
         return Visibility(VISIBILITY_DEFAULTS[transport], None)
     held = options.value

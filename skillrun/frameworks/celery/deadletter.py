@@ -8,6 +8,7 @@ a dead-letter exchange. A call that only logs is no record.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ _PLAIN_WORDS = """debug info warning warn error exception critical log print ret
     str repr format format_exc type isinstance getattr setattr len dict list tuple int float join get items super
     update_state get_logger getLogger get_task_logger on_failure on_retry incr increment inc labels"""
 _LIBRARIES_THAT_LEAVE_NOTHING = ("logging.", "structlog.", "sentry_sdk.", "builtins.", "traceback.")
+_NAMED_LIKE_A_RECORD = re.compile(
+    r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.IGNORECASE
+)
 _LEAVES_NOTHING = frozenset(_PLAIN_WORDS.split())
 
 
@@ -54,11 +58,11 @@ class _Finder:
         yield from self._rejected()
 
     def permanent(self, retries: Retries) -> Iterator[Place]:
-        """A clause that neither retries nor raises, and records."""
+        """A clause of the handler itself that does not retry, and calls something named like a record of failures."""
         retrying = {path.call.in_except.node for path in retries.paths if path.call and path.call.in_except}
-        for handler in self._handlers():
+        for handler in self.project.handlers(self.task.handler):
             record = self._record(handler.node.body, handler.module)
-            if record is not None and handler.node not in retrying:
+            if record is not None and handler.node not in retrying and _NAMED_LIKE_A_RECORD.search(ast.unparse(record)):
                 yield place_of(handler.module, record)
 
     def _handlers(self) -> tuple[Handler, ...]:

@@ -33,7 +33,10 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
     """Every place that enqueues or schedules the handler, in order of path and line; calls of itself left out."""
     task = read_task(project, use, handler)
     found: dict[tuple[str, int, str], Wiring] = {}
-    for wiring in _all(project, task):
+    every = list(_all(project, task))
+    if all(wiring.in_tests for wiring in every):
+        every += _handed_on(project, task)
+    for wiring in every:
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
     return tuple(found[key] for key in sorted(found))
 
@@ -56,6 +59,14 @@ def _registered_names(project: Project, task: Task) -> Iterator[str]:
         for above in list(use.module.parents(use.node))[:3]:
             if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
                 yield f"{use.module.name}.{above.targets[0].id}"
+
+
+def _handed_on(project: Project, task: Task) -> Iterator[Wiring]:
+    """The task as a value, in a mapping or an argument: somebody publishes it, but the text does not say where."""
+    for use in project.uses(task.handler.dotted):
+        above = next(use.module.parents(use.node), None)
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(use.path):
+            yield _wiring("enqueue", use.module, use.node, "handed on as a value")
 
 
 def _by_object(use: Use) -> Iterator[Wiring]:

@@ -80,8 +80,12 @@ def seconds(value: float) -> str:
 
 
 def is_atomic(project: Project, name: str) -> bool:
-    """A context manager or decorator that opens a Django transaction."""
-    return project.origin(name.removesuffix("()")) in ATOMIC
+    """A context manager or decorator that opens a Django transaction, also one of the repository's own around it."""
+    plain = name.removesuffix("()")
+    if project.origin(plain) in ATOMIC:
+        return True
+    own = project.definition(plain)
+    return own is not None and any(call.origin in ATOMIC for call in project.calls(own, depth=1))
 
 
 def atomic_function(project: Project, module: Module, node: ast.AST) -> bool:

@@ -83,15 +83,33 @@ def _cache_get_then_set(calls: tuple[Call, ...]) -> Iterator[Finding]:
         if "cache" not in owner.lower() and "redis" not in owner.lower():
             continue
         key = (owner, ast.unparse(call.node.args[0]) if call.node.args else "")
-        if word in ("get", "exists", "has_key"):
+        if word in ("get", "exists", "has_key") and _decides(call):
             looked[key] = call
-        elif word in ("set", "setex") and key in looked and "nx" not in call.keywords:
+        elif word in ("set", "setex") and key in looked and "nx" not in call.keywords and _marks(call):
             message = (
                 f"{word} follows {looked[key].origin.rpartition('.')[2]} of the"
                 " same key: two deliveries both find it missing"
             )
             hint = "cache.add(key, ...) or set(..., nx=True) looks and writes in one step"
             yield say("check-then-act", Severity.WARNING, call_place(call), message, hint)
+
+
+def _decides(call: Call) -> bool:
+    """It stands in the condition of an `if`: what was found decides what is done."""
+    below: ast.AST = call.node
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.If):
+            return below is above.test
+        if isinstance(above, ast.stmt):
+            return False
+        below = above
+    return False
+
+
+def _marks(call: Call) -> bool:
+    """What is written is a mere mark; a computed value fills a cache, and may be written twice."""
+    value = call.argument(1, "value")
+    return isinstance(value, ast.Constant)
 
 
 def _select_then_insert(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
@@ -200,7 +218,8 @@ def select_for_update_outside_transaction(job: Job) -> Iterator[Finding]:
             continue
         what = "select_for_update()" if word == "select_for_update" else "FOR UPDATE"
         message = f"{what} outside transaction.atomic(): the lock does not outlive the statement"
-        severity = Severity.ERROR if word == "select_for_update" and not call.via else Severity.WARNING
+        certain = word == "select_for_update" and not call.via and len(job.handler.decorators) == 1
+        severity = Severity.ERROR if certain else Severity.WARNING
         yield say(
             "select-for-update-outside-transaction",
             severity,
