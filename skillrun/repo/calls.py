@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skillrun.repo.source import FunctionNode, Module, body_of
 
 if TYPE_CHECKING:
-    from skillrun.repo.python import Definition
+    from skillrun.repo.names import Definition
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.comprehension)
 _OTHER_BODIES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)

@@ -179,6 +179,11 @@ def _outside_body(function: ast.AST, below: ast.AST) -> bool:
     return below not in getattr(function, "body", ())
 
 
+def last_word(node: ast.expr) -> str:
+    """The last part of a name or attribute as written; "" for any other expression."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
 def body_of(scope: ast.AST) -> list[ast.AST]:
     """The statements of a scope, or the one expression of a lambda."""
     body: list[ast.AST] | ast.AST = getattr(scope, "body", [])

@@ -1,0 +1,316 @@
+"""What a dotted name means across files: followed through imports, re-exports, variables, annotations and bases."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from skillrun.repo.calls import exception_names
+from skillrun.repo.source import Binding, FunctionNode, Module, last_word
+from skillrun.repo.sources import Sources
+
+_MAX_HOPS = 12
+_INSTANCE = re.compile(r"(\b[A-Z]\w*)\(\)(?=\.)")
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function or class of the repository. `name` is its dotted name within the module, e.g. "Mailer.send"."""
+
+    name: str
+    path: str
+    line: int  # of `def` or `class`, not of its decorators
+    node: FunctionNode | ast.ClassDef
+    module: Module
+
+    @property
+    def decorators(self) -> tuple[ast.expr, ...]:
+        """The decorator expressions, the outermost first."""
+        return tuple(self.node.decorator_list)
+
+    @property
+    def dotted(self) -> str:
+        """ "shop.mailer.Mailer.send"."""
+        return f"{self.module.name}.{self.name}"
+
+    @property
+    def import_path(self) -> str:
+        """ "shop.mailer:Mailer.send"."""
+        return f"{self.module.name}:{self.name}"
+
+    @property
+    def is_class(self) -> bool:
+        """It is a class."""
+        return isinstance(self.node, ast.ClassDef)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the positional and keyword parameters in order, without `*args` and `**kwargs`; () for a class."""
+        if isinstance(self.node, ast.ClassDef):
+            return ()
+        args = self.node.args
+        return tuple(a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a dotted name leads: a definition, a module variable, a module, or out of the repository."""
+
+    dotted: str  # the canonical name
+    module: Module | None = None
+    definition: Definition | None = None
+    binding: Binding | None = None  # the statement that binds a module or class variable
+
+    @property
+    def line(self) -> int:
+        """The line that defines or binds the name; 1 for a module."""
+        node = self.definition.node if self.definition else self.binding.node if self.binding else None
+        return getattr(node, "lineno", 1)
+
+
+class Names(Sources):
+    """Definitions behind dotted names."""
+
+    def find(self, import_path: str) -> Definition | None:
+        """The function or class behind "pkg.mod:obj.attr", through re-exports and objects; None where there is none."""
+        found = self.lookup(import_path)
+        return found.definition if found else None
+
+    def lookup(self, import_path: str) -> Found | None:
+        """Where "pkg.mod:obj.attr" leads in the repository, a variable included; None where it leads nowhere in it."""
+        return self.remember(("lookup", import_path), lambda: self._lookup(import_path))
+
+    def _lookup(self, import_path: str) -> Found | None:
+        module_name, _, attributes = import_path.partition(":")
+        path = self.locate(module_name, anywhere=True) if attributes else None
+        module = self.module(path) if path else None
+        if module is not None:
+            found = self._within(module, attributes.split("."), 0)
+        else:
+            if attributes:
+                self._record_absence(module_name)
+            found = self._follow(import_path.replace(":", "."), 0)
+        return found if found and (found.definition or found.binding) else None
+
+    def _record_absence(self, module_name: str) -> None:
+        tail = module_name.replace(".", "/")
+        for glob in (f"**/{tail}.py", f"**/{tail}/__init__.py"):
+            self.tree.match(glob)
+
+    def origin(self, dotted: str) -> str:
+        """The canonical name of a dotted name: re-exports, aliases, module variables and base classes followed."""
+        return self.remember(("origin", dotted), lambda: self._origin(dotted))
+
+    def _origin(self, dotted: str) -> str:
+        found = self._follow(dotted, 0)
+        return _INSTANCE.sub(r"\1", found.dotted if found else dotted)
+
+    def definition(self, dotted: str) -> Definition | None:
+        """The function or class behind a dotted name as `Module.resolve` gives it."""
+        found = self.remember(("follow", dotted), lambda: self._follow(dotted, 0))
+        return found.definition if found else None
+
+    def _follow(self, dotted: str, hops: int) -> Found | None:
+        """None where the name leads out of the repository at once."""
+        parts = dotted.split(".")
+        for cut in range(len(parts), 0, -1):
+            path = self.locate(".".join(parts[:cut]))
+            module = self.module(path) if path else None
+            if module is None:
+                continue
+            if cut == len(parts):
+                return self._shadowed(parts, hops) or Found(module.name, module)
+            return self._within(module, parts[cut:], hops)
+        return None
+
+    def _shadowed(self, parts: list[str], hops: int) -> Found | None:
+        """`from .send import send` in a package hides the module of the same name."""
+        package = self.locate(".".join(parts[:-1])) if len(parts) > 1 else None
+        module = self.module(package) if package else None
+        bound = module.bindings(module.tree).get(parts[-1], ()) if module else ()
+        targets = [b.target for b in bound if b.kind == "import" and b.target and b.target != ".".join(parts)]
+        return self._follow(targets[0], hops + 1) if targets and hops < _MAX_HOPS else None
+
+    def _within(self, module: Module, parts: list[str], hops: int) -> Found | None:
+        """Follows attributes from a module on."""
+        name = parts[0].removesuffix("()")
+        bound = module.bindings(module.tree).get(name)
+        if hops >= _MAX_HOPS:
+            return Found(f"{module.name}.{'.'.join(parts)}", module)
+        if not bound:
+            return self._starred(module, parts, hops)
+        return self._through(module, module.tree, bound, parts, module.name, hops)
+
+    def _starred(self, module: Module, parts: list[str], hops: int) -> Found | None:
+        for star in module.stars:
+            found = self._follow(".".join([star, *parts]), hops + 1)
+            if found and (found.definition or found.binding):
+                return found
+        path = self.locate(f"{module.name}.{parts[0]}")
+        inner = self.module(path) if path and path != module.path else None
+        if inner is not None and len(parts) > 1:
+            return self._within(inner, parts[1:], hops + 1)
+        outside = [star for star in module.stars if not self.locate(star)]
+        return Found(".".join([*(outside if len(outside) == 1 else [module.name]), *parts]), module)
+
+    def _through(
+        self, module: Module, scope: ast.AST, bound: list[Binding], parts: list[str], prefix: str, hops: int
+    ) -> Found | None:
+        binding = next((b for b in bound if b.kind in ("import", "define")), None) or bound[-1]
+        rest = parts[1:]
+        if binding.kind == "import" and binding.target:
+            return self._outward([self._near(binding.target, module), *_call_mark(parts[0]), *rest], hops)
+        if isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            return self._defined(module, binding.node, parts, hops)
+        meant = self._value_name(module, binding, bool(rest))
+        if meant:
+            return self._outward([meant, *rest], hops)
+        return Found(".".join([prefix, *parts]), module, binding=binding if not rest else None)
+
+    def _near(self, target: str, module: Module) -> str:
+        """The canonical spelling of an import of a file that stands beside the importing one."""
+        first, _, rest = target.partition(".")
+        if self.locate(first) is not None or module.name.partition(".")[0] == first:
+            return target
+        path = self.locate(first, near=module.path)
+        beside = self.import_name(path) if path and path != module.path and not self._imports(path, first) else None
+        return ".".join(filter(None, [beside, rest])) if beside else target
+
+    def _imports(self, path: str, name: str) -> bool:
+        """`celery.py` that itself imports celery is not what others mean by celery."""
+        module = self.module(path)
+        bound = (b for every in module.bindings(module.tree).values() for b in every) if module else ()
+        return any(b.target and b.target.partition(".")[0] == name for b in bound)
+
+    def _outward(self, parts: list[str], hops: int) -> Found | None:
+        dotted = ".".join(parts).replace(".()", "()")
+        return self._follow(dotted, hops + 1) or Found(dotted)
+
+    def _value_name(self, module: Module, binding: Binding, has_rest: bool) -> str | None:
+        value = binding.value
+        if value is None or (isinstance(value, ast.Call) and not has_rest):
+            return None
+        if not isinstance(value, ast.Call | ast.Name | ast.Attribute | ast.Await | ast.Constant):
+            return None
+        if isinstance(value, ast.Constant) and binding.kind != "instance":
+            return None
+        name = module.resolve(value)
+        return f"{name}()" if name and binding.kind == "instance" else name
+
+    def _defined(self, module: Module, node: FunctionNode | ast.ClassDef, parts: list[str], hops: int) -> Found | None:
+        """A function or class, or an attribute below it."""
+        definition = Definition(module.qualname(node), module.path, node.lineno, node, module)
+        rest = parts[1:]
+        if not rest:
+            return Found(definition.dotted + ("()" if parts[0].endswith("()") else ""), module, definition)
+        if isinstance(node, ast.ClassDef):
+            return self._member(definition, rest, hops) or Found(".".join([definition.dotted, *rest]), module)
+        inner = [n for n in ast.walk(node) if isinstance(n, FunctionNode | ast.ClassDef) and n.name == rest[0]]
+        if inner and not parts[0].endswith("()"):
+            return self._defined(module, inner[0], rest, hops)
+        is_result = parts[0].endswith("()") or _is_property(node)
+        result = _returned(module, node) if is_result else None
+        if result:
+            return self._outward([result, *rest], hops)
+        return Found(".".join([definition.dotted + parts[0][len(node.name) :], *rest]), module)
+
+    def _member(self, owner: Definition, rest: list[str], hops: int) -> Found | None:
+        """An attribute of a class: its own, one that a method sets on `self`, or a base class's."""
+        assert isinstance(owner.node, ast.ClassDef)
+        name = rest[0].removesuffix("()")
+        bound = owner.module.bindings(owner.node).get(name) or _set_on_self(owner.node, name)
+        if bound:
+            return self._through(owner.module, owner.node, bound, rest, owner.dotted, hops)
+        for base in owner.node.bases:
+            dotted = owner.module.resolve(base)
+            found = self._follow(".".join([dotted, *rest]), hops + 1) if dotted and hops < _MAX_HOPS else None
+            if found and (found.definition or found.binding):
+                return found
+            if dotted and not self.definition(dotted) and len(owner.node.bases) == 1:
+                return Found(".".join([dotted, *rest]))
+        return None
+
+    def ancestors(self, dotted: str) -> tuple[str, ...]:
+        """The canonical name of a class and of every base class that can be told, builtins' own included."""
+        found: list[str] = []
+        waiting = [dotted]
+        while waiting:
+            name = self.origin(waiting.pop(0)).removesuffix("()")
+            if name in found:
+                continue
+            found.append(name)
+            definition = self.definition(name)
+            if definition and isinstance(definition.node, ast.ClassDef):
+                waiting += [b for base in definition.node.bases if (b := definition.module.resolve(base))]
+            elif name.startswith("builtins."):
+                waiting += [f"builtins.{base.__name__}" for base in _builtin_bases(name)]
+        return tuple(found)
+
+    def is_subclass(self, dotted: str, of: str) -> bool:
+        """One class is the other or derives from it, as far as the repository and the builtins say."""
+        return self.origin(of) in self.ancestors(dotted)
+
+    def exception_names(self, node: ast.expr | None, module: Module) -> tuple[str, ...]:
+        """Canonical names of the exceptions in `X`, `(X, Y)` or a variable that holds a tuple, here or elsewhere."""
+        return tuple(name for written in exception_names(module, node) for name in self._held(written))
+
+    def _held(self, name: str) -> tuple[str, ...]:
+        found = self._follow(name, 0)
+        value = found.binding.value if found and found.binding else None
+        if found and found.module and isinstance(value, ast.Tuple | ast.List | ast.BinOp):
+            return self.exception_names(value, found.module)
+        return (self.origin(name),)
+
+    def define(self, module: Module, node: FunctionNode | ast.ClassDef) -> Definition:
+        """The definition of a node that is known already."""
+        return Definition(module.qualname(node), module.path, node.lineno, node, module)
+
+    def member(self, classes: Iterable[Definition], name: str) -> Definition | None:
+        """The method of the first class that defines it itself."""
+        for owner in classes:
+            for node in getattr(owner.node, "body", ()):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+                    return self.define(owner.module, node)
+        return None
+
+
+def _call_mark(part: str) -> list[str]:
+    return ["()"] if part.endswith("()") else []
+
+
+def _is_property(node: FunctionNode) -> bool:
+    names = {last_word(d) for d in node.decorator_list if isinstance(d, ast.Name | ast.Attribute)}
+    return bool(names & {"property", "cached_property"})
+
+
+def _returned(module: Module, node: FunctionNode) -> str | None:
+    """What a function returns, as a dotted name: "pkg.Class()" by its annotation, or its only `return`."""
+    if node.returns is not None:
+        named = isinstance(node.returns, ast.Name | ast.Attribute | ast.Constant)
+        found = module.resolve(node.returns) if named else None
+        return f"{found}()" if found else None
+    returns = [n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+    return module.resolve(returns[0]) if len(returns) == 1 else None
+
+
+def _set_on_self(owner: ast.ClassDef, name: str) -> list[Binding]:
+    """What methods assign to `self.<name>`."""
+    found = []
+    for node in ast.walk(owner):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(t, ast.Attribute) and t.attr == name and _is_self(t.value) for t in targets):
+                found.append(Binding("value", node, value=node.value))
+    return found
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def _builtin_bases(name: str) -> tuple[type, ...]:
+    found = getattr(builtins, name.partition(".")[2], None)
+    return found.__bases__ if isinstance(found, type) else ()
