@@ -40,7 +40,7 @@ class Step:
 STEPS = (
     Step(
         "Nobody has said what happens when the message comes twice",
-        "The spec of the job says `idempotency: unknown`. Everything else may be right; the run has to stop and ask.",
+        "The spec of the job says `idempotency: unknown`. Whatever else it finds, the run has to stop and ask.",
         ("1-idempotency-unknown", "2-permanent-error-retried"),
         exit_code=3,
         outcome="blocked",
@@ -68,11 +68,12 @@ def run_demo(out: TextIO) -> int:
 
     Returns 0 if the invocations ended as they should (3, 1, 0), else 1. Raises `RepoUnusable` where git is missing,
     `Blocked` where the shop's own tools are.
-    Nothing outside the folder is written: HOME, state and ledger of the invocations are inside it.
+    Nothing outside the folder is written: HOME, TMPDIR, state and ledger of the invocations are inside it.
     """
     _require_tools()
     folder = Path(tempfile.mkdtemp(prefix="skillrun-demo-"))
     repo = folder / "celery-shop"
+    (folder / "tmp").mkdir()
     _prepare(repo, STEPS[0])
     _say(out, f"A small Celery shop, copied to {repo}. Its job emails a receipt once a payment settles.")
     for number, step in enumerate(STEPS, start=1):
@@ -175,12 +176,13 @@ def _run(out: TextIO, command: list[str], folder: Path) -> int:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The caller's environment, with HOME and state inside the folder and this interpreter's programs first on PATH."""
+    """The caller's environment; HOME, TMPDIR and state in the folder, this interpreter's programs first on PATH."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SKILLRUN_", "SHOP_"))}
     programs = str(Path(sys.executable).parent)
     return kept | {
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
         "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
         "SKILLRUN_STATE_DIR": str(folder / "state"),
     }
 
@@ -192,7 +194,7 @@ def _closing(out: TextIO, repo: Path) -> None:
     program = "skillrun" if shutil.which("skillrun") else str(Path(sys.executable).parent / "skillrun")
     _say(out, f"\nThe repository is kept: {repo}\nTry next:")
     _say(out, f"  {program} status --repo {repo}")
-    _say(out, f"  {program} ledger show --repo {repo}")
+    _say(out, f"  {program} ledger verify --repo {repo}")
 
 
 def _telemetry(ledger: Path) -> list[tuple[str, ...]]:

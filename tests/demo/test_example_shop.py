@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import helpers
 import pytest
@@ -34,6 +34,16 @@ def send_and_die(order_id, email, *, idempotency_key):
 mailer.send = send_and_die
 from shop.celery import app
 app.worker_main(["worker", "--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat"])
+"""
+# Every attempt kills the process that makes it, and the wait after that is left out.
+KILLS_EVERY_CHILD = """
+import os, signal
+from shop import mailer, tasks
+mailer.send = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
+tasks.send_receipt.default_retry_delay = 0
+from shop.celery import app
+app.conf.worker_lost_wait = 0.1
+app.worker_main(["worker", "--concurrency", "1", "--without-gossip", "--without-mingle", "--without-heartbeat"])
 """
 
 
@@ -113,6 +123,19 @@ def test_a_worker_killed_between_mail_and_mark_repeats_the_same_key(
     assert len(list((tmp_path / "outbox").iterdir())) == 1
 
 
+def test_a_message_that_kills_its_worker_is_dead_after_five_attempts(
+    start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    assert start("-m", "shop.schema").wait(30) == 0
+    assert start("-c", "from shop.orders import settle; settle(7, 'a@example.com')").wait(30) == 0
+    start("-c", KILLS_EVERY_CHILD)
+    (reason,) = wait_for(lambda: rows(tmp_path, "select reason from dead_jobs where order_id = 7"))[0]
+    assert reason.startswith("WorkerLostError")
+    assert (tmp_path / "log").read_text().count("send_receipt will retry order_id=7") == 4
+    assert receipts(tmp_path) == []
+    assert messages(tmp_path) == []
+
+
 def test_the_steps_differ_from_the_shop_only_where_they_are_wrong() -> None:
     assert changed("1-idempotency-unknown", ".skillrun/jobs/send-receipt.yaml") == [
         "+idempotency: {strategy: unknown}",
@@ -151,9 +174,13 @@ def messages(place: Path) -> list[Path]:
     return sorted((place / "queue").glob("*.celery.msg"))
 
 
-def receipts(place: Path) -> list[tuple[int, str]]:
+def receipts(place: Path) -> list[tuple[Any, ...]]:
+    return rows(place, "select order_id, email from receipts")
+
+
+def rows(place: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(place / "shop.db")) as connection:
-        return connection.execute("select order_id, email from receipts").fetchall()
+        return connection.execute(query).fetchall()
 
 
 def wait_for(read: Callable[[], list[T]], seconds: float = 30) -> list[T]:

@@ -23,9 +23,11 @@ app.conf.update(
     # Payloads are plain values, so that old messages stay readable.
     task_serializer="json",
     accept_content=["json"],
-    # Acknowledged after the work; a worker that dies gives its message back.
+    # Acknowledged after the work; a worker that dies gives its message back, and that uses up an attempt:
+    # a message that kills its worker would come back for ever otherwise.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
+    task_retry_on_worker_lost=True,
     # A worker holds one message at a time, so a slow mail keeps no other from being sent.
     worker_prefetch_multiplier=1,
     # Nobody reads results: the receipts table and the log say what happened.

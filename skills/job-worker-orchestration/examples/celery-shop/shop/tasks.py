@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import Task
+from celery.signals import task_failure
 from celery.utils.log import get_task_logger
 
 from shop import dead_jobs, mailer, receipts
@@ -12,7 +13,7 @@ log = get_task_logger(__name__)
 
 
 class LoggedTask(Task):
-    """Says whether a failed job will be tried again; one that will not becomes a dead job."""
+    """Says why an attempt failed and whether there will be another."""
 
     def correlation_id(self) -> str:
         """The id of the request that settled the order, else the task's own."""
@@ -29,7 +30,6 @@ class LoggedTask(Task):
             "send_receipt failed order_id=%s correlation_id=%s attempt=%s reason=%r",
             kwargs.get("order_id"), self.correlation_id(), self.request.retries + 1, exc,
         )  # fmt: skip
-        dead_jobs.record("send-receipt", kwargs, repr(exc))
 
 
 @app.task(
@@ -42,6 +42,7 @@ class LoggedTask(Task):
     retry_backoff=2,  # at most 2, 4, 8, 16 seconds
     retry_backoff_max=60,
     retry_jitter=True,
+    default_retry_delay=60,  # after an attempt that killed its worker
 )
 def send_receipt(self: LoggedTask, order_id: int, email: str) -> None:
     """Emails the receipt of one order, once however often the message is delivered.
@@ -57,3 +58,13 @@ def send_receipt(self: LoggedTask, order_id: int, email: str) -> None:
     mailer.send(order_id, email, idempotency_key=key)
     receipts.mark_sent(order_id, email)
     log.info("send_receipt succeeded order_id=%s correlation_id=%s", order_id, self.correlation_id())
+
+
+@task_failure.connect(sender=send_receipt)
+def give_up(sender: LoggedTask, exception: Exception, kwargs: dict[str, Any], **_: Any) -> None:
+    """No attempt is left, or none would help: the job is kept for a person.
+
+    A signal and not `on_failure`, because Celery sends it too when the last attempt killed its own process.
+    """
+    log.error("send_receipt is dead order_id=%s correlation_id=%s", kwargs.get("order_id"), sender.correlation_id())
+    dead_jobs.record("send-receipt", kwargs, repr(exception))
