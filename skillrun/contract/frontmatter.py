@@ -13,7 +13,6 @@ from skillrun.errors import SkillInvalid
 
 MAX_BYTES = 1_000_000
 SPEC_KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
-MAX_METADATA_DEPTH = 20
 
 _PLAIN_MEMBER = re.compile(r"(?P<start>[ \t]*[A-Za-z_][\w.-]*:[ \t]+)(?P<value>[^\s\"'\[{|>#&!][^\n]*)")
 

@@ -20,8 +20,6 @@ FILE_NAME = "SKILL.md"
 MAX_FOLDERS_DEEP = 3
 PASSED_OVER = {".git", "node_modules", ".venv", "venv", "__pycache__"}
 
-_HEAD_BYTES = 1_000_001
-
 
 @dataclass(frozen=True)
 class Root:
@@ -135,8 +133,11 @@ def _find_explicit(name: str, explicit: Path) -> Path:
 
 
 def _named(file: Path, name: str) -> Path:
+    from skillrun.contract.frontmatter import read_skill_bytes
+
     if _is_path(name) or _answers_to(file, name):
         return file
+    _names(file, read_skill_bytes(file))  # a file that cannot be read says so itself
     raise SkillInvalid(f"{file}: this is not the skill {name}", hint="give the name that stands in its front-matter")
 
 

@@ -30,7 +30,6 @@ class Block:
     line: int
     text: str = ""
     level: int = 0  # of a heading
-    start: int = 1  # the first number of an ordered list
     items: tuple[Bullet, ...] = ()
     numbers: tuple[int, ...] = ()  # as written, of an ordered list's items
 

@@ -18,9 +18,9 @@ FILE_NAME = "SKILL.md"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 _NUMBERED_HEADING = re.compile(r"(?:step\s+)?(?P<number>[0-9]{1,4})\s*[.):]\s+(?P<text>\S.*)", re.IGNORECASE)
 _WORKFLOW_TITLES = {f"{word} workflow" for word in ("the", "minimal", "main", "standard", "recommended", "default")}
-_ARROW = re.compile(r"\s*(?:→|⇒|➜|->|=>|-->)\s*")
+_ARROW = re.compile("→|⇒|➜|-->|->|=>")
 _OPTIONAL = re.compile(
-    r"\(\s*(?:preferred|optional)\b[^)]*\)\s*(?::|$)|\((?:preferred|optional)\)\s*`|^\W*optional\b", re.I
+    r"\(\s*(?:preferred|optional)\b[^)]{0,200}\)\s{0,9}(?::|$)|\((?:preferred|optional)\)\s*`|^\W*optional\b", re.I
 )
 _IF_THERE = re.compile(
     r"\bif (?:present|known|available|any)\)?\s*(?::|$)|\bif (?:present|known|available|any)\b\s*:", re.I

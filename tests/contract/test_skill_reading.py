@@ -278,3 +278,20 @@ def test_markdown_that_nests_without_end_is_read_all_the_same(tmp_path: Path) ->
     assert skill(tmp_path, small("## Workflow\n1. a\n\n" + ">" * 5000 + " x\n")).steps[0].text == "a"
     deep = "".join("  " * depth + "- x\n" for depth in range(200))
     assert skill(tmp_path, small("## Workflow\n1. a\n\n## Checks\n" + deep)).checks[0].text == "x"
+
+
+LONG = {
+    "optional": "(optional " * 60_000,
+    "spaces": "a" + " " * 600_000 + "b",
+    "ticks": "`" * 300_000 + "a",
+    "underscores": "_" * 300_000,
+    "if present": "if present " * 60_000,
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_item_is_read_in_reasonable_time(tmp_path: Path, name: str) -> None:
+    """A pattern that goes back and forth would need hours for these, so this test would never end."""
+    for section in ("Inputs", "Failure modes"):
+        text = small(f"## Workflow\n1. a\n\n## {section}\n- {LONG[name]}\n")
+        assert skill(tmp_path, text).steps[0].text == "a"

@@ -13,6 +13,11 @@ from hypothesis import strategies as st
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
 
 
+def short(value: object) -> str:
+    """An id for a test: the huge texts would make huge names."""
+    return ascii(value)[1:30]
+
+
 def problem(text: str, filename: str = "") -> YamlProblem:
     with pytest.raises(YamlProblem) as caught:
         load_positions(text, filename)
@@ -125,6 +130,7 @@ def test_a_date_stays_the_text_that_was_written() -> None:
         ("<<: 3\na: 1", 1, "merges something that is no mapping", "mapping"),
         ("a: b\nc: \x07", 2, "U+0007 is not allowed", "escape"),
     ],
+    ids=short,
 )
 def test_a_mistake_is_shown_with_its_line_and_what_to_do(text: str, line: int, what: str, hint: str) -> None:
     if not what and not hint:  # a string or a number, as the reader likes; but never a crash
@@ -149,6 +155,7 @@ def test_a_mistake_is_shown_with_its_line_and_what_to_do(text: str, line: int, w
         ("[" * 100_000 + "]" * 100_000, 1, "nested deeper"),
         ("[" + "1," * 30_000 + "1]", 1, "more than 20,000"),
     ],
+    ids=short,
 )
 def test_json_is_read_strictly(text: str, line: int, what: str) -> None:
     found = problem(text, "job.json")
@@ -172,6 +179,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("- x\n" * 30_000, "more than 20,000"),
         ("a: " + "x" * 1_000_001, "larger than 1 MB"),
     ],
+    ids=short,
 )
 def test_bombs_are_refused(text: str, what: str) -> None:
     assert what in problem(text).what
