@@ -53,7 +53,7 @@ def _no_spec() -> StageResult:
 def spec_init_command() -> str:
     """A command that writes a first spec, ready to be filled in."""
     return (
-        "skillrun spec init --set job=send-receipt --set intent.what='...' --set intent.why_async='...' "
+        "skillrun spec init --set job=send-receipt --set intent.what='what it does' --set intent.why_async='why it waits' "
         "--set trigger.type=event --set handler=package.module:function --set idempotency.strategy=unknown"
     )
 

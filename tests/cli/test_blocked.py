@@ -1,0 +1,101 @@
+"""What is blocked: exit code 3, exactly one telemetry row, and words that say what to do."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import fixtures_repos as odd
+import helpers
+import shops
+
+
+def blocked(repo: Path, *args: str) -> dict[str, Any]:
+    """The report of one invocation that was blocked and left one row."""
+    report = shops.report(repo, *args, code=3)
+    assert report["outcome"] == "blocked"
+    (row,) = shops.telemetry(shops.ledger_of(repo))
+    assert (row["outcome"], row["invocation"]) == ("blocked", 1)
+    assert report["next"]
+    assert shops.asked(repo, "ledger verify")["integrity"] == "whole"
+    return report
+
+
+def test_no_spec(tmp_path: Path) -> None:
+    repo = odd.plain(tmp_path / "repo")
+    report = blocked(repo)
+    assert shops.stages(report)["contract"] == "blocked"
+    (command,) = [a["detail"] for a in report["next"] if "spec init --set" in a["detail"]]
+    assert report["run"]["job"] == "-"
+    assert "skillrun spec init --set job=" in command
+
+
+def test_the_spec_init_command_that_is_proposed_works(tmp_path: Path) -> None:
+    repo = odd.plain(tmp_path / "repo")
+    report = blocked(repo)
+    (detail,) = [a["detail"] for a in report["next"] if "spec init --set" in a["detail"]]
+    words = shlex.split(detail[detail.index("skillrun spec init") :])
+    done = helpers.run_cli(*words[1:], cwd=repo)
+    assert done.returncode == 0, done.stderr
+    assert list((repo / ".skillrun" / "jobs").glob("*.yaml"))
+
+
+def test_a_handler_that_does_not_exist(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo")
+    report = blocked(repo, "--set", "handler=shop.tasks:send_nothing")
+    assert shops.stages(report)["handler"] == "blocked"
+    assert any("send_nothing" in action["detail"] for action in report["next"])
+
+
+def test_no_framework(tmp_path: Path) -> None:
+    report = blocked(odd.no_framework(tmp_path / "repo"))
+    assert shops.stages(report)["identify"] == "blocked"
+    assert "personalize-repo" in [r["skill"] for r in report["recommendations"]]
+
+
+def test_several_apps_equally_likely(tmp_path: Path) -> None:
+    report = shops.report(odd.two_apps(tmp_path / "repo"), code=3)
+    assert shops.stages(report)["identify"] in ("blocked", "passed")
+
+
+def test_consent_not_given(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo")
+    report = blocked(repo)
+    statuses = shops.stages(report)
+    assert statuses.pop("validate") == "blocked"
+    assert set(statuses.values()) == {"passed"}
+    (action,) = report["next"]
+    assert action["action"] == "consent"
+    assert "make lint; make test" in action["detail"]
+
+
+def test_idempotency_unknown(tmp_path: Path) -> None:
+    report = blocked(shops.shop(tmp_path / "repo", "1-idempotency-unknown"))
+    assert shops.stages(report)["idempotency"] == "blocked"
+    assert shops.stages(report)["validate"] == "pending"
+
+
+def test_every_independent_problem_at_once(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo", "1-idempotency-unknown", "2-permanent-error-retried")
+    statuses = shops.stages(blocked(repo))
+    assert statuses["idempotency"] == "blocked"
+    assert statuses["retry"] == "failed"
+
+
+def test_a_profile_that_contradicts_the_code_is_a_finding(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo")
+    helpers.write_files(
+        repo,
+        {
+            "REPO_PROFILE.json": """
+            {"stack": {"frontend": "none", "backend": "celery", "language": ["python"]},
+             "commands": {"lint": "make lint", "typecheck": "none", "test": "none", "build": "none"},
+             "jobs": {"framework": "celery", "app": "shop/elsewhere.py:app"}}
+            """
+        },
+    )
+    report = shops.report(repo, "--trust", code=1)
+    places = [f["path"] for s in report["stages"] for f in s["findings"] if s["id"] == "identify"]
+    assert "REPO_PROFILE.json" in places
+    assert "validate.none-but-declared" in shops.rules(report)
