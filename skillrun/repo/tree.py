@@ -197,17 +197,19 @@ class Tree:
 
     def _search(self, name: str) -> Lookup:
         suffix, _, word = name.partition(":")
-        whole_word = re.compile(rb"\b" + re.escape(os.fsencode(word)) + rb"\b")
+        bare = os.fsencode(word)
+        whole_word = re.compile(rb"\b" + re.escape(bare) + rb"\b")
         return _answer(
-            "search", name, {path: "" for path in self._with_suffix(suffix) if self._holds(path, whole_word)}
+            "search", name, {path: "" for path in self._with_suffix(suffix) if self._holds(path, bare, whole_word)}
         )
 
     def _with_suffix(self, suffix: str) -> Iterator[str]:
         return (path for path, seen in self._stats.items() if path.endswith(suffix) and seen.st_size <= SEARCH_LIMIT)
 
-    def _holds(self, path: str, pattern: re.Pattern[bytes]) -> bool:
+    def _holds(self, path: str, word: bytes, pattern: re.Pattern[bytes]) -> bool:
+        """The plain search first: it is many times faster, and most files do not hold the word at all."""
         data = self.peek(path)
-        return data is not None and pattern.search(data) is not None
+        return data is not None and word in data and pattern.search(data) is not None
 
     def _match(self, glob: str) -> Lookup:
         pattern = glob_pattern(glob)
