@@ -1,4 +1,4 @@
-"""Where a value comes from: follows an expression through local variables, parameters and the repository's functions."""
+"""Where a value comes from: an expression followed through variables, parameters and the repository's functions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _DEPTH = 8
 
 # What is another value at each delivery, attempt, process or second. hash() of text differs between interpreters.
 _VOLATILE_CALLS = {
-    "a random id": "uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 celery.uuid celery.utils.uuid celery.utils.gen_unique_id "
-    "kombu.utils.uuid.uuid ulid.new ulid.ULID nanoid.generate shortuuid.uuid shortuuid.random cuid.cuid",
+    "a random id": "uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 celery.uuid celery.utils.uuid "
+    "celery.utils.gen_unique_id kombu.utils.uuid.uuid ulid.new ulid.ULID nanoid.generate shortuuid.uuid "
+    "shortuuid.random cuid.cuid",
     "the time": "time.time time.time_ns time.monotonic time.monotonic_ns time.perf_counter time.ctime "
     "datetime.datetime.now datetime.datetime.utcnow datetime.datetime.today django.utils.timezone.now "
     "django.utils.timezone.localtime pendulum.now arrow.now arrow.utcnow",
@@ -160,9 +161,9 @@ def _returns(target: Definition) -> Iterator[ast.expr]:
     if target.is_class:
         return
     for node in ast.walk(target.node):
-        if isinstance(node, ast.Return) and node.value is not None:
-            if target.module.function_of(node) is target.node:
-                yield node.value
+        own = isinstance(node, ast.Return) and target.module.function_of(node) is target.node
+        if own and isinstance(node, ast.Return) and node.value is not None:
+            yield node.value
 
 
 def _names_attribute(target: ast.expr, name: str) -> bool:

@@ -37,11 +37,11 @@ def is_unique(found: Iterable[Table], key: Sequence[str]) -> Table | None:
 
 def _python_files(project: Project, table: str) -> set[str]:
     """Files that may declare the table: by its name, by a class name that it may derive from, or any models."""
-    words = {table, *_class_names(table), "Model", "SQLModel"}
+    words = {table, *class_names(table), "Model", "SQLModel"}
     return {path for word in words for path in project.tree.search(word, ".py")}
 
 
-def _class_names(table: str) -> set[str]:
+def class_names(table: str) -> set[str]:
     """`receipts` may be the Django model Receipt, `shop_receipt` the model Receipt of the app shop."""
     words = [table, *(table.split("_", 1)[1:])]
     singular = {w for word in words for w in (word, word.removesuffix("s"), re.sub(r"ies$", "y", word))}
