@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from skillrun.repo.syntax import parse_python
+
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 ScopeNode = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
 _SCOPES = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -308,6 +310,6 @@ def parse(path: str, name: str, data: bytes) -> Module:
     """A module from the bytes of its file. Raises SyntaxError or ValueError where Python cannot read it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a SyntaxWarning of the repository's code is not ours to print
-        tree = ast.parse(data, filename=path)
+        tree = parse_python(data)
     text = data.decode("utf-8", "replace")
     return Module(path, name, tree, text, is_package=path.rpartition("/")[2] == "__init__.py")
