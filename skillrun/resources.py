@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
 from pathlib import Path
+
+from skillrun import __version__
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -16,3 +20,15 @@ def resource(*parts: str) -> Path:
     if (checkout / "pyproject.toml").is_file() and (checkout / parts[0]).is_dir():
         return checkout.joinpath(*parts)
     return _PACKAGE.joinpath("_data", *parts)
+
+
+@cache
+def tool_version() -> str:
+    """The version that evidence rests on. In a checkout it changes with every edit of skillrun's own sources."""
+    if not (_PACKAGE.parent / "pyproject.toml").is_file():
+        return __version__
+    seen = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        stat = path.stat()
+        seen.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return f"{__version__}+{seen.hexdigest()[:12]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -308,8 +307,6 @@ def _is_none(node: ast.expr) -> bool:
 
 def parse(path: str, name: str, data: bytes) -> Module:
     """A module from the bytes of its file. Raises SyntaxError or ValueError where Python cannot read it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a SyntaxWarning of the repository's code is not ours to print
-        tree = parse_python(data)
+    tree = parse_python(data)
     text = data.decode("utf-8", "replace")
     return Module(path, name, tree, text, is_package=path.rpartition("/")[2] == "__init__.py")

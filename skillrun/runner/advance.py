@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
 from skillrun.actor import Actor, host_id, who
-from skillrun.errors import Refused
+from skillrun.errors import Misuse, Refused
 from skillrun.ledger.rows import EvidenceRow, NewEvent, RunStart, Telemetry
 from skillrun.lock import RunLock
 from skillrun.repo.git import Snapshot, snapshot, touched
@@ -17,6 +17,8 @@ from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telem
 from skillrun.runner.target import Request, Target, lock_path, open_ledger, patience_s, prepare_ledger_folder, shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from skillrun.contract.skill import Skill
     from skillrun.contract.spec import JobSpec
     from skillrun.ledger.store import Ledger
@@ -89,6 +91,7 @@ class _Inputs:
 
     skill: Skill
     spec: JobSpec | None
+    job: str
     planned: tuple[Planned, ...]
     missing_steps: tuple[Finding, ...]
     attested: Mapping[str, Attestation]  # on this command line
@@ -97,7 +100,6 @@ class _Inputs:
     def read(cls, seen: Seen) -> _Inputs:
         """Raises what is refused, and Misuse for options that name what is not there."""
         from skillrun.contract.skill import load_skill
-        from skillrun.contract.spec import load_spec
         from skillrun.repo.profile import load_profile
         from skillrun.runner.options import check_waivers, new_attestations
         from skillrun.stages.conclude import CHECKS, STATE_MACHINE
@@ -105,9 +107,7 @@ class _Inputs:
 
         request, target = seen.request, seen.target
         skill = load_skill(target.skill_file)
-        spec = None
-        if target.spec_file is not None:
-            spec = load_spec(target.spec_file, overrides=request.overrides, root=target.repo.root)
+        spec = read_spec(skill, request, target.spec_file, target.repo.root)
         load_profile(target.repo.root)
         planned, missing = match_stages(skill)
         known = {p.stage.ID for p in planned} | {rule.id for rule in CHECKS.get(skill.name, ())}
@@ -117,16 +117,30 @@ class _Inputs:
         given = {w.item: w.reason for w in (spec.waivers if spec else None) or ()}
         check_waivers(given, known, target.spec_name or "spec")
         _check_until(request.until, planned)
-        return cls(skill, spec, planned, missing, new_attestations(request, seen.tree, attestable))
-
-    @property
-    def job(self) -> str:
-        return self.spec.job if self.spec else NO_JOB
+        job = spec.job if spec and (target.spec_file or "job" in request.overrides) else NO_JOB
+        return cls(skill, spec, job, planned, missing, new_attestations(request, seen.tree, attestable))
 
     @property
     def identity(self) -> tuple[str, str]:
         """What makes a run the same one, within a repository."""
         return self.skill.id, self.job
+
+
+def read_spec(skill: Skill, request: Request, file: Path | None, root: Path) -> JobSpec | None:
+    """The job spec with --set in it; without a file, one of --set alone for a skill that needs only inputs."""
+    from skillrun.stages.registry import STAGES
+
+    if file is None and not request.overrides:
+        return None
+    from skillrun.contract.spec import load_spec, spec_from_settings
+
+    if file is not None:
+        return load_spec(file, overrides=request.overrides, root=root)
+    if skill.name in STAGES:
+        raise Misuse(
+            "--set: there is no job spec here to set anything in", hint="write one with skillrun spec init --set"
+        )
+    return spec_from_settings(request.overrides)
 
 
 def _attestable(skill: Skill, planned: tuple[Planned, ...]) -> set[str]:

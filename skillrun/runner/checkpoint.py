@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skillrun import __version__
 from skillrun.canonical import digest
 from skillrun.repo.tree import Lookup, changed
+from skillrun.resources import tool_version
 from skillrun.stages.interface import Case, Stage, survey_value
 from skillrun.verdict import Status
 
@@ -36,7 +36,12 @@ def basis(case: Case, stage: Stage) -> dict[str, Any]:
     """All that a stage rests on besides its look-ups."""
     said = case.attestations.get(stage.ID)
     attested = [said.statement, sorted(said.evidence.items())] if said else None
-    return {"skill": case.skill.sha256, "spec": spec_parts(case, stage), "version": __version__, "attested": attested}
+    return {
+        "skill": case.skill.sha256,
+        "spec": spec_parts(case, stage),
+        "version": tool_version(),
+        "attested": attested,
+    }
 
 
 def fingerprint(stage_id: str, rests_on: Mapping[str, Any], lookups: Iterable[Lookup]) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun import __version__
 from skillrun.actor import Actor, who
 from skillrun.canonical import digest
 from skillrun.ledger.connection import EmptyLedger
 from skillrun.ledger.rows import NewEvent, Telemetry
 from skillrun.repo.tree import Tree
+from skillrun.resources import tool_version
 from skillrun.runner.target import Request, Target, find_target, open_ledger, shown
 from skillrun.text import masked
 
@@ -56,7 +56,7 @@ def _key(request: Request, target: Target, tree: Tree) -> str:
         dict(request.attest),
         {step: list(paths) for step, paths in request.evidence.items()},
     ]
-    seen = [target.skill_sha, target.spec_name, target.spec_sha, target.repo.head, tree.key, __version__]
+    seen = [target.skill_sha, target.spec_name, target.spec_sha, target.repo.head, tree.key, tool_version()]
     return digest([seen, asked, request.until])
 
 

@@ -104,15 +104,15 @@ def _mark_stale(report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger:
 def _case(row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> tuple[Case, dict[str, Stage]]:
     from skillrun.contract.locate import find_skill
     from skillrun.contract.skill import load_skill
-    from skillrun.contract.spec import load_spec
+    from skillrun.runner.advance import read_spec
     from skillrun.runner.options import recorded_attestations
     from skillrun.stages.interface import Case
     from skillrun.stages.registry import match_stages
 
     skill = load_skill(find_skill(request.skill, repo.root, request.skill_path))
-    spec = None
-    if request.spec is not None and request.spec.is_file():
-        spec = load_spec(request.spec, overrides=request.overrides, root=repo.root)
+    file = request.spec if request.spec is not None and request.spec.is_file() else None
+    gone = request.spec is not None and file is None
+    spec = None if gone else read_spec(skill, request, file, repo.root)
     said = recorded_attestations(ledger.events(row["run_id"], type="attestation.given"))
     case = Case(skill, spec, repo, Tree(repo.root), attestations=said)
     planned, _ = match_stages(skill)
