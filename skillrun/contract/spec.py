@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from referencing.exceptions import NoSuchResource, Unresolvable, Unretrievable
 
+from skillrun.canonical import sha256
 from skillrun.contract import yamlpos
 from skillrun.contract.job import BackoffSpec as BackoffSpec
 from skillrun.contract.job import DeadLetter as DeadLetter
@@ -45,8 +46,17 @@ def load_spec(path: Path, *, overrides: Mapping[str, str] | None = None, root: P
     """
     data, file_sha256 = read_raw_spec(path)
     shown = _shown_path(path, root)
-    document = _read(data, path, shown)
-    value, changed, misplaced = _with_overrides(document.value, overrides or {})
+    return _checked(_read(data, path, shown), path, shown, file_sha256, overrides or {})
+
+
+def spec_from_settings(overrides: Mapping[str, str]) -> JobSpec:
+    """A spec of `--set` values alone, for skills that ask for inputs and no job. Raises SpecInvalid as `load_spec`."""
+    document = Document({"version": 1, "job": "unnamed"}, {})
+    return _checked(document, Path(), "--set", sha256(b""), overrides)
+
+
+def _checked(document: Document, path: Path, shown: str, file_sha256: str, overrides: Mapping[str, str]) -> JobSpec:
+    value, changed, misplaced = _with_overrides(document.value, overrides)
     found = [*misplaced, *_all_violations(value, document, changed)]
     if found:
         raise _refusal(found, shown, document, changed)

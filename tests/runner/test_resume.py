@@ -66,7 +66,7 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
         lambda r: edit(r / "shop/tasks.py", "started order_id", "began order_id"),
         "shop/tasks.py",
         {"handler", "retry", "dead-letter", "observability", "validate"},
-        {"contract"},
+        {"identify"},
     ),
     "a part of the spec": (
         lambda r: edit(r / shops.SPEC, "acceptable_delay: 15m", "acceptable_delay: 16m"),
@@ -84,13 +84,13 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
         ),
         "shop/again.py",
         {"handler", "validate"},
-        {"contract"},
+        {"identify"},
     ),
     "a file that is gone": (
         lambda r: (r / "shop/mailer.py").unlink(),
         "shop/mailer.py",
         {"handler", "validate"},
-        {"contract"},
+        {"identify"},
     ),
     "a profile that was not there": (
         lambda r: helpers.write_files(
@@ -102,7 +102,7 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
         ),
         "REPO_PROFILE.json",
         {"identify", "validate"},
-        {"contract"},
+        set(),
     ),
 }
 

@@ -1,0 +1,71 @@
+"""Waivers: in the spec, on the command line, recorded; and never of idempotency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import shops
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """A shop whose retry stage fails."""
+    return shops.shop(tmp_path / "repo", "2-permanent-error-retried")
+
+
+def test_on_the_command_line_and_recorded(repo: Path) -> None:
+    report = shops.report(repo, "--waive", "retry=the provider asks for it", "--trust", code=1)
+    assert shops.stages(report)["retry"] == "waived"
+    assert report["outcome"] == "partial"
+    (given,) = shops.events(shops.ledger_of(repo), "waiver.given")
+    assert given["data"]["item"] == "retry"
+    assert given["data"]["reason"] == "the provider asks for it"
+    later = shops.report(repo, code=1)
+    assert shops.stages(later)["retry"] == "waived"
+    assert len(shops.events(shops.ledger_of(repo), "waiver.given")) == 1
+
+
+def test_a_waived_stage_holds_up_nothing_and_makes_no_success(repo: Path) -> None:
+    report = shops.report(repo, "--waive", "retry=x", "--trust", code=1)
+    statuses = shops.stages(report)
+    assert statuses["validate"] == "passed"
+    assert not [action for action in report["next"] if action["stage"] == "retry"]
+    (summary,) = [s["summary"] for s in report["stages"] if s["id"] == "retry"]
+    assert summary.startswith("waived by ")
+
+
+def test_in_the_spec_until_it_leaves_the_spec(repo: Path) -> None:
+    spec = repo / shops.SPEC
+    text = spec.read_text()
+    spec.write_text(text + "waivers: [{item: retry, reason: agreed, by: The Team}]\n")
+    report = shops.report(repo, "--trust", code=1)
+    assert shops.stages(report)["retry"] == "waived"
+    assert shops.events(shops.ledger_of(repo), "waiver.given")[0]["data"]["by"] == "The Team"
+    spec.write_text(text)
+    assert shops.stages(shops.report(repo, "--trust", code=1))["retry"] == "failed"
+
+
+def test_a_check_and_a_recommendation_can_be_waived(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo")
+    report = shops.report(repo, "--waive", "system/state-machine-mapper=one state only", "--trust", code=0)
+    (mapper,) = [r for r in report["recommendations"] if r["skill"] == "system/state-machine-mapper"]
+    assert mapper["waived"] == "one state only"
+
+
+def test_a_waiver_of_what_has_passed_changes_nothing(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo")
+    report = shops.report(repo, "--waive", "tests=not now", "--trust", code=0)
+    assert shops.stages(report)["tests"] == "passed"
+
+
+def test_a_costly_stage_can_be_waived_without_running(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo", "2-permanent-error-retried", makefile="test:\n\ttouch ran\n")
+    report = shops.report(repo, "--waive", "validate=runs elsewhere", code=1)
+    assert shops.stages(report)["validate"] == "waived"
+    assert not (repo / "ran").exists()
+
+
+def test_a_waiver_ends_with_its_run(repo: Path) -> None:
+    shops.run(repo, "--waive", "retry=x", code=3)
+    assert shops.stages(shops.report(repo, "--new-run", code=1))["retry"] == "failed"
