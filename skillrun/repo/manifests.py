@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatch, translate
 from typing import TYPE_CHECKING, Any
 
 from skillrun.repo.places import is_aside, is_vendored
@@ -75,15 +75,9 @@ def read_manifests(tree: Tree) -> Manifests:
     return Manifests(tuple(found), tuple(notes))
 
 
-def is_manifest(path: str) -> bool:
-    """A file that this module reads."""
-    name = path.rpartition("/")[2]
-    return any(fnmatch(path if "/" in pattern else name, pattern) for pattern in _READERS)
-
-
 def _reader(path: str, tree: Tree) -> Any:
     name = path.rpartition("/")[2]
-    if "{{" in path or is_vendored(path):
+    if not _ANY_MANIFEST.fullmatch(path) or "{{" in path or is_vendored(path):
         return None
     for pattern, reader in _READERS.items():
         if fnmatch(path if "/" in pattern else name, pattern):
@@ -267,3 +261,4 @@ _READERS = {
     "environment*.yaml": _conda,
     "package.json": _package_json,
 }
+_ANY_MANIFEST = re.compile("|".join(rf"(?:.*/)?{translate(pattern)}" for pattern in _READERS))

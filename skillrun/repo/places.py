@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _VENDORED = frozenset(
     {
@@ -29,25 +30,41 @@ _GENERATED = re.compile(r".*([.-]min\.(js|css)|\.bundle\.js|\.pb\.go|_pb2(_grpc)
 
 def is_vendored(path: str) -> bool:
     """Somebody else's code, or generated."""
-    *folders, name = path.split("/")
-    return not _VENDORED.isdisjoint(folders) or _GENERATED.fullmatch(name) is not None
+    folder, _, name = path.rpartition("/")
+    return _in_vendored(folder) or _GENERATED.fullmatch(name) is not None
 
 
 def is_test(path: str) -> bool:
     """A test, or something that only tests use."""
-    *folders, name = path.lower().split("/")
-    return not _TESTS.isdisjoint(folders) or _TEST_FILE.fullmatch(name) is not None
+    folder, _, name = path.lower().rpartition("/")
+    return _in_tests(folder) or _TEST_FILE.fullmatch(name) is not None
 
 
 def is_shown(path: str) -> bool:
     """Documentation, an example, a demo project or a project template."""
-    folders = path.lower().split("/")[:-1]
-    return any(_shown(folder) for folder in folders) or not _SHOWN_AT_TOP.isdisjoint(folders[:1])
+    return _in_shown(path.rpartition("/")[0].lower())
 
 
 def is_aside(path: str) -> bool:
     """No part of what the repository runs: vendored, tests, documentation, examples, project templates."""
     return is_vendored(path) or is_test(path) or is_shown(path)
+
+
+# Every file of a folder asks the same of it, and several readers ask.
+@lru_cache(maxsize=20_000)
+def _in_vendored(folder: str) -> bool:
+    return not _VENDORED.isdisjoint(folder.split("/"))
+
+
+@lru_cache(maxsize=20_000)
+def _in_tests(folder: str) -> bool:
+    return not _TESTS.isdisjoint(folder.split("/"))
+
+
+@lru_cache(maxsize=20_000)
+def _in_shown(folder: str) -> bool:
+    folders = folder.split("/") if folder else []
+    return any(_shown(one) for one in folders) or not _SHOWN_AT_TOP.isdisjoint(folders[:1])
 
 
 def _shown(folder: str) -> bool:
