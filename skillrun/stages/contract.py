@@ -63,7 +63,8 @@ def spec_init_command() -> str:
     """A command that writes a first spec, ready to be filled in."""
     return (
         "skillrun spec init --set job=send-receipt --set intent.what='what it does' "
-        "--set intent.why_async='why it waits' --set trigger.type=event --set handler=package.module:function --set idempotency.strategy=unknown"
+        "--set intent.why_async='why it waits' --set trigger.type=event "
+        "--set handler=package.module:function --set idempotency.strategy=unknown"
     )
 
 

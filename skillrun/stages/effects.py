@@ -81,15 +81,36 @@ def handler_calls(case: Case, handler: Definition) -> tuple[Call, ...]:
 
 def effect_calls(case: Case, handler: Definition, effect: Effect) -> tuple[Call, ...]:
     """The calls to an effect's adapter, wherever the handler makes them."""
+    wanted = adapter_names(case, effect)
+    return tuple(call for call in handler_calls(case, handler) if wanted & {call.name, call.origin})
+
+
+def adapter_names(case: Case, effect: Effect) -> frozenset[str]:
+    """The dotted names of an adapter: as the spec writes it, and followed to its definition."""
     if effect.call is None:
-        return ()
-    wanted = dotted(effect.call)
-    return tuple(call for call in handler_calls(case, handler) if wanted in (call.name, call.origin))
+        return frozenset()
+    return frozenset({dotted(effect.call), case.project.origin(dotted(effect.call))})
+
+
+def adapter_is_missing(case: Case, effect: Effect) -> bool:
+    """The adapter's module is not there, or the module has no such name, as far as its text tells."""
+    module_name, _, attribute = (effect.call or "").partition(":")
+    path = case.project.locate(module_name)
+    module = case.project.module(path) if path else None
+    if module is None:
+        return _is_ours(case, module_name)
+    first = attribute.partition(".")[0]
+    return case.project.lookup(f"{module_name}:{first}") is None and not module.stars
+
+
+def _is_ours(case: Case, module_name: str) -> bool:
+    """The module would lie in a package of this repository."""
+    return case.project.locate(module_name.partition(".")[0], anywhere=True) is not None
 
 
 def undeclared(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Undeclared]:
     """The calls to known clients outside the declared adapters; SQL only where it stands in the handler itself."""
-    declared = {dotted(effect.call) for effect in spec.effects or () if effect.call}
+    declared = {name for effect in spec.effects or () for name in adapter_names(case, effect)}
     for call in handler_calls(case, handler):
         if declared & {call.name, call.origin, *call.via} or _is_retry(call):
             continue

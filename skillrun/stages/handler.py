@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.stages.effects import DOMAIN, effect_calls, undeclared
+from skillrun.stages.effects import DOMAIN, adapter_is_missing, effect_calls, undeclared
 from skillrun.stages.interface import Case, blocker, error, warning, wording
+from skillrun.stages.signature import signature_findings
 from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 ID = "handler"
 TITLE = "Implement handler as orchestrator"
 ANSWERS = wording(r"\bhandler\b")
-READS = ("handler", "effects", "trigger", "enqueue", "message")
+READS = ("handler", "effects", "trigger", "enqueue", "message", "payload")
 COSTLY = False
 
 # Above these a handler decides things itself. Measured on the example shop and on public Celery handlers: an
@@ -34,7 +35,8 @@ def examine(case: Case) -> StageResult:
     handler = case.handler
     if handler is None:
         return _not_found(case, spec, spec.handler)
-    findings = [*_known_to_framework(case, handler), *_wired(case, spec)]
+    findings = [*_known_to_framework(case, handler), *_wired(case, spec), *_enqueuer(case, spec)]
+    findings += signature_findings(case, spec, handler)
     findings += [*_declared_calls(case, spec, handler), *_undeclared_calls(case, spec, handler)]
     findings += [*_thin(handler), *case.rule_findings(ID)]
     return StageResult(
@@ -98,29 +100,65 @@ def _known_to_framework(case: Case, handler: Definition) -> Iterator[Finding]:
 
 
 def _wired(case: Case, spec: JobSpec) -> Iterator[Finding]:
-    """Something outside the tests publishes the job, or schedules it where the trigger is cron or a poller."""
-    if case.framework is None:
+    """Something outside the tests publishes the job, or schedules it where the trigger is a cron or a poller."""
+    if case.framework is None or case.handler is None:
         return
     real = [wiring for wiring in case.wiring if not wiring.in_tests]
+    kinds = {wiring.kind for wiring in real}
+    trigger = spec.trigger.type if spec.trigger else None
     if not real:
-        how = "a schedule entry" if spec.trigger and spec.trigger.type == "cron" else "a call that enqueues it"
-        yield blocker("handler.not-wired", "nothing enqueues or schedules the handler", hint=f"add {how}")
-    elif spec.trigger and spec.trigger.type == "cron" and not any(wiring.kind == "schedule" for wiring in real):
-        place = real[0].place
-        yield error(
-            "handler.not-scheduled",
-            "the trigger is cron, and the handler is only enqueued, never scheduled",
-            hint="add the schedule entry, or correct trigger.type",
-            path=place.path,
-            line=place.line,
-        )
+        in_tests = " outside the tests" if case.wiring else ""
+        message = f"nothing{in_tests} enqueues or schedules the handler, as far as can be read"
+        where = {"path": case.handler.path, "line": case.handler.line}
+        yield blocker("handler.not-wired", message, hint=_how_to_wire(case, trigger), **where)
+    elif trigger in ("cron", "poller") and "schedule" not in kinds:
+        make = error if trigger == "cron" else warning  # a poller may go on by itself
+        message = f"the trigger is {trigger}, and the handler is only enqueued, never scheduled"
+        hint = "add the schedule entry, or correct trigger.type"
+        yield make("handler.not-scheduled", message, hint=hint, path=real[0].place.path, line=real[0].place.line)
+    elif trigger == "event" and "enqueue" not in kinds:
+        message = "the trigger is event, and the handler is only scheduled, never enqueued"
+        hint = "add the call that enqueues it, or correct trigger.type"
+        yield error("handler.not-enqueued", message, hint=hint, path=real[0].place.path, line=real[0].place.line)
+
+
+def _how_to_wire(case: Case, trigger: str | None) -> str:
+    if trigger not in ("cron", "poller"):
+        return "add the call that enqueues it; the proof can be given enqueue: {call: ...} in the spec"
+    use = case.use
+    scheduler = f" for {use.scheduler}" if use is not None and use.scheduler else ""
+    return f"add a schedule entry{scheduler}; rows that exist only in a database cannot be read: ship them as a fixture"
+
+
+def _enqueuer(case: Case, spec: JobSpec) -> Iterator[Finding]:
+    """What the spec names as the application's own call exists, and leads to a place that publishes the job."""
+    if spec.enqueue is None or case.handler is None:
+        return
+    at = {"path": spec.shown_path, "line": spec.line("enqueue")}
+    caller = case.project.find(spec.enqueue.call)
+    if caller is None:
+        message = f"enqueue.call {spec.enqueue.call} does not exist"
+        yield blocker("handler.no-enqueuer", message, hint="write it, or correct the import path", **at)
+        return
+    reached = [caller, *(d for name in _reached(case, caller) if (d := case.project.definition(name)))]
+    if not any(_holds(part, w.place.path, w.place.line) for part in reached for w in case.wiring):
+        message = f"{spec.enqueue.call} does not publish the job, as far as can be read"
+        yield warning("handler.enqueuer-not-read", message, hint="name the function that enqueues it", **at)
+
+
+def _reached(case: Case, caller: Definition) -> set[str]:
+    return {name for call in case.project.calls(caller, depth=3) for name in call.via}
+
+
+def _holds(part: Definition, path: str, line: int) -> bool:
+    return part.path == path and part.line <= line <= (part.node.end_lineno or part.line)
 
 
 def _declared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     for number, effect in enumerate(spec.effects or ()):
         if effect.call and not effect_calls(case, handler, effect):
             line = spec.line("effects", number)
-            if case.project.find(effect.call) is None and case.project.locate(effect.call.partition(":")[0]) is None:
+            if adapter_is_missing(case, effect):
                 hint = "write the adapter (skill backend/integration-adapter), or correct the import path"
                 yield blocker(
                     "handler.no-adapter",

@@ -55,7 +55,7 @@ def test_blocks_while_something_is_missing(tmp_path, changes, rule):
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "at_most_once"])
 def test_a_weak_guarantee_without_a_reason_is_refused(tmp_path, guarantee):
-    with pytest.raises(SpecInvalid, match="effects.0.reason: is missing"):
+    with pytest.raises(SpecInvalid, match=r"effects\.0\.reason: is missing"):
         build(tmp_path / "repo", changes={"effects.0.guarantee": guarantee})
 
 

@@ -1,0 +1,67 @@
+"""Can the handler take the message? Its parameters against the payload's fields."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.stages.interface import Case, error
+from skillrun.verdict import Finding
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.repo.python import Definition
+
+
+def signature_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    """With `message: kwargs` each field is an argument; with `payload` the handler takes one."""
+    taken = _parameters(case, handler)
+    fields = (spec.payload or {}).get("properties")
+    if taken is None or not isinstance(fields, dict):
+        return
+    needed, optional = taken
+    at = {"path": handler.path, "line": handler.line}
+    if spec.message == "payload" or (spec.message is None and _takes_one_object(needed, fields)):
+        if len(needed) > 1:
+            message = f"the message is one payload, and the handler needs {len(needed)} arguments: {', '.join(needed)}"
+            hint = "message: kwargs, or a handler that takes one dict"
+            yield error("handler.signature-differs", message, hint=hint, **at)
+        return
+    missing = [name for name in needed if name not in fields]
+    unknown = [name for name in fields if name not in (*needed, *optional)]
+    if missing:
+        message = f"the handler needs {', '.join(missing)}, which the payload does not have"
+        yield error("handler.signature-differs", message, hint="add the field, or give the argument a default", **at)
+    if unknown:
+        message = f"the payload has {', '.join(unknown)}, which the handler does not take"
+        yield error("handler.signature-differs", message, hint="take it as an argument, or drop the field", **at)
+
+
+def _takes_one_object(needed: tuple[str, ...], fields: dict[str, object]) -> bool:
+    return len(needed) == 1 and needed[0] not in fields
+
+
+def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """(needed, optional) parameters of a delivery; None where `*args`, `**kwargs` or the class hides them."""
+    parts = case.project.callables(handler)
+    if len(parts) != 1 or isinstance(parts[0].node, ast.ClassDef):
+        return None
+    arguments = parts[0].node.args
+    if arguments.vararg or arguments.kwarg:
+        return None
+    positional = [*arguments.posonlyargs, *arguments.args]
+    plain = len(positional) - len(arguments.defaults)
+    needed = [arg.arg for arg in positional[:plain]]
+    optional = [arg.arg for arg in positional[plain:]]
+    for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        (needed if default is None else optional).append(arg.arg)
+    if needed and (needed[0] in ("self", "cls") or _is_bound(handler)):
+        needed = needed[1:]
+    return tuple(needed), tuple(optional)
+
+
+def _is_bound(handler: Definition) -> bool:
+    """`bind=True`: the first parameter is the task itself, whatever it is called."""
+    keywords = [k for d in handler.decorators if isinstance(d, ast.Call) for k in d.keywords]
+    return any(k.arg == "bind" and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)
