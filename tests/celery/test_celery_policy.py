@@ -250,6 +250,18 @@ def test_visibility_timeout_by_broker(tmp_path: Path, broker: str, timeout: floa
             + "@task_failure.connect\ndef f(sender, **kw):\n    dead.record(1)\n",
             "dead.record(1)",
         ),
+        (
+            retrying("raise self.retry(exc=exc)")
+            + "\nfrom celery.signals import task_failure\n"
+            + "@task_failure.connect(sender=send_receipt)\ndef f(sender, **kw):\n    dead.record(2)\n",
+            "dead.record(2)",
+        ),
+        (
+            retrying("raise self.retry(exc=exc)")
+            + "\nfrom celery.signals import task_failure\n@app.task\ndef other(): ...\n"
+            + "@task_failure.connect(sender=other)\ndef f(sender, **kw):\n    dead.record(3)\n",
+            None,
+        ),
         (retrying("raise self.retry(exc=exc)", before="log.error('last: %s', dead.name())"), None),
     ],
 )

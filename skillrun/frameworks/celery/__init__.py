@@ -57,9 +57,8 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the method of the task's classes that Celery calls then (Task.on_retry and its siblings)."""
-    from skillrun.frameworks.celery.tasks import HOOKS, read_task
+    """Event -> the repository's function that Celery calls then: a method of the task's class, or a receiver."""
+    from skillrun.frameworks.celery import hooks
+    from skillrun.frameworks.celery.tasks import read_task
 
-    classes = read_task(project, use, handler).classes
-    found = {event: project.member(classes, name) for event, name in HOOKS.items()}
-    return {event: hook for event, hook in found.items() if hook is not None}
+    return hooks.find_hooks(project, read_task(project, use, handler))

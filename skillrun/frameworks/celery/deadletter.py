@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.celery.config import in_tests, place_of
+from skillrun.frameworks.celery.hooks import receivers
 from skillrun.frameworks.celery.retries import Retries
 from skillrun.frameworks.celery.tasks import Task
 from skillrun.frameworks.interface import Place
@@ -109,10 +110,9 @@ class _Finder:
                     yield place_of(use.module, above)
 
     def _failure_receivers(self) -> Iterator[Place]:
-        for use in self.project.uses("celery.signals.task_failure"):
-            receiver = None if in_tests(use.path) else _receiver(use.module, use.node, self.project)
-            record = self._record(receiver.node.body, receiver.module) if receiver else None
-            if receiver and record is not None:
+        for receiver in receivers(self.project, self.task, "task_failure"):
+            record = self._record(receiver.node.body, receiver.module)
+            if record is not None:
                 yield place_of(receiver.module, record)
 
     def _rejected(self) -> Iterator[Place]:
@@ -170,16 +170,3 @@ def _given_up(node: ast.If) -> list[ast.stmt]:
 
 def _is_retries(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "retries"
-
-
-def _receiver(module: Module, node: ast.expr, project: Project) -> Definition | None:
-    """The function under `@task_failure.connect`, or in `task_failure.connect(f)`."""
-    for above in list(module.parents(node))[:3]:
-        if isinstance(above, ast.FunctionDef):
-            return project.define(module, above)
-        if isinstance(above, ast.Call) and above.args:
-            name = module.resolve(above.args[0])
-            found = project.definition(name) if name else None
-            if found is not None and not found.is_class:
-                return found
-    return None

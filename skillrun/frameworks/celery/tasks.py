@@ -53,10 +53,6 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-# What Celery calls around a run, by its Task class: https://docs.celeryq.dev, "Handlers".
-HOOKS = {"started": "before_start", "succeeded": "on_success", "failed": "on_failure", "retried": "on_retry"}
-
-
 @dataclass(frozen=True)
 class Option:
     """One option of a task: its expression where it is written, its value where that can be read."""
