@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.stages.effects import dotted
 from skillrun.stages.interface import Case, blocker, note, wording
+from skillrun.stages.testcases import TestCase, tests_of, words_in, words_in_node
+from skillrun.stages.testcases import is_test_file as is_test_file
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, status_of
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
-    from skillrun.repo.python import Definition
+    from skillrun.repo.python import Definition, Module
 
 ID = "tests"
 TITLE = "Add tests"
@@ -26,21 +28,8 @@ KINDS = {
     "retryable": "one retryable failure",
     "terminal": "one terminal failure, or the last attempt",
 }
-_TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$|(^|/)tests?/[^/]*\.py$")
-_EXHAUSTED = ("MaxRetriesExceededError", "max_retries", "dead_letter", "dead_jobs", "dead", "exhaust")
-_ASSERTS = re.compile(r"\bassert\b|\.assert\w+\(|\braises\(|assertRaises")
-
-
-@dataclass(frozen=True)
-class TestCase:
-    """A test function that reaches the handler, and what its text names."""
-
-    __test__ = False
-
-    path: str
-    line: int
-    name: str
-    text: str
+_GIVEN_UP = re.compile(r"dead|exhaust|quarantin|give_?n?_?up|^failed$|^FAILURE$", re.IGNORECASE)
+_CAME_THROUGH = ("SUCCESS", "successful")
 
 
 def examine(case: Case) -> StageResult:
@@ -49,7 +38,7 @@ def examine(case: Case) -> StageResult:
     if spec is None or handler is None:
         finding = blocker("tests.no-handler", "no handler to test yet", hint="the stage handler comes first")
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
-    found = _tests_of(case, handler)
+    found = tests_of(case, handler)
     covered = {kind: _covering(case, spec, kind, found) for kind in KINDS}
     findings = [*_uncovered(spec, handler, covered, found)]
     findings += [_unproven(covered)] if any(covered.values()) else []
@@ -80,79 +69,80 @@ def _kinds(covered: dict[str, tuple[TestCase, ...]]) -> str:
     return ", ".join(kind for kind in KINDS if covered[kind]) or "nothing"
 
 
-def is_test_file(path: str) -> bool:
-    """By the names that pytest and unittest look for."""
-    return bool(_TEST_FILE.search(path))
-
-
-def _tests_of(case: Case, handler: Definition) -> tuple[TestCase, ...]:
-    """The test functions that name the handler, its task, or something that enqueues it."""
-    names = {handler.name.rpartition(".")[2]} | _enqueuers(case)
-    paths = {path for name in names for path in case.tree.search(name, ".py") if is_test_file(path)}
-    return tuple(test for path in sorted(paths) for test in _reaching(case, path, names))
-
-
-def _enqueuers(case: Case) -> set[str]:
-    """Functions of the application that publish the job: a test may call these instead."""
-    found = set()
-    for wiring in case.wiring:
-        module = case.project.module(wiring.place.path)
-        if wiring.in_tests or module is None:
-            continue
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _holds(node, wiring.place.line):
-                found.add(node.name)
-    return found
-
-
-def _holds(node: ast.FunctionDef | ast.AsyncFunctionDef, line: int) -> bool:
-    return node.lineno <= line <= (node.end_lineno or node.lineno)
-
-
-def _reaching(case: Case, path: str, names: set[str]) -> Iterator[TestCase]:
-    module = case.project.module(path)
-    if module is None:
-        return
-    functions = {n.name: n for n in ast.walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
-    for name, node in functions.items():
-        if name.startswith("test"):
-            text = "\n".join(_with_helpers(node, functions))
-            if any(re.search(rf"\b{re.escape(word)}\b", text) for word in names):
-                yield TestCase(path, node.lineno, name, text)
-
-
-def _with_helpers(node: ast.AST, functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]) -> list[str]:
-    """The source of a test, and of the helpers and fixtures of its file that it names, directly or not."""
-    waiting, seen, texts = [node], {getattr(node, "name", "")}, []
-    while waiting:
-        current = waiting.pop()
-        texts.append(ast.unparse(current))
-        words = {n.id for n in ast.walk(current) if isinstance(n, ast.Name)}
-        words |= {n.arg for n in ast.walk(current) if isinstance(n, ast.arg)}
-        for word in sorted(words & functions.keys() - seen):
-            seen.add(word)
-            waiting.append(functions[word])
-    return texts
-
-
 def _covering(case: Case, spec: JobSpec, kind: str, found: tuple[TestCase, ...]) -> tuple[TestCase, ...]:
-    transient = _exception_words(spec.failures.transient_names if spec.failures else ())
-    permanent = _exception_words(spec.failures.permanent_names if spec.failures else ())
-    asserting = [test for test in found if _ASSERTS.search(test.text)]
+    failures = spec.failures
+    transient = failures.transient_names if failures else ()
+    permanent = failures.permanent_names if failures else ()
+    asserting = [test for test in found if any(test.asserts())]
     if kind == "retryable":
-        return tuple(t for t in asserting if _has_word(t.text, transient) or _has_word(t.text, {"Retry"}))
+        return tuple(t for t in asserting if _is_retried(case, t, transient))
     if kind == "terminal":
-        return tuple(t for t in asserting if _has_word(t.text, permanent) or any(w in t.text for w in _EXHAUSTED))
-    failing = transient | permanent | {"raises", "assertRaises"}
-    return tuple(t for t in asserting if not _has_word(t.text, failing))
+        return tuple(t for t in asserting if _ends(case, t, transient, permanent))
+    raising = {"raises", "assertRaises", "assertRaisesRegex", "Retry"}
+    return tuple(
+        t for t in asserting if not _names_error(case, t, (*transient, *permanent)) and not t.words() & raising
+    )
 
 
-def _exception_words(names: tuple[str, ...]) -> set[str]:
-    return {re.split(r"[.:]", name)[-1] for name in names}
+def _is_retried(case: Case, test: TestCase, transient: tuple[str, ...]) -> bool:
+    """It has a transient error, and does not end with the job given up."""
+    if "Retry" in test.words():
+        return True
+    came_through = bool(test.words() & set(_CAME_THROUGH))
+    return _names_error(case, test, transient) and (came_through or not _is_given_up(test))
 
 
-def _has_word(text: str, words: set[str]) -> bool:
-    return any(re.search(rf"\b{re.escape(word)}\b", text) for word in words)
+def _ends(case: Case, test: TestCase, transient: tuple[str, ...], permanent: tuple[str, ...]) -> bool:
+    """It has a permanent error, or a transient one until the job is given up."""
+    if _names_error(case, test, permanent) or "MaxRetriesExceededError" in test.words():
+        return True
+    return _names_error(case, test, transient) and _is_given_up(test)
+
+
+def _is_given_up(test: TestCase) -> bool:
+    """An assertion speaks of dead letters or failure; that there are none is the opposite."""
+    return any(
+        _GIVEN_UP.search(word)
+        for asserted in test.asserts()
+        if not _is_absence(asserted)
+        for word in words_in(asserted)
+    )
+
+
+def _is_absence(asserted: ast.AST) -> bool:
+    """`not x`, `x == []`, `x == 0`, `x is None`, `assertEqual(x, [])`, `assert_not_called()`."""
+    if isinstance(asserted, ast.UnaryOp) and isinstance(asserted.op, ast.Not):
+        return True
+    if isinstance(asserted, ast.Call):
+        absent = re.search(r"[nN]ot|False|None", ast.unparse(asserted.func).rpartition(".")[2])
+        return bool(absent) or any(_is_nothing(argument) for argument in asserted.args)
+    if not isinstance(asserted, ast.Compare):
+        return False
+    equal = isinstance(asserted.ops[0], ast.Eq | ast.Is)
+    return equal and any(_is_nothing(side) for side in (asserted.left, *asserted.comparators))
+
+
+def _is_nothing(node: ast.expr) -> bool:
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return not node.elts
+    if isinstance(node, ast.Dict):
+        return not node.keys
+    return isinstance(node, ast.Constant) and not node.value
+
+
+def _names_error(case: Case, test: TestCase, names: tuple[str, ...]) -> bool:
+    """It names one of the errors, or a class derived from one."""
+    if {re.split(r"[.:]", name)[-1] for name in names} & test.words():
+        return True
+    wanted = [dotted(name) if ":" in name or "." in name else f"builtins.{name}" for name in names]
+    classes = {name for module, node in test.nodes() if (name := _class_name(module, node))}
+    return any(case.project.is_subclass(name, of) for name in classes for of in wanted)
+
+
+def _class_name(module: Module, node: ast.AST) -> str | None:
+    if not isinstance(node, ast.Name | ast.Attribute) or not words_in_node(node)[0][:1].isupper():
+        return None
+    return module.resolve(node)
 
 
 def _uncovered(
