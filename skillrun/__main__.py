@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 COMMANDS = ("run", "list", "show", "check", "spec", "detect", "status", "why", "next", "ledger", "demo")
@@ -42,8 +41,9 @@ def _run(arguments: list[str]) -> int:
 
 
 def _leave_pipe() -> None:
-    """Nobody reads on: what is still to be written goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    from skillrun.reports.watchers import leave_pipe
+
+    leave_pipe()
 
 
 def _say(error: Exception) -> None:

@@ -69,7 +69,10 @@ class Plain(Silent):
             self.show(shown)
 
     def show(self, shown: Line) -> None:
-        print(shown.text.rstrip(), flush=True)
+        try:
+            print(shown.text.rstrip(), flush=True)
+        except BrokenPipeError:  # the run goes on, and its row is written, also where nobody reads on
+            leave_pipe()
 
 
 class Live(Plain):
@@ -151,6 +154,13 @@ class Live(Plain):
         if self.status is not None:
             self.status.stop()
             self.status = None
+
+
+def leave_pipe() -> None:
+    """Nobody reads stdout any more: what is still to be written goes nowhere."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def watcher_for(*, json: bool) -> Silent:

@@ -35,7 +35,7 @@ def spec_parts(case: Case, stage: Stage) -> dict[str, str]:
 def basis(case: Case, stage: Stage) -> dict[str, Any]:
     """All that a stage rests on besides its look-ups."""
     said = case.attestations.get(stage.ID)
-    attested = [said.statement, sorted(said.evidence.items())] if said else None
+    attested = [said.statement, dict(said.evidence)] if said else None
     return {
         "skill": case.skill.sha256,
         "spec": spec_parts(case, stage),

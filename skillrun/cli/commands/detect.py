@@ -59,4 +59,4 @@ def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, .
         print(f"{kind:<16} {visible(command, limit=200)}")
     if write:
         words = ", ".join(changed) if changed else "nothing was missing"
-        print(f"\n{root / 'REPO_PROFILE.json'}: {visible(words, limit=400)}")
+        print(f"\n{visible(str(root / 'REPO_PROFILE.json'))}: {visible(words, limit=400)}")

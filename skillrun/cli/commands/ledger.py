@@ -8,6 +8,7 @@ from typing import Any
 
 from skillrun.cli.commands.common import ledger_of, pairs, print_json, print_table
 from skillrun.ledger.store import Ledger
+from skillrun.text import visible
 
 
 def list_runs(repo: Path, ledger: Path | None, limit: int, json: bool) -> int:
@@ -54,8 +55,8 @@ def show_run(run: str, repo: Path, ledger: Path | None, json: bool) -> int:
 
 def _print_run(value: dict[str, Any]) -> None:
     run = value["run"]
-    print(f"run {run['run_id']}  {run['skill']}  job {run['job']}  {run['outcome'] or 'not ended'}")
-    print(f"{run['repo']}  started {_when(run['started_us'])} by {run['actor']} ({run['actor_kind']})\n")
+    print(visible(f"run {run['run_id']}  {run['skill']}  job {run['job']}  {run['outcome'] or 'not ended'}"))
+    print(visible(f"{run['repo']}  started {_when(run['started_us'])} by {run['actor']} ({run['actor_kind']})") + "\n")
     columns = ("invocation", "ts_utc", "outcome", "idempotency", "retries", "tests_added", "grade_min", "files_touched")
     print_table(columns, [[row[c] for c in columns] for row in value["telemetry"]])
     print()
@@ -122,13 +123,13 @@ def verify(repo: Path, ledger: Path | None, json: bool) -> int:
     if json:
         print_json({**asdict(report), "path": str(report.path)})
         return 0 if good else 1
-    print(f"{report.path}: {report.runs} runs, {report.events} events")
+    print(f"{visible(str(report.path))}: {report.runs} runs, {report.events} events")
     print(f"integrity: {report.integrity}")
     print(f"completeness: {report.completeness}")
     for problem in report.problems:
         where = f"run {problem.run_id[:13]}… " if problem.run_id else ""
         number = f" {problem.n}" if problem.n is not None else ""
-        print(f"  {where}{problem.table}{number}: {problem.what}")
+        print(f"  {where}{problem.table}{number}: {visible(problem.what)}")
     for limit in report.limits:
         print(f"note: {limit}")
     return 0 if good else 1

@@ -41,10 +41,10 @@ def show_skill(skill: str, repo: Path, json: bool) -> int:
     if json:
         print_json(_skill_json(loaded) | {"stages": stages, "findings": [f.message for f in missing]})
         return 0
-    print(f"{loaded.id}: {visible(loaded.description)}\n{loaded.path}\n")
+    print(f"{loaded.id}: {visible(loaded.description)}\n{visible(str(loaded.path))}\n")
     print("Inputs")
     for wanted in loaded.inputs:
-        print(f"  {wanted.slug}{'' if wanted.required else ' (optional)'}: {visible(wanted.text)}")
+        print(f"  {visible(wanted.slug)}{'' if wanted.required else ' (optional)'}: {visible(wanted.text)}")
     print("\nStages")
     for stage in stages:
         kind = "verified" if stage["verified"] else "declared"

@@ -8,6 +8,7 @@ from typing import Any
 
 from skillrun.cli.commands.common import pairs, print_json
 from skillrun.errors import Blocked, SpecInvalid
+from skillrun.text import visible
 
 
 def init(repo: Path, set_: list[str]) -> int:
@@ -65,7 +66,7 @@ def _ask(question: Any, values: dict[str, Any], answers: dict[str, str]) -> None
 
 
 def _say_written(path: Path) -> None:
-    print(f"{path}: written, with its schema beside it (an editor completes the fields)")
+    print(f"{visible(str(path))}: written, with its schema beside it (an editor completes the fields)")
     print("  next: skillrun job-worker-orchestration")
 
 
@@ -83,5 +84,5 @@ def check(file: Path, json: bool) -> int:
     if json:
         print_json({"valid": True, "job": spec.job, "violations": []})
         return 0
-    print(f"{file}: valid (job {spec.job})")
+    print(f"{visible(str(file))}: valid (job {spec.job})")
     return 0
