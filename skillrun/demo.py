@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from difflib import unified_diff
 from importlib.util import find_spec
@@ -19,8 +18,6 @@ from skillrun.errors import Blocked, RepoUnusable
 from skillrun.resources import resource
 
 SPEC = ".skillrun/jobs/send-receipt.yaml"
-_IDENTITY = ("user.name=skillrun demo", "user.email=demo@skillrun.invalid", "init.defaultBranch=main")
-_QUIET = (f"core.hooksPath={os.devnull}", "commit.gpgsign=false", "core.autocrlf=false", "core.fsmonitor=false")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", ".pytest_cache")
 _COLUMNS = ("invocation", "trigger", "idempotency", "retries", "files_touched", "outcome", "duration_ms")
 _BOLD, _DIM, _RED, _GREEN, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m"
@@ -102,9 +99,7 @@ def _prepare(repo: Path, step: Step) -> None:
     """A git repository with the step's version of the shop in one commit."""
     shutil.copytree(_examples() / "celery-shop", repo, ignore=_NOT_COPIED)
     _lay_over(repo, step)
-    _git(repo, "init", "--quiet")
-    _git(repo, "add", "--all")
-    _git(repo, "commit", "--quiet", "--message", "The shop, as the demo finds it")
+    _commit_all(repo, "The shop, as the demo finds it")
 
 
 def _examples() -> Path:
@@ -135,17 +130,19 @@ def _texts(repo: Path) -> dict[str, list[str]]:
     return {name: (repo / name).read_text(encoding="utf-8").splitlines() for name in sorted(names)}
 
 
-def _git(repo: Path, *args: str) -> str:
-    """Runs git with an identity of its own, no hooks, no signing, and nothing of the caller's repository."""
-    settings = [word for setting in (*_IDENTITY, *_QUIET) for word in ("-c", setting)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+def _commit_all(repo: Path, message: str) -> None:
+    """One commit with an identity of its own. GitPython's index runs no hooks when told so, and never signs."""
     try:
-        done = subprocess.run(["git", *settings, *args], cwd=repo, env=environment, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise RepoUnusable("git is not installed or not on PATH", hint="install git") from None
-    if done.returncode:
-        raise RepoUnusable(f"{repo}: git {args[0]} failed: {done.stderr.strip()}", hint="try git init in a new folder")
-    return done.stdout
+        import git
+    except ImportError as error:  # GitPython looks for the git program when it is imported
+        raise RepoUnusable("git is not installed or not on PATH", hint="install git") from error
+    try:
+        made = git.Repo.init(repo, initial_branch="main")
+        made.git.add(all=True)
+        author = git.Actor("skillrun demo", "demo@skillrun.invalid")
+        made.index.commit(message, author=author, committer=author, skip_hooks=True)
+    except git.GitError as error:
+        raise RepoUnusable(f"{repo}: git failed: {error}", hint="try git init in a new folder") from error
 
 
 def _invoke(out: TextIO, folder: Path, step: Step) -> bool:
@@ -199,12 +196,10 @@ def _closing(out: TextIO, repo: Path) -> None:
 
 def _telemetry(ledger: Path) -> list[tuple[str, ...]]:
     """The rows of the telemetry table as text, oldest first, under a row of column names."""
-    import sqlite3
+    from sqlite_utils import Database
 
-    query = f"select {', '.join(_COLUMNS)} from telemetry order by ts_utc, invocation"
-    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as connection:
-        rows = connection.execute(query).fetchall()
-    return [_COLUMNS, *(tuple("-" if value is None else str(value) for value in row) for row in rows)]
+    rows = Database(ledger)["telemetry"].rows_where(select=", ".join(_COLUMNS), order_by="ts_utc, invocation")
+    return [_COLUMNS, *(tuple("-" if value is None else str(value) for value in row.values()) for row in rows)]
 
 
 def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
