@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.stages.effects import effect_calls, handler_calls
+from skillrun.stages.effects import adapter_names, effect_calls, handler_calls
 from skillrun.stages.interface import Case, blocker, note, warning, wording
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
     from skillrun.frameworks.interface import Policy
     from skillrun.repo.calls import Call
-    from skillrun.repo.python import Definition
+    from skillrun.repo.python import Definition, Module
 
 ID = "observability"
 TITLE = "Add observability"
@@ -45,6 +46,9 @@ _METRIC_CALLS = (
     "labels",
 )
 _CORRELATION = ("correlation", "request.id", "task_id", "trace_id", "request_id", "root_id")
+_CAUSES = ("exc", "exception", "einfo", "error", "traceback")  # what a failure hook is given
+_BINDING = ("bind", "bind_contextvars", "bound_contextvars", "new", "contextualize", "LoggerAdapter")
+_NO_NOTES = re.compile(r"(^|/)(requirements|constraints|changelog|history|news|changes)[^/]*$", re.IGNORECASE)
 _NOTES_WORDS = 12  # a docstring of fewer words tells an operator nothing
 
 
@@ -66,7 +70,7 @@ def examine(case: Case) -> StageResult:
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
     logs = _logs(case, handler)
     answers = _answers(case, spec, handler, logs)
-    findings = [*_unanswered(case, handler, answers), *_fields(spec, handler, logs), *_correlation(handler, logs)]
+    findings = [*_unanswered(case, handler, answers), *_fields(case, spec, handler, logs), *_correlation(handler, logs)]
     findings += [*_metrics(case, handler), *_notes(case, handler), *case.rule_findings(ID)]
     return StageResult(
         status=status_of(findings),
@@ -83,8 +87,10 @@ def examine(case: Case) -> StageResult:
 
 
 def _logs(case: Case, handler: Definition) -> tuple[LogCall, ...]:
-    calls = handler_calls(case, handler)
-    own = [LogCall(c, ast.unparse(c.node), order) for order, c in enumerate(calls) if _is_log(c)]
+    """The job's own log calls in order; what an adapter logs inside says nothing of the job."""
+    adapters = {n for e in (case.spec.effects if case.spec else None) or () for n in adapter_names(case, e)}
+    calls = enumerate(handler_calls(case, handler))
+    own = [LogCall(c, ast.unparse(c.node), n) for n, c in calls if _is_log(c) and not adapters & set(c.via)]
     hooked = [
         LogCall(c, ast.unparse(c.node), 0, event)
         for event, hook in case.hooks.items()
@@ -131,15 +137,14 @@ def _effect_span(case: Case, spec: JobSpec, handler: Definition) -> tuple[int, i
 
 
 def _tells_failure(log: LogCall) -> bool:
-    """In an except clause, with the exception itself: `.exception`, exc_info, or the caught name."""
+    """In an except clause or the framework's hook, with the cause: `.exception`, exc_info, or the error itself."""
     clause = log.call.in_except
-    if log.event == "failed":
-        return True
-    if clause is None:
+    if clause is None and log.event != "failed":
         return False
-    caught = clause.name if clause else None
+    causes = {clause.name} if clause and clause.name else set()
+    causes |= set(_CAUSES) if log.event == "failed" else set()
     method = log.call.name.rpartition(".")[2]
-    return method == "exception" or "exc_info" in log.text or bool(caught and caught in _names(log.call.node))
+    return method == "exception" or "exc_info" in log.text or bool(causes & _names(log.call.node))
 
 
 def _tells_retry(log: LogCall) -> bool:
@@ -181,18 +186,23 @@ def _framework_retries(policy: Policy | None) -> bool:
     return policy is not None and "autoretry" in (policy.sources.keys() | set(policy.unknown))
 
 
-def _fields(spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
+def _fields(case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
     keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
-    missing = [key for key in keys if logs and not any(key.rpartition(".")[2] in log.text for log in logs)]
+    texts = [log.text for log in logs]
+    texts += [ast.unparse(c.node) for c in handler_calls(case, handler) if c.name.rpartition(".")[2] in _BINDING]
+    missing = [key for key in keys if logs and not any(_names_field(text, key) for text in texts)]
     if missing:
-        message = f"no log line carries the key field {', '.join(missing)}"
         yield blocker(
             "observability.no-key-fields",
-            message,
+            f"no log line carries the key field {', '.join(missing)}",
             hint="log it at start, end and failure",
             path=handler.path,
             line=handler.line,
         )
+
+
+def _names_field(text: str, key: str) -> bool:
+    return re.search(rf"\b{re.escape(key.rpartition('.')[2])}\b", text) is not None
 
 
 def _correlation(handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
@@ -223,9 +233,16 @@ def _metrics(case: Case, handler: Definition) -> Iterator[Finding]:
 
 
 def _imported(case: Case, library: str) -> bool:
-    for path in case.tree.search(library, ".py"):
-        text = case.tree.read(path) or b""
-        if f"import {library}".encode() in text or f"from {library}".encode() in text:
+    return any(_imports(module, library) for module in case.project.modules_with(library))
+
+
+def _imports(module: Module, library: str) -> bool:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if any(name.partition(".")[0] == library for name in names):
             return True
     return False
 
@@ -238,7 +255,8 @@ def _notes(case: Case, handler: Definition) -> Iterator[Finding]:
     name = handler.name.rpartition(".")[2]
     spec = case.spec
     words = [name, *([spec.job] if spec else [])]
-    if any(case.tree.search(word, suffix) for word in words for suffix in (".md", ".rst", ".txt")):
+    found = {path for word in words for suffix in (".md", ".rst", ".txt") for path in case.tree.search(word, suffix)}
+    if any(not _NO_NOTES.search(path) for path in found):
         return
     yield blocker(
         "observability.no-notes",
