@@ -1,0 +1,208 @@
+"""Imports go one way, as docs/architecture.md says; and what starting up must not import."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import helpers
+import pytest
+import shops
+
+PACKAGE = helpers.ROOT / "skillrun"
+WORDS = {"errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock"}
+LAYERS: tuple[set[str], ...] = (
+    WORDS,
+    {"contract"},
+    {"repo"},
+    {"frameworks", "validations", "proof"},
+    {"stages", "ledger"},
+    {"runner"},
+    {"reports"},
+    {"cli", "demo", "__main__"},
+)
+STRANGERS = ({"frameworks", "validations", "proof"}, {"stages", "ledger"})
+LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}
+FOR_TYPES_ONLY = {("repo", "frameworks")}  # the survey hands on what a recogniser found, and looks at none of it
+HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich"}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below skillrun -> file."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
+    return found
+
+
+def imported(path: Path) -> Iterator[tuple[str, bool]]:
+    """(dotted name below skillrun, whether it runs: not only for the type checker) of each import, anywhere."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            names = [node.module or ""]
+            if node.module == "skillrun" or (PACKAGE.parent / (node.module or "").replace(".", "/")).is_dir():
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            if name.startswith("skillrun."):
+                yield name.removeprefix("skillrun."), id(node) not in for_types
+
+
+def edges() -> set[tuple[str, str, bool]]:
+    """(importing top-level part, imported one, whether it runs), between different parts."""
+    found = set()
+    for name, path in modules().items():
+        for target, runs in imported(path):
+            here, there = name.partition(".")[0], target.partition(".")[0]
+            if here != there and there != "__version__":
+                found.add((here, there, runs))
+    return found
+
+
+def layer(part: str) -> int:
+    return next(number for number, parts in enumerate(LAYERS) if part in parts)
+
+
+def test_every_part_has_its_place() -> None:
+    parts = {name.partition(".")[0] for name in modules()} - {"__init__"}
+    assert parts <= set().union(*LAYERS)
+
+
+def test_imports_go_down() -> None:
+    upward = {edge for edge in edges() if edge[0] != "__init__" and layer(edge[1]) > layer(edge[0])}
+    assert {(here, there) for here, there, runs in upward if runs} == set()
+    assert {(here, there) for here, there, runs in upward if not runs} <= FOR_TYPES_ONLY
+
+
+def test_strangers_stay_strangers() -> None:
+    for group in STRANGERS:
+        met = {(here, there) for here, there, _ in edges() if {here, there} <= group}
+        assert met == set()
+
+
+def test_the_ledger_knows_words_alone() -> None:
+    assert {there for here, there, _ in edges() if here == "ledger"} <= LEDGER_KNOWS
+
+
+def test_frameworks_are_strangers_to_each_other() -> None:
+    for name, path in modules().items():
+        parts = name.split(".")
+        if parts[0] != "frameworks" or len(parts) < 2 or parts[1] in ("interface", "registry"):
+            continue
+        others = {t.split(".")[1] for t, _ in imported(path) if t.startswith("frameworks.")} - {"interface", parts[1]}
+        assert others == set(), name
+
+
+def test_words_do_not_go_in_circles() -> None:
+    met = {(here, there) for here, there, runs in edges() if runs and {here, there} <= WORDS}
+    assert circle(met) == []
+
+
+def test_no_circle_between_packages() -> None:
+    assert circle({(here, there) for here, there, runs in edges() if runs}) == []
+
+
+def test_no_circle_between_modules_at_import_time() -> None:
+    """Imports inside a function may point back; those at the top of a module may not."""
+    known = set(modules())
+    met = {
+        (name, target if target in known else target.rpartition(".")[0])
+        for name, path in modules().items()
+        for target in top_level(path)
+    }
+    assert circle({(here, there) for here, there in met if here != there and there in known}) == []
+
+
+def top_level(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skillrun"):
+            base = (node.module or "").removeprefix("skillrun").lstrip(".")
+            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def circle(met: set[tuple[str, str]]) -> list[str]:
+    """The parts left over when those that import nothing more are taken away, again and again."""
+    left = set(met)
+    while True:
+        importing = {here for here, _ in left}
+        smaller = {(here, there) for here, there in left if there in importing}
+        if smaller == left:
+            return sorted({here for here, _ in left})
+        left = smaller
+
+
+def test_a_circle_is_seen() -> None:
+    assert circle({("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")}) == ["a", "b", "c"]
+    assert circle({("a", "b"), ("b", "c"), ("a", "c")}) == []
+
+
+def test_inner_init_files_are_empty() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        if path.parent != PACKAGE and path.parent.parent != PACKAGE / "frameworks":
+            assert path.read_text() == "", path
+
+
+def test_every_module_opens_with_a_sentence() -> None:
+    for name, path in modules().items():
+        text = path.read_text()
+        assert not text or ast.get_docstring(ast.parse(text)), name
+
+
+def test_no_framework_is_imported_by_skillrun_itself() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if "examples" not in path.parts:
+            assert not re.search(r"^\s*(import|from) (celery|kombu|rq|dramatiq|huey|arq)\b", path.read_text(), re.M), (
+                path
+            )
+
+
+def loaded(repo: Path, *args: str) -> set[str]:
+    """The top-level names that a real process imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "skillrun", *args],
+        cwd=repo,
+        env=helpers.clean_env(repo.with_name("repo.home")),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert "Traceback" not in done.stderr
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+
+
+@pytest.fixture(scope="module")
+def typer_alone(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """What the smallest command line built with typer imports when it runs."""
+    script = "import typer; app = typer.Typer(rich_markup_mode=None); app.command()(lambda x: None); app(['x'])"
+    command = [sys.executable, "-X", "importtime", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+
+
+def test_help_starts_light(tmp_path: Path, typer_alone: set[str]) -> None:
+    (tmp_path / "repo").mkdir()
+    for args in (["--help"], ["run", "--help"], ["ledger", "--help"]):
+        assert (loaded(tmp_path / "repo", *args) - typer_alone) & HEAVY == set()
+
+
+def test_status_and_an_unchanged_resume_start_light(tmp_path: Path, typer_alone: set[str]) -> None:
+    repo = shops.shop(tmp_path / "repo")
+    shops.run(repo, "--trust", code=0)
+    for args in (["status"], ["next"], ["why", "retry"], [shops.SKILL], ["ledger", "list"]):
+        assert (loaded(repo, *args) - typer_alone) & HEAVY == set(), args
