@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.stages.declared import DeclaredStage, slug
 from skillrun.stages.interface import Case, wording
 from skillrun.stages.registry import STAGES
-from skillrun.verdict import Grade, StageResult, Status, weakest
+from skillrun.verdict import Finding, Grade, StageResult, Status, weakest
 
 if TYPE_CHECKING:
-    from skillrun.contract.skill import Skill
+    from skillrun.contract.skill import Check, Skill
 
 STATE_MACHINE = "system/state-machine-mapper"
 
@@ -39,13 +39,13 @@ CHECKS: dict[str, tuple[CheckRule, ...]] = {
         CheckRule(
             "permanent-failures-end",
             "Permanent failures do not loop forever",
-            wording(r"\bpermanent\b|\bloop\b"),
+            wording(r"\bpermanent|\bloops?\b|\bdead[- ]?letter"),
             ("retry", "dead-letter"),
         ),
         CheckRule(
             "retry-bounded",
             "Retry and backoff are bounded and safe",
-            wording(r"\bretry\b.*\b(bounded|safe)|\bbounded\b.*\bretr"),
+            wording(r"\b(retr(y|ies)|backoff)\b.*\b(bounded|safe|limit\w*)|\b(bounded|limited)\b.*\bretr"),
             ("retry",),
         ),
         CheckRule(
@@ -57,13 +57,13 @@ CHECKS: dict[str, tuple[CheckRule, ...]] = {
         CheckRule(
             "tests-cover",
             "Tests cover the happy path, a retryable and a terminal failure",
-            wording(r"\btests? cover"),
+            wording(r"\btests?\b.*\bcover|\bcovered by .*\btests?\b"),
             ("tests",),
         ),
         CheckRule(
             "validations-pass",
             "Typecheck, lint and tests pass if configured",
-            wording(r"\b(typecheck|lint|validations?)\b.*\bpass"),
+            wording(r"\b(type[- ]?check\w*|lint\w*|validations?|build)\b.*\b(pass|green|clean)"),
             ("validate",),
         ),
     )
@@ -118,13 +118,24 @@ def assign_checks(skill: Skill, taken: set[str]) -> list[tuple[str, int, CheckRu
     rules, names = list(CHECKS.get(skill.name, ())), set(taken)
     assigned: list[tuple[str, int, CheckRule | DeclaredStage]] = []
     for check in skill.checks:
+        text = check_text(check)
         rule = next((rule for rule in rules if rule.answers.search(check.text)), None)
         if rule is None:
-            assigned.append((check.text, check.line, DeclaredStage(slug(check.text, names), check.text, check.line)))
+            assigned.append((text, check.line, DeclaredStage(slug(check.text, names), text, check.line)))
         else:
             rules.remove(rule)
-            assigned.append((check.text, check.line, rule))
+            assigned.append((text, check.line, rule))
     return assigned
+
+
+def check_text(check: Check) -> str:
+    """A check in one line, with the questions that are nested in it."""
+    questions = ", ".join(_one_line(question.text).rstrip(".;,") for question in check.questions).replace("?, ", "? ")
+    return f"{_one_line(check.text).rstrip(':')}: {questions}" if questions else _one_line(check.text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _from_stages(rule: CheckRule, text: str, line: int | None, results: Mapping[str, StageResult]) -> CheckResult:
@@ -151,7 +162,7 @@ def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> l
                 place = f" ({finding.path}:{finding.line})" if finding.path else ""
                 wanted[finding.recommends] = f"{finding.message}{place}"
     if skill.name in STAGES:
-        reason = _state_machine_reason(case)
+        reason = _state_machine_reason(case, [f for result in results.values() for f in result.findings])
         if reason:
             wanted[STATE_MACHINE] = reason
     return [
@@ -159,7 +170,7 @@ def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> l
     ]
 
 
-def _state_machine_reason(case: Case) -> str | None:
+def _state_machine_reason(case: Case, findings: Iterable[Finding]) -> str | None:
     spec = case.spec
     if spec is None:
         return None
@@ -169,6 +180,8 @@ def _state_machine_reason(case: Case) -> str | None:
         reasons.append("retries with backoff" if retry.backoff and retry.backoff.kind != "none" else "retries")
     if spec.trigger is not None and spec.trigger.type == "poller":
         reasons.append("polls")
+    if any(f.rule == "handler.not-thin" for f in findings):
+        reasons.append("branches in many ways")
     return f"the job {' and '.join(reasons)}: its states and transitions should be written down" if reasons else None
 
 
