@@ -13,10 +13,14 @@ WORDS = {"not_applicable": "n/a"}
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its indent in columns, and (style, text) parts. Styles are statuses, `dim`, `bold`, or ""."""
+    """One line: its indent in columns, (style, text) parts, and where it goes on when it is too long for a terminal.
+
+    Styles are statuses, `dim`, `bold`, or "".
+    """
 
     indent: int
     parts: tuple[tuple[str, str], ...]
+    hang: int
 
     @property
     def text(self) -> str:
@@ -24,9 +28,10 @@ class Line:
         return " " * self.indent + "".join(text for _, text in self.parts)
 
 
-def line(indent: int, *parts: tuple[str, str]) -> Line:
-    """A line; every part is made safe for a terminal."""
-    return Line(indent, tuple((style, visible(text, limit=2000)) for style, text in parts))
+def line(indent: int, *parts: tuple[str, str], hang: int | None = None) -> Line:
+    """A line; every part is made safe for a terminal. It goes on at column `hang`, else a little further in."""
+    safe = tuple((style, visible(text, limit=2000)) for style, text in parts)
+    return Line(indent, safe, indent + 2 if hang is None else hang)
 
 
 def header_lines(run: Mapping[str, Any]) -> Iterator[Line]:
@@ -44,7 +49,13 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
     took = "cached" if stage["cached"] else f"{stage['duration_ms'] / 1000:.1f}s" if stage["duration_ms"] >= 100 else ""
     tail = ("dim", f"  {took}" if took else "")
     yield line(
-        2, (status, f"{_word(status):<8} "), ("bold", f"{stage['id']:<14} "), *marks, ("", stage["summary"]), tail
+        2,
+        (status, f"{_word(status):<8} "),
+        ("bold", f"{stage['id']:<14} "),
+        *marks,
+        ("", stage["summary"]),
+        tail,
+        hang=11,
     )
     for finding in stage["findings"]:
         yield from finding_lines(finding)
@@ -76,6 +87,7 @@ def closing_lines(report: Mapping[str, Any], command: str | None = None) -> Iter
                 (check["status"], f"{_word(check['status']):<8} "),
                 ("dim", f"{check['grade'] or '':<9}"),
                 ("", check["text"]),
+                hang=20,
             )
     yield from _recommendation_lines(report["recommendations"])
     yield from next_lines(report["next"])
@@ -99,7 +111,9 @@ def next_lines(actions: list[Mapping[str, Any]]) -> Iterator[Line]:
         yield line(0)
         yield line(0, ("bold", "Next"))
     for number, action in enumerate(actions, 1):
-        yield line(2, ("", f"{number}. {action['stage']}: "), ("dim", f"{action['action']}: "), ("", action["detail"]))
+        yield line(
+            2, ("", f"{number}. {action['stage']}: "), ("dim", f"{action['action']}: "), ("", action["detail"]), hang=5
+        )
 
 
 def _outcome_lines(report: Mapping[str, Any], command: str | None) -> Iterator[Line]:

@@ -118,7 +118,7 @@ class Live(Plain):
             self.show(line(2, ("", command)))
         self.show(line(0, ("dim", "Asked once for this content; the answer is kept outside the repository.")))
         try:
-            answer = self.console.input("Run them? [y/N] ")
+            answer = self.console.input("Run them? [y/N] ", markup=False)
         except EOFError:
             return None
         return "terminal" if answer.strip().lower() in ("y", "yes") else None
@@ -131,15 +131,13 @@ class Live(Plain):
         for style, part in shown.parts:
             text.append(part, style=_STYLES[style])
         text.rstrip()
-        hang = 11 if shown.indent == 2 else shown.indent
-        text_width = max(self.console.width - hang, 20)
         if len(text) + shown.indent <= self.console.width:
             self.console.print(Padding(text, (0, 0, 0, shown.indent)))
             return
-        first, *rest = text.wrap(self.console, text_width)
+        first, *rest = text.wrap(self.console, max(self.console.width - max(shown.hang, shown.indent), 20))
         self.console.print(Padding(first, (0, 0, 0, shown.indent)))
         for more in rest:
-            self.console.print(Padding(more, (0, 0, 0, hang + 2 if hang == shown.indent else hang)))
+            self.console.print(Padding(more, (0, 0, 0, shown.hang)))
 
     def _spin(self, words: str) -> None:
         from rich.text import Text
