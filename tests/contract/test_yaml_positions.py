@@ -146,7 +146,7 @@ def test_a_mistake_is_shown_with_its_line_and_what_to_do(text: str, line: int, w
     ("text", "line", "what"),
     [
         ('{"a": 1,\n "a": 2}', 2, "given twice, first in line 1"),
-        ('{"a": 1,\n}', 2, "not JSON"),
+        ('{"a": 1,\n b}', 2, "not JSON"),
         ("{a: 1}", 1, "not JSON"),
         ('{"a": NaN}', 1, "NaN is not a number"),
         ('{"a": -Infinity}', 1, "Infinity is not a number"),
