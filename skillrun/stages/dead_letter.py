@@ -29,7 +29,7 @@ def examine(case: Case) -> StageResult:
     if spec is None or dead_letter is None:
         return _undefined(spec)
     if dead_letter.kind == "none":
-        return _none(spec, dead_letter)
+        return _none(case, spec, dead_letter)
     findings = [*_written(case, spec, dead_letter), *case.rule_findings(ID)]
     place = case.policy.dead_letter if case.policy else None
     evidence = (
@@ -63,18 +63,26 @@ def _undefined(spec: JobSpec | None) -> StageResult:
     )
 
 
-def _none(spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
-    if dead_letter.reason:
-        return StageResult(Status.NOT_APPLICABLE, Grade.DECLARED, summary=f"none: {dead_letter.reason}")
-    hint = "dead_letter: {kind: none, reason: why a lost job is acceptable}"
-    finding = blocker(
-        "dead-letter.no-reason",
-        "dead_letter: none without a reason",
-        hint=hint,
-        path=spec.shown_path,
-        line=spec.line("dead_letter"),
+def _none(case: Case, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
+    """Not applicable with a reason; a message that comes back for ever is no dead letter, and is found all the same."""
+    loops = case.rule_findings(ID)
+    if dead_letter.reason and status_of(loops) == Status.PASSED:
+        return StageResult(Status.NOT_APPLICABLE, Grade.DECLARED, loops, summary=f"none: {dead_letter.reason}")
+    findings = list(loops)
+    if not dead_letter.reason:
+        hint = "dead_letter: {kind: none, reason: why a lost job is acceptable}"
+        place = {"path": spec.shown_path, "line": spec.line("dead_letter")}
+        findings.append(blocker("dead-letter.no-reason", "dead_letter: none without a reason", hint=hint, **place))
+    return StageResult(
+        status=status_of(findings),
+        grade=None,
+        findings=tuple(findings),
+        next=tuple(
+            Action(ID, "edit-spec" if f.severity == Severity.BLOCKER else "edit-code", f"{f.message}: {f.hint}")
+            for f in findings
+            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+        ),
     )
-    return StageResult(status_of([finding]), None, (finding,), next=(Action(ID, "edit-spec", hint),))
 
 
 def _written(case: Case, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Finding]:

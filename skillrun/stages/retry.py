@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.stages.effects import dotted
 from skillrun.stages.horizon import duration
@@ -89,11 +89,11 @@ def _unread(policy: Policy) -> Iterator[Finding]:
 def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
     """Spec against code, field by field; what could not be read is not compared."""
     if retry.kind == "none":
-        if policy.max_attempts != 1 and "max_attempts" not in policy.unknown:
-            yield _differs(
-                policy, "max_attempts", f"the spec says no retry; the code tries {_times(policy.max_attempts)}"
-            )
+        if policy.max_attempts != 1:
+            times = "again" if "max_attempts" in policy.unknown else _times(policy.max_attempts)
+            yield _differs(policy, "max_attempts", f"the spec says no retry; the code tries {times}")
         return
+    yield from _waits(spec, policy)
     if "max_attempts" not in policy.unknown and policy.max_attempts != retry.max_attempts:
         said = f"the spec says {retry.max_attempts} attempts; the code tries {_times(policy.max_attempts)}"
         yield _differs(policy, "max_attempts", said)
@@ -103,11 +103,9 @@ def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
     if backoff.kind != code.kind:
         yield _differs(policy, "backoff", f"the spec says {backoff.kind} backoff; the code has {_backoff(policy)}")
         return
-    compared = {
-        "base": (backoff.base, code.base_s),
-        "factor": (backoff.factor, code.factor),
-        "cap": (backoff.cap, code.cap_s),
-    }
+    compared: dict[str, tuple[float | None, float | None]] = {"base": (backoff.base, code.base_s)}
+    if backoff.kind == "exponential":
+        compared |= {"factor": (backoff.factor, code.factor), "cap": (backoff.cap, code.cap_s)}
     for field, (wanted, seen) in compared.items():
         if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
             words = _number(field, seen) if seen is not None else "none"
@@ -116,6 +114,18 @@ def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
     if backoff.jitter != code.jitter and "backoff.jitter" not in policy.unknown and backoff.kind == "exponential":
         have = "has" if code.jitter else "lacks"
         yield _differs(policy, "backoff", f"the spec says jitter: {str(backoff.jitter).lower()}; the code {have} it")
+
+
+def _waits(spec: JobSpec, policy: Policy) -> Iterator[Finding]:
+    """The code's own waits fit the acceptable delay, also where the spec names none."""
+    delay = spec.failures.acceptable_delay if spec.failures else None
+    if delay is None or policy.max_attempts is None or {"max_attempts", "backoff"} & policy.unknown.keys():
+        return
+    waited = sum(policy.backoff.delays(policy.max_attempts - 1))
+    if waited > delay:
+        message = f"the code waits {duration(waited)} in all, more than the acceptable delay {duration(delay)}"
+        place = _place(policy, "backoff") or {"path": spec.shown_path, "line": spec.line("retry")}
+        yield error("retry.too-slow", message, hint="fewer attempts or a smaller cap", **place)
 
 
 def _differs(policy: Policy, field: str, message: str) -> Finding:
@@ -148,7 +158,7 @@ def _covers(case: Case, wide: str, narrow: str) -> bool:
     return case.project.is_subclass(narrow, dotted(wide))
 
 
-def _place(policy: Policy, field: str) -> dict[str, object] | None:
+def _place(policy: Policy, field: str) -> dict[str, Any] | None:
     place: Place | None = policy.sources.get(field)
     return {"path": place.path, "line": place.line} if place else None
 

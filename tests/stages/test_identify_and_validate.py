@@ -1,0 +1,150 @@
+"""The stages identify and validate: whose word decides, and what stays unknown."""
+
+from __future__ import annotations
+
+import json
+
+import fixtures_repos
+import pytest
+from cases import GONE, build, examine, finding, has, rules
+
+from skillrun.stages.validate import plan
+
+
+def profile(**parts):
+    value = {
+        "stack": {"frontend": "none", "backend": "python", "language": ["python"]},
+        "commands": {"lint": "none", "typecheck": "none", "test": "none", "build": "none"},
+        "paths": {"frontend_root": "none", "backend_root": "."},
+        "quality_bar": {"required_checks": []},
+        "conventions": {"package_manager": "pip"},
+    }
+    return {"REPO_PROFILE.json": json.dumps({**value, **parts}, indent=2)}
+
+
+def test_detection_with_evidence(tmp_path):
+    result = examine("identify", build(tmp_path / "repo"))
+    assert (result.status, result.grade, result.facts["by"]) == ("passed", "static", "survey")
+    assert {"requirements.txt", "shop/celery.py", "Procfile"} <= {e.path for e in result.evidence}
+
+
+def test_the_profile_wins_and_is_contradicted_aloud(tmp_path):
+    result = examine(
+        "identify", build(tmp_path / "a", profile(jobs={"framework": "celery", "app": "shop/celery.py:app"}))
+    )
+    assert (result.status, result.facts["by"]) == ("passed", "profile")
+    result = examine(
+        "identify", build(tmp_path / "b", profile(jobs={"framework": "celery", "app": "shop/other.py:app"}))
+    )
+    assert result.facts["app"] == "shop/other.py:app"
+    contradiction = next(f for f in result.findings if f.path == "REPO_PROFILE.json")
+    assert "shop/celery.py" in contradiction.message and contradiction.line
+
+
+def test_a_framework_that_is_not_known_blocks(tmp_path):
+    result = examine("identify", build(tmp_path / "repo", profile(jobs={"framework": "sidekiq"})))
+    assert "identify.unsupported" in rules(result)
+    assert "celery" in finding(result, "identify.unsupported").hint
+
+
+def test_none_blocks_and_recommends_a_profile(tmp_path):
+    files = {"app.py": "print('celery')\n", "README.md": "We do not use celery.\n"}
+    result = examine("identify", build(tmp_path / "repo", files, alone=True))
+    found = finding(result, "identify.none")
+    assert (result.status, result.grade, found.recommends) == ("blocked", None, "personalize-repo")
+
+
+def test_two_apps_of_one_framework_are_no_ambiguity_of_frameworks(tmp_path):
+    root = fixtures_repos.two_apps(tmp_path / "repo")
+    files = {
+        p.relative_to(root).as_posix(): p.read_text() for p in root.rglob("*") if p.is_file() and ".git" not in p.parts
+    }
+    result = examine("identify", build(tmp_path / "copy", files, alone=True))
+    assert result.facts["framework"] == "celery"
+
+
+# Validations
+
+
+def planned(root, files=None):
+    chosen, findings = plan(build(root, files))
+    return {v.kind: v.command for v in chosen}, findings
+
+
+MAKEFILE = {"Makefile": "test:\n\tpytest -q\n\nlint:\n\truff check .\n"}
+
+
+def test_declared_commands_are_found(tmp_path):
+    chosen, findings = planned(tmp_path / "repo", MAKEFILE)
+    assert chosen == {"test": "make test", "lint": "make lint"}
+    assert findings == []
+
+
+def test_the_profile_wins_over_what_is_declared(tmp_path):
+    said = {"lint": "make lint", "typecheck": "none", "test": "pytest -x", "build": "none"}
+    chosen, _ = planned(tmp_path / "repo", {**MAKEFILE, **profile(commands=said)})
+    assert chosen == {"lint": "make lint", "test": "pytest -x"}
+
+
+def test_none_where_a_command_is_declared_fails(tmp_path):
+    chosen, findings = planned(tmp_path / "repo", {**MAKEFILE, **profile()})
+    assert chosen == {}
+    assert {(f.rule, f.severity) for f in findings} == {("validate.none-but-declared", "error")}
+    assert "Makefile:1" in findings[-1].message
+
+
+@pytest.mark.parametrize(("required", "severity"), [([], "note"), (["test"], "blocker")])
+def test_unknown_is_recorded_and_never_guessed(tmp_path, required, severity):
+    said = {"lint": "none", "typecheck": "none", "test": "unknown", "build": "none"}
+    files = {
+        **profile(commands=said, quality_bar={"required_checks": required}),
+        "requirements.txt": "celery\npytest\n",
+    }
+    chosen, findings = planned(tmp_path / "repo", files)
+    assert chosen == {}
+    assert [(f.rule, f.severity) for f in findings] == [("validate.unknown", severity)]
+
+
+def test_a_required_check_that_is_none_blocks(tmp_path):
+    chosen, findings = planned(tmp_path / "repo", profile(quality_bar={"required_checks": ["lint"]}))
+    assert chosen == {}
+    assert [(f.rule, f.severity) for f in findings] == [("validate.required-missing", "blocker")]
+
+
+def test_nothing_declared_is_not_applicable_and_said(tmp_path):
+    result = examine("validate", build(tmp_path / "repo", {"tests/test_tasks.py": GONE}))
+    assert (result.status, result.grade) == ("not_applicable", None)
+    assert has(result, "validate.none")
+
+
+def test_nothing_runs_without_consent(tmp_path):
+    marker = {"Makefile": "test:\n\ttouch ran\n"}
+    case = build(tmp_path / "repo", marker)
+    result = examine("validate", case)
+    assert rules(result) == ["validate.no-consent"]
+    assert not (case.root / "ran").exists()
+    assert "make test" in result.next[0].detail
+
+
+def agreed(root, makefile):
+    case = build(root, {"Makefile": makefile})
+    case.consent = lambda plan: True
+    return examine("validate", case)
+
+
+def test_a_command_that_passes_is_executed_evidence(tmp_path):
+    result = agreed(tmp_path / "repo", "test:\n\t@echo fine\n")
+    assert (result.status, result.grade) == ("passed", "executed")
+    assert result.evidence[0].detail["exit_code"] == 0
+
+
+def test_a_command_that_fails_shows_its_last_line(tmp_path):
+    result = agreed(tmp_path / "repo", "lint:\n\t@echo 'one error' && exit 3\n")
+    assert rules(result) == ["validate.lint-failed"]
+    assert finding(result, "validate.lint-failed").path == "Makefile"
+
+
+def test_a_command_that_changes_tracked_files_fails(tmp_path):
+    result = agreed(tmp_path / "repo", "lint:\n\t@echo x >> requirements.txt\n")
+    assert finding(result, "validate.changed-files").path == "requirements.txt"
+    assert result.status == "failed"
