@@ -153,7 +153,8 @@ def _attestable(skill: Skill, planned: tuple[Planned, ...]) -> set[str]:
 
 
 def _sibling_skills() -> set[str]:
-    from skillrun.stages.effects import DOMAIN, INTEGRATION, PERSISTENCE
+    from skillrun.stages.clients import INTEGRATION
+    from skillrun.stages.effects import DOMAIN, PERSISTENCE
 
     return {DOMAIN, INTEGRATION, PERSISTENCE, "personalize-repo"}
 

@@ -105,6 +105,7 @@ def _written(case: Case, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Fin
         return
     policy = case.policy
     if policy is None:
+        yield blocker("dead-letter.no-handler", "no handler to look at yet", hint="the stage handler comes first")
         return
     yield from _recorded(case, policy, dead_letter)
 

@@ -6,56 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.stages.clients import INTEGRATION, reach
+
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobSpec
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition
     from skillrun.stages.interface import Case
 
-INTEGRATION = "backend/integration-adapter"
 DOMAIN = "backend/domain-logic-module"
 PERSISTENCE = "backend/persistence-layer-change"
 
-# The beginning of a dotted name -> (kind, the skill that such work belongs to).
-_OUTSIDE = {
-    "requests.": ("http", INTEGRATION),
-    "httpx.": ("http", INTEGRATION),
-    "aiohttp.": ("http", INTEGRATION),
-    "urllib.request.": ("http", INTEGRATION),
-    "urllib3.": ("http", INTEGRATION),
-    "http.client.": ("http", INTEGRATION),
-    "boto3.": ("http", INTEGRATION),
-    "stripe.": ("http", INTEGRATION),
-    "twilio.": ("http", INTEGRATION),
-    "slack_sdk.": ("http", INTEGRATION),
-    "smtplib.": ("smtp", INTEGRATION),
-    "django.core.mail.": ("smtp", INTEGRATION),
-    "flask_mail.": ("smtp", INTEGRATION),
-    "subprocess.": ("subprocess", INTEGRATION),
-    "os.system": ("subprocess", INTEGRATION),
-    "os.popen": ("subprocess", INTEGRATION),
-    "ftplib.": ("network", INTEGRATION),
-    "paramiko.": ("network", INTEGRATION),
-    "socket.": ("network", INTEGRATION),
-}
-_HARMLESS = (
-    "PIPE",
-    "Timeout",
-    "Retry",
-    "Request",
-    "Session",
-    "Client",
-    "client",
-    "resource",
-    "HTTPError",
-    "Exception",
-    "EmailMessage",
-    "AsyncClient",
-    "ClientSession",
-    "gethostname",
-    "api_key",
-    "DEVNULL",
-)
 _PUBLISH = ("delay", "apply_async", "send_task")
 _SQL = ("execute", "executemany", "executescript")
 
@@ -67,6 +28,7 @@ class Undeclared:
     kind: str  # http | smtp | subprocess | network | publish | sql
     call: Call
     recommends: str
+    writes: bool = True  # False: it only reads there
 
 
 def dotted(import_path: str) -> str:
@@ -82,7 +44,12 @@ def handler_calls(case: Case, handler: Definition) -> tuple[Call, ...]:
 def effect_calls(case: Case, handler: Definition, effect: Effect) -> tuple[Call, ...]:
     """The calls to an effect's adapter, wherever the handler makes them."""
     wanted = adapter_names(case, effect)
-    return tuple(call for call in handler_calls(case, handler) if wanted & {call.name, call.origin})
+    return tuple(call for call in handler_calls(case, handler) if wanted & _names(call))
+
+
+def _names(call: Call) -> set[str]:
+    """As written and as defined; a method of what a constructor returned is named after its class."""
+    return {call.name, call.origin, call.name.replace("()", ""), call.origin.replace("()", "")}
 
 
 def adapter_names(case: Case, effect: Effect) -> frozenset[str]:
@@ -112,7 +79,7 @@ def undeclared(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Undec
     """The calls to known clients outside the declared adapters; SQL only where it stands in the handler itself."""
     declared = {name for effect in spec.effects or () for name in adapter_names(case, effect)}
     for call in handler_calls(case, handler):
-        if declared & {call.name, call.origin, *call.via} or _is_retry(call):
+        if declared & {*_names(call), *call.via} or _is_retry(call):
             continue
         found = _outside(call)
         if found:
@@ -124,11 +91,9 @@ def _is_retry(call: Call) -> bool:
 
 
 def _outside(call: Call) -> Undeclared | None:
-    for name in (call.name, call.origin):
-        for beginning, (kind, skill) in _OUTSIDE.items():
-            last = name.removesuffix("()").rpartition(".")[2]
-            if name.startswith(beginning) and last not in _HARMLESS:
-                return Undeclared(kind, call, skill)
+    found = reach(call.name) or reach(call.origin)
+    if found is not None:
+        return Undeclared(found.kind, call, INTEGRATION, found.writes)
     last = call.name.rpartition(".")[2]
     if last in _PUBLISH:
         return Undeclared("publish", call, INTEGRATION)

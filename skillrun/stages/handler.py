@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import platform
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ def _not_found(case: Case, spec: JobSpec, name: str) -> StageResult:
     module, _, function = name.partition(":")
     path = case.project.locate(module)
     where = f"{path} has no {function}" if path else f"no module {module} in this repository"
+    if path in case.project.broken:
+        return _unreadable(case, path)
     use = case.use
     near = ", ".join(use.task_modules[:5]) if use else ""
     hint = (
@@ -82,6 +85,19 @@ def _not_found(case: Case, spec: JobSpec, name: str) -> StageResult:
     )
     action = Action(ID, "edit-code", f"create {name}: a thin function that calls the adapters of the spec")
     return StageResult(status_of([finding]), None, (finding,), next=(action,), summary="not found")
+
+
+def _unreadable(case: Case, path: str) -> StageResult:
+    """The module is there and cannot be parsed; the handler may well be in it."""
+    reason = case.project.broken[path]
+    hint = f"mend it, or run skillrun on the Python that the code is written for (this is {platform.python_version()})"
+    line = int(reason.split(":")[1])
+    finding = blocker(
+        "handler.unreadable", f"the handler's module cannot be read: {reason}", hint=hint, path=path, line=line
+    )
+    return StageResult(
+        status_of([finding]), None, (finding,), next=(Action(ID, "edit-code", hint),), summary="not readable"
+    )
 
 
 def _known_to_framework(case: Case, handler: Definition) -> Iterator[Finding]:
@@ -182,8 +198,9 @@ def _declared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[
 def _undeclared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     for found in undeclared(case, spec, handler):
         call = found.call
-        severity = Severity.WARNING if found.kind == "sql" else Severity.ERROR
+        severity = Severity.ERROR if found.writes and found.kind != "sql" else Severity.WARNING
         what = "SQL in the handler itself" if found.kind == "sql" else f"undeclared effect ({found.kind})"
+        what = what if found.writes else f"{found.kind} read outside an adapter"
         hint = f"declare it under effects, behind an adapter of its own (skill {found.recommends})"
         yield Finding(
             "handler.undeclared-effect", severity, f"{what}: {call.name}", call.path, call.line, hint, found.recommends

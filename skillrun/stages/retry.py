@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.stages.effects import dotted
@@ -31,7 +32,12 @@ def examine(case: Case) -> StageResult:
         return _undefined(spec)
     findings = [*_declared(spec, retry)]
     if policy is not None:
-        findings += [*_unread(policy), *_compare(spec, retry, policy), *_classification(case, spec, policy)]
+        compared = [*_unread(policy), *_compare(spec, retry, policy), *_classification(case, spec, policy)]
+        findings += [_at_least_at_handler(case, finding) for finding in compared]
+    elif case.handler is None:
+        findings.append(
+            blocker("retry.no-handler", "no handler to compare with yet", hint="the stage handler comes first")
+        )
     findings += case.rule_findings(ID)
     return StageResult(
         status=status_of(findings),
@@ -41,6 +47,13 @@ def examine(case: Case) -> StageResult:
         summary=_summary(policy) if policy else "not in the code yet",
         facts={"retries": "none" if retry.kind == "none" else "bounded"},
     )
+
+
+def _at_least_at_handler(case: Case, finding: Finding) -> Finding:
+    """What rests on the library's default has no line of its own: the handler's is the one to look at."""
+    if finding.path is not None or case.handler is None:
+        return finding
+    return replace(finding, path=case.handler.path, line=case.handler.line)
 
 
 def _undefined(spec: JobSpec | None) -> StageResult:

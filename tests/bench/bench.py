@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import shutil
 import statistics
 import subprocess
@@ -80,8 +79,8 @@ def _shop_of(path: Path, files: int) -> Path:
 def _module(path: Path, number: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     functions = "\n\n".join(
-        f"def function_{i}(value: int) -> int:\n    total = value + {i}\n    for n in range({i}):\n        total += n * {number}\n"
-        f"    return total"
+        f"def function_{i}(value: int) -> int:\n    total = value + {i}\n    for n in range({i}):\n        "
+        f"total += n * {number}\n    return total"
         for i in range(12)
     )
     path.write_text(f'"""Module {number}."""\n\n{functions}\n', encoding="utf-8")
@@ -124,9 +123,9 @@ def _survey(folder: Path) -> list[tuple[str, float, float, str]]:
 
 def _cat(paths: list[Path]) -> None:
     """One `cat` over the files, in as few processes as the argument limit allows."""
-    with open(os.devnull, "wb") as nowhere:
-        for start in range(0, len(paths), 5_000):
-            subprocess.run(["cat", *map(str, paths[start : start + 5_000])], stdout=nowhere, check=True)
+    for start in range(0, len(paths), 5_000):
+        command = ["cat", *map(str, paths[start : start + 5_000])]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
 def _best(work: Callable[[], object]) -> float:

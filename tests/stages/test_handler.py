@@ -300,3 +300,33 @@ def test_a_thick_handler_is_said(tmp_path):
     result = handler(tmp_path / "a", "\n".join(f"if order_id == {n}:\n    order_id += {n}" for n in range(20)))
     assert finding(result, "handler.not-thin").recommends == "backend/domain-logic-module"
     assert not has(handler(tmp_path / "b", SEND), "handler.not-thin")
+
+
+def test_a_module_that_cannot_be_parsed_is_said_to_be_so(tmp_path):
+    result = examine("handler", build(tmp_path / "repo", {"shop/tasks.py": "x = 1\ndef send_receipt(:\n"}))
+    assert (result.status, rules(result)) == ("blocked", ["handler.unreadable"])
+    found = finding(result, "handler.unreadable")
+    assert (found.path, found.line) == ("shop/tasks.py", 2)
+
+
+def test_an_http_read_is_a_warning_and_a_write_an_error(tmp_path):
+    reads = handler(tmp_path / "a", f"requests.get('http://x')\n{SEND}", imports="import requests")
+    writes = handler(tmp_path / "b", f"requests.post('http://x').raise_for_status()\n{SEND}", imports="import requests")
+    assert [f.severity for f in reads.findings if f.rule == "handler.undeclared-effect"] == ["warning"]
+    assert [f.severity for f in writes.findings if f.rule == "handler.undeclared-effect"] == ["error"]
+
+
+def test_a_method_of_what_a_constructor_returned_can_be_declared(tmp_path):
+    body = f"mail = EmailMessage('hello')\nmail.attach_alternative('x')\nmail.send()\n{SEND}"
+    effect = {
+        "name": "mail",
+        "call": "django.core.mail:EmailMessage.send",
+        "guarantee": "at_least_once",
+        "reason": "no key",
+    }
+    spec = {
+        "effects": [effect, {"name": "email", "call": "shop.mailer:send", "guarantee": "at_least_once", "reason": "x"}]
+    }
+    result = handler(tmp_path / "repo", body, imports="from django.core.mail import EmailMessage", changes=spec)
+    assert not has(result, "handler.undeclared-effect")
+    assert not has(result, "handler.effect-not-reached")

@@ -196,3 +196,9 @@ def test_none_with_a_reason_is_not_applicable(tmp_path):
 def test_a_place_that_nothing_names_is_said(tmp_path):
     result = dead(tmp_path / "repo", {"dead_letter.where": "quarantine"})
     assert finding(result, "dead-letter.unknown-place").severity == "warning"
+
+
+@pytest.mark.parametrize("stage", ["retry", "dead-letter"])
+def test_it_blocks_while_there_is_no_handler_to_compare_with(tmp_path, stage):
+    result = examine(stage, build(tmp_path / "repo", changes={"handler": "shop.tasks:nothing"}))
+    assert (result.status, rules(result)) == ("blocked", [f"{stage}.no-handler"])
