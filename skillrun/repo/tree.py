@@ -79,8 +79,10 @@ class Lookups:
 class Tree:
     """The files of one checkout at one moment."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, without: tuple[str, ...] = ()) -> None:
+        """`without`: beginnings of paths that do not count, e.g. a ledger that lies in the repository."""
         self.root = root
+        self._without = without
         self._contents: dict[str, bytes] = {}
         self._kept = 0
         self._hashes: dict[str, str] = {}
@@ -91,6 +93,8 @@ class Tree:
         """Path -> stat of every regular file, sorted by path."""
         listing = git_output(self.root, "ls-files", "-z", "-co", "--exclude-standard")
         names = sorted({os.fsdecode(name) for name in listing.split(b"\0") if name})
+        if self._without:
+            names = [name for name in names if not name.startswith(self._without)]
         folders: dict[str, bool] = {"": True}
         found = ((name, _regular(self.root, name, folders)) for name in names)
         return {name: seen for name, seen in found if seen is not None}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
 from skillrun.actor import Actor, host_id, who
-from skillrun.errors import Misuse, Refused
+from skillrun.errors import Misuse, Refused, RepoUnusable
 from skillrun.ledger.rows import EvidenceRow, NewEvent, RunStart, Telemetry
 from skillrun.lock import RunLock
 from skillrun.repo.git import Snapshot, snapshot, touched
@@ -387,7 +387,7 @@ class _Invocation:
         from skillrun.stages.conclude import conclude_checks, recommend
         from skillrun.verdict import Status, outcome_of
 
-        files = touched(self.target.repo, Snapshot.from_json(self.run["base_tree"]))
+        files = self._touched()
         taken = {p.stage.ID for p in self.inputs.planned}
         checks = [self._waived_check(c) for c in conclude_checks(self.inputs.skill, self.case, self.results, taken)]
         checks += self._own_checks(files)
@@ -412,7 +412,16 @@ class _Invocation:
         costly = [p.stage.ID for p in self.inputs.planned if p.stage.COSTLY]
         return any(self.results[stage].status in (Status.FAILED, Status.BLOCKED) for stage in costly)
 
-    def _own_checks(self, files: list[str]) -> list[CheckResult]:
+    def _touched(self) -> list[str] | None:
+        """The files that differ from the tree at the run's start; None where its commit is gone."""
+        try:
+            files = touched(self.target.repo, Snapshot.from_json(self.run["base_tree"]))
+        except RepoUnusable:
+            return None
+        own = self.target.own_files
+        return [path for path in files if not own or not path.startswith(own)]
+
+    def _own_checks(self, files: list[str] | None) -> list[CheckResult]:
         from skillrun.stages.conclude import skill_promises
 
         return skill_promises(self.inputs.skill, self.case, files)
@@ -433,7 +442,7 @@ class _Invocation:
         return replace(recommendation, waived=waiver.reason) if waiver else recommendation
 
     def _write(
-        self, report: dict[str, Any], files: list[str], checks: list[CheckResult], *, outcome_settled: bool
+        self, report: dict[str, Any], files: list[str] | None, checks: list[CheckResult], *, outcome_settled: bool
     ) -> dict[str, Any]:
         telemetry = self._telemetry(
             self.invocation, report["outcome"], checks, files, {}, duration_ms=elapsed_ms(self.started)

@@ -35,7 +35,7 @@ class Seen:
     def of(cls, request: Request) -> Seen:
         """Looks at the repository, the skill's bytes, the spec's bytes and the files' stats; parses nothing."""
         target = find_target(request)
-        tree = Tree(target.repo.root)
+        tree = Tree(target.repo.root, without=target.own_files)
         return cls(request, target, tree, _key(request, target, tree))
 
     def options(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 from skillrun.repo.tree import Tree
 from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
-from skillrun.runner.target import Request, ledger_path
+from skillrun.runner.target import Request, ledger_path, own_files
 
 if TYPE_CHECKING:
     from skillrun.stages.interface import Case, Stage
@@ -38,7 +38,7 @@ def standing(
         report["telemetry"] = telemetry_row_json(opened.telemetry(row["run_id"], limit=1)[0])
         report["ledger"] = {"path": str(path), "head": opened.head(row["run_id"])[1]}
         report["open_invocations"] = row["open_invocations"]
-        request = _request(row, repo, opened)
+        request = _request(row, repo, path, opened)
         if not _same(ended["data"]["key"], request):
             _mark_stale(report, row, repo, opened, request)
         return report
@@ -64,13 +64,14 @@ def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, A
     )
 
 
-def _request(row: dict[str, Any], repo: Repo, ledger: Ledger) -> Request:
+def _request(row: dict[str, Any], repo: Repo, path: Path, ledger: Ledger) -> Request:
     """A plain repetition of the run's latest invocation: the same skill, spec and --set."""
     started = ledger.last_event(row["run_id"], "invocation.started")
     options: dict[str, Any] = started["data"] if started else {}
     return Request(
         skill=row["skill_name"],
         repo=repo.root,
+        ledger=path,
         spec=repo.root / row["spec_path"] if row["spec_path"] else None,
         skill_path=repo.root / options["skill"] if "skill" in options else None,
         overrides=options.get("set", {}),
@@ -114,7 +115,8 @@ def _case(row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> 
     gone = request.spec is not None and file is None
     spec = None if gone else read_spec(skill, request, file, repo.root)
     said = recorded_attestations(ledger.events(row["run_id"], type="attestation.given"))
-    case = Case(skill, spec, repo, Tree(repo.root), attestations=said)
+    tree = Tree(repo.root, without=own_files(repo, ledger.path))
+    case = Case(skill, spec, repo, tree, attestations=said)
     planned, _ = match_stages(skill)
     return case, {p.stage.ID: p.stage for p in planned}
 

@@ -51,6 +51,11 @@ class Target:
     ledger_path: Path
 
     @property
+    def own_files(self) -> tuple[str, ...]:
+        """Beginnings of the paths of ledger and locks, where they lie in the repository: not part of the work."""
+        return own_files(self.repo, self.ledger_path)
+
+    @property
     def repo_name(self) -> str:
         """How the ledger names the repository: the main checkout's root."""
         return str(self.repo.common_root)
@@ -95,17 +100,44 @@ def the_only_spec(repo: Repo, job: str | None = None) -> Path | None:
 
 
 def ledger_path(repo: Repo, given: Path | None) -> Path:
-    """`--ledger`, else SKILLRUN_LEDGER, else the main checkout's `.skillrun/ledger.db`, through no symlink."""
+    """`--ledger`, else SKILLRUN_LEDGER, else the profile's `ledger`, else the main checkout's `.skillrun/ledger.db`.
+
+    What the repository itself says leads nowhere outside of it and through no symlink; raises LedgerUnusable otherwise.
+    """
     if given is not None:
         return given.absolute()
     from_environment = os.environ.get("SKILLRUN_LEDGER")
     if from_environment:
         return Path(from_environment).absolute()
-    path = repo.common_root / FOLDER / "ledger.db"
-    for part in (path.parent, path):
+    relative = _profile_ledger(repo.root) or f"{FOLDER}/ledger.db"
+    path = Path(os.path.normpath(repo.common_root / relative))
+    if not path.is_relative_to(repo.common_root) or path == repo.common_root:
+        hint = "correct ledger in REPO_PROFILE.json, or name a ledger with --ledger"
+        raise LedgerUnusable(f"REPO_PROFILE.json: ledger: {relative} leads out of the repository", hint=hint)
+    for part in (path, *path.parents[: len(path.relative_to(repo.common_root).parts) - 1]):
         if part.is_symlink():
             raise LedgerUnusable(f"{part}: a symbolic link", hint="remove it, or name a ledger with --ledger")
     return path
+
+
+def _profile_ledger(root: Path) -> str | None:
+    """The `ledger` of REPO_PROFILE.json; a profile that cannot be read is refused later, with its reasons."""
+    import json
+
+    try:
+        profile = json.loads((root / "REPO_PROFILE.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    said = profile.get("ledger") if isinstance(profile, dict) else None
+    return said if isinstance(said, str) and said else None
+
+
+def own_files(repo: Repo, ledger: Path) -> tuple[str, ...]:
+    """Beginnings of the paths of a ledger, its journals and its locks, relative to the checkout; () where outside."""
+    if not ledger.is_relative_to(repo.root):
+        return ()
+    relative = ledger.relative_to(repo.root)
+    return (relative.as_posix(), (relative.parent / "locks").as_posix() + "/")
 
 
 def prepare_ledger_folder(repo: Repo, path: Path) -> None:

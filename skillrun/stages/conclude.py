@@ -203,19 +203,32 @@ def _satisfied(case: Case, name: str) -> str | None:
     return found[0] if found else None
 
 
-def skill_promises(skill: Skill, case: Case, files: Sequence[str]) -> list[CheckResult]:
-    """What other skills promise: a read-only one leaves the tree alone, and telemetry is complete."""
+def skill_promises(skill: Skill, case: Case, files: Sequence[str] | None) -> list[CheckResult]:
+    """What other skills promise: a read-only one leaves the tree alone, and telemetry is complete.
+
+    `files`: what was touched since the run began; None where that cannot be told.
+    """
     promises = []
     if skill.mode == "read":
-        status = Status.FAILED if files else Status.PASSED
-        text = "The skill only reads: the tree is unchanged" + (f" (changed: {', '.join(files[:5])})" if files else "")
-        promises.append(CheckResult("tree-unchanged", text, status, Grade.EXECUTED, tuple(files[:5])))
+        promises.append(_tree_unchanged(files))
     unknown = _unknown_telemetry(skill, case)
     if unknown:
         how = " ".join(f"--set inputs.{key}=..." for key in unknown)
         text = f"Telemetry is complete (unknown: {', '.join(unknown)})"
         promises.append(CheckResult("telemetry", text, Status.BLOCKED, None, (), None, f"say what happened: {how}"))
     return promises
+
+
+def _tree_unchanged(files: Sequence[str] | None) -> CheckResult:
+    text = "The skill only reads: the tree is unchanged"
+    if files is None:
+        text += " (cannot be told: the commit at the run's start is gone; --new-run starts again)"
+        return CheckResult("tree-unchanged", text, Status.BLOCKED, None, ())
+    if files:
+        text += f" (changed: {', '.join(files[:5])})"
+    return CheckResult(
+        "tree-unchanged", text, Status.FAILED if files else Status.PASSED, Grade.EXECUTED, tuple(files[:5])
+    )
 
 
 def _unknown_telemetry(skill: Skill, case: Case) -> list[str]:
