@@ -295,6 +295,26 @@ def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, task(parsing))
 
 
+TABLE = {"dead_letter": {"kind": "table", "where": "dead_jobs"}}
+
+
+def test_permanent_not_recorded(check_finds: Check, check_ignores: Check) -> None:
+    rule, bad = "permanent-not-recorded", "mailer.BadAddress as exc"
+    check_finds(rule, task(SWALLOW.format(bad, "log.error(exc)")), ERROR, "shop.mailer:BadAddress", spec=TABLE)
+    check_finds(rule, task(SWALLOW.format("mailer.MailError", "return")), ERROR, "BadAddress", spec=TABLE)
+    only_logs = "def bury(order_id, exc):\n    log.error(exc)\n" + task(SWALLOW.format(bad, "bury(order_id, exc)"))
+    check_finds(rule, only_logs, ERROR, "without a dead letter", spec=TABLE)
+    stores = only_logs.replace("log.error(exc)", "session.add(Lost(order_id))")
+    check_ignores(rule, stores, spec=TABLE)
+    check_ignores(rule, task(SWALLOW.format(bad, "raise")), spec=TABLE)
+    check_ignores(rule, task(SWALLOW.format(bad, "log.error(exc)")))
+    check_ignores(rule, task(SWALLOW.format("mailer.Unavailable", "return")), spec=TABLE)
+    later = SWALLOW.format(bad, "failed = exc") + "else:\n    return\ndead.record(failed)\n"
+    check_ignores(rule, task(later), spec=TABLE)
+    parsing = "try:\n    order_id.check()\nexcept mailer.BadAddress:\n    order_id = 0\nmailer.send(order_id)\n"
+    check_ignores(rule, task(parsing), spec=TABLE)
+
+
 def test_soft_time_limit_swallowed(check_finds: Check, check_ignores: Check) -> None:
     rule, limit = "soft-time-limit-swallowed", "bind=True, soft_time_limit=30"
     check_finds(rule, task(SWALLOW.format("Exception", "return None"), limit), WARNING, "soft_time_limit is 30 s")

@@ -173,6 +173,25 @@ def test_what_leaves_no_record_blocks(tmp_path, on_failure):
     assert finding(result, "dead-letter.not-written").path == "shop/tasks.py"
 
 
+RECORDS = {
+    "it only logs": ("log.info('lost %s', payload)", True),
+    "a row that is built and never stored": ("DeadJob(payload, reason)", True),
+    "a transaction with nothing in it": ("with db.begin() as session:\n        log.info('lost')", True),
+    "a row that is added": ("with db.begin() as session:\n        session.add(DeadJob(payload, reason))", False),
+    "a row that saves itself": ("DeadJob(payload, reason).save()", False),
+    "another function that stores": ("keep(payload)", False),
+    "a function of somebody else": ("library.park(payload)", False),
+}
+
+
+@pytest.mark.parametrize(("body", "blocks"), RECORDS.values(), ids=RECORDS)
+def test_the_record_is_followed_into_the_function_that_should_write_it(tmp_path, body, blocks):
+    module = f"class DeadJob: ...\n\ndef keep(x):\n    db.insert(x)\n\ndef record(payload, reason):\n    {body}\n"
+    text = KEPT.format(on_failure="dead_jobs.record(kwargs, repr(exc))", options=AUTO)
+    case = build(tmp_path / "repo", {"shop/tasks.py": text, "shop/dead_jobs.py": module})
+    assert rules(examine("dead-letter", case)) == (["dead-letter.not-written"] if blocks else [])
+
+
 SAID = {
     "undefined": ({"dead_letter": GONE}, "dead-letter.undefined", "blocked"),
     "none without a reason": ({"dead_letter": "none"}, "dead-letter.no-reason", "blocked"),

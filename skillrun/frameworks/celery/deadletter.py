@@ -2,7 +2,8 @@
 
 Counted: an `on_failure` that records, an errback (`link_error`), `except MaxRetriesExceededError`, the branch taken
 once `request.retries` has reached the limit, a `task_failure` receiver, `Reject(requeue=False)` into a queue that has
-a dead-letter exchange. A call that only logs is no record.
+a dead-letter exchange. A call that only logs is no record, and neither is a row that is built and never stored; a
+function of the repository is read for what it does.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from skillrun.repo.python import Definition, Handler, Module, Project
 _PLAIN_WORDS = """debug info warning warn error exception critical log print retry capture_exception
     capture_message bind
     str repr format format_exc type isinstance getattr setattr len dict list tuple int float join get items super
-    update_state get_logger getLogger get_task_logger on_failure on_retry incr increment inc labels"""
-_LIBRARIES_THAT_LEAVE_NOTHING = ("logging.", "structlog.", "sentry_sdk.", "builtins.", "traceback.")
+    update_state get_logger getLogger get_task_logger on_failure on_retry incr increment inc labels
+    begin begin_nested atomic transaction dumps"""
+_LIBRARIES_THAT_LEAVE_NOTHING = (
+    *("logging.", "structlog.", "sentry_sdk.", "builtins.", "traceback.", "datetime.", "time.", "uuid."),
+)
+_FOLLOWED = 3  # functions of the repository that are read on the way to a record
 _NAMED_LIKE_A_RECORD = re.compile(
     r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.IGNORECASE
 )
@@ -133,11 +138,11 @@ class _Finder:
         return first_record(self.project, body, module)
 
 
-def first_record(project: Project, body: Iterable[ast.stmt], module: Module) -> ast.Call | None:
+def first_record(project: Project, body: Iterable[ast.stmt], module: Module, depth: int = _FOLLOWED) -> ast.Call | None:
     """The first call that may leave a record behind; what only builds another call's arguments does not count."""
     for statement in body:
         for call in _outer_calls(statement):
-            if _leaves_something(project, call, module):
+            if _leaves_something(project, call, module, depth):
                 return call
     return None
 
@@ -150,12 +155,35 @@ def _outer_calls(node: ast.AST) -> Iterator[ast.Call]:
             yield from _outer_calls(child)
 
 
-def _leaves_something(project: Project, call: ast.Call, module: Module) -> bool:
+def _leaves_something(project: Project, call: ast.Call, module: Module, depth: int) -> bool:
     word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     origin = project.origin(module.resolve(call.func) or word)
     if word in _LEAVES_NOTHING or origin.startswith(_LIBRARIES_THAT_LEAVE_NOTHING):
         return False
-    return not word.endswith(("Error", "Exception", "Reject", "Ignore"))
+    if word.endswith(("Error", "Exception", "Reject", "Ignore")):
+        return False
+    own = project.definition(origin)
+    if own is None or depth == 0:
+        return True
+    return not own.is_class and (_is_task(own) or _stores(project, own, depth - 1))
+
+
+def _is_task(own: Definition) -> bool:
+    """Something decorated is more than its body: a task or a wrapped call."""
+    return bool(own.decorators)
+
+
+def _stores(project: Project, own: Definition, depth: int) -> bool:
+    """What a function of the repository does itself; a mapping that it writes to may be a store."""
+    body = getattr(own.node, "body", [])
+    kept = any(
+        isinstance(target, ast.Subscript)
+        for statement in body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    )
+    return kept or first_record(project, body, own.module, depth) is not None
 
 
 def _given_up(node: ast.If) -> list[ast.stmt]:

@@ -90,6 +90,13 @@ RULES: tuple[Rule, ...] = (
         _in("swallowing", "swallowed_exception"),
     ),
     Rule(
+        "celery.permanent-not-recorded",
+        "dead-letter",
+        "A permanent error that the handler catches and does not record is lost: Celery reports SUCCESS.",
+        "stock-screener#49: except, then return {'status': 'error'}; Task.on_failure is not called for what is caught",
+        _in("swallowing", "permanent_not_recorded"),
+    ),
+    Rule(
         "celery.soft-time-limit-swallowed",
         "retry",
         "SoftTimeLimitExceeded is an Exception: a broad clause swallows it, and the job runs on into the hard limit.",

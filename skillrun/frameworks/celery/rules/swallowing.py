@@ -53,6 +53,43 @@ def _swallows(job: Job, handler: Handler) -> bool:
     return not handler.reraises and not retries and first_record(job.project, handler.node.body, handler.module) is None
 
 
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A clause takes a permanent error of an effect, ends the task, and leaves no record of it."""
+    if job.spec.dead_letter is None or job.spec.dead_letter.kind == "none":
+        return
+    failures = job.spec.failures
+    seen: set[ast.AST] = set()
+    for error in failures.permanent if failures else ():
+        bases = ancestors(job.project, short(spec_name(job, error.type)))
+        for call in effect_calls(job):
+            clause = next((h for h in call.in_try if h.bare or bases & {short(n) for n in h.exceptions}), None)
+            if clause is None or clause.node in seen or not _swallows(job, clause) or _recorded_later(job, clause):
+                continue
+            seen.add(clause.node)
+            message = f"{error.type} is permanent in the spec, and ends here without a dead letter"
+            hint = "record it here, or raise it on to an on_failure that records"
+            yield say("permanent-not-recorded", Severity.ERROR, Place(clause.path, clause.line), message, hint)
+
+
+def _recorded_later(job: Job, clause: Handler) -> bool:
+    """What follows the clause may leave the record: a `finally`, or code below that the clause runs on to."""
+    block = next((n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)), None)
+    function = clause.module.function_of(clause.node)
+    if block is None or function is None:
+        return True
+    if first_record(job.project, block.finalbody, clause.module) is not None:
+        return True
+    if isinstance(clause.node.body[-1], ast.Return):
+        return _hands_over(clause.node.body[-1])
+    after = [n for n in ast.walk(function) if isinstance(n, ast.stmt) and n.lineno > (block.end_lineno or 0)]
+    return first_record(job.project, after, clause.module) is not None
+
+
+def _hands_over(node: ast.Return) -> bool:
+    """A value is returned that the caller may record."""
+    return node.value is not None and not isinstance(node.value, ast.Constant | ast.Dict)
+
+
 def soft_time_limit_swallowed(job: Job) -> Iterator[Finding]:
     """SoftTimeLimitExceeded is an Exception: a broad clause takes it for an ordinary error and goes on."""
     limit = task_of(job).option("soft_time_limit")
