@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
+_NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 COMMANDS = ("run", "list", "show", "check", "spec", "detect", "status", "why", "next", "ledger", "demo")
 
 
@@ -17,6 +19,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         _leave_pipe()
+    except OSError as error:
+        code = _say_unwritable(error)
     sys.exit(code)
 
 
@@ -28,7 +32,7 @@ def _run(arguments: list[str]) -> int:
 
         return invoke(arguments)
     except SkillrunError as error:
-        _say(error)
+        _say(error, _meant(arguments))
         return error.exit_code
     except BrokenPipeError:
         _leave_pipe()
@@ -36,8 +40,18 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("skillrun: interrupted; the same command resumes", file=sys.stderr)
         return 130
+    except OSError as error:
+        return _say_unwritable(error) if error.errno in _NO_ROOM else _say_bug()
     except Exception:
         return _say_bug()
+
+
+def _say_unwritable(error: OSError) -> int:
+    """Stdout takes nothing more; what was recorded is in the ledger."""
+    print(f"skillrun: the output cannot be written: {error.strerror}", file=sys.stderr)
+    print("  do: make room, then: skillrun status", file=sys.stderr)
+    _leave_pipe()
+    return 1
 
 
 def _leave_pipe() -> None:
@@ -46,13 +60,24 @@ def _leave_pipe() -> None:
     leave_pipe()
 
 
-def _say(error: Exception) -> None:
+def _meant(arguments: list[str]) -> str | None:
+    """The command that a word which is no skill was perhaps meant to be."""
+    import difflib
+
+    if arguments[:1] != ["run"] or len(arguments) < 2:
+        return None
+    return next(iter(difflib.get_close_matches(arguments[1], COMMANDS, n=1, cutoff=0.7)), None)
+
+
+def _say(error: Exception, meant: str | None = None) -> None:
     from skillrun.text import visible
 
     message = visible(str(error), limit=20_000, lines=True)
     for line in message.splitlines():
         print(f"skillrun: {line}", file=sys.stderr)
     hint = getattr(error, "hint", None)
+    if meant and "no skill named" in message:
+        hint = f"did you mean: skillrun {meant}? Or: {hint}"
     if hint:
         print(f"  do: {visible(hint, limit=2_000)}", file=sys.stderr)
 

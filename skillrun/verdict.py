@@ -78,7 +78,7 @@ class Action:
     """One next step for the reader: which stage it serves, what kind of step, and the words or command."""
 
     stage: str
-    action: str  # decide | edit-spec | edit-code | run | attest | consent
+    action: str  # decide | edit-spec | edit-code | run | attest | consent | consider
     detail: str
 
 

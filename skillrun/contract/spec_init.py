@@ -119,7 +119,7 @@ def values_from(pairs: Mapping[str, str]) -> dict[str, Any]:
 
 def new_spec(values: Mapping[str, Any]) -> str:
     """The text of a job spec with these values, given by dotted path or nested. SpecInvalid with every violation."""
-    spec = _nested(values)
+    spec = nested(values)
     if "job" not in spec:
         raise Misuse("a job spec needs a name for its job", hint="--set job=send-receipt")
     wrong = [f"{found.dotted()}: {found.what}: {found.hint}" for found in spec_violations(spec)]
@@ -131,7 +131,7 @@ def new_spec(values: Mapping[str, Any]) -> str:
 def write_spec(repo: Path, text: str, values: Mapping[str, Any]) -> Path:
     """Writes `.skillrun/jobs/<job>.yaml` and the schema beside it. SpecInvalid where the spec is there already."""
     folder = repo / SPEC_FOLDER
-    path = folder / f"{_nested(values)['job']}.yaml"
+    path = folder / f"{nested(values)['job']}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not folder.resolve().is_relative_to(repo.resolve()):
@@ -155,7 +155,8 @@ def _write_schema(path: Path) -> None:
     path.write_bytes(resource("schemas", SCHEMA_NAME).read_bytes())
 
 
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's plain values from dotted paths. Raises Misuse for a path that leads nowhere."""
     spec: dict[str, Any] = {"version": 1}
     for path, value in values.items():
         try:

@@ -64,7 +64,11 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
 def finding_lines(finding: Mapping[str, Any], indent: int = 11) -> Iterator[Line]:
     """Where and what, then what to do."""
     style = {"blocker": "blocked", "error": "failed", "warning": "pending"}.get(finding["severity"], "dim")
-    yield line(indent, (style, f"{place(finding)}{finding['message']}"), ("dim", f"  [{finding['rule']}]"))
+    yield line(
+        indent,
+        (style, f"{place(finding)}{finding['message']}"),
+        ("dim", f"  [{finding['severity']}: {finding['rule']}]"),
+    )
     if finding["hint"]:
         yield line(indent + 2, ("dim", f"do: {finding['hint']}"))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from skillrun.stages.conclude import CheckResult, Recommendation
 from skillrun.stages.registry import Planned
-from skillrun.verdict import StageResult
+from skillrun.verdict import Severity, StageResult
 
 SCHEMA_VERSION = 1
 
@@ -53,7 +53,13 @@ def recommendations_json(recommendations: Iterable[Recommendation]) -> list[dict
 def next_json(
     results: Mapping[str, StageResult], checks: Iterable[CheckResult], open_stages: set[str]
 ) -> list[dict[str, Any]]:
-    """Everything to do next: the actions of every stage that is not done, then the checks nobody has attested."""
+    """Everything to do next: the actions of open stages, checks nobody has attested, and last the warnings."""
     actions = [asdict(action) for stage, result in results.items() if stage in open_stages for action in result.next]
     actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]
+    actions += [
+        {"stage": stage, "action": "consider", "detail": f"{finding.message}: {finding.hint}"}
+        for stage, result in results.items()
+        for finding in result.findings
+        if finding.severity == Severity.WARNING and finding.hint
+    ]
     return list({(a["stage"], a["action"], a["detail"]): a for a in actions}.values())

@@ -10,10 +10,19 @@ from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 from skillrun.repo.tree import Tree
 from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
-from skillrun.runner.target import Request, ledger_path, own_files
+from skillrun.runner.target import Request, ledger_path, own_files, repo_name
 
 if TYPE_CHECKING:
     from skillrun.stages.interface import Case, Stage
+
+_HEADER = {
+    "id": "run_id",
+    "skill": "skill",
+    "skill_sha": "skill_sha",
+    "job": "job",
+    "repo": "repo",
+    "git_head": "base_commit",
+}
 
 
 def standing(
@@ -48,20 +57,51 @@ def _choose(ledger: Ledger, repo: Repo, job: str | None, run: str | None) -> dic
     """The named run, else the newest one of the job, else the newest one here."""
     if run is not None:
         return ledger.run(ledger.resolve_run(run))
-    runs = ledger.runs(repo=str(repo.common_root), job=job, limit=1)
+    runs = ledger.runs(repo=repo_name(repo), job=job, limit=1)
     if not runs:
+        elsewhere = next((r["repo"] for r in ledger.runs(job=job, limit=1)), None)
         which = f"of the job {job} " if job else ""
         raise Blocked(
-            f"{repo.root}: no run {which}has been made here yet", hint="skillrun ledger list shows what there is"
+            f"{repo.root}: no run {which}has been made here yet",
+            hint=f"the ledger holds runs of {elsewhere}: run the skill here to begin one"
+            if elsewhere
+            else "run the skill",
         )
     return runs[0]
 
 
 def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, Any]:
-    raise Blocked(
-        f"run {row['run_id']}: its only invocation has not ended: it is at work, or it died",
-        hint="the same command again resumes it",
-    )
+    """The report of a run whose first invocation is at work or died: the stages that it has committed."""
+    skill = row["skill_name"]
+    action = {"stage": "-", "action": "run", "detail": f"it is at work, or it died: skillrun run {skill} resumes it"}
+    return {
+        "schema_version": 1,
+        "run": {key: row[column] for key, column in _HEADER.items()},
+        "outcome": "partial",
+        "stages": [_committed(event) for event in ledger.latest_stages(row["run_id"]).values()],
+        "checks": [],
+        "recommendations": [],
+        "next": [action],
+        "telemetry": {},
+        "ledger": {"path": str(path), "head": ledger.head(row["run_id"])[1]},
+        "open_invocations": row["open_invocations"],
+    }
+
+
+def _committed(event: dict[str, Any]) -> dict[str, Any]:
+    result = event["data"]["result"]
+    shown = {key: result[key] for key in ("status", "grade", "summary")}
+    findings = [{k: v for k, v in finding.items() if k != "recommends"} for finding in result["findings"]]
+    return {
+        "id": event["stage"],
+        "title": event["stage"],
+        "step": None,
+        **shown,
+        "stale": False,
+        "cached": False,
+        "duration_ms": event["dur_us"] // 1000,
+        "findings": findings,
+    }
 
 
 def _request(row: dict[str, Any], repo: Repo, path: Path, ledger: Ledger) -> Request:

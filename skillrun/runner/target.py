@@ -58,12 +58,17 @@ class Target:
     @property
     def repo_name(self) -> str:
         """How the ledger names the repository: the main checkout's root."""
-        return str(self.repo.common_root)
+        return repo_name(self.repo)
 
     @property
     def spec_name(self) -> str | None:
         """The spec's path: relative to the repository where it lies inside."""
         return shown(self.repo.root, self.spec_file) if self.spec_file else None
+
+
+def repo_name(repo: Repo) -> str:
+    """The main checkout's root as text that any database takes, whatever bytes the path is made of."""
+    return os.fsencode(repo.common_root).decode("utf-8", "backslashreplace")
 
 
 def find_target(request: Request) -> Target:

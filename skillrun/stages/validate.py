@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,12 @@ _DEFINING = (
 )
 
 
+_TESTS = ("**/test_*.py", "**/*_test.py")
+_TELLING = re.compile(r"^(FAILED|ERROR|E  )|\b(error|failed|failure|exception)\b|:\d+:", re.IGNORECASE)
+_NOISE = re.compile(r"^make(\[\d+\])?: ")
+_SHOWN_LINES = 4
+
+
 @dataclass(frozen=True)
 class Validation:
     """One command of the repository and whose word it is."""
@@ -54,6 +61,7 @@ def examine(case: Case) -> StageResult:
     case.profile  # noqa: B018 - a missing profile is a look-up too
     case.survey_section("commands")
     chosen, findings = plan(case)
+    findings += _untested(case, chosen)
     if not chosen:
         findings.append(note("validate.none", "no validation command is declared, so none was run"))
         return _result(case, findings, {}, {})
@@ -106,6 +114,19 @@ def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
     return chosen, findings
 
 
+def _untested(case: Case, chosen: list[Validation]) -> list[Finding]:
+    """Tests are there, and nothing says how to run them: that is an open question, not a success."""
+    said = case.profile.commands.get("test") if case.profile else None
+    if said is not None or any(validation.kind == "test" for validation in chosen):
+        return []
+    tests = [path for glob in _TESTS for path in case.tree.match(glob)]
+    if not tests:
+        return []
+    message = f"the repository has tests ({tests[0]}), and no command that runs them is declared"
+    hint = "say it in REPO_PROFILE.json: commands.test (skillrun detect --write begins one), or in a Makefile"
+    return [blocker("validate.no-test-command", message, hint=hint, path=tests[0], recommends="personalize-repo")]
+
+
 def _unknown(kind: str, required: bool) -> Finding:
     message = f"REPO_PROFILE.json does not know commands.{kind}, so it was not run"
     hint = f"ask whoever knows, and write commands.{kind} (skill personalize-repo)"
@@ -146,10 +167,8 @@ def _run(case: Case, chosen: list[Validation]) -> Iterator[tuple[str, CommandRes
 
 def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
     if not result.ok:
-        last = next((line for line in reversed(result.tail.splitlines()) if line.strip()), "")
-        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (
-            f": {last[:300]}" if last else ""
-        )
+        last = telling_lines(result.tail)
+        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (f": {last}" if last else "")
         yield error(
             f"validate.{validation.kind}-failed",
             message,
@@ -161,6 +180,13 @@ def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
         yield note(
             "validate.left-processes", f"{validation.kind} left {result.survivors} processes running; they were ended"
         )
+
+
+def telling_lines(tail: str) -> str:
+    """The lines of a failed command that say most, bounded: those that name a failure, else the last ones."""
+    lines = [line.strip() for line in tail.splitlines() if line.strip() and not _NOISE.match(line.strip())]
+    telling = [line for line in lines if _TELLING.search(line)] or lines
+    return " | ".join(line[:160] for line in telling[-_SHOWN_LINES:])
 
 
 def _tracked_state(case: Case) -> Any:

@@ -58,11 +58,24 @@ def _ask(question: Any, values: dict[str, Any], answers: dict[str, str]) -> None
             continue
         try:
             if answer or question.form == "effects":
-                values[question.path] = question.value(answer)
+                _keep(question, answer, values)
                 answers[question.path] = answer
             return
         except ValueError as error:
             print(f"  that cannot be used: {error}")
+
+
+def _keep(question: Any, answer: str, values: dict[str, Any]) -> None:
+    """Keeps an answer that the schema takes; ValueError with its words otherwise, so that it is asked again."""
+    from skillrun.contract.spec import spec_violations
+    from skillrun.contract.spec_init import nested
+
+    value = question.value(answer)
+    spec = nested({"version": 1, "job": "x", **values, question.path: value})
+    for found in spec_violations(spec):
+        if found.dotted() == question.path or found.dotted().startswith(f"{question.path}."):
+            raise ValueError(f"{found.what}: {found.hint}")
+    values[question.path] = value
 
 
 def _say_written(path: Path) -> None:

@@ -1,0 +1,95 @@
+"""Odd moments: a first invocation that is still at work, a folder that is not UTF-8, a full disk behind stdout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import helpers
+import pytest
+from shops import SKILL, asked, report, run, shop
+
+SLOW = "lint:\n\ttrue\n\ntest:\n\tsleep 60\n"
+
+
+def test_status_shows_the_stages_of_an_invocation_at_work_and_of_one_that_died(tmp_path: Path) -> None:
+    repo = shop(tmp_path / "shop", makefile=SLOW)
+    command = [sys.executable, "-m", "skillrun", "run", SKILL, "--trust"]
+    env = helpers.clean_env(tmp_path / "shop.home")
+    with subprocess.Popen(command, cwd=repo, env=env, stdout=subprocess.DEVNULL) as process:
+        try:
+            seen = _wait_for_stages(repo, 8)
+        finally:
+            process.send_signal(signal.SIGKILL)
+    assert [stage["status"] for stage in seen["stages"]] == ["passed"] * 8
+    dead = asked(repo, "status", code=1)
+    assert dead["open_invocations"] == 1
+    assert "resumes" in dead["next"][0]["detail"]
+
+
+def _wait_for_stages(repo: Path, count: int) -> dict[str, list[dict[str, str]]]:
+    for _ in range(200):
+        done = helpers.run_cli("status", "--json", cwd=repo)
+        if done.returncode == 1 and done.stdout.count('"step"') >= count:
+            import json
+
+            value: dict[str, list[dict[str, str]]] = json.loads(done.stdout)
+            return value
+        time.sleep(0.1)
+    raise AssertionError("the stages were not committed")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system refuses names that are not UTF-8")
+def test_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    built = shop(tmp_path / "shop")
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.move(built, odd)
+    assert report(odd, "--trust", code=0)["outcome"] == "success"
+    assert asked(odd, "status")["outcome"] == "success"
+    assert "\udce9" not in run(odd, code=0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
+    repo = shop(tmp_path / "shop")
+    env = helpers.clean_env(tmp_path / "shop.home")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "skillrun", "run", SKILL, "--trust", "--json"],
+            cwd=repo, env=env, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "the output cannot be written" in done.stderr
+
+
+def test_tests_that_nothing_runs_are_an_open_question(tmp_path: Path) -> None:
+    repo = shop(tmp_path / "shop")
+    (repo / "Makefile").unlink()
+    value = report(repo, "--trust", code=3)
+    validate = value["stages"][-1]
+    assert [f["rule"] for f in validate["findings"] if f["severity"] == "blocker"] == ["validate.no-test-command"]
+    (repo / "REPO_PROFILE.json").write_text('{"commands": {"test": "python -m pytest -q tests"}}', encoding="utf-8")
+    assert report(repo, "--trust", code=0)["outcome"] == "success"
+
+
+def test_a_failed_validation_names_what_failed(tmp_path: Path) -> None:
+    failing = (
+        "test:\n\t@echo 'collected 2 items'\n\t@echo 'FAILED tests/test_a.py::test_b - assert 1 == 2'\n\t@exit 1\n"
+    )
+    repo = shop(tmp_path / "shop", makefile=failing)
+    value = report(repo, "--trust", code=1)
+    (finding,) = [f for f in value["stages"][-1]["findings"] if f["rule"] == "validate.test-failed"]
+    assert "FAILED tests/test_a.py::test_b" in finding["message"]
+    assert "make: ***" not in finding["message"]
+
+
+def test_a_misspelled_command_is_recognised(tmp_path: Path) -> None:
+    done = helpers.run_cli("statsu", cwd=shop(tmp_path / "shop"))
+    assert done.returncode == 4
+    assert "did you mean: skillrun status" in done.stderr
