@@ -159,10 +159,15 @@ def test_retry_unbounded(check_finds: Check, check_ignores: Check) -> None:
 
 def test_retry_everything(check_finds: Check, check_ignores: Check) -> None:
     rule, broad = "retry-everything", "@app.task(autoretry_for=(Exception,))\ndef send_receipt(o): ...\n"
-    check_finds(rule, broad, WARNING, "autoretry_for names every exception")
-    check_finds(rule, task(RETRY.replace("mailer.Unavailable", "Exception")), WARNING, "this clause catches every")
+    check_finds(rule, broad, ERROR, "autoretry_for names every exception")
+    check_finds(rule, broad, ERROR, "every exception", spec={"failures": {"transient": ["TimeoutError"]}})
+    caught = (
+        "try:\n    mailer.send(order_id)\nexcept mailer.BadAddress:\n    dead.record(order_id)\n    return\nprint(1)\n"
+    )
+    check_finds(rule, task(caught, "bind=True, autoretry_for=(Exception,)"), WARNING, "every exception")
+    check_finds(rule, task(RETRY.replace("mailer.Unavailable", "Exception")), ERROR, "this clause catches every")
     check_finds(
-        rule, task(RETRY.replace(" mailer.Unavailable as exc", "").replace("exc=exc, ", "")), WARNING, "every exception"
+        rule, task(RETRY.replace(" mailer.Unavailable as exc", "").replace("exc=exc, ", "")), ERROR, "every exception"
     )
     check_ignores(rule, task(RETRY))
     check_ignores(rule, broad.replace("(Exception,)", "(OSError, mailer.Unavailable)"))
@@ -282,6 +287,9 @@ except {}:
 """
 
 
+SUPPRESS = "import contextlib\nwith contextlib.suppress({}):\n    mailer.send(order_id)\n"
+
+
 def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
     rule = "swallowed-exception"
     check_finds(rule, task(SWALLOW.format("Exception", "return {'status': 'error'}")), ERROR, "every exception")
@@ -291,6 +299,13 @@ def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, task(SWALLOW.format("Exception", "log.exception('x'); raise")))
     check_ignores(rule, task(SWALLOW.format("Exception as exc", "self.retry(exc=exc)")))
     check_ignores(rule, task(SWALLOW.format("Exception", "dead.record(order_id)")))
+    check_finds(rule, task(SUPPRESS.format("Exception")), ERROR, "drops every exception")
+    check_finds(rule, task(SUPPRESS.format("mailer.Unavailable")), ERROR, "drops shop.mailer:Unavailable")
+    helper = "def post(order_id):\n    mailer.send(order_id)\n"
+    through = helper + task(SUPPRESS.format("Exception").replace("mailer.send", "post"))
+    check_finds(rule, through, ERROR, "drops every exception")
+    check_ignores(rule, task(SUPPRESS.format("mailer.BadAddress")))
+    check_ignores(rule, task("with contextlib.suppress(Exception):\n    warm_up()\nmailer.send(order_id)\n"))
     parsing = "try:\n    n = int(order_id)\nexcept Exception:\n    n = 0\nmailer.send(n)\n"
     check_ignores(rule, task(parsing))
 
@@ -339,6 +354,14 @@ def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> Non
     check_finds(rule, PLAIN, ERROR, "inside a transaction", orders=decorated)
     session = "with Session.begin() as session:\n    send_receipt.delay(order_id)\n"
     check_finds(rule, PLAIN, WARNING, "inside a transaction", orders=orders(session, "from shop.db import Session"))
+    db = "from sqlalchemy.orm import sessionmaker\nfrom sqlalchemy import create_engine\nSession = sessionmaker()\n"
+    db += "engine = create_engine('x')\n"
+    names = "from shop.db import Session, engine"
+    check_finds(rule, PLAIN, ERROR, "inside a transaction", orders=orders(session, names), db=db)
+    inside_engine = session.replace("Session.begin", "engine.begin")
+    check_finds(rule, PLAIN, ERROR, "inside a transaction", orders=orders(inside_engine, names), db=db)
+    behind = "with Session.begin() as session:\n    session.add(1)\nsend_receipt.delay(order_id)\n"
+    check_ignores(rule, PLAIN, orders=orders(behind, names), db=db)
     after = "with transaction.atomic():\n    save(order_id)\nsend_receipt.delay(order_id)\n"
     check_ignores(rule, PLAIN, orders=orders(after, DJANGO))
     committed = "with transaction.atomic():\n    transaction.on_commit(lambda: send_receipt.delay(order_id))\n"
@@ -362,6 +385,8 @@ def test_publish_in_atomic_requests(check_finds: Check, check_ignores: Check) ->
     view = orders("send_receipt.delay(order_id)")
     rule = "publish-in-transaction"
     check_finds(rule, PLAIN, WARNING, "ATOMIC_REQUESTS", settings=settings, views=view)
+    page = "from shop.orders import settle\ndef page(request):\n    settle(7)\n"
+    check_finds(rule, PLAIN, WARNING, "not certain", settings=settings, orders=view, views=page)
     check_ignores(rule, PLAIN, settings=settings, orders=view)
     check_ignores(rule, PLAIN, settings=settings.replace("True", "False"), views=view)
 

@@ -24,6 +24,7 @@ from skillrun.verdict import Finding, Severity
 _MODEL_CLASSES = ("django.db.models.Model", "sqlalchemy.orm.DeclarativeBase", "peewee.Model", "mongoengine.Document")
 _MODEL_MAKERS = ("declarative_base()", ".Model")
 _ROW_METHODS = (".objects.get()", ".objects.create()", ".objects.first()", ".objects.last()", ".objects.latest()")
+_SQLALCHEMY = ("sqlalchemy.", "sqlmodel.")
 _NOT_AN_ARGUMENT = frozenset(
     {"countdown", "eta", "expires", "queue", "task_id", "link", "link_error", "headers", "priority", "connection"}
 )
@@ -38,7 +39,7 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
         if opened is None and not atomic_function(job.project, call.module, call.node):
             yield from _in_request(job, wiring, call)
             continue
-        certain = opened is None or is_atomic(job.project, opened)
+        certain = opened is None or is_atomic(job.project, opened) or _is_sqlalchemy(job, opened)
         message = (
             f"{wiring.how} inside a transaction: a worker may start before the commit, or although it is rolled back"
         )
@@ -77,12 +78,28 @@ def _opens_transaction(job: Job, name: str) -> bool:
     return last in ("begin", "begin_nested", "transaction") and "." in name
 
 
+def _is_sqlalchemy(job: Job, name: str) -> bool:
+    """`Session.begin()` of a sessionmaker, `engine.begin()`: the block is the transaction."""
+    origin = job.project.origin(name.removesuffix("()"))
+    return origin.startswith(_SQLALCHEMY) and origin.endswith((".begin", ".begin_nested"))
+
+
 def _in_request(job: Job, wiring: Wiring, call: Call) -> Iterator[Finding]:
     """ATOMIC_REQUESTS makes every view one transaction."""
-    if not _looks_like_view(call.path) or not _atomic_requests(job):
+    if not (_looks_like_view(call.path) or _called_from_view(job, call)) or not _atomic_requests(job):
         return
-    message = f"{wiring.how} in a view, and ATOMIC_REQUESTS makes the whole request one transaction"
+    message = (
+        f"{wiring.how} in a view, and ATOMIC_REQUESTS makes the whole request one transaction; not certain, because"
+        " a view can be exempt (non_atomic_requests), and other callers have no request"
+    )
     yield say("publish-in-transaction", Severity.WARNING, wiring.place, message, "publish with transaction.on_commit")
+
+
+def _called_from_view(job: Job, call: Call) -> bool:
+    """The function that publishes is used by a module of views."""
+    function = call.module.function_of(call.node)
+    name = f"{call.module.name}.{call.module.qualname(function)}" if function else ""
+    return bool(name) and any(_looks_like_view(use.path) for use in job.project.uses(name))
 
 
 def _looks_like_view(path: str) -> bool:

@@ -30,9 +30,16 @@ def retry_everything(job: Job) -> Iterator[Finding]:
             continue
         what = "autoretry_for names" if path.kind == "autoretry" else "this clause catches"
         message = f"{what} every exception: bad input and programming errors are retried too, to no use"
-        yield say(
-            "retry-everything", Severity.WARNING, path.place, message, "name the exceptions that may pass by waiting"
-        )
+        severity = Severity.WARNING if _permanent_kept_away(job, path) else Severity.ERROR
+        hint = "name the exceptions that may pass by waiting, or the permanent ones in dont_autoretry_for"
+        yield say("retry-everything", severity, path.place, message, hint)
+
+
+def _permanent_kept_away(job: Job, path: Path) -> bool:
+    """The handler itself ends every permanent error of the spec before it gets here."""
+    failures = job.spec.failures
+    names = [short(spec_name(job, error.type)) for error in (failures.permanent if failures else ())]
+    return bool(names) and all(reaches(job, path, name) == "no" for name in names)
 
 
 def flat_backoff(job: Job) -> Iterator[Finding]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.frameworks.celery.config import place_of
 from skillrun.frameworks.celery.deadletter import first_record
 from skillrun.frameworks.celery.retries import ancestors, short
-from skillrun.frameworks.celery.rules.facts import effect_calls, known, say, spec_name, task_of
+from skillrun.frameworks.celery.rules.facts import calls_of, effect_calls, known, say, spec_name, task_of
 from skillrun.frameworks.interface import Job, Place
-from skillrun.repo.python import Handler
+from skillrun.repo.calls import exception_names
+from skillrun.repo.python import Call, Handler
 from skillrun.verdict import Finding, Severity
 
 _SOFT_LIMIT = "billiard.exceptions.SoftTimeLimitExceeded"
@@ -31,6 +33,40 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
             elif handler.broad:
                 severity = Severity.ERROR if transient else Severity.WARNING
                 yield _finding(handler, "catches every exception", severity)
+    yield from _suppressed(job, transient)
+
+
+def _suppressed(job: Job, transient: dict[str, frozenset[str]]) -> Iterator[Finding]:
+    """`with contextlib.suppress(...)` around an effect, in the handler or in a function on the way to it."""
+    effects = effect_calls(job)
+    seen: set[ast.AST] = set()
+    for call in calls_of(job):
+        if not any(effect.node is call.node or call.origin in effect.via for effect in effects):
+            continue
+        for node, caught in _suppressing(call):
+            names = {short(name) for name in caught}
+            broad = bool({"builtins.Exception", "builtins.BaseException"} & names)
+            named = [written for written, bases in transient.items() if bases & names]
+            if node in seen or not (broad or named):
+                continue
+            seen.add(node)
+            what = "drops every exception" if broad else f"drops {', '.join(named)}, which the spec calls transient"
+            message = f"suppress(...) {what}, around a declared effect: Celery reports SUCCESS and never retries"
+            severity = Severity.ERROR if named else Severity.WARNING
+            yield say("swallowed-exception", severity, place_of(call.module, node), message, "let it through")
+
+
+def _suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
+    """The `suppress(...)` around a call in its own function, each with what it drops."""
+    below: ast.AST = call.node
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return
+        if isinstance(above, ast.With | ast.AsyncWith) and below in above.body:
+            for node in (item.context_expr for item in above.items):
+                if isinstance(node, ast.Call) and call.module.resolve(node.func) == "contextlib.suppress":
+                    yield node, tuple(n for arg in node.args for n in exception_names(call.module, arg))
+        below = above
 
 
 def _finding(handler: Handler, what: str, severity: Severity) -> Finding:
