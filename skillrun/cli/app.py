@@ -31,6 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
 Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
 Pairs = list[str]
+_INTERRUPTED = 130
 
 
 def invoke(arguments: list[str]) -> int:
@@ -42,6 +43,8 @@ def invoke(arguments: list[str]) -> int:
     except _usage_error() as complaint:
         cast("typer.BadParameter", complaint).show()
         return 2
+    if code == _INTERRUPTED:  # typer's own answer to Ctrl-C, in silence
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

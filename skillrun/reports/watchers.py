@@ -52,6 +52,9 @@ class Silent:
     def may_run(self, plan: CommandPlan) -> str | None:
         return None
 
+    def leaves(self) -> None:
+        """The run has ended, or was interrupted."""
+
     def show(self, shown: Line) -> None:
         """One line of the closing words."""
 
@@ -138,6 +141,9 @@ class Live(Plain):
         self.console.print(Padding(first, (0, 0, 0, shown.indent)))
         for more in rest:
             self.console.print(Padding(more, (0, 0, 0, shown.hang)))
+
+    def leaves(self) -> None:
+        self._stop()
 
     def _spin(self, words: str) -> None:
         from rich.text import Text

@@ -93,3 +93,18 @@ def test_a_misspelled_command_is_recognised(tmp_path: Path) -> None:
     done = helpers.run_cli("statsu", cwd=shop(tmp_path / "shop"))
     assert done.returncode == 4
     assert "did you mean: skillrun status" in done.stderr
+
+
+def test_an_interrupt_says_so_leaves_no_process_and_resumes(tmp_path: Path) -> None:
+    repo = shop(tmp_path / "shop", makefile=SLOW.replace("60", "61.5"))
+    env = helpers.clean_env(tmp_path / "shop.home")
+    command = [sys.executable, "-m", "skillrun", "run", SKILL, "--trust"]
+    process = subprocess.Popen(command, cwd=repo, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _wait_for_stages(repo, 8)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.strip() == "skillrun: interrupted; the same command resumes"
+    assert subprocess.run(["pgrep", "-f", "sleep 61.5"], stdout=subprocess.DEVNULL).returncode == 1
+    (repo / "Makefile").write_text("test:\n\ttrue\n", encoding="utf-8")
+    assert report(repo, "--trust", code=0)["outcome"] == "success"

@@ -45,7 +45,10 @@ def run_skill(
     )
     watcher = watcher_for(json=json)
     request = _with_spec(request) if watcher.asks else request
-    report = advance(request, watcher)
+    try:
+        report = advance(request, watcher)
+    finally:
+        watcher.leaves()
     if json:
         print_json(report)
     else:
