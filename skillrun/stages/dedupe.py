@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skillrun.stages import uniqueness
@@ -15,6 +15,7 @@ from skillrun.verdict import Finding
 if TYPE_CHECKING:
     from skillrun.contract.job import Idempotency, JobSpec
     from skillrun.repo.calls import Call
+    from skillrun.stages.tables_sql import Table
 
 
 def store_findings(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
@@ -36,7 +37,7 @@ def store_findings(case: Case, spec: JobSpec, idempotency: Idempotency) -> Itera
 
 
 def _table(case: Case, spec: JobSpec, idempotency: Idempotency, table: str) -> Iterator[Finding]:
-    keys = ", ".join(idempotency.key)
+    keys = ", ".join(idempotency.key or ())
     found = uniqueness.tables(case.project, table)
     if not found:
         hint = f"create {table} with UNIQUE ({keys}), or name the table that exists"
@@ -44,16 +45,30 @@ def _table(case: Case, spec: JobSpec, idempotency: Idempotency, table: str) -> I
             "idempotency.no-table", f"nothing in the repository creates the table {table}", hint=hint, **_at(spec)
         )
         return
-    if uniqueness.is_unique(found, idempotency.key) is None:
-        first = found[0]
-        message = f"{table} has no UNIQUE constraint over the key ({keys}): two workers can both insert it"
-        hint = f"add UNIQUE ({keys}), for all rows, to {table}"
-        yield error("idempotency.store-not-unique", message, hint=hint, path=first.path, line=first.line)
+    yield from _uniqueness(table, found, idempotency)
     handler = case.handler
     if handler is not None and not _is_used(case, table):
         message = f"nothing on the handler's way names {table}, so a finished job may not be remembered there"
         hint = f"write the key to {table} in the handler, or name the store that it really uses"
         yield warning("idempotency.store-not-used", message, hint=hint, path=handler.path, line=handler.line)
+
+
+def _uniqueness(table: str, found: Sequence[Table], idempotency: Idempotency) -> Iterator[Finding]:
+    """Two rows with the same key cannot both exist; what stands between that and the declarations."""
+    keys = ", ".join(idempotency.key or ())
+    if uniqueness.is_unique(found, idempotency.key) is not None:
+        return
+    whole = uniqueness.key_column(found, idempotency.key)
+    if whole is not None:
+        declared, column = whole
+        message = f"the unique column {table}.{column} is taken for the key ({keys}); what fills it was not verified"
+        hint = f"fill {column} from {keys} alone, and from all of them"
+        yield note("idempotency.key-column", message, hint=hint, path=declared.path, line=declared.line)
+        return
+    first = found[0]
+    message = f"{table} has no UNIQUE constraint over the key ({keys}): two workers can both insert it"
+    hint = f"add UNIQUE ({keys}), for all rows, to {table}"
+    yield error("idempotency.store-not-unique", message, hint=hint, path=first.path, line=first.line)
 
 
 def _is_used(case: Case, table: str) -> bool:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.stages.effects import effect_calls, handler_calls
 from skillrun.stages.interface import Case, blocker, error, note
 from skillrun.stages.sources import Volatile, volatile_parts
+from skillrun.stages.uniqueness import KEYISH, OTHER_KEYS
 from skillrun.verdict import Finding
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobSpec
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition
-
-_KEYISH = re.compile(r"(^|_)keys?$|^key_|dedup|idempot", re.IGNORECASE)
-_OTHER_KEYS = re.compile(r"^(api|secret|private|public|sort|access|partition|primary|foreign)_?key", re.IGNORECASE)
 
 
 def key_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
@@ -113,7 +110,7 @@ def _named_keys(case: Case, handler: Definition) -> Iterator[Finding]:
     for part in case.project.callables(handler):
         for node in ast.walk(part.node):
             name, value = _assigned(node)
-            if name and value is not None and _KEYISH.search(name) and not _OTHER_KEYS.search(name):
+            if name and value is not None and KEYISH.search(name) and not OTHER_KEYS.search(name):
                 for found in volatile_parts(case.project, part.module, value, handler_calls(case, handler)):
                     yield _volatile(name, found)
 

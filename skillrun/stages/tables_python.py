@@ -96,7 +96,22 @@ def _class_strings(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
+    """The unique groups by the names that the class gives its columns, and by those of the database."""
     columns = [(name, call) for name, call in _class_columns(node)]
+    stored = {name.lower(): _stored(name, call) for name, call in columns}
+    for group in _declared_groups(node, columns):
+        yield group
+        yield frozenset(stored.get(name, name) for name in group)
+
+
+def _stored(name: str, call: ast.Call) -> str:
+    """The column behind an attribute: a foreign key `order` is kept in `order_id`."""
+    if _called(call) in ("OneToOneField", "ForeignKey") and _keyword(call, "db_column") is None:
+        return name.lower() + "_id"
+    return _column_name(name, call)
+
+
+def _declared_groups(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) -> Iterator[Columns]:
     for name, call in columns:
         if _is_true(call, "unique") or _called(call) == "OneToOneField":
             yield from _names(name, call)

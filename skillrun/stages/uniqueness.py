@@ -9,6 +9,9 @@ from skillrun.repo.python import Project
 from skillrun.stages.tables_python import python_tables
 from skillrun.stages.tables_sql import Table, sql_tables
 
+KEYISH = re.compile(r"(^|_)keys?$|^key_|dedup|idempot", re.IGNORECASE)
+OTHER_KEYS = re.compile(r"^(api|secret|private|public|sort|access|partition|primary|foreign)_?key", re.IGNORECASE)
+
 
 def tables(project: Project, name: str) -> tuple[Table, ...]:
     """Every declaration of a table: SQL in .sql files and Python strings, SQLAlchemy, SQLModel, Alembic, Django.
@@ -33,6 +36,17 @@ def is_unique(found: Iterable[Table], key: Sequence[str]) -> Table | None:
     """
     wanted = {field.rpartition(".")[2].lower() for field in key}
     return next((t for t in found for columns in t.unique if columns and columns <= wanted), None)
+
+
+def key_column(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
+    """A unique column that by its name holds the whole key in one value, such as `idempotency_key`."""
+    fields = {field.rpartition(".")[2].lower() for field in key}
+    for table in found:
+        for columns in table.unique:
+            column = next(iter(columns)) if len(columns) == 1 else ""
+            if column not in fields and KEYISH.search(column) and not OTHER_KEYS.search(column):
+                return table, column
+    return None
 
 
 def _python_files(project: Project, table: str) -> set[str]:

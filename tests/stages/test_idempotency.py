@@ -310,6 +310,13 @@ def test_a_store_without_unique_fails_at_the_table(tmp_path):
     assert (result.status, found.path, found.line) == ("failed", "shop/schema.sql", 1)
 
 
+def test_one_unique_key_column_is_taken_for_the_key_and_that_is_said(tmp_path):
+    column = {"shop/schema.sql": "CREATE TABLE receipts (id INT PRIMARY KEY, dedupe_key TEXT NOT NULL UNIQUE);\n"}
+    result = examine("idempotency", build(tmp_path / "repo", column))
+    assert "not verified" in finding(result, "idempotency.key-column").message
+    assert not has(result, "idempotency.store-not-unique")
+
+
 def test_a_table_that_the_handler_never_uses_is_said(tmp_path):
     result = examine("idempotency", build(tmp_path / "a"))
     assert has(result, "idempotency.store-not-used")

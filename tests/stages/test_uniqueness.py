@@ -287,3 +287,51 @@ def test_python_ignores(tmp_path, code):
 def test_the_name_that_django_derives(tmp_path):
     code = "class DedupeKey(models.Model):\n    order_id = models.IntegerField(unique=True)\n"
     assert unique(tmp_path / "a", {"shop/models.py": code}, table="shop_dedupekey")
+
+
+FOREIGN_KEY = """
+    class Receipt(models.Model):
+        order = models.ForeignKey(Order, on_delete=models.CASCADE)
+        revision = models.IntegerField()
+        class Meta:
+            {meta}
+    """
+META = {
+    "constraint": 'constraints = [models.UniqueConstraint(fields=["order", "revision"], name="once")]',
+    "unique_together": 'unique_together = ("order", "revision")',
+}
+
+
+@pytest.mark.parametrize("meta", META.values(), ids=META)
+def test_a_foreign_key_is_the_column_that_it_is_kept_in(tmp_path, meta):
+    code = {"shop/models.py": FOREIGN_KEY.format(meta=meta)}
+    assert unique(tmp_path / "a", code, key=("order_id", "revision"))
+    assert unique(tmp_path / "b", code, key=("order", "revision"))
+    assert not unique(tmp_path / "c", code, key=("revision_id", "order_id"))
+
+
+KEY_COLUMN = {
+    "sql": {"schema.sql": "CREATE TABLE receipts (id INT PRIMARY KEY, idempotency_key TEXT NOT NULL UNIQUE);"},
+    "sqlalchemy": {
+        "m.py": "class R(Base):\n    __tablename__ = 'receipts'\n    key = mapped_column(String, unique=True)\n"
+    },
+}
+NO_KEY_COLUMN = {
+    "another unique column": {"schema.sql": "CREATE TABLE receipts (id INT PRIMARY KEY, note TEXT UNIQUE);"},
+    "not unique": {"schema.sql": "CREATE TABLE receipts (id INT PRIMARY KEY, idempotency_key TEXT);"},
+    "another key": {"schema.sql": "CREATE TABLE receipts (id INT, api_key TEXT UNIQUE);"},
+}
+
+
+@pytest.mark.parametrize("files", KEY_COLUMN.values(), ids=KEY_COLUMN)
+def test_a_unique_key_column_finds(tmp_path, files):
+    helpers.build_tree(tmp_path / "a", files)
+    found = uniqueness.tables(Project(Tree(tmp_path / "a")), "receipts")
+    assert uniqueness.key_column(found, ["order_id", "day"])
+
+
+@pytest.mark.parametrize("files", NO_KEY_COLUMN.values(), ids=NO_KEY_COLUMN)
+def test_a_unique_key_column_ignores(tmp_path, files):
+    helpers.build_tree(tmp_path / "a", files)
+    found = uniqueness.tables(Project(Tree(tmp_path / "a")), "receipts")
+    assert not uniqueness.key_column(found, ["order_id", "day"])
