@@ -50,10 +50,13 @@ def examine(case: Case) -> StageResult:
 
 
 def _at_least_at_handler(case: Case, finding: Finding) -> Finding:
-    """What rests on the library's default has no line of its own: the handler's is the one to look at."""
+    """What rests on the library's default has no line of its own: the decorator's is the one to look at."""
     if finding.path is not None or case.handler is None:
         return finding
-    return replace(finding, path=case.handler.path, line=case.handler.line)
+    use, framework = case.use, case.framework
+    place = framework.find_registration(case.project, use, case.handler) if use and framework else None
+    where = place or case.handler
+    return replace(finding, path=where.path, line=where.line)
 
 
 def _undefined(spec: JobSpec | None) -> StageResult:
@@ -142,11 +145,7 @@ def _waits(spec: JobSpec, policy: Policy) -> Iterator[Finding]:
 
 
 def _differs(policy: Policy, field: str, message: str) -> Finding:
-    place = (
-        policy.sources.get(field)
-        or policy.sources.get("decorator")
-        or next((p for p in policy.sources.values() if p), None)
-    )
+    place = policy.sources.get(field)
     where = {"path": place.path, "line": place.line} if place else {}
     return error(f"retry.{field.replace('_', '-')}-differs", message, hint="make code and spec agree", **where)
 

@@ -391,6 +391,46 @@ def test_publish_in_atomic_requests(check_finds: Check, check_ignores: Check) ->
     check_ignores(rule, PLAIN, settings=settings.replace("True", "False"), views=view)
 
 
+TWO = "@app.task(bind=True)\ndef send_receipt(self, order_id, email, copy=False):\n    mailer.send(order_id)\n"
+
+
+def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
+    rule = "wrong-arguments"
+    wrong = {
+        "send_receipt.delay(order=order_id)": "the task takes no order",
+        "send_receipt.delay(order_id)": "email is missing",
+        "send_receipt.delay(1, 2, 3, 4)": "4 arguments for a task that takes 3",
+        "send_receipt.delay(1, 2, email=3)": "email is given twice",
+        "send_receipt.apply_async((1,), countdown=5)": "email is missing",
+        "send_receipt.apply_async(kwargs={'order_id': 1, 'mail': 2})": "the task takes no mail",
+        "transaction.on_commit(partial(send_receipt.delay, order_id))": "email is missing",
+    }
+    for call, words in wrong.items():
+        head = "from functools import partial\n" + DJANGO
+        check_finds(rule, TWO, ERROR, words, orders=orders(call, head), line=f"    {call}".strip())
+    right = [
+        *("send_receipt.delay(1, 2)", "send_receipt.delay(1, email=2, copy=True)", "send_receipt.delay(*order_id)"),
+        *("send_receipt.delay(**order_id)", "send_receipt.apply_async((1, 2))", "send_receipt.apply_async(order_id)"),
+        *("send_receipt.apply_async(kwargs=dict(order_id=1, email=2))", "send_receipt.s(1).apply_async((2,))"),
+    ]
+    for call in right:
+        check_ignores(rule, TWO, orders=orders(call))
+    bad = orders("send_receipt.delay(1)")
+    check_ignores(rule, TWO.replace("bind=True", "bind=True, typing=False"), orders=bad)
+    check_ignores(rule, TWO.replace("order_id, email, copy=False", "*args"), orders=bad)
+    check_ignores(rule, TWO, **{"tests/test_orders.py": bad})
+
+
+def test_always_eager(check_finds: Check, check_ignores: Check) -> None:
+    rule, app = "always-eager", "from celery import Celery\napp = Celery('s')\n"
+    check_finds(rule, PLAIN, WARNING, "inside its caller", celery=app + "app.conf.task_always_eager = True\n")
+    check_ignores(rule, PLAIN, celery=app + "app.conf.task_always_eager = False\n")
+    check_ignores(rule, PLAIN, celery=app + "if TESTING:\n    app.conf.task_always_eager = True\n")
+    check_ignores(
+        rule, PLAIN, **{"tests/conftest.py": "from shop.celery import app\napp.conf.task_always_eager = True\n"}
+    )
+
+
 def test_publish_unkeyed(check_finds: Check, check_ignores: Check) -> None:
     rule, other = "publish-unkeyed", "@app.task\ndef other(x): ...\n"
     check_finds(rule, other + task("other.delay(order_id)", "bind=True, acks_late=True"), WARNING, "other.delay(...)")

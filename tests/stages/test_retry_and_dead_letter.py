@@ -58,6 +58,22 @@ def test_each_difference_is_found_with_its_place(tmp_path, options, rule, words)
     assert found.path == "shop/tasks.py" or rule == "retry.max-attempts-differs"
 
 
+def test_what_rests_on_a_default_is_shown_at_the_decorator_and_not_at_the_broker(tmp_path):
+    broker = """
+        from celery import Celery
+
+        app = Celery("shop", broker="redis://localhost:6379/0", include=["shop.tasks"])
+        app.conf.broker_transport_options = {"visibility_timeout": 7200}
+        """
+    text = TASK.format(options=AUTO.replace("max_retries=4, ", ""))
+    result = examine("retry", build(tmp_path / "a", {"shop/tasks.py": text, "shop/celery.py": broker}))
+    found = finding(result, "retry.max-attempts-differs")
+    assert (found.path, found.line) == ("shop/tasks.py", 4)
+    text = TASK.format(options=AUTO.replace("max_retries=4", "\n        max_retries=6"))
+    result = examine("retry", build(tmp_path / "b", {"shop/tasks.py": text, "shop/celery.py": broker}))
+    assert finding(result, "retry.max-attempts-differs").line == 5
+
+
 def test_an_unbounded_retry_is_found_by_the_framework_too(tmp_path):
     result = retry(tmp_path / "repo", AUTO.replace("max_retries=4", "max_retries=None"))
     assert has(result, "celery.retry-unbounded")

@@ -111,6 +111,20 @@ RULES: tuple[Rule, ...] = (
         _in("publishing", "publish_in_transaction"),
     ),
     Rule(
+        "celery.wrong-arguments",
+        "handler",
+        "Celery compares the arguments with the task's signature when it publishes: a wrong call raises in the caller.",
+        "Task.typing and apply_async in celery/app/task.py",
+        _in("arguments", "wrong_arguments"),
+    ),
+    Rule(
+        "celery.always-eager",
+        "handler",
+        "With task_always_eager the job runs inside its caller: slow, not retried by a worker, lost with the request.",
+        "task_always_eager in Celery's configuration reference",
+        _in("delivery", "always_eager"),
+    ),
+    Rule(
         "celery.publish-unkeyed",
         "idempotency",
         "A job that publishes another one does so again on every redelivery and attempt.",

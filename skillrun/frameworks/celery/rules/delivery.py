@@ -115,3 +115,22 @@ def _deliveries_bounded(job: Job) -> bool:
     attributes = {n.attr for body in bodies for n in ast.walk(body) if isinstance(n, ast.Attribute)}
     words = {n.value for body in bodies for n in ast.walk(body) if isinstance(n, ast.Constant)}
     return "delivery_info" in attributes or "redelivered" in attributes | words
+
+
+def always_eager(job: Job) -> Iterator[Finding]:
+    """task_always_eager outside the tests: whoever publishes waits for the job."""
+    found = task_of(job).config.get("task_always_eager")
+    if found is None or found.value is not True or found.place is None or _for_tests(job, found.place):
+        return
+    message = "task_always_eager is on: the job runs inside its caller, without broker, worker, or second delivery"
+    yield say("always-eager", Severity.WARNING, found.place, message, "set it in the tests' configuration only")
+
+
+def _for_tests(job: Job, place: Place) -> bool:
+    """A settings file for tests, or a line under a condition."""
+    module = job.project.module(place.path)
+    words = place.path.removesuffix(".py").replace("/", "_").replace("-", "_").split("_")
+    if module is None or {"test", "tests", "testing"} & set(words):
+        return True
+    inside = (n for n in ast.walk(module.tree) if isinstance(n, ast.If))
+    return any(node.lineno <= place.line <= (node.end_lineno or 0) for node in inside)
