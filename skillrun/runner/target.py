@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillrun.canonical import digest, sha256
-from skillrun.errors import LedgerUnusable, Misuse, SkillInvalid, SpecInvalid
+from skillrun.contract.specfile import MAX_BYTES, read_raw_spec, specs_in
+from skillrun.errors import LedgerUnusable, Misuse, SkillInvalid
 from skillrun.ledger.connection import BUSY_MS
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
@@ -18,7 +19,6 @@ _IGNORED = (
     "# Written by skillrun: its ledger stays out of the repository, job specs do not.\nledger.db*\nlocks/\n.gitignore\n"
 )
 _WAIT_S = 60.0
-_LARGEST_SPEC = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -81,23 +81,16 @@ def find_target(request: Request) -> Target:
     return Target(
         repo=repo,
         skill_file=skill_file,
-        skill_sha=sha256(_read_skill(skill_file)),
+        skill_sha=_hash_of_skill(skill_file),
         spec_file=spec_file,
-        spec_sha=sha256(_read_spec(spec_file)) if spec_file is not None else None,
+        spec_sha=read_raw_spec(spec_file)[1] if spec_file is not None else None,
         ledger_path=ledger_path(repo, request.ledger),
     )
 
 
-def the_only_spec(repo: Repo, job: str | None = None) -> Path | None:
+def the_only_spec(repo: Repo) -> Path | None:
     """The one spec in `.skillrun/jobs/`, or None. Raises Misuse where there are several."""
-    folder = repo.root / FOLDER / "jobs"
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith((".yaml", ".yml", ".json")))
-    except OSError:
-        return None
-    found = [
-        folder / name for name in names if name != "job-spec.v1.json" and (job is None or name.startswith(job + "."))
-    ]
+    found = specs_in(repo.root)
     if len(found) > 1:
         listed = ", ".join(shown(repo.root, path) for path in found)
         raise Misuse(f"several job specs: {listed}", hint=f"name one: --spec {shown(repo.root, found[0])}")
@@ -190,26 +183,11 @@ def shown(root: Path, path: Path) -> str:
         return str(path)
 
 
-def _read_spec(path: Path) -> bytes:
+def _hash_of_skill(path: Path) -> str:
+    """sha256 of a SKILL.md, of its first MB where it is larger: such a file is refused when it is read."""
     try:
         with path.open("rb") as file:
-            data = file.read(_LARGEST_SPEC + 1)
+            return sha256(file.read(MAX_BYTES + 1))
     except OSError as error:
-        raise SpecInvalid(f"{path}: {_words(error)}", hint="--spec takes the path of a job spec") from None
-    if len(data) > _LARGEST_SPEC:
-        raise SpecInvalid(f"{path}: larger than 1 MB", hint="a job spec is a page of YAML")
-    return data
-
-
-def _read_skill(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_LARGEST_SPEC + 1)
-    except OSError as error:
-        raise SkillInvalid(f"{path}: {_words(error)}", hint="--skill takes a SKILL.md or its folder") from None
-
-
-def _words(error: OSError) -> str:
-    return {"FileNotFoundError": "there is no such file", "IsADirectoryError": "is a folder"}.get(
-        type(error).__name__, error.strerror or str(error)
-    )
+        hint = "--skill takes a SKILL.md or its folder"
+        raise SkillInvalid(f"{path}: cannot be read: {error.strerror}", hint=hint) from None
