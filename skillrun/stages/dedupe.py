@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,13 @@ from skillrun.stages import uniqueness
 from skillrun.stages.effects import handler_calls
 from skillrun.stages.horizon import duration, horizon
 from skillrun.stages.interface import Case, blocker, error, note, warning
+from skillrun.stages.store_use import store_use
 from skillrun.verdict import Finding
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Idempotency, JobSpec
     from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition
     from skillrun.stages.tables_sql import Table
 
 
@@ -46,11 +47,26 @@ def _table(case: Case, spec: JobSpec, idempotency: Idempotency, table: str) -> I
         )
         return
     yield from _uniqueness(table, found, idempotency)
-    handler = case.handler
-    if handler is not None and not _is_used(case, table):
-        message = f"nothing on the handler's way names {table}, so a finished job may not be remembered there"
+    if case.handler is not None:
+        yield from _remembered(case, case.handler, table)
+
+
+def _remembered(case: Case, handler: Definition, table: str) -> Iterator[Finding]:
+    """A finished job gets its row, and a second delivery notices it."""
+    use = store_use(case, handler, table)
+    here = {"path": handler.path, "line": handler.line}
+    if not use.writes:
         hint = f"write the key to {table} in the handler, or name the store that it really uses"
-        yield warning("idempotency.store-not-used", message, hint=hint, path=handler.path, line=handler.line)
+        message = f"no code reached from the handler writes {table}"
+        if use.hidden is None:
+            yield error("idempotency.store-not-written", message, hint=hint, **here)
+        else:
+            message = f"{message}, as far as it can be followed; not followed: {use.hidden}"
+            yield warning("idempotency.store-not-used", message, hint=hint, **here)
+    elif not use.looks:
+        message = f"{table} is written, and nothing shows what a second delivery does about the row that is there"
+        hint = "look for the row first, insert with ON CONFLICT or get_or_create, or catch the integrity error"
+        yield warning("idempotency.store-not-checked", message, hint=hint, **here)
 
 
 def _uniqueness(table: str, found: Sequence[Table], idempotency: Idempotency) -> Iterator[Finding]:
@@ -69,25 +85,6 @@ def _uniqueness(table: str, found: Sequence[Table], idempotency: Idempotency) ->
     message = f"{table} has no UNIQUE constraint over the key ({keys}): two workers can both insert it"
     hint = f"add UNIQUE ({keys}), for all rows, to {table}"
     yield error("idempotency.store-not-unique", message, hint=hint, path=first.path, line=first.line)
-
-
-def _is_used(case: Case, table: str) -> bool:
-    """A module that the handler's calls stand in names the table, or the class behind it."""
-    assert case.handler is not None
-    words = uniqueness.class_names(table) | {table} | _declared_classes(case, table)
-    paths = {case.handler.path} | {call.path for call in handler_calls(case, case.handler)}
-    return any(path in paths for word in words for path in case.tree.search(word, ".py"))
-
-
-def _declared_classes(case: Case, table: str) -> set[str]:
-    """The classes that a declaration of the table stands for."""
-    names = set()
-    for declared in uniqueness.tables(case.project, table):
-        module = case.project.module(declared.path) if declared.path.endswith(".py") else None
-        for node in ast.walk(module.tree) if module else ():
-            if isinstance(node, ast.ClassDef) and node.lineno == declared.line:
-                names.add(node.name)
-    return names
 
 
 def _receiver(spec: JobSpec) -> Iterator[Finding]:

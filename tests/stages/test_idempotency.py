@@ -317,14 +317,85 @@ def test_one_unique_key_column_is_taken_for_the_key_and_that_is_said(tmp_path):
     assert not has(result, "idempotency.store-not-unique")
 
 
-def test_a_table_that_the_handler_never_uses_is_said(tmp_path):
-    result = examine("idempotency", build(tmp_path / "a"))
-    assert has(result, "idempotency.store-not-used")
-    imports = "def mark(order_id):\n    db.execute('INSERT INTO receipts VALUES (?)', (order_id,))"
-    body = "mailer.send(order_id, email, idempotency_key=f'r-{order_id}')\nmark(order_id)"
-    result = with_task(tmp_path / "b", body, imports)
-    assert not has(result, "idempotency.store-not-used")
-    assert result.grade == "static"
+SILENT = "class Unavailable(Exception): ...\ndef send(order_id, email, *, idempotency_key): ...\n"
+SENT = "mailer.send(order_id, email, idempotency_key=f'r-{order_id}')\n"
+MODELS = """
+    from sqlalchemy import Table
+    from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+    class Base(DeclarativeBase): ...
+    class Sent(Base):
+        __tablename__ = "receipts"
+        order_id = mapped_column(unique=True)
+    class Other(Base):
+        __tablename__ = "others"
+    """
+WRITTEN = {
+    "sql": "db.execute('INSERT OR IGNORE INTO receipts VALUES (?)', (order_id,))",
+    "sql in a helper": "mark(order_id)",
+    "sql of a constant": "db.execute(MARK, (order_id,))",
+    "sql with the table's name put in": "db.execute(f'INSERT INTO {TABLE} VALUES (?) ON CONFLICT DO NOTHING')",
+    "update": "db.execute('UPDATE receipts SET sent = 1 WHERE order_id = ?', (order_id,))",
+    "class": "session.merge(models.Sent(order_id=order_id))",
+    "statement": "session.execute(insert(Sent).values(order_id=order_id).on_conflict_do_nothing())",
+    "manager": "Sent.objects.get_or_create(order_id=order_id)",
+    "by name": "db['receipts'].upsert({'order_id': order_id})",
+}
+HELPERS = """
+    from shop import models
+    from shop.models import Other, Sent
+    TABLE = "receipts"
+    MARK = f"INSERT INTO {TABLE} VALUES (?) ON CONFLICT DO NOTHING"
+    def mark(order_id):
+        db.execute("insert into public.receipts values (?) on conflict do nothing", (order_id,))
+    """
+NOT_WRITTEN = {
+    "nothing": "pass",
+    "only read": "db.execute('SELECT 1 FROM receipts WHERE order_id = ?', (order_id,))",
+    "a table alike": "db.execute('INSERT INTO receipts_old VALUES (?)', (order_id,))",
+    "another class": "session.add(Other(order_id=order_id))",
+    "a helper that nobody calls": "print(TABLE)",
+    "only deleted": "db.execute('DELETE FROM receipts')",
+}
+HIDDEN = {
+    "parameter": "email.store.save(order_id)",
+    "what the task holds": "self.store.mark_done(order_id)",
+    "sql of a variable": "db.execute(order_id)",
+    "a table of a variable": "db.execute(f'INSERT INTO {email} VALUES (1)')",
+}
+
+
+def stored(root, body):
+    return with_task(root, SENT + body, HELPERS, mailer=SILENT, models=MODELS)
+
+
+@pytest.mark.parametrize("body", WRITTEN.values(), ids=WRITTEN)
+def test_a_written_store_is_left_alone(tmp_path, body):
+    result = stored(tmp_path / "repo", body)
+    assert (rules(result), result.grade) == ([], "static")
+    assert not has(result, "idempotency.store-not-used") and not has(result, "idempotency.store-not-checked")
+
+
+@pytest.mark.parametrize("body", NOT_WRITTEN.values(), ids=NOT_WRITTEN)
+def test_a_store_that_is_never_written_fails(tmp_path, body):
+    found = finding(stored(tmp_path / "repo", body), "idempotency.store-not-written")
+    assert found.severity == "error" and (found.path, bool(found.line)) == ("shop/tasks.py", True)
+
+
+@pytest.mark.parametrize("body", HIDDEN.values(), ids=HIDDEN)
+def test_what_cannot_be_followed_is_a_warning(tmp_path, body):
+    result = stored(tmp_path / "repo", body)
+    found = finding(result, "idempotency.store-not-used")
+    assert (found.severity, result.status, result.grade) == ("warning", "passed", "declared")
+    assert "not followed: shop/tasks.py:" in found.message
+
+
+def test_a_row_that_no_second_delivery_looks_at_is_said(tmp_path):
+    insert = "db.execute('INSERT INTO receipts VALUES (?)', (order_id,))"
+    assert finding(stored(tmp_path / "a", insert), "idempotency.store-not-checked").severity == "warning"
+    read = "if db.execute('SELECT 1 FROM receipts'): return\n"
+    caught = f"try:\n    {insert}\nexcept IntegrityError:\n    return"
+    for number, body in enumerate((read + insert, caught)):
+        assert not has(stored(tmp_path / str(number), body), "idempotency.store-not-checked")
 
 
 def test_an_orm_class_counts_as_use_of_its_table(tmp_path):
