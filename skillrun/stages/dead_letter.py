@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.stages.interface import Case, blocker, error, warning, wording
+from skillrun.stages.uniqueness import tables
 from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, Status, status_of
 
 if TYPE_CHECKING:
@@ -123,4 +124,5 @@ def _recorded(case: Case, policy: Policy, dead_letter: DeadLetter) -> Iterator[F
 
 def _named(case: Case, where: str) -> bool:
     word = where.split()[-1].rpartition(".")[2]
-    return bool(case.tree.search(word, ".py") or case.tree.search(word, ".sql"))
+    written = case.tree.search(word, ".py") or case.tree.search(word, ".sql")
+    return bool(written or tables(case.project, word))  # Django derives a table's name from app and class

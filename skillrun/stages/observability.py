@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.stages.effects import adapter_names, effect_calls, handler_calls
+from skillrun.stages.effects import adapter_names, dotted, effect_calls, handler_calls
 from skillrun.stages.interface import Case, blocker, note, warning, wording
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
@@ -70,7 +70,11 @@ def examine(case: Case) -> StageResult:
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
     logs = _logs(case, handler)
     answers = _answers(case, spec, handler, logs)
-    findings = [*_unanswered(case, handler, answers), *_fields(case, spec, handler, logs), *_correlation(handler, logs)]
+    findings = [
+        *_unanswered(case, handler, answers),
+        *_fields(case, spec, handler, logs),
+        *_correlation(case, handler, logs),
+    ]
     findings += [*_metrics(case, handler), *_notes(case, handler), *case.rule_findings(ID)]
     return StageResult(
         status=status_of(findings),
@@ -139,12 +143,36 @@ def _effect_span(case: Case, spec: JobSpec, handler: Definition) -> tuple[int, i
 def _tells_failure(log: LogCall) -> bool:
     """In an except clause or the framework's hook, with the cause: `.exception`, exc_info, or the error itself."""
     clause = log.call.in_except
-    if clause is None and log.event != "failed":
+    if (clause is None and log.event != "failed") or (clause is not None and _left_before(log.call)):
         return False
     causes = {clause.name} if clause and clause.name else set()
     causes |= set(_CAUSES) if log.event == "failed" else set()
     method = log.call.name.rpartition(".")[2]
     return method == "exception" or "exc_info" in log.text or bool(causes & _names(log.call.node))
+
+
+def _left_before(call: Call) -> bool:
+    """The last attempt leaves the clause before this call: a branch on `request.retries` that ends in a return."""
+    below: ast.AST = call.node
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.If) and _counts_retries(above) and below not in above.body and _leaves(above.body):
+            return True
+        if isinstance(above, ast.ExceptHandler):
+            before = above.body[: above.body.index(below)] if below in above.body else []
+            return any(isinstance(s, ast.If) and _counts_retries(s) and _leaves(s.body) for s in before)
+        below = above
+    return False
+
+
+def _counts_retries(node: ast.If) -> bool:
+    """`if self.request.retries >= ...`: taken at the end."""
+    test = node.test
+    named = isinstance(test, ast.Compare) and isinstance(test.left, ast.Attribute) and test.left.attr == "retries"
+    return named and isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.GtE | ast.Gt | ast.Eq)
+
+
+def _leaves(body: list[ast.stmt]) -> bool:
+    return isinstance(body[-1], ast.Return | ast.Raise)
 
 
 def _tells_retry(log: LogCall) -> bool:
@@ -169,12 +197,31 @@ def _unanswered(case: Case, handler: Definition, answers: dict[str, tuple[Call, 
         if calls or (question == "retries" and _never_retries(policy)):
             continue
         place = {"path": handler.path, "line": handler.line}
-        if question in ("failed", "retries") and case.framework is not None and _framework_retries(policy):
+        silent = question == "failed" and _ends_quietly(case, handler)
+        if question in ("failed", "retries") and case.framework and _framework_retries(policy) and not silent:
             message = f"{QUESTIONS[question]} only {case.framework.TITLE}'s own log answers, without the key fields"
             yield warning(f"observability.{question}", message, hint=hints[question], **place)
         else:
             message = f"no log line answers: {QUESTIONS[question]}"
             yield blocker(f"observability.{question}", message, hint=hints[question], **place)
+
+
+def _ends_quietly(case: Case, handler: Definition) -> bool:
+    """A clause around an effect takes a permanent error and lets the job end: the library logs a success."""
+    spec = case.spec
+    permanent = spec.failures.permanent_names if spec and spec.failures else ()
+    names = [n if "." in n else f"builtins.{n}" for n in (dotted(name) for name in permanent)]
+    clauses = [
+        c
+        for e in (spec.effects if spec else None) or ()
+        for call in effect_calls(case, handler, e)
+        for c in call.in_try
+    ]
+    return any(
+        not clause.reraises
+        and any(case.project.is_subclass(name, wide) for name in names for wide in clause.exceptions)
+        for clause in clauses
+    )
 
 
 def _never_retries(policy: Policy | None) -> bool:
@@ -188,8 +235,7 @@ def _framework_retries(policy: Policy | None) -> bool:
 
 def _fields(case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
     keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
-    texts = [log.text for log in logs]
-    texts += [ast.unparse(c.node) for c in handler_calls(case, handler) if c.name.rpartition(".")[2] in _BINDING]
+    texts = _carried(case, handler, logs)
     missing = [key for key in keys if logs and not any(_names_field(text, key) for text in texts)]
     if missing:
         yield blocker(
@@ -201,12 +247,18 @@ def _fields(case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall,
         )
 
 
+def _carried(case: Case, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:
+    """What the log lines carry: their own arguments, and what is bound to the logger."""
+    bound = [c for c in handler_calls(case, handler) if c.name.rpartition(".")[2] in _BINDING]
+    return [*(log.text for log in logs), *(ast.unparse(call.node) for call in bound)]
+
+
 def _names_field(text: str, key: str) -> bool:
     return re.search(rf"\b{re.escape(key.rpartition('.')[2])}\b", text) is not None
 
 
-def _correlation(handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
-    if logs and not any(word in log.text for log in logs for word in _CORRELATION):
+def _correlation(case: Case, handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
+    if logs and not any(word in text for text in _carried(case, handler, logs) for word in _CORRELATION):
         yield note(
             "observability.no-correlation",
             "no log line carries a correlation id (the task's id, or the caller's)",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$|(^|/)tests?/[^/]*\.py$")
 _SKIPPED = re.compile(r"(^|\.)(skip|skipTest|xfail|expectedFailure)$")
 _SET_UP = ("setUp", "setUpClass", "asyncSetUp", "setup_method", "setup_class", "setup", "tearDown")
+_PUBLISHING = ("delay", "apply_async", "delay_on_commit", "apply_async_on_commit")
+_RUNNING = ("apply", "run", "__call__", "__wrapped__")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -56,10 +58,11 @@ def is_test_file(path: str) -> bool:
 
 def tests_of(case: Case, handler: Definition) -> tuple[TestCase, ...]:
     """The tests that call the handler, hand it on, or call something of the application that enqueues it."""
-    names = {handler.name.rpartition(".")[2]} | _variables(case, handler) | _enqueuers(case)
+    own = {handler.name.rpartition(".")[2]} | _variables(case, handler)
+    names = own | _enqueuers(case)
     paths = {path for name in names for path in case.tree.search(name, ".py") if is_test_file(path)}
     paths |= {path for path in _users(case, paths) if is_test_file(path)}
-    return tuple(test for path in sorted(paths) for test in _running(case, path, names))
+    return tuple(test for path in sorted(paths) for test in _running(case, path, names, own))
 
 
 def _variables(case: Case, handler: Definition) -> set[str]:
@@ -90,7 +93,7 @@ def _enqueuers(case: Case) -> set[str]:
     return found
 
 
-def _running(case: Case, path: str, names: set[str]) -> Iterator[TestCase]:
+def _running(case: Case, path: str, names: set[str], own: set[str]) -> Iterator[TestCase]:
     module = case.project.module(path)
     if module is None or _is_skipped_module(module):
         return
@@ -98,7 +101,9 @@ def _running(case: Case, path: str, names: set[str]) -> Iterator[TestCase]:
     for node, owner in _tests(module):
         if not _is_skipped(node) and not (owner and _is_skipped(owner)):
             parts = tuple(reader.parts(node, owner))
-            if any(_runs(part, _with_aliases(held, names)) for held, part in parts):
+            runs = _runs_itself if _is_cut_off(parts, own) else _runs
+            wanted = own if runs is _runs_itself else names
+            if any(runs(part, _with_aliases(held, wanted)) for held, part in parts):
                 yield TestCase(path, node.lineno, f"{owner.name}.{node.name}" if owner else node.name, parts)
 
 
@@ -204,6 +209,32 @@ def _runs(node: ast.AST, names: set[str]) -> bool:
         if chain & names or received & names:
             return True
         if _called(call) == "send_task" and {w.rpartition(".")[2] for a in call.args for w in words_in_node(a)} & names:
+            return True
+    return False
+
+
+def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> bool:
+    """The test puts something else in the place of the handler's own `delay` or `apply_async`."""
+    for held, part in parts:
+        named = _with_aliases(held, own)
+        for call in (
+            n for n in ast.walk(part) if isinstance(n, ast.Call) and re.search("patch|setattr", ast.unparse(n.func))
+        ):
+            words = [w for argument in call.args[:2] for w in words_in(argument)]
+            split = {piece for word in words for piece in word.split(".")}
+            if named & split and split & set(_PUBLISHING):
+                return True
+    return False
+
+
+def _runs_itself(node: ast.AST, names: set[str]) -> bool:
+    """`send(...)`, `send.apply(...)`, `run(send)`: no way over the broker; what a patch replaces does not run."""
+    for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
+        func = call.func
+        replaced = 2 if re.search("patch|setattr", ast.unparse(func)) else 0
+        called = func.value if isinstance(func, ast.Attribute) and func.attr in _RUNNING else func
+        passed = [*call.args[replaced:], *(keyword.value for keyword in call.keywords)]
+        if any(isinstance(n, ast.Name | ast.Attribute) and set(words_in_node(n)) & names for n in (called, *passed)):
             return True
     return False
 

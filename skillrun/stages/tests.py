@@ -11,6 +11,7 @@ from skillrun.stages.effects import dotted
 from skillrun.stages.interface import Case, blocker, note, wording
 from skillrun.stages.testcases import TestCase, tests_of, words_in, words_in_node
 from skillrun.stages.testcases import is_test_file as is_test_file
+from skillrun.stages.uniqueness import tables
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -74,14 +75,36 @@ def _covering(case: Case, spec: JobSpec, kind: str, found: tuple[TestCase, ...])
     transient = failures.transient_names if failures else ()
     permanent = failures.permanent_names if failures else ()
     asserting = [test for test in found if any(test.asserts())]
+    kept = _dead_letter_words(case, spec)
     if kind == "retryable":
         return tuple(t for t in asserting if _is_retried(case, t, transient))
     if kind == "terminal":
-        return tuple(t for t in asserting if _ends(case, t, transient, permanent))
+        return tuple(t for t in asserting if _ends(case, t, transient, permanent) or _is_kept(t, kept))
     raising = {"raises", "assertRaises", "assertRaisesRegex", "Retry"}
     return tuple(
-        t for t in asserting if not _names_error(case, t, (*transient, *permanent)) and not t.words() & raising
+        t
+        for t in asserting
+        if not _names_error(case, t, (*transient, *permanent)) and not t.words() & raising and not _is_kept(t, kept)
     )
+
+
+def _dead_letter_words(case: Case, spec: JobSpec) -> frozenset[str]:
+    """The place of the dead letters, and the classes that stand for its table."""
+    place = spec.dead_letter.where if spec.dead_letter and spec.dead_letter.where else None
+    if place is None:
+        return frozenset()
+    name = place.split()[-1].rpartition(".")[2]
+    found = {name}
+    for table in tables(case.project, name):
+        module = case.project.module(table.path) if table.path.endswith(".py") else None
+        classes = (n for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef)) if module else ()
+        found |= {node.name for node in classes if node.lineno == table.line}
+    return frozenset(found)
+
+
+def _is_kept(test: TestCase, kept: frozenset[str]) -> bool:
+    """An assertion says that a dead letter is there, whatever brought it about."""
+    return any(not _is_absence(asserted) and kept & words_in(asserted) for asserted in test.asserts())
 
 
 def _is_retried(case: Case, test: TestCase, transient: tuple[str, ...]) -> bool:

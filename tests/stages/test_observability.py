@@ -229,3 +229,55 @@ def test_a_failure_hook_without_the_cause_does_not_answer(tmp_path):
     silent = HOOKED.replace('log.error("failed order_id=%s: %r", kwargs["order_id"], exc)', 'log.error("failed")')
     result = examine("observability", build(tmp_path / "repo", {"shop/tasks.py": silent}))
     assert result.facts["answers"]["failed"] == []
+
+
+BOUND = {
+    "bind": "log = log.bind(order_id=order_id, task_id=self.request.id)",
+    "context variables": "structlog.contextvars.bind_contextvars(order_id=order_id, task_id=self.request.id)",
+    "adapter": "log = logging.LoggerAdapter(log, {'order_id': order_id, 'task_id': self.request.id})",
+}
+
+
+@pytest.mark.parametrize("line", BOUND.values(), ids=BOUND)
+def test_a_correlation_id_may_be_bound_to_the_logger(tmp_path, line):
+    start = f"{line}\n    log.info('started')"
+    imports = "import logging, structlog\nlog = logging.getLogger(__name__)"
+    assert not has(observe(tmp_path / "a", imports, start=start), "observability.no-correlation")
+    without = start.replace("task_id", "n").replace("self.request.id", "1")
+    assert has(observe(tmp_path / "b", imports, start=without), "observability.no-correlation")
+
+
+QUIET = """
+    import logging
+    from shop import dead_jobs, mailer
+    from shop.celery import app
+    log = logging.getLogger(__name__)
+
+    @app.task(bind=True, name='shop.send_receipt', max_retries=4, autoretry_for=(mailer.Unavailable,))
+    def send_receipt(self, order_id, email):
+        log.info("started order_id=%s", order_id)
+        try:
+            mailer.send(order_id, email, idempotency_key=f"r-{order_id}")
+        except mailer.Unavailable as error:
+            if self.request.retries >= self.max_retries:
+                dead_jobs.record(order_id, repr(error))  # exhausted
+                return
+            log.warning("will retry order_id=%s: %r", order_id, error)
+            raise
+        except mailer.BadAddress as error:
+            dead_jobs.record(order_id, repr(error))  # permanent
+            return
+        log.info("sent order_id=%s", order_id)
+    """
+
+
+def test_a_log_of_the_retry_alone_does_not_say_why_the_job_was_given_up(tmp_path):
+    case = build(tmp_path / "repo", {"shop/tasks.py": QUIET})
+    assert "observability.failed" in rules(examine("observability", case))
+
+
+@pytest.mark.parametrize("where", ["exhausted", "permanent"])
+def test_a_log_where_the_job_is_given_up_says_why(tmp_path, where):
+    text = QUIET.replace(f"  # {where}", "; log.error('given up order_id=%s: %r', order_id, error)")
+    case = build(tmp_path / "repo", {"shop/tasks.py": text})
+    assert "observability.failed" not in rules(examine("observability", case))

@@ -233,6 +233,16 @@ def test_a_place_that_nothing_names_is_said(tmp_path):
     assert finding(result, "dead-letter.unknown-place").severity == "warning"
 
 
+def test_the_table_that_django_derives_from_a_model_is_known(tmp_path):
+    text = KEPT.format(on_failure="Lost.objects.create(why=repr(exc))", options=AUTO)
+    models = "from django.db import models\nclass Lost(models.Model):\n    why = models.TextField()\n"
+    files = {"shop/tasks.py": text, "shop/models.py": models}
+    known = examine("dead-letter", build(tmp_path / "a", files, {"dead_letter.where": "shop_lost"}))
+    assert not has(known, "dead-letter.unknown-place")
+    other = examine("dead-letter", build(tmp_path / "b", files, {"dead_letter.where": "shop_other"}))
+    assert has(other, "dead-letter.unknown-place")
+
+
 @pytest.mark.parametrize("stage", ["retry", "dead-letter"])
 def test_it_blocks_while_there_is_no_handler_to_compare_with(tmp_path, stage):
     result = examine(stage, build(tmp_path / "repo", changes={"handler": "shop.tasks:nothing"}))

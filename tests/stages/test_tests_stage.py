@@ -194,3 +194,29 @@ def test_no_retry_needs_no_retryable_test(tmp_path):
     changes = {"retry": {"kind": "none", "reason": "a second mail does harm"}}
     case = build(tmp_path / "repo", {"tests/test_tasks.py": HEAD + HAPPY + terminal}, changes)
     assert examine("tests", case).status == "passed"
+
+
+REPLACED = {
+    "monkeypatch": "monkeypatch.setattr(send_receipt, 'delay', lambda **kw: seen.append(kw))",
+    "patch.object": "mock.patch.object(send_receipt, 'delay').start()",
+    "patch by name": "mock.patch('shop.tasks.send_receipt.apply_async').start()",
+}
+
+
+@pytest.mark.parametrize("patch", REPLACED.values(), ids=REPLACED)
+def test_a_test_that_replaces_delay_does_not_reach_the_handler(tmp_path, patch):
+    code = (
+        "from shop import orders\ndef test_it(monkeypatch, seen):\n    {}\n    orders.settle(7, 'a')\n    assert seen\n"
+    )
+    assert covered(tmp_path / "a", code.format(patch)) == set()
+    assert covered(tmp_path / "b", code.format(patch) + "    send_receipt.apply(args=(7, 'a'))\n") == {"happy"}
+    assert covered(tmp_path / "c", code.format("pass")) == {"happy"}
+
+
+def test_a_bad_input_that_ends_in_the_dead_letters_is_terminal(tmp_path):
+    real = "def test_it(db):\n    send_receipt.apply(args=(7, 'nonsense'))\n    assert {}\n"
+    assert covered(tmp_path / "a", real.format("db.count('dead_jobs') == 1")) == {"terminal"}
+    assert covered(tmp_path / "b", real.format("db.count('dead_jobs') == 0")) == {"happy"}
+    models = {"shop__models": "class Lost(Base):\n    __tablename__ = 'dead_jobs'\n"}
+    assert covered(tmp_path / "c", real.format("db.count(Lost) == 1"), **models) == {"terminal"}
+    assert covered(tmp_path / "d", real.format("db.count(Found) == 1"), **models) == {"happy"}
