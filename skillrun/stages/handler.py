@@ -14,6 +14,7 @@ from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageRe
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
+    from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition
 
 ID = "handler"
@@ -39,7 +40,7 @@ def examine(case: Case) -> StageResult:
     findings = [*_known_to_framework(case, handler), *_wired(case, spec), *_enqueuer(case, spec)]
     findings += signature_findings(case, spec, handler)
     findings += [*_declared_calls(case, spec, handler), *_undeclared_calls(case, spec, handler)]
-    findings += [*_thin(handler), *case.rule_findings(ID)]
+    findings += [*_in_loops(case, spec, handler), *_thin(handler), *case.rule_findings(ID)]
     return StageResult(
         status=status_of(findings),
         grade=Grade.STATIC,
@@ -205,6 +206,55 @@ def _undeclared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterato
         yield Finding(
             "handler.undeclared-effect", severity, f"{what}: {call.name}", call.path, call.line, hint, found.recommends
         )
+
+
+def _in_loops(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    """An effect for each of several items in one job: the next attempt begins with the first again."""
+    for effect in spec.effects or ():
+        call = next(
+            (c for c in effect_calls(case, handler, effect) if c.in_loop and not _differs(c, effect.key_arg)), None
+        )
+        if call is None or _tries_again(call):
+            continue
+        message = f"effect {effect.name} runs in a loop: a retry repeats those that succeeded, as far as can be read"
+        hint = "one job for each item, or a key that differs per item and stays the same in every attempt"
+        yield warning("handler.effect-in-loop", message, hint=hint, path=call.path, line=call.line)
+
+
+def _differs(call: Call, key_arg: str | None) -> bool:
+    """The effect's key names what the loop goes over, or what the function around it was given."""
+    key = call.argument(None, key_arg) if key_arg else None
+    if key is None:
+        return False
+    loop = _loop_around(call)
+    varies = loop if loop is not None else getattr(call.module.function_of(call.node), "args", None)
+    names = {n.id if isinstance(n, ast.Name) else n.arg for n in _names_in(varies)} if varies is not None else set()
+    return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(key))
+
+
+def _names_in(node: ast.AST) -> Iterator[ast.Name | ast.arg]:
+    """The names that a loop sets in each turn, or a function's parameters."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.arg) or (isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)):
+            yield child
+
+
+def _loop_around(call: Call) -> ast.AST | None:
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return None
+        if isinstance(above, ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.GeneratorExp):
+            return above
+    return None
+
+
+def _tries_again(call: Call) -> bool:
+    """`for attempt in range(3): try: ...; break`: one effect, tried until it succeeds."""
+    loop = _loop_around(call)
+    if not isinstance(loop, ast.For | ast.While) or not call.in_try:
+        return False
+    counted = isinstance(loop, ast.While) or "range(" in ast.unparse(loop.iter)
+    return counted and any(isinstance(node, ast.Break | ast.Return) for node in ast.walk(loop))
 
 
 def _thin(handler: Definition) -> Iterator[Finding]:

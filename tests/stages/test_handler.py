@@ -330,3 +330,36 @@ def test_a_method_of_what_a_constructor_returned_can_be_declared(tmp_path):
     result = handler(tmp_path / "repo", body, imports="from django.core.mail import EmailMessage", changes=spec)
     assert not has(result, "handler.undeclared-effect")
     assert not has(result, "handler.effect-not-reached")
+
+
+LOOPS = {
+    "a plain loop": ("for _ in range(3):\n    {}", "f'r-{order_id}'", True),
+    "recipients with one key": ("for to in email:\n    {}", "f'r-{order_id}'", True),
+    "recipients with a key each": ("for to in email:\n    {}", "f'r-{order_id}-{to}'", False),
+    "tried until it succeeds": (
+        "for attempt in range(3):\n    try:\n        {}\n        break\n    except OSError:\n        pass",
+        "f'r-{order_id}'",
+        False,
+    ),
+    "no loop around it": ("for to in email:\n    check(to)\n{}", "f'r-{order_id}'", False),
+    "a comprehension": ("[{} for to in email]", "f'r-{order_id}'", True),
+}
+
+
+@pytest.mark.parametrize(("around", "key", "found"), LOOPS.values(), ids=LOOPS)
+def test_an_effect_in_a_loop_is_repeated_by_a_retry(tmp_path, around, key, found):
+    body = around.format(f"mailer.send(order_id, email, idempotency_key={key})")
+    changes = {"effects": [{"name": "email", "call": "shop.mailer:send", "key_arg": "idempotency_key"}]}
+    result = handler(tmp_path / "repo", body, changes=changes)
+    assert has(result, "handler.effect-in-loop") == found
+    if found:
+        assert "differs per item" in finding(result, "handler.effect-in-loop").hint
+
+
+def test_an_effect_in_a_function_that_a_loop_calls(tmp_path):
+    helper = "def post(to, order_id):\n    mailer.send(order_id, to, idempotency_key={})\n"
+    changes = {"effects": [{"name": "email", "call": "shop.mailer:send", "key_arg": "idempotency_key"}]}
+    for number, (key, found) in enumerate({"f'r-{to}'": False, "'r'": True}.items()):
+        text = tasks("for to in email:\n    post(to, order_id)") + "\n" + helper.format(key)
+        result = examine("handler", build(tmp_path / f"r{number}", {"shop/tasks.py": text}, changes))
+        assert has(result, "handler.effect-in-loop") == found
