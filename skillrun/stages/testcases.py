@@ -222,7 +222,7 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
         ):
             words = [w for argument in call.args[:2] for w in words_in(argument)]
             split = {piece for word in words for piece in word.split(".")}
-            if named & split and split & set(_PUBLISHING):
+            if "send_task" in split or (named & split and split & set(_PUBLISHING)):
                 return True
     return False
 

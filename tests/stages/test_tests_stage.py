@@ -199,6 +199,7 @@ def test_no_retry_needs_no_retryable_test(tmp_path):
 REPLACED = {
     "monkeypatch": "monkeypatch.setattr(send_receipt, 'delay', lambda **kw: seen.append(kw))",
     "patch.object": "mock.patch.object(send_receipt, 'delay').start()",
+    "the app's send_task": "monkeypatch.setattr(orders.app, 'send_task', lambda *a, **kw: seen.append(a))",
     "patch by name": "mock.patch('shop.tasks.send_receipt.apply_async').start()",
 }
 
