@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.stages.effects import effect_calls, handler_calls
 from skillrun.stages.interface import Case, blocker, error, note
+from skillrun.stages.key_fields import missing_fields
 from skillrun.stages.sources import Volatile, volatile_parts
 from skillrun.stages.uniqueness import KEYISH, OTHER_KEYS
 from skillrun.verdict import Finding
@@ -43,16 +44,30 @@ def _effect_keys(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Fin
             message = f"for how long the receiver of {effect.name} remembers a key is not given: taken as for ever"
             hint = f"effects.{number}.window: what its documentation says, e.g. 24h"
             yield note("idempotency.no-receiver-window", message, hint=hint, **here)
-        yield from _passed_keys(case, handler, effect, effect.key_arg)
+        yield from _passed_keys(case, spec, handler, effect, effect.key_arg)
 
 
-def _passed_keys(case: Case, handler: Definition, effect: Effect, key_arg: str) -> Iterator[Finding]:
+def _made_of(
+    case: Case, spec: JobSpec, handler: Definition, call: Call, name: str, value: ast.expr
+) -> Iterator[Finding]:
+    """The key is the same at every delivery, and another one for every other job."""
+    callers = handler_calls(case, handler)
+    changing = list(volatile_parts(case.project, call.module, value, callers))
+    for part in changing:
+        yield _volatile(name, part)
+    missing = () if changing else missing_fields(case.project, spec, handler, call, value, callers)
+    if missing:
+        message = f"{name} does not depend on {', '.join(missing)}: two different jobs would have one key"
+        hint = f"build it from every key field: {', '.join(spec.idempotency.key or () if spec.idempotency else ())}"
+        yield error("idempotency.key-not-from-fields", message, hint=hint, path=call.path, line=call.line)
+
+
+def _passed_keys(case: Case, spec: JobSpec, handler: Definition, effect: Effect, key_arg: str) -> Iterator[Finding]:
     for call in effect_calls(case, handler, effect):
         here = {"path": call.path, "line": call.line}
         value = call.argument(_position(case, effect, key_arg), key_arg) or _unpacked(call, key_arg)
         if value is not None:
-            for part in volatile_parts(case.project, call.module, value, handler_calls(case, handler)):
-                yield _volatile(f"{key_arg} of {effect.name}", part)
+            yield from _made_of(case, spec, handler, call, f"{key_arg} of {effect.name}", value)
         elif _unpacks(call):
             message = f"whether {effect.name} gets {key_arg} could not be read from the unpacked arguments"
             yield note("idempotency.key-not-read", message, hint=f"pass {key_arg}=... by name", **here)

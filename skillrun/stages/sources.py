@@ -94,7 +94,7 @@ class _Trace:
             yield self._found(module, node, what)
             return
         target = self.project.definition(name) if name else None
-        for returned in _returns(target) if target else ():
+        for returned in returns_of(target) if target else ():
             assert target is not None
             yield from self.parts(target.module, returned, depth - 1)
 
@@ -113,7 +113,7 @@ class _Trace:
             if isinstance(inner, ast.Assign) and any(_names_attribute(t, node.attr) for t in inner.targets):
                 yield from self.parts(module, inner.value, depth - 1)
             elif isinstance(inner, ast.FunctionDef) and inner.name == node.attr and inner.decorator_list:
-                for returned in _returns(self.project.define(module, inner)):
+                for returned in returns_of(self.project.define(module, inner)):
                     yield from self.parts(module, returned, depth - 1)
 
     def _name(self, module: Module, node: ast.Name, depth: int) -> Iterator[Volatile]:
@@ -128,24 +128,12 @@ class _Trace:
 
     def _binding(self, module: Module, scope: ast.AST, binding: Binding, depth: int) -> Iterator[Volatile]:
         if isinstance(binding.node, ast.arg):
-            for call, passed in self._passed(scope, binding.node.arg):
+            for call, passed in passed_for(self.project, self.callers, scope, binding.node.arg):
                 yield from self.parts(call.module, passed, depth - 1)
         elif binding.kind == "value" and binding.value is not None:
             yield from self.parts(module, binding.value, depth - 1)
         elif isinstance(binding.node, ast.AugAssign):
             yield from self.parts(module, binding.node.value, depth - 1)
-
-    def _passed(self, scope: ast.AST, parameter: str) -> Iterator[tuple[Call, ast.expr]]:
-        """What the calls of a function on the handler's way pass for one of its parameters."""
-        for call in self.callers:
-            target = self.project.definition(call.name) if call.resolved else None
-            if target is None or target.node is not scope:
-                continue
-            names = [name for name in target.parameters if name not in ("self", "cls")]
-            position = names.index(parameter) if parameter in names else None
-            passed = call.argument(position, parameter)
-            if passed is not None:
-                yield call, passed
 
     def _found(self, module: Module, node: ast.expr, what: str) -> Volatile:
         return Volatile(what, module.path, node.lineno, module.line_text(node.lineno))
@@ -156,7 +144,22 @@ def _now(name: str | None, node: ast.Call) -> str | None:
     return "the time" if needed is not None and len(node.args) + len(node.keywords) < needed else None
 
 
-def _returns(target: Definition) -> Iterator[ast.expr]:
+def passed_for(
+    project: Project, callers: Sequence[Call], scope: ast.AST, parameter: str
+) -> Iterator[tuple[Call, ast.expr]]:
+    """What the calls of a function on the handler's way pass for one of its parameters."""
+    for call in callers:
+        target = project.definition(call.name) if call.resolved else None
+        if target is None or target.node is not scope:
+            continue
+        names = [name for name in target.parameters if name not in ("self", "cls")]
+        position = names.index(parameter) if parameter in names else None
+        passed = call.argument(position, parameter)
+        if passed is not None:
+            yield call, passed
+
+
+def returns_of(target: Definition) -> Iterator[ast.expr]:
     """What a function returns; inner functions return for themselves."""
     if target.is_class:
         return

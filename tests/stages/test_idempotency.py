@@ -241,7 +241,7 @@ STABLE = {
         "import hashlib",
     ),
     "uuid5": (
-        "mailer.send(order_id, email, idempotency_key=str(uuid.uuid5(uuid.NAMESPACE_URL, email)))",
+        "mailer.send(order_id, email, idempotency_key=str(uuid.uuid5(uuid.NAMESPACE_URL, str(order_id))))",
         "import uuid",
     ),
     "the id is only logged": (
@@ -285,6 +285,70 @@ STABLE = {
 def test_leaves_a_stable_key_alone(tmp_path, body, imports):
     result = with_task(tmp_path / "repo", body, imports)
     assert rules(result) == []
+
+
+NOT_FROM_FIELDS = {
+    "constant": "mailer.send(order_id, email, idempotency_key='receipt')",
+    "constant of the module": "mailer.send(order_id, email, idempotency_key=f'{PREFIX}-1')",
+    "another field": "mailer.send(order_id, email, idempotency_key=f'receipt-{email}')",
+    "a helper that ignores its argument": "mailer.send(order_id, email, idempotency_key=fixed(order_id))",
+    "a local": "key = 'a' + email.lower()\nmailer.send(order_id, email, idempotency_key=key)",
+}
+FROM_FIELDS = {
+    "an object found by it": "order = find(order_id)\nmailer.send(1, email, idempotency_key=f'receipt-{order.id}')",
+    "a helper": "mailer.send(order_id, email, idempotency_key=made(order_id))",
+    "an attribute of that name": "job = find(email)\nmailer.send(1, email, idempotency_key=job.order_id)",
+    "an attribute that cannot be told": "job = find(email)\nmailer.send(1, email, idempotency_key=job.number)",
+    "a loop": "for number in find(email):\n    mailer.send(1, email, idempotency_key=number)",
+    "a word of a mapping": "job = dict(order_id=order_id)\nmailer.send(1, email, idempotency_key=job['order_id'])",
+    "joined": "mailer.send(1, email, idempotency_key=':'.join(['receipt', str(order_id)]))",
+    "a list": "parts = []\nparts.append(order_id)\nmailer.send(1, 2, idempotency_key=':'.join(parts))",
+    "a digest": "d = hashlib.sha256()\nd.update(str(order_id))\nmailer.send(1, 2, idempotency_key=d.hexdigest())",
+}
+KEY_HELPERS = """
+    import hashlib
+    from shop.orders import find
+    PREFIX = "receipt"
+    def fixed(order_id):
+        return PREFIX
+    def made(order_id):
+        return f"{PREFIX}-{order_id}"
+    """
+
+
+@pytest.mark.parametrize("body", NOT_FROM_FIELDS.values(), ids=NOT_FROM_FIELDS)
+def test_a_key_without_a_key_field_fails(tmp_path, body):
+    found = finding(with_task(tmp_path / "repo", body, KEY_HELPERS), "idempotency.key-not-from-fields")
+    assert found.severity == "error" and found.path == "shop/tasks.py" and "order_id" in found.message
+
+
+@pytest.mark.parametrize("body", FROM_FIELDS.values(), ids=FROM_FIELDS)
+def test_a_key_that_may_hold_its_fields_is_left_alone(tmp_path, body):
+    assert rules(with_task(tmp_path / "repo", body, KEY_HELPERS)) == []
+
+
+def test_every_key_field_must_be_in_the_key(tmp_path):
+    def of(root, key):
+        files = {"shop/tasks.py": ONE_PAYLOAD.replace("KEY", key)}
+        return rules(examine("idempotency", build(root, files, {"idempotency.key": ["order_id", "email"]})))
+
+    rule = "idempotency.key-not-from-fields"
+    assert rule not in of(tmp_path / "a", "f\"{payload['order_id']}-{payload.get('email')}\"")
+    assert rule not in of(tmp_path / "b", "digest(payload)")
+    assert rule not in of(tmp_path / "c", "f\"{payload['order_id']}\"")  # what a mapping holds is not certain
+    assert rule in of(tmp_path / "d", "'receipt'")
+    both = {"idempotency.key": ["order_id", "email"]}
+    assert rule in rules(examine("idempotency", build(tmp_path / "e", changes=both)))
+
+
+ONE_PAYLOAD = """
+    from shop import mailer
+    from shop.celery import app
+
+    @app.task(bind=True)
+    def send_receipt(self, payload):
+        mailer.send(1, 2, idempotency_key=KEY)
+    """
 
 
 def test_a_key_that_is_not_passed_fails(tmp_path):
