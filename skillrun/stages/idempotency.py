@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.stages.adapters import adapter_findings
 from skillrun.stages.dedupe import store_findings, window_findings
 from skillrun.stages.interface import Case, blocker, note, warning, wording
 from skillrun.stages.keys import key_findings
@@ -50,13 +51,18 @@ def examine(case: Case) -> StageResult:
         grade=Grade.STATIC if case.handler and not any(f.rule in _ON_WORD for f in findings) else Grade.DECLARED,
         findings=tuple(findings),
         next=tuple(
-            Action(ID, "edit-spec" if f.severity == Severity.BLOCKER else "edit-code", f"{f.message}: {f.hint}")
+            Action(ID, "edit-spec" if _in_spec(f) else "edit-code", f"{f.message}: {f.hint}")
             for f in findings
             if f.hint and f.severity in (Severity.BLOCKER, Severity.ERROR)
         ),
         summary=_summary(idempotency),
         facts={"idempotency": idempotency.strategy},
     )
+
+
+def _in_spec(finding: Finding) -> bool:
+    """The spec is to be changed; a table that is missing is code to be written."""
+    return finding.severity == Severity.BLOCKER and finding.rule != "idempotency.no-table"
 
 
 def _undecided(spec: JobSpec | None) -> StageResult:
@@ -127,6 +133,7 @@ def _in_code(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator[Fi
         message = f"the guard was not judged, it is taken on the spec's word: {idempotency.invariant.guarded_by}"
         place = {"path": spec.shown_path, "line": spec.line("idempotency", "invariant")}
         yield note("idempotency.guard-not-judged", message, hint="only the proof can show that it holds", **place)
+    yield from adapter_findings(case, spec)
     if case.handler is not None:
         yield from key_findings(case, spec, case.handler)
 

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from skillrun.stages.adapters import keys_made_inside
 from skillrun.stages.effects import effect_calls, handler_calls
 from skillrun.stages.interface import Case, blocker, error, note
 from skillrun.stages.key_fields import missing_fields
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def key_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """Every keyed effect gets a key, and no key is made of what changes between deliveries."""
     found = [*_effect_keys(case, spec, handler), *_named_keys(case, handler)]
+    found += [_volatile(name, part) for name, part in keys_made_inside(case, spec)]
     seen: set[tuple[str, str | None, int | None]] = set()
     for finding in found:
         place = (finding.rule, finding.path, finding.line)
