@@ -99,7 +99,7 @@ def test_every_violation_of_a_spec_at_once(repo: Path) -> None:
 
 def test_a_spec_that_is_not_there(repo: Path) -> None:
     refused(repo, shops.SKILL, "--spec", "nowhere.yaml", says="nowhere.yaml: no such job spec")
-    refused(repo, shops.SKILL, "--spec", "shop", says="shop: is a folder")
+    refused(repo, shops.SKILL, "--spec", "shop", says="shop: is not a file")
 
 
 def test_a_profile_that_cannot_be_read(repo: Path) -> None:
