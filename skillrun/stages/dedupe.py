@@ -73,6 +73,7 @@ def _uniqueness(table: str, found: Sequence[Table], idempotency: Idempotency) ->
     """Two rows with the same key cannot both exist; what stands between that and the declarations."""
     keys = ", ".join(idempotency.key or ())
     if uniqueness.is_unique(found, idempotency.key) is not None:
+        yield from _weaknesses(table, found, idempotency)
         return
     whole = uniqueness.key_column(found, idempotency.key)
     if whole is not None:
@@ -85,6 +86,24 @@ def _uniqueness(table: str, found: Sequence[Table], idempotency: Idempotency) ->
     message = f"{table} has no UNIQUE constraint over the key ({keys}): two workers can both insert it"
     hint = f"add UNIQUE ({keys}), for all rows, to {table}"
     yield error("idempotency.store-not-unique", message, hint=hint, path=first.path, line=first.line)
+
+
+def _weaknesses(table: str, found: Sequence[Table], idempotency: Idempotency) -> Iterator[Finding]:
+    """A constraint that keeps repetitions out, and different jobs as well; or that lets some repetitions in."""
+    keys = ", ".join(idempotency.key or ())
+    narrow = uniqueness.narrower(found, idempotency.key)
+    if narrow is not None:
+        declared, columns = narrow
+        message = f"UNIQUE ({', '.join(sorted(columns))}) of {table} is narrower than the key ({keys}): "
+        message += "two different jobs would be taken for one"
+        hint = f"UNIQUE ({keys}), or a key of those columns alone"
+        yield warning("idempotency.store-narrower", message, hint=hint, path=declared.path, line=declared.line)
+    loose = uniqueness.nullable(found, idempotency.key)
+    if loose is not None:
+        declared, column = loose
+        message = f"the key column {table}.{column} may be NULL, and NULLs are not equal under UNIQUE"
+        hint = f"declare {column} NOT NULL"
+        yield warning("idempotency.key-nullable", message, hint=hint, path=declared.path, line=declared.line)
 
 
 def _receiver(spec: JobSpec) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ class Horizon:
     delay_s: float
     redelivery_s: float
     attempts: int
+    redelivery_known: bool = True  # False: no policy was read, so the sum is too small
 
     @property
     def total_s(self) -> float:
@@ -31,8 +32,15 @@ class Horizon:
         """The sum with its numbers, e.g. "backoff 30s (5 attempts) + acceptable delay 15m + redelivery 0s = 15m30s"."""
         return (
             f"backoff {duration(self.backoff_s)} ({self.attempts} attempts) + acceptable delay {duration(self.delay_s)}"
-            f" + redelivery {duration(self.redelivery_s)} = {duration(self.total_s)}"
+            f" + {self._redelivery} = {duration(self.total_s)}"
         )
+
+    @property
+    def _redelivery(self) -> str:
+        if not self.redelivery_known:
+            return "redelivery unknown until the handler exists"
+        how = " (attempts x visibility timeout)" if self.redelivery_s else ""
+        return f"redelivery {duration(self.redelivery_s)}{how}"
 
 
 def horizon(spec: JobSpec, policy: Policy | None) -> Horizon | None:
@@ -48,7 +56,7 @@ def horizon(spec: JobSpec, policy: Policy | None) -> Horizon | None:
     delay = spec.failures.acceptable_delay if spec.failures and spec.failures.acceptable_delay else 0.0
     late = policy is not None and policy.acks_late and policy.visibility_timeout_s
     redelivery = (policy.visibility_timeout_s or 0.0) * attempts if late and policy is not None else 0.0
-    return Horizon(backoff, delay, redelivery, attempts)
+    return Horizon(backoff, delay, redelivery, attempts, redelivery_known=policy is not None)
 
 
 def _of_spec(spec: JobSpec) -> tuple[int, float] | None:

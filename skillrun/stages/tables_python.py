@@ -22,9 +22,11 @@ def python_tables(module: Module, name: str) -> Iterator[Table]:
         if isinstance(node, ast.ClassDef):
             how = _declares(module, node, name)
             if how:
-                yield Table(name, module.path, node.lineno, tuple(_class_unique(node)), exact=how == "exact")
+                unique, loose = tuple(_class_unique(node)), frozenset(_class_nullable(node))
+                yield Table(name, module.path, node.lineno, unique, exact=how == "exact", nullable=loose)
         elif isinstance(node, ast.Call) and not _undoes(module, node) and _makes(module, node, name):
-            yield Table(name, module.path, node.lineno, tuple(_call_unique(node)))
+            loose = frozenset(_call_nullable(node))
+            yield Table(name, module.path, node.lineno, tuple(_call_unique(node)), nullable=loose)
 
 
 def _undoes(module: Module, node: ast.AST) -> bool:
@@ -102,6 +104,13 @@ def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
     for group in _declared_groups(node, columns):
         yield group
         yield frozenset(stored.get(name, name) for name in group)
+
+
+def _class_nullable(node: ast.ClassDef) -> Iterator[str]:
+    """Columns that say nullable=True or null=True, by both of their names."""
+    for name, call in _class_columns(node):
+        if _is_true(call, "nullable") or _is_true(call, "null"):
+            yield from (name.lower(), _stored(name, call))
 
 
 def _stored(name: str, call: ast.Call) -> str:
@@ -194,6 +203,12 @@ def _batch_table(module: Module, call: ast.Call) -> str | None:
             if _called(opened) == "batch_alter_table" and bound.id == receiver.id:
                 return _word(_argument(opened, 0, "table_name"))
     return None
+
+
+def _call_nullable(call: ast.Call) -> Iterator[str]:
+    for column in (a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args):
+        if _is_true(column, "nullable"):
+            yield _word(column.args[0]) or ""
 
 
 def _call_unique(call: ast.Call) -> Iterator[Columns]:

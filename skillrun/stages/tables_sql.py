@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _QUOTED = r"[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(?P<table>\w+)[\"`\]]?"
 _CREATE = re.compile(rf"create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?{_QUOTED}\s*\(", re.I)
@@ -16,6 +16,8 @@ _INDEX = re.compile(
 _ALTER = re.compile(rf"alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?{_QUOTED}\s+(?P<rest>[^;]*)", re.I)
 _ADDED = re.compile(r"\badd\s+(?:constraint\s+\S+\s+)?(?:unique|primary\s+key)\b[^(,]*\(", re.I)
 _TABLE_WIDE = re.compile(r"\s*(?:constraint\s+\S+\s+)?(?:unique|primary\s+key)\b[^(]*\(", re.I)
+_PRIMARY = re.compile(r"\s*(?:constraint\s+\S+\s+)?primary\s+key\b[^(]*\(", re.I)
+_WIDE_WORD = re.compile(r"\s*(?:constraint|unique|primary|foreign|check|key|index|exclude|like)\b", re.I)
 _COLUMN = re.compile(r"\s*[\"`\[]?(\w+)[\"`\]]?\s+(.*)", re.S)
 _NAME = re.compile(r"[\"`\[]?(\w+)[\"`\]]?(?:\s+(?:asc|desc|collate\s+\S+|nulls\s+\w+|\w+_ops))*", re.I)
 _SILENT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.S)
@@ -30,6 +32,7 @@ class Table:
     line: int
     unique: tuple[frozenset[str], ...]
     exact: bool = True  # declared under this very name; False: the name is only what an ORM may derive
+    nullable: frozenset[str] = frozenset()  # columns that may be NULL, and so repeat in spite of UNIQUE
 
 
 def sql_tables(path: str, text: str, name: str, first_line: int = 1) -> Iterator[Table]:
@@ -37,7 +40,9 @@ def sql_tables(path: str, text: str, name: str, first_line: int = 1) -> Iterator
     text = _SILENT.sub(_blank, text)
     for match in _CREATE.finditer(text):
         if match["table"].lower() == name.lower():
-            yield _table(name, path, text, match.start(), first_line, _unique_in(_inside(text, match.end() - 1)))
+            body = _inside(text, match.end() - 1)
+            created = _table(name, path, text, match.start(), first_line, _unique_in(body))
+            yield replace(created, nullable=_nullable_in(body))
     for match in _INDEX.finditer(text):
         if match["table"].lower() == name.lower():
             yield _table(name, path, text, match.start(), first_line, _indexed(text, match.end() - 1))
@@ -78,6 +83,17 @@ def _unique_part(part: str) -> frozenset[str]:
     if column and re.search(r"\b(unique|primary\s+key)\b", _without_parentheses(column[2]), re.I):
         return frozenset({column[1].lower()})
     return frozenset()
+
+
+def _nullable_in(body: str) -> frozenset[str]:
+    """Columns without NOT NULL; none where the table says NULLS NOT DISTINCT, or in a primary key."""
+    if re.search(r"\bnulls\s+not\s+distinct\b", body, re.I):
+        return frozenset()
+    parts = list(_parts(body))
+    primary = [columns_of(_inside(part, m.end() - 1)) for part in parts if (m := _PRIMARY.match(part))]
+    columns = [m for part in parts if not _WIDE_WORD.match(part) and (m := _COLUMN.match(part))]
+    loose = {m[1].lower() for m in columns if not re.search(r"\bnot\s+null\b|\bprimary\s+key\b|serial", m[2], re.I)}
+    return frozenset(loose).difference(*primary)
 
 
 def _without_parentheses(text: str) -> str:

@@ -38,6 +38,18 @@ def is_unique(found: Iterable[Table], key: Sequence[str]) -> Table | None:
     return next((t for t in found for columns in t.unique if columns and columns <= wanted), None)
 
 
+def narrower(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, frozenset[str]] | None:
+    """The first constraint over only some of the key's columns: it takes two different jobs for one."""
+    wanted = {field.rpartition(".")[2].lower() for field in key}
+    return next(((t, columns) for t in found for columns in t.unique if columns and columns < wanted), None)
+
+
+def nullable(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
+    """The first column of the key that may be NULL."""
+    wanted = {field.rpartition(".")[2].lower() for field in key}
+    return next(((table, column) for table in found for column in sorted(table.nullable & wanted)), None)
+
+
 def key_column(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
     """A unique column that by its name holds the whole key in one value, such as `idempotency_key`."""
     fields = {field.rpartition(".")[2].lower() for field in key}

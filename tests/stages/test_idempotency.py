@@ -9,6 +9,18 @@ from cases import GONE, build, examine, finding, has, rules
 
 from skillrun.stages.registry import NEVER_WAIVED
 
+SQLALCHEMY = """
+    class Receipt(Base):
+        __tablename__ = "receipts"
+        id = Column(Integer, primary_key=True)
+        order_id = Column(Integer, {column})
+    """
+DJANGO = """
+    class Receipt(models.Model):
+        order_id = models.IntegerField({column})
+        class Meta:
+            db_table = "receipts"
+    """
 VOLATILE = "idempotency.volatile-key"
 
 
@@ -94,6 +106,45 @@ def test_a_key_field_that_sounds_per_delivery_is_said(tmp_path):
     changes = {"payload.properties.message_id": {"type": "string"}, "idempotency.key": ["message_id"]}
     result = examine("idempotency", build(tmp_path / "repo", changes=changes))
     assert has(result, "idempotency.key-per-delivery")
+
+
+NULLABLE = {
+    "sql": {"shop/schema.sql": "CREATE TABLE receipts (order_id INT UNIQUE);\n"},
+    "sql index": {
+        "shop/schema.sql": "CREATE TABLE receipts (order_id INT);\nCREATE UNIQUE INDEX x ON receipts (order_id);\n"
+    },
+    "sqlalchemy": {"shop/schema.sql": GONE, "shop/m.py": SQLALCHEMY.format(column="unique=True, nullable=True")},
+    "django": {"shop/schema.sql": GONE, "shop/m.py": DJANGO.format(column="unique=True, null=True")},
+}
+NOT_NULLABLE = {
+    "not null": {"shop/schema.sql": "CREATE TABLE receipts (order_id INT NOT NULL UNIQUE, email TEXT);\n"},
+    "primary key": {"shop/schema.sql": "CREATE TABLE receipts (order_id INT PRIMARY KEY);\n"},
+    "primary key of the table": {"shop/schema.sql": "CREATE TABLE receipts (order_id INT, PRIMARY KEY (order_id));\n"},
+    "nulls not distinct": {
+        "shop/schema.sql": "CREATE TABLE receipts (order_id INT, UNIQUE NULLS NOT DISTINCT (order_id));\n"
+    },
+    "sqlalchemy": {"shop/schema.sql": GONE, "shop/m.py": SQLALCHEMY.format(column="unique=True")},
+    "django": {"shop/schema.sql": GONE, "shop/m.py": DJANGO.format(column="unique=True")},
+}
+
+
+@pytest.mark.parametrize("files", NULLABLE.values(), ids=NULLABLE)
+def test_a_key_column_that_may_be_null_is_said(tmp_path, files):
+    found = finding(examine("idempotency", build(tmp_path / "repo", files)), "idempotency.key-nullable")
+    assert found.severity == "warning" and "order_id" in found.message
+
+
+@pytest.mark.parametrize("files", NOT_NULLABLE.values(), ids=NOT_NULLABLE)
+def test_a_key_column_that_is_never_null_is_left_alone(tmp_path, files):
+    assert not has(examine("idempotency", build(tmp_path / "repo", files)), "idempotency.key-nullable")
+
+
+def test_a_constraint_narrower_than_the_key_is_said(tmp_path):
+    both = {"idempotency.key": ["order_id", "email"]}
+    found = finding(examine("idempotency", build(tmp_path / "a", changes=both)), "idempotency.store-narrower")
+    assert found.severity == "warning" and "two different jobs" in found.message
+    wide = {"shop/schema.sql": "CREATE TABLE receipts (order_id INT, email TEXT, UNIQUE (order_id, email));\n"}
+    assert not has(examine("idempotency", build(tmp_path / "b", wide, both)), "idempotency.store-narrower")
 
 
 # Keys made of what changes
@@ -654,7 +705,13 @@ def test_redelivery_counts_where_messages_are_acknowledged_late(tmp_path):
             mailer.send(order_id, email, idempotency_key=f"receipt-{order_id}")
         """
     result = examine("idempotency", build(tmp_path / "repo", {"shop/tasks.py": tasks}))
-    assert "redelivery 5h" in next(f.message for f in result.findings if f.rule == "idempotency.window")
+    said = finding(result, "idempotency.window").message
+    assert "redelivery 5h (attempts x visibility timeout)" in said
+
+
+def test_redelivery_is_unknown_until_the_handler_exists(tmp_path):
+    result = examine("idempotency", build(tmp_path / "repo", changes={"handler": GONE}))
+    assert "redelivery unknown until the handler exists" in finding(result, "idempotency.window").message
 
 
 def test_a_receiver_without_a_window_is_said(tmp_path):
