@@ -139,12 +139,12 @@ def test_a_command_that_passes_is_executed_evidence(tmp_path):
 
 
 def test_a_command_that_fails_shows_its_last_line(tmp_path):
-    result = agreed(tmp_path / "repo", "lint:\n\t@echo 'one error' && exit 3\n")
+    result = agreed(tmp_path / "repo", "lint:\n\t@echo 'one error' && exit 3\n\ntest:\n\ttrue\n")
     assert rules(result) == ["validate.lint-failed"]
     assert finding(result, "validate.lint-failed").path == "Makefile"
 
 
 def test_a_command_that_changes_tracked_files_fails(tmp_path):
-    result = agreed(tmp_path / "repo", "lint:\n\t@echo x >> requirements.txt\n")
+    result = agreed(tmp_path / "repo", "lint:\n\t@echo x >> requirements.txt\n\ntest:\n\ttrue\n")
     assert finding(result, "validate.changed-files").path == "requirements.txt"
     assert result.status == "failed"
