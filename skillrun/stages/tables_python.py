@@ -107,10 +107,17 @@ def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
 
 
 def _class_nullable(node: ast.ClassDef) -> Iterator[str]:
-    """Columns that say nullable=True or null=True, by both of their names."""
+    """Columns that say nullable=True, null=True or Mapped[X | None], by both of their names."""
     for name, call in _class_columns(node):
         if _is_true(call, "nullable") or _is_true(call, "null"):
             yield from (name.lower(), _stored(name, call))
+    for statement in node.body:
+        annotated = ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
+        optional = annotated.startswith("Mapped[") and ("| None" in annotated or "Optional[" in annotated)
+        value = getattr(statement, "value", None)
+        said = isinstance(value, ast.Call) and (_keyword(value, "nullable") or _keyword(value, "primary_key"))
+        if optional and not said:
+            yield (_assigned_name(statement) or "").lower()
 
 
 def _stored(name: str, call: ast.Call) -> str:

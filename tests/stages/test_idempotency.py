@@ -21,6 +21,11 @@ DJANGO = """
         class Meta:
             db_table = "receipts"
     """
+MAPPED = """
+    class Receipt(Base):
+        __tablename__ = "receipts"
+        order_id: Mapped[{kind}] = mapped_column(unique=True)
+    """
 VOLATILE = "idempotency.volatile-key"
 
 
@@ -115,6 +120,7 @@ NULLABLE = {
     },
     "sqlalchemy": {"shop/schema.sql": GONE, "shop/m.py": SQLALCHEMY.format(column="unique=True, nullable=True")},
     "django": {"shop/schema.sql": GONE, "shop/m.py": DJANGO.format(column="unique=True, null=True")},
+    "mapped": {"shop/schema.sql": GONE, "shop/m.py": MAPPED.format(kind="int | None")},
 }
 NOT_NULLABLE = {
     "not null": {"shop/schema.sql": "CREATE TABLE receipts (order_id INT NOT NULL UNIQUE, email TEXT);\n"},
@@ -125,6 +131,7 @@ NOT_NULLABLE = {
     },
     "sqlalchemy": {"shop/schema.sql": GONE, "shop/m.py": SQLALCHEMY.format(column="unique=True")},
     "django": {"shop/schema.sql": GONE, "shop/m.py": DJANGO.format(column="unique=True")},
+    "mapped": {"shop/schema.sql": GONE, "shop/m.py": MAPPED.format(kind="int")},
 }
 
 
