@@ -129,7 +129,9 @@ def test_a_message_that_kills_its_worker_is_dead_after_five_attempts(
     assert start("-m", "shop.schema").wait(30) == 0
     assert start("-c", "from shop.orders import settle; settle(7, 'a@example.com')").wait(30) == 0
     start("-c", KILLS_EVERY_CHILD)
-    (reason,) = wait_for(lambda: rows(tmp_path, "select reason from dead_jobs where order_id = 7"))[0]
+    dead = wait_for(lambda: rows(tmp_path, "select reason from dead_jobs where order_id = 7"), seconds=120)
+    assert dead, (tmp_path / "log").read_text()[-3000:]
+    (reason,) = dead[0]
     assert reason.startswith("WorkerLostError")
     assert (tmp_path / "log").read_text().count("send_receipt will retry order_id=7") == 4
     assert receipts(tmp_path) == []
