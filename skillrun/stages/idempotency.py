@@ -21,6 +21,7 @@ ANSWERS = wording(r"\bidempoten")
 READS = ("idempotency", "effects", "payload", "failures", "retry", "handler")
 COSTLY = False
 
+_NOT_IN_PAYLOAD = "idempotency.key-not-in-payload"
 QUESTION = (
     "Which payload fields make two messages the same job, and where is a finished job remembered? "
     "Or which invariant makes a second run harmless?"
@@ -44,7 +45,9 @@ def examine(case: Case) -> StageResult:
     idempotency = spec.idempotency if spec else None
     if spec is None or idempotency is None or idempotency.strategy == "unknown":
         return _undecided(spec)
-    findings = [*_declared(spec, idempotency), *_in_code(case, spec, idempotency)]
+    findings = list(_declared(spec, idempotency))
+    key_is_known = not any(finding.rule == _NOT_IN_PAYLOAD for finding in findings)
+    findings += _in_code(case, spec, idempotency, key_is_known=key_is_known)
     findings += case.rule_findings(ID)
     return StageResult(
         status=status_of(findings),
@@ -101,7 +104,7 @@ def _key_fields(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
         missing = _missing_part(spec.payload, field) if spec.payload is not None else None
         if missing:
             message = f"key field {field} is not in the payload"
-            yield blocker("idempotency.key-not-in-payload", message, hint=missing, **place)
+            yield blocker(_NOT_IN_PAYLOAD, message, hint=missing, **place)
         elif _PER_DELIVERY.search(field):
             hint = "choose a field that names the thing the job is about, e.g. order_id"
             message = f"key field {field} sounds as if it differed at each delivery of the same job"
@@ -125,16 +128,17 @@ def _missing_part(payload: dict[str, Any], field: str) -> str | None:
     return None
 
 
-def _in_code(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+def _in_code(case: Case, spec: JobSpec, idempotency: Idempotency, *, key_is_known: bool) -> Iterator[Finding]:
+    """With a misspelled key nothing true can be said of the store or of how the key is made."""
     yield from window_findings(case, spec, idempotency)
-    if idempotency.strategy == "keyed":
+    if idempotency.strategy == "keyed" and key_is_known:
         yield from store_findings(case, spec, idempotency)
     elif idempotency.invariant and idempotency.invariant.guarded_by:
         message = f"the guard was not judged, it is taken on the spec's word: {idempotency.invariant.guarded_by}"
         place = {"path": spec.shown_path, "line": spec.line("idempotency", "invariant")}
         yield note("idempotency.guard-not-judged", message, hint="only the proof can show that it holds", **place)
     yield from adapter_findings(case, spec)
-    if case.handler is not None:
+    if case.handler is not None and key_is_known:
         yield from key_findings(case, spec, case.handler)
 
 

@@ -102,6 +102,11 @@ def test_key_fields_may_be_nested(tmp_path):
     assert "idempotency.key-not-in-payload" in rules(examine("idempotency", build(tmp_path / "b", changes=changes)))
 
 
+def test_a_misspelled_key_is_not_looked_for_in_the_store(tmp_path):
+    result = examine("idempotency", build(tmp_path / "repo", changes={"idempotency.key": ["ordr_id"]}))
+    assert [f.rule for f in result.findings if f.severity in ("blocker", "error")] == ["idempotency.key-not-in-payload"]
+
+
 def test_a_key_field_that_may_be_missing_is_said(tmp_path):
     result = examine("idempotency", build(tmp_path / "repo", changes={"payload.required": ["email"]}))
     assert finding(result, "idempotency.key-not-required").severity == "warning"
