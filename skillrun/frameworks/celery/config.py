@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common.reading import in_tests as in_tests
+from skillrun.frameworks.common.reading import place_of as place_of
 from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.python import UNKNOWN, Module, Project, Unknown, is_known
 
@@ -62,12 +64,6 @@ class Config:
         """The value of a setting; an `Unknown` counts as a value."""
         found = self.settings.get(name)
         return found.value if found else default
-
-
-def place_of(module: Module, node: ast.AST) -> Place:
-    """Where a node stands."""
-    line = getattr(node, "lineno", 1)
-    return Place(module.path, line, module.line_text(line))
 
 
 def app_module(project: Project, use: FrameworkUse) -> tuple[Module, str] | None:
@@ -316,14 +312,6 @@ def setting_name(name: str, namespace: str) -> str | None:
         if name.startswith("CELERY_"):
             return "task_" + name[len("CELERY_") :].lower()
     return name.lower()
-
-
-def in_tests(path: str) -> bool:
-    """A path that belongs to tests."""
-    parts = path.split("/")
-    name = parts[-1]
-    in_folder = any(part in ("test", "tests", "testing") for part in parts[:-1])
-    return in_folder or name.startswith("test_") or name.endswith("_test.py") or name in ("conftest.py", "tests.py")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.celery.config import broker_transport, place_of
-from skillrun.frameworks.celery.rules.facts import at, calls_of, known, publishers, retries_of, say, seconds, task_of
+from skillrun.frameworks.celery.rules.facts import publishers, retries_of, say, task_of
+from skillrun.frameworks.common.facts import at, calls_of, known, seconds
 from skillrun.frameworks.interface import Job, Place
 from skillrun.repo.python import Call
 from skillrun.verdict import Finding, Severity

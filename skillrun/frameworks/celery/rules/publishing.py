@@ -6,17 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.celery.config import in_tests, place_of
-from skillrun.frameworks.celery.rules.facts import (
-    at,
-    atomic_function,
-    call_place,
-    calls_of,
-    is_atomic,
-    publishers,
-    say,
-    task_of,
-)
+from skillrun.frameworks.celery.rules.facts import publishers, say, task_of
 from skillrun.frameworks.celery.tasks import names_of
+from skillrun.frameworks.common.facts import at, atomic_function, call_place, calls_of, is_atomic
 from skillrun.frameworks.interface import Job, Wiring
 from skillrun.repo.python import Call, Module, is_known
 from skillrun.verdict import Finding, Severity

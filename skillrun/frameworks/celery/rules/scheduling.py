@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.celery.config import place_of
-from skillrun.frameworks.celery.rules.facts import calls_of, say, seconds
+from skillrun.frameworks.celery.rules.facts import say
 from skillrun.frameworks.celery.wiring import find_wiring
+from skillrun.frameworks.common.facts import calls_of, seconds
 from skillrun.frameworks.interface import Job, Wiring
 from skillrun.repo.python import Module
 from skillrun.verdict import Finding, Severity

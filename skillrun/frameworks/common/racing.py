@@ -6,14 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from skillrun.frameworks.celery.rules.facts import (
-    atomic_function,
-    call_place,
-    calls_of,
-    is_atomic,
-    say,
-    seconds,
-)
+from skillrun.frameworks.common.facts import atomic_function, call_place, calls_of, is_atomic, seconds, tell
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Definition
 from skillrun.verdict import Finding, Severity
@@ -38,8 +31,8 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
                     f"the lock is held for {seconds(ttl)} at most, {what} is"
                     f" {seconds(longest)}: a second delivery gets it too"
                 )
-                yield say(
-                    "lock-ttl", Severity.WARNING, call_place(call), message, f"hold it for more than {longest:g} s"
+                yield tell(
+                    job, "lock-ttl", Severity.WARNING, call_place(call), message, f"hold it for more than {longest:g} s"
                 )
                 break
 
@@ -71,12 +64,12 @@ def _lock_ttl(job: Job, call: Call) -> float | None:
 def check_then_act(job: Job) -> Iterator[Finding]:
     """Look, then write: two deliveries at once both look before either writes."""
     calls = calls_of(job)
-    yield from _cache_get_then_set(calls)
+    yield from _cache_get_then_set(job, calls)
     yield from _select_then_insert(job, calls)
     yield from _query_then_create(job, calls)
 
 
-def _cache_get_then_set(calls: tuple[Call, ...]) -> Iterator[Finding]:
+def _cache_get_then_set(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
     looked: dict[tuple[str, str], Call] = {}
     for call in calls:
         owner, _, word = call.origin.rpartition(".")
@@ -91,7 +84,7 @@ def _cache_get_then_set(calls: tuple[Call, ...]) -> Iterator[Finding]:
                 " same key: two deliveries both find it missing"
             )
             hint = "cache.add(key, ...) or set(..., nx=True) looks and writes in one step"
-            yield say("check-then-act", Severity.WARNING, call_place(call), message, hint)
+            yield tell(job, "check-then-act", Severity.WARNING, call_place(call), message, hint)
 
 
 def _decides(call: Call) -> bool:
@@ -124,7 +117,7 @@ def _select_then_insert(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
                     " two deliveries at once both find nothing and both insert"
                 )
                 hint = "a UNIQUE key over the idempotency key, and INSERT ... ON CONFLICT DO NOTHING"
-                yield say("check-then-act", Severity.WARNING, call_place(call), message, hint)
+                yield tell(job, "check-then-act", Severity.WARNING, call_place(call), message, hint)
         elif select := _SELECT.search(sql):
             looked.add(select[1].lower())
 
@@ -182,7 +175,7 @@ def _query_then_create(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
                     " unique field: two deliveries both create"
                 )
                 hint = "unique=True or a UniqueConstraint over the idempotency key; catch IntegrityError"
-                yield say("check-then-act", Severity.WARNING, call_place(call), message, hint)
+                yield tell(job, "check-then-act", Severity.WARNING, call_place(call), message, hint)
         elif word in ("exists", "get", "first", "count"):
             looked.add(model)
 
@@ -220,7 +213,8 @@ def select_for_update_outside_transaction(job: Job) -> Iterator[Finding]:
         message = f"{what} outside transaction.atomic(): the lock does not outlive the statement"
         certain = word == "select_for_update" and not call.via and len(job.handler.decorators) == 1
         severity = Severity.ERROR if certain else Severity.WARNING
-        yield say(
+        yield tell(
+            job,
             "select-for-update-outside-transaction",
             severity,
             call_place(call),

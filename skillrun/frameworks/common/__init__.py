@@ -1,0 +1,1 @@
+"""What the job libraries share: reading places and records, and rules that no library changes."""
