@@ -108,7 +108,7 @@ RULES: tuple[Rule, ...] = (
         "handler",
         "A message published inside a transaction can be worked on before the commit, or although it is rolled back.",
         "saleor#5457, sentry#89284, zamboni#1307; DjangoTask.delay_on_commit in celery/contrib/django/task.py",
-        _in("celery.rules.publishing", "publish_in_transaction"),
+        _in("celery.rules.publishing", "publish_early"),
     ),
     Rule(
         "celery.wrong-arguments",

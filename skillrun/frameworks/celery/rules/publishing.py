@@ -8,103 +8,22 @@ from collections.abc import Iterator
 from skillrun.frameworks.celery.config import in_tests, place_of
 from skillrun.frameworks.celery.rules.facts import publishers, say, task_of
 from skillrun.frameworks.celery.tasks import names_of
-from skillrun.frameworks.common.facts import at, atomic_function, call_place, calls_of, is_atomic
-from skillrun.frameworks.interface import Job, Wiring
-from skillrun.repo.python import Call, Module, is_known
+from skillrun.frameworks.common.facts import at, call_place, calls_of
+from skillrun.frameworks.common.publishing import publish_in_transaction, row_in
+from skillrun.frameworks.interface import Job
+from skillrun.repo.python import Module, is_known
 from skillrun.verdict import Finding, Severity
 
-_MODEL_CLASSES = ("django.db.models.Model", "sqlalchemy.orm.DeclarativeBase", "peewee.Model", "mongoengine.Document")
-_MODEL_MAKERS = ("declarative_base()", ".Model")
-_ROW_METHODS = (".objects.get()", ".objects.create()", ".objects.first()", ".objects.last()", ".objects.latest()")
-_SQLALCHEMY = ("sqlalchemy.", "sqlmodel.")
 _NOT_AN_ARGUMENT = frozenset(
     {"countdown", "eta", "expires", "queue", "task_id", "link", "link_error", "headers", "priority", "connection"}
 )
 
 
-def publish_in_transaction(job: Job) -> Iterator[Finding]:
-    """A worker may take the message before the commit, or although the transaction is rolled back."""
-    for wiring, call in publishers(job):
-        if call.node.func.attr.endswith("_on_commit") or _deferred(call):  # type: ignore[attr-defined]
-            continue
-        opened = next((name for name in call.in_with if _opens_transaction(job, name)), None)
-        if opened is None and not atomic_function(job.project, call.module, call.node):
-            yield from _in_request(job, wiring, call)
-            continue
-        certain = opened is None or is_atomic(job.project, opened) or _is_sqlalchemy(job, opened)
-        message = (
-            f"{wiring.how} inside a transaction: a worker may start before the commit, or although it is rolled back"
-        )
-        hint = "transaction.on_commit(lambda: ...), delay_on_commit, or publish after the block"
-        yield say(
-            "publish-in-transaction", Severity.ERROR if certain else Severity.WARNING, wiring.place, message, hint
-        )
-
-
-def _deferred(call: Call) -> bool:
-    """Inside a lambda or an inner function that `on_commit` receives."""
-    for above in call.module.parents(call.node):
-        if isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute) and above.func.attr == "on_commit":
-            return True
-        if isinstance(above, ast.FunctionDef):
-            return _handed_to_on_commit(call.module, above)
-    return False
-
-
-def _handed_to_on_commit(module: Module, function: ast.FunctionDef) -> bool:
-    outer = module.function_of(function)
-    calls = (n for n in ast.walk(outer or module.tree) if isinstance(n, ast.Call))
-    decorated = any("on_commit" in ast.unparse(d) for d in function.decorator_list)
-    return decorated or any(
-        isinstance(c.func, ast.Attribute)
-        and c.func.attr == "on_commit"
-        and any(isinstance(a, ast.Name) and a.id == function.name for a in c.args)
-        for c in calls
-    )
-
-
-def _opens_transaction(job: Job, name: str) -> bool:
-    if is_atomic(job.project, name):
-        return True
-    last = name.rpartition(".")[2]
-    return last in ("begin", "begin_nested", "transaction") and "." in name
-
-
-def _is_sqlalchemy(job: Job, name: str) -> bool:
-    """`Session.begin()` of a sessionmaker, `engine.begin()`: the block is the transaction."""
-    origin = job.project.origin(name.removesuffix("()"))
-    return origin.startswith(_SQLALCHEMY) and origin.endswith((".begin", ".begin_nested"))
-
-
-def _in_request(job: Job, wiring: Wiring, call: Call) -> Iterator[Finding]:
-    """ATOMIC_REQUESTS makes every view one transaction."""
-    if not (_looks_like_view(call.path) or _called_from_view(job, call)) or not _atomic_requests(job):
-        return
-    message = (
-        f"{wiring.how} in a view, and ATOMIC_REQUESTS makes the whole request one transaction; not certain, because"
-        " a view can be exempt (non_atomic_requests), and other callers have no request"
-    )
-    yield say("publish-in-transaction", Severity.WARNING, wiring.place, message, "publish with transaction.on_commit")
-
-
-def _called_from_view(job: Job, call: Call) -> bool:
-    """The function that publishes is used by a module of views."""
-    function = call.module.function_of(call.node)
-    name = f"{call.module.name}.{call.module.qualname(function)}" if function else ""
-    return bool(name) and any(_looks_like_view(use.path) for use in job.project.uses(name))
-
-
-def _looks_like_view(path: str) -> bool:
-    return "views" in path.removesuffix(".py").split("/") or path.endswith(("views.py", "viewsets.py"))
-
-
-def _atomic_requests(job: Job) -> bool:
-    for module in job.project.settings_modules():
-        databases = job.project.variable(module, "DATABASES")
-        options = databases.values() if isinstance(databases, dict) else ()
-        if any(isinstance(one, dict) and one.get("ATOMIC_REQUESTS") is True for one in options):
-            return True
-    return False
+def publish_early(job: Job) -> Iterator[Finding]:
+    """What `delay_on_commit` and its kind publish waits for the commit by itself."""
+    plain = ((w, c) for w, c in publishers(job) if not ast.unparse(c.node.func).endswith("_on_commit"))
+    hint = "transaction.on_commit(lambda: ...), delay_on_commit, or publish after the block"
+    yield from publish_in_transaction(job, plain, hint)
 
 
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
@@ -129,7 +48,7 @@ def object_argument(job: Job) -> Iterator[Finding]:
     pickled = job.policy.serializer == "pickle"
     for wiring, call in publishers(job):
         for node in _arguments(call.node):
-            what = _row(job, call.module, node)
+            what = row_in(job, call.module, node)
             if what is None:
                 continue
             consequence = "it will be stale when the job runs" if pickled else "JSON cannot carry it: publishing raises"
@@ -149,24 +68,6 @@ def _arguments(call: ast.Call) -> Iterator[ast.expr]:
             yield from node.values
         elif not named:
             yield node
-
-
-def _row(job: Job, module: Module, node: ast.expr) -> str | None:
-    """What kind of row an expression is; None where it is none or cannot be told."""
-    name = module.resolve(node) if isinstance(node, ast.Name | ast.Call) else None
-    if not name:
-        return None
-    if name.endswith(_ROW_METHODS):
-        return f"a row of {name.partition('.objects')[0]}"
-    if name == "self":
-        owner = module.class_of(node)
-        name = f"{module.name}.{module.qualname(owner)}()" if owner else ""
-    if not name.endswith("()"):
-        return None
-    classes = job.project.ancestors(name.removesuffix("()"))
-    if any(c in _MODEL_CLASSES or c.endswith(_MODEL_MAKERS) for c in classes[1:]):
-        return f"a row of {classes[0]}"
-    return None
 
 
 def pickle_serializer(job: Job) -> Iterator[Finding]:
