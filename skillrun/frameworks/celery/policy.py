@@ -12,6 +12,7 @@ from skillrun.frameworks.celery.config import visibility_timeout
 from skillrun.frameworks.celery.deadletter import find_dead_letter
 from skillrun.frameworks.celery.retries import Path, Retries, find_retries
 from skillrun.frameworks.celery.tasks import Task, read_task
+from skillrun.frameworks.common.reading import import_path
 from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
 from skillrun.repo.python import Definition, Project, is_known
 
@@ -109,12 +110,3 @@ def _number(value: Any) -> float | None:
 def _import_paths(project: Project, names: list[str]) -> tuple[str, ...]:
     """Dotted names as "module:Class", each once."""
     return tuple(dict.fromkeys(import_path(project, name) for name in names))
-
-
-def import_path(project: Project, name: str) -> str:
-    """ "shop.mailer.Unavailable" as "shop.mailer:Unavailable"."""
-    definition = project.definition(name)
-    if definition is not None:
-        return definition.import_path
-    module, _, attribute = name.rpartition(".")
-    return f"{module}:{attribute}" if module else name

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from skillrun.frameworks.celery.config import place_of
-from skillrun.frameworks.celery.countdown import Countdown
 from skillrun.frameworks.celery.tasks import Option, Task
+from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.interface import Backoff, Place
 from skillrun.repo.python import Call, Handler, Module, Project, is_known

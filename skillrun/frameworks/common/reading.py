@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from skillrun.frameworks.interface import Place
-from skillrun.repo.python import Module
+from skillrun.repo.python import Module, Project
 
 
 def place_of(module: Module, node: ast.AST) -> Place:
@@ -20,3 +20,12 @@ def in_tests(path: str) -> bool:
     name = parts[-1]
     in_folder = any(part in ("test", "tests", "testing") for part in parts[:-1])
     return in_folder or name.startswith("test_") or name.endswith("_test.py") or name in ("conftest.py", "tests.py")
+
+
+def import_path(project: Project, name: str) -> str:
+    """ "shop.mailer.Unavailable" as "shop.mailer:Unavailable"."""
+    definition = project.definition(name)
+    if definition is not None:
+        return definition.import_path
+    module, _, attribute = name.rpartition(".")
+    return f"{module}:{attribute}" if module else name
