@@ -1,0 +1,248 @@
+"""Celery 5 in the repository's interpreter: real messages, the worker's own request and tracer, and no broker.
+
+Loaded by path into the zygote (see proof/probe/main.py); standard library and Celery alone.
+What the worker does with a message whose process died is Celery's own code too: `Request.on_failure`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import inspect
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery import Task, current_app  # type: ignore[import-untyped,unused-ignore]
+from celery.app import trace  # type: ignore[import-untyped,unused-ignore]
+from celery.worker.request import Request  # type: ignore[import-untyped,unused-ignore]
+from kombu.message import Message  # type: ignore[import-untyped,unused-ignore]
+from kombu.messaging import Producer  # type: ignore[import-untyped,unused-ignore]
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.driver import Probe
+
+
+def _part(name: str) -> Any:
+    return sys.modules[f"_skillrun_probe.{name}"]
+
+
+class Driver:
+    """See proof/probe/driver.py for what each method promises."""
+
+    CONTROL = ("celery.exceptions.Retry", "celery.exceptions.Ignore", "celery.exceptions.Reject")
+    LOGGERS = ("celery.", "kombu.", "amqp.", "billiard.")
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.task: Any = None
+        self.app: Any = None
+
+    def boot(self, handler: str) -> dict[str, Any]:
+        names = _part("names")
+        _, _, found = names.find(handler)
+        found = found._get_current_object() if hasattr(found, "_get_current_object") else found
+        if not isinstance(found, Task):
+            raise names.NotThere(f"{handler} is no Celery task but {type(found).__name__}")
+        self.app = found.app or current_app._get_current_object()
+        self._prepare()
+        self.task = self.app.tasks[found.name]
+        self._trace()
+        self._capture()
+        return self._facts()
+
+    def _prepare(self) -> None:
+        """As a worker starts: all task modules are imported. No result leaves the process."""
+        app = self.app
+        app.conf.update(result_backend="cache+memory://", task_always_eager=False)
+        for cache in ("_backend_cache",):
+            if hasattr(app, cache):
+                setattr(app, cache, None)
+        with contextlib.suppress(AttributeError):
+            del app._local.backend
+        app.finalize(auto=True)
+        app.loader.init_worker()
+        app.finalize(auto=True)
+
+    def _trace(self) -> None:
+        app, task = self.app, self.task
+        trace._localized[:] = [app.tasks, trace.prepare_accept_content(app.conf.accept_content), "proof@skillrun"]
+        app.use_fast_trace_task = True
+        task.__trace__ = trace.build_tracer(task.name, task, app.loader, "proof@skillrun", app=app, propagate=False)
+
+    def _facts(self) -> dict[str, Any]:
+        conf, task = self.app.conf, self.task
+        scheme = str(conf.broker_url or conf.broker_read_url or "amqp").partition(":")[0]
+        return {
+            "library": f"celery {_part('names').find('celery:__version__')[2]}",
+            "redelivery_s": self._redelivery_s(scheme),
+            "acks_late": bool(task.acks_late),
+            "bounded_kills": bool(getattr(task, "retry_on_worker_lost", False)) and task.max_retries is not None,
+            "max_attempts": None if task.max_retries is None else task.max_retries + 1,
+            "on_kill": self._on_kill(),
+            "broker": scheme,
+            "victims_differ": True,
+        }
+
+    def _redelivery_s(self, scheme: str) -> float:
+        """Redis gives a message back after the visibility timeout, AMQP at once."""
+        if not scheme.startswith(("redis", "sentinel", "sqs")):
+            return 1.0
+        return float((self.app.conf.broker_transport_options or {}).get("visibility_timeout", 3600))
+
+    def _on_kill(self) -> str:
+        task = self.task
+        if not task.acks_late:
+            return "acknowledged before it runs: a worker that dies loses it"
+        if getattr(task, "retry_on_worker_lost", False):
+            return "a child that dies is retried and counts as an attempt; a worker that dies gives the message back"
+        if task.reject_on_worker_lost:
+            return "a child or a worker that dies gives the message back; that counts as no attempt"
+        return "a worker that dies gives the message back; a child that dies fails the task for good"
+
+    def function(self) -> Any:
+        run = getattr(self.task, "_orig_run", None) or self.task.run
+        run = getattr(run, "__func__", run)
+        wrapped = inspect.unwrap(run)
+        return getattr(wrapped, "__func__", wrapped)
+
+    # -- publishing
+
+    def _capture(self) -> None:
+        """Every publish of any Celery app stops here, serialised as it would be sent."""
+        driver = self
+
+        def publish(producer: Any, body: Any, routing_key: Any = None, delivery_mode: Any = None, mandatory: Any = False,
+                    immediate: Any = False, priority: Any = 0, content_type: Any = None, content_encoding: Any = None,
+                    serializer: Any = None, headers: Any = None, compression: Any = None, exchange: Any = None,
+                    retry: Any = False, retry_policy: Any = None, declare: Any = None, expiration: Any = None,
+                    timeout: Any = None, confirm_timeout: Any = None, **properties: Any) -> Any:  # fmt: skip
+            headers = {} if headers is None else dict(headers)
+            body, content_type, content_encoding = producer._prepare(
+                body, serializer, content_type, content_encoding, compression, headers
+            )
+            message = {
+                "body": base64.b64encode(body if isinstance(body, bytes) else body.encode()).decode(),
+                "headers": headers, "content_type": content_type, "content_encoding": content_encoding,
+                "properties": _plain({**properties, "priority": priority}), "routing_key": routing_key,
+            }  # fmt: skip
+            to_handler = headers.get("task") == driver.task.name
+            label = str(headers.get("task") or routing_key or "message")
+            return driver.probe.publish(
+                lambda: None, message, to_handler=to_handler, delay=_delay(headers), label=label
+            )
+
+        _part("swap").swap(Producer.publish, publish)
+
+    def publish(self, payload: Any) -> None:
+        args, kwargs = self.probe.arguments(payload, self.function())
+        with self._unchecked():
+            self.task.apply_async(args=args, kwargs=kwargs)
+
+    @contextlib.contextmanager
+    def _unchecked(self) -> Any:
+        """A poison message enters behind the publisher's own check of its arguments."""
+        typing, self.task.typing = self.task.typing, False
+        try:
+            yield
+        finally:
+            self.task.typing = typing
+
+    # -- delivering
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        settled = _Settled()
+        request = self._request(message, settled)
+        request.on_accepted(os.getpid(), time.time())
+        try:
+            result = trace.fast_trace_task(
+                self.task.name, request.id, request.request_dict,
+                message_body(message), message["content_type"], message["content_encoding"],
+            )  # fmt: skip
+        except (SystemExit, KeyboardInterrupt):
+            os._exit(1)
+        request.on_success(result)
+        self._settle(settled, message)
+
+    def _settle(self, settled: _Settled, message: dict[str, Any]) -> None:
+        if settled.requeue:
+            self.probe.settle("requeued", message={**message, "redelivered": True})
+        else:
+            self.probe.settle("acked", why="rejected" if settled.how == "rejected" else "")
+
+    def _request(self, message: dict[str, Any], settled: _Settled) -> Any:
+        """The worker's own request for a message."""
+        received = Message(
+            body=message_body(message), delivery_tag="1", channel=None, headers=dict(message["headers"]),
+            content_type=message["content_type"], content_encoding=message["content_encoding"],
+            properties=dict(message["properties"]), accept=trace._localized[1],
+            delivery_info={"exchange": "", "routing_key": message.get("routing_key"),
+                           "redelivered": bool(message.get("redelivered"))},
+        )  # fmt: skip
+        return Request(
+            received, on_ack=settled.ack, on_reject=settled.reject, app=self.app, hostname="proof@skillrun",
+            eventer=None, task=self.task, connection_errors=(), body=received.body, headers=received.headers,
+            decoded=False, utc=self.app.uses_utc_timezone(),
+        )  # fmt: skip
+
+    def died(self, message: dict[str, Any], who: str) -> None:
+        if who == "worker":
+            if not self.task.acks_late:
+                self.probe.settle("lost", why="it was acknowledged before it ran")
+                return
+            delay = float(self._facts()["redelivery_s"])
+            self.probe.settle("requeued", delay=delay, message={**message, "redelivered": True})
+            return
+        from billiard.einfo import ExceptionInfo  # type: ignore[import-untyped,unused-ignore]
+        from billiard.exceptions import WorkerLostError  # type: ignore[import-untyped,unused-ignore]
+
+        settled = _Settled()
+        request = self._request(message, settled)
+        request.on_accepted(os.getpid(), time.time())
+        try:
+            raise WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 0.")
+        except WorkerLostError:
+            info = ExceptionInfo()
+        request.on_failure(info)
+        self._settle(settled, message)
+
+    def dead_letters(self) -> int | None:
+        return None
+
+
+class _Settled:
+    """What the worker told the broker."""
+
+    def __init__(self) -> None:
+        self.how, self.requeue = "", False
+
+    def ack(self, *_: Any, **__: Any) -> None:
+        self.how = self.how or "acked"
+
+    def reject(self, *args: Any) -> None:
+        """`on_reject(logger, connection_errors, requeue)`."""
+        self.how, self.requeue = "rejected", bool(args[-1]) if args else False
+
+
+def message_body(message: dict[str, Any]) -> bytes:
+    """The serialised body as it was sent."""
+    return base64.b64decode(message["body"])
+
+
+def _delay(headers: dict[str, Any]) -> float:
+    """Seconds from the process's own clock to the message's eta; 0.0 without one."""
+    eta = headers.get("eta")
+    if not eta:
+        return 0.0
+    import datetime
+
+    due = datetime.datetime.fromisoformat(str(eta).replace("Z", "+00:00"))
+    now = datetime.datetime.now(due.tzinfo or datetime.timezone.utc)
+    return max(0.0, ((due if due.tzinfo else due.replace(tzinfo=datetime.timezone.utc)) - now).total_seconds())
+
+
+def _plain(properties: dict[str, Any]) -> dict[str, Any]:
+    keep: Callable[[Any], bool] = lambda value: isinstance(value, (str, int, float, bool, type(None)))  # noqa: E731
+    return {name: value for name, value in properties.items() if keep(value)}

@@ -1,0 +1,430 @@
+"""Runs one schedule: skillrun is the broker and the clock, and the history is what the processes reported."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.proof.blocked import PATIENCE_S, can_see, is_blocked
+from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.schedule import EVERY, Fault, Schedule
+from skillrun.proof.setting import Setting
+from skillrun.proof.state import StateError, count, read_state
+from skillrun.proof.zygote import DELIVERY_S, Running
+
+_STEP_S = 1.0  # between one delivery and the next
+POISON, CALLER = -1, -2
+
+
+@dataclass
+class Waiting:
+    """A message in the virtual queue."""
+
+    message: dict[str, Any]
+    due: float
+    job: int
+
+
+@dataclass
+class _Run:
+    """What a schedule has come to so far."""
+
+    schedule: Schedule
+    now: float = 0.0
+    queue: list[Waiting] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    count: int = 0  # deliveries to the handler so far
+    dead: int = 0
+    lost: int = 0
+    hung: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The proof's messages: by job, and what the caller reported when it published the first."""
+
+    messages: Mapping[int, dict[str, Any]]  # 0: the proof's own, 1..: distinct jobs, -1-N: poison payload N
+
+
+class Explorer:
+    """Runs schedules in one setting."""
+
+    def __init__(self, setting: Setting, limit: int = 24) -> None:
+        self.setting, self.limit = setting, limit
+        self.facts: dict[str, Any] = {}
+        self.origin = Origin({})
+        self.numbers = 0
+        self.store = setting.store()
+        self.payloads: dict[int, Any] = {}
+        self.modules: set[str] = set()
+
+    # -- messages
+
+    def begin(self, payloads: Mapping[int, Any]) -> None:
+        """Has every message published once: job 0 through the application's own way where the spec names it.
+
+        What that call leaves behind is part of the world that each schedule begins with.
+        """
+        self.facts = self.setting.zygote().facts
+        self.modules |= set(self.facts.get("modules") or ())
+        self.payloads = dict(payloads)
+        messages: dict[int, dict[str, Any]] = {}
+        for job, payload in payloads.items():
+            if job == 0:
+                continue
+            messages[job] = self._published(self._process(_Run(Schedule("publish")), "publish", [payload], job=job), job)
+            self.setting.restore()
+        messages[0] = self._first_message(payloads[0])
+        self.setting.keep()
+        self.origin = Origin(messages)
+
+    def _first_message(self, payload: Any) -> dict[str, Any]:
+        enqueue = self.setting.spec.enqueue
+        run = _Run(Schedule("publish"))
+        if enqueue is None:
+            return self._published(self._process(run, "publish", [payload]), 0)
+        return self._published(self._process(run, "call", [enqueue.call, dict(enqueue.args)]), 0)
+
+    def _published(self, delivery: Delivery, job: int) -> dict[str, Any]:
+        """The message that a process published. Raises NotPublished."""
+        for event in delivery.all("published"):
+            if event["to_handler"]:
+                return dict(event["message"])
+        problem = delivery.first("caller-raised") or delivery.first("probe-error")
+        words = f": {problem['error']}: {problem['text']}" if problem else ""
+        raise NotPublished(job, f"nothing was published to the handler{words}")
+
+    # -- one schedule
+
+    def run(self, schedule: Schedule) -> History:
+        """The history of a schedule, from the snapshot."""
+        self.setting.restore()
+        self.numbers = 0
+        run = _Run(schedule, now=_STEP_S)
+        self._start(run)
+        self._drain(run)
+        for move in schedule.moves:
+            self._move(run, move)
+            self._drain(run)
+        return self._finish(run)
+
+    def _start(self, run: _Run) -> None:
+        schedule = run.schedule
+        job = POISON - schedule.poison if schedule.poison is not None else 0
+        if any(fault.do.startswith("caller-") for fault in schedule.faults):
+            self._call(run)
+            return
+        message = self.origin.messages[job]
+        if any(fault.do == "stall" for fault in schedule.faults):
+            self._stalled(run, message)
+            return
+        if schedule.copies > 1:
+            self._at_once(run, message)
+            return
+        run.queue.append(Waiting(message, run.now, job))
+
+    def _move(self, run: _Run, move: str) -> None:
+        name, _, value = move.partition("=")
+        if name == "wait":
+            self._pass_time(run, float(value))
+        elif name == "redeliver":
+            message = {**self.origin.messages[0], "redelivered": True}
+            run.queue.append(Waiting(message, run.now, 0))
+        elif name == "re-enqueue":
+            self._enqueue(run, 0)
+        elif name == "job":
+            run.queue.append(Waiting(self.origin.messages[int(value)], run.now, int(value)))
+        elif name == "tick":
+            run.now = max(run.now, float(value) - time.time())
+            run.queue.append(Waiting(self.origin.messages[0], run.now, 0))
+
+    def _pass_time(self, run: _Run, seconds: float) -> None:
+        run.now += seconds
+        self.setting.jump(seconds)
+
+    def _enqueue(self, run: _Run, job: int) -> None:
+        delivery = self._process(run, "publish", [self.payloads[job]], job=job)
+        run.deliveries.append(delivery)
+        run.queue.append(Waiting(self._published(delivery, job), run.now, job))
+
+    def _drain(self, run: _Run) -> None:
+        while run.queue and run.count < self.limit and run.hung is None:
+            waiting = min(run.queue, key=lambda item: item.due)
+            run.queue.remove(waiting)
+            if waiting.due > run.now:
+                self._pass_time(run, waiting.due - run.now)
+            self._deliver(run, waiting)
+
+    def _deliver(self, run: _Run, waiting: Waiting) -> Delivery:
+        run.count += 1
+        zygote = "fresh" if run.schedule.fresh and run.count > 1 else "main"
+        plan = self._plan(run.schedule, run.count)
+        delivery = self._process(run, "deliver", [waiting.message], job=waiting.job, plan=plan, zygote=zygote)
+        self._settle(run, waiting, delivery)
+        return delivery
+
+    def _settle(self, run: _Run, waiting: Waiting, delivery: Delivery) -> None:
+        """Does to the queue what the delivery, or the library after its death, said."""
+        run.deliveries.append(delivery)
+        self._take_published(run, delivery, waiting.job)
+        settled = delivery.settled
+        if settled is None and delivery.died:
+            if run.schedule.lose:
+                run.queue = [item for item in run.queue if item.job != waiting.job]
+                return
+            after = self._process(run, "died", [waiting.message, self._victim(run.schedule, run.count)], job=waiting.job)
+            run.deliveries.append(after)
+            self._take_published(run, after, waiting.job)
+            settled = after.settled
+        if settled is None:
+            run.notes.append("the driver did not say what became of a message")
+            return
+        if settled["how"] == "requeued":
+            message = settled["message"] or waiting.message
+            run.queue.append(Waiting(dict(message), run.now + float(settled["delay"]), waiting.job))
+        run.dead += settled["how"] == "dead"
+        run.lost += settled["how"] == "lost"
+
+    def _take_published(self, run: _Run, delivery: Delivery, job: int) -> None:
+        for event in delivery.all("published"):
+            if event["to_handler"]:
+                run.queue.append(Waiting(dict(event["message"]), run.now + float(event["delay"]), job))
+
+    def _victim(self, schedule: Schedule, number: int) -> str:
+        worker = any(f.do == "kill-worker" and f.delivery in (number, EVERY) for f in schedule.faults)
+        return "worker" if worker else "child"
+
+    def _plan(self, schedule: Schedule, number: int) -> dict[str, Any]:
+        faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
+        return {fault.at: self._order(fault) for fault in faults if not fault.do.startswith("caller-")}
+
+    def _order(self, fault: Fault) -> dict[str, Any]:
+        do = fault.do.removeprefix("caller-")
+        if do in ("kill", "kill-worker"):
+            return {"do": "kill"}
+        if do == "raise":
+            return {"do": "raise", "error": fault.error, "args": self._arguments(fault)}
+        return {"do": "pause"}
+
+    def _arguments(self, fault: Fault) -> list[Any]:
+        failures = self.setting.spec.failures
+        listed = (*failures.transient, *failures.permanent) if failures else ()
+        same = [error for error in listed if error.type == fault.error]
+        return list(same[fault.index].args) if fault.index < len(same) else []
+
+    # -- the publisher
+
+    def _call(self, run: _Run) -> None:
+        """The application publishes under a fault; what it should do then is to try again."""
+        enqueue = self.setting.spec.enqueue
+        if enqueue is None:
+            return
+        args = [enqueue.call, dict(enqueue.args)]
+        plan = {f.at: self._order(f) for f in run.schedule.faults if f.do.startswith("caller-")}
+        if any(fault.do == "caller-pause" for fault in run.schedule.faults):
+            self._before_commit(run, args, plan)
+            return
+        first = self._process(run, "call", args, job=CALLER, plan=plan)
+        run.deliveries.append(first)
+        self._take_published(run, first, 0)
+        if first.died or first.first("caller-raised"):
+            again = self._process(run, "call", args, job=CALLER)
+            run.deliveries.append(again)
+            self._take_published(run, again, 0)
+
+    def _before_commit(self, run: _Run, args: list[Any], plan: dict[str, Any]) -> None:
+        """A worker is faster than the publisher: the message is delivered while the publisher stands still."""
+        caller = self._fork(run, "call", args, plan=plan)
+        state = self._follow([caller], caller)
+        if state == "paused":
+            published = [e for e in caller.running.events if e["e"] == "published" and e["to_handler"]]
+            run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in published]
+            self._drain_beside(run, caller)
+        if not caller.running.ended:
+            self._finish_process(run, [caller], caller)
+        run.deliveries.append(self._delivery(run, caller))
+
+    def _drain_beside(self, run: _Run, other: _Process) -> None:
+        """Delivers what waits while another process stands still; where it holds what they need, it goes on first."""
+        while run.queue and run.count < self.limit and run.hung is None:
+            waiting = min(run.queue, key=lambda item: item.due)
+            run.queue.remove(waiting)
+            run.count += 1
+            process = self._fork(run, "deliver", [waiting.message], job=waiting.job)
+            self._finish_process(run, [process, other], process)
+            self._settle(run, waiting, self._delivery(run, process))
+
+    # -- several at once
+
+    def _stalled(self, run: _Run, message: dict[str, Any]) -> None:
+        """A delivery stands still, time passes, the same message is delivered again, then it goes on."""
+        first = self._fork(run, "deliver", [message], plan=self._plan(run.schedule, 1))
+        run.count += 1
+        state = self._follow([first], first)
+        if state != "paused":
+            self._settle(run, Waiting(message, run.now, 0), self._finished(run, [first], first))
+            return
+        began = run.now
+        moves = list(run.schedule.moves)
+        for move in moves:
+            self._move(run, move)
+        self._drain_beside(run, first)
+        if not first.running.ended:
+            if first.running.paused:
+                first.running.resume(clock=run.now - began)
+            self._finish_process(run, [first], first)
+        self._settle(run, Waiting(message, run.now, 0), self._delivery(run, first))
+
+    def _at_once(self, run: _Run, message: dict[str, Any]) -> None:
+        """The same message in several processes: each switch lets the next one run."""
+        switches = [fault for fault in run.schedule.faults if fault.do == "switch"]
+        processes: list[_Process] = []
+        waiting = [Waiting({**message, "redelivered": number > 0} if number else message, run.now, 0)
+                   for number in range(run.schedule.copies)]  # fmt: skip
+        for number in range(run.schedule.copies):
+            plan = {f.at: {"do": "pause"} for f in switches[number : number + 1]}
+            run.count += 1
+            process = self._fork(run, "deliver", [waiting[number].message], plan=plan, copy=number)
+            processes.append(process)
+            self._follow(processes, process)
+        for process in processes:
+            if not process.running.ended:
+                if process.running.paused:
+                    process.running.resume()
+                self._finish_process(run, processes, process)
+        done = sorted(zip(processes, waiting, strict=True), key=lambda pair: pair[0].running.events[-1].get("heard", 0))
+        for process, item in done:
+            self._settle(run, item, self._delivery(run, process))
+
+    # -- processes
+
+    def _process(self, run: _Run, op: str, args: list[Any], *, job: int = 0, plan: Mapping[str, Any] | None = None,
+                 zygote: str = "main") -> Delivery:  # fmt: skip
+        """Runs one process to its end."""
+        process = self._fork(run, op, args, job=job, plan=plan, zygote=zygote)
+        return self._finished(run, [process], process)
+
+    def _fork(self, run: _Run, op: str, args: list[Any], *, job: int = 0, plan: Mapping[str, Any] | None = None,
+              zygote: str = "main", copy: int = 0) -> _Process:  # fmt: skip
+        forker = self.setting.zygote(zygote)
+        modules = run.schedule.family == "once"
+        running = forker.fork(op, args, clock=run.now, plan=plan, modules=modules)
+        self.numbers += 1
+        return _Process(self.numbers, op, job, run.now, running, zygote, copy)
+
+    def _finished(self, run: _Run, all_: list[_Process], process: _Process) -> Delivery:
+        self._finish_process(run, all_, process)
+        return self._delivery(run, process)
+
+    def _finish_process(self, run: _Run, all_: list[_Process], process: _Process) -> None:
+        """Until it has ended. Where it is blocked, whoever stands still goes on; what hangs is ended and said."""
+        deadline = time.monotonic() + DELIVERY_S
+        while not process.running.ended and time.monotonic() < deadline:
+            state = self._follow(all_, process, deadline)
+            if state == "paused":
+                process.running.resume()
+            elif state == "blocked":
+                other = next((p for p in all_ if p is not process and not p.running.ended), None)
+                if other is None:
+                    continue  # it waits for itself, or for time that no lock will give back
+                if other.running.paused:
+                    other.running.resume()
+                self._follow(all_, other, deadline)
+        if not process.running.ended:
+            run.hung = self._last_words(process)
+            self.setting.zygote(process.zygote).end(process.running)
+
+    def _last_words(self, process: _Process) -> str:
+        points = [e for e in process.running.events if e["e"] == "at"]
+        return f"{points[-1]['when']}:{points[-1]['name']}" if points else "its beginning"
+
+    def _follow(self, all_: list[_Process], process: _Process, deadline: float | None = None) -> str:
+        """Until a process has ended, stands still, or is blocked: "ended", "paused", "blocked" or "late"."""
+        zygote = self.setting.zygote(process.zygote)
+        deadline = deadline or time.monotonic() + DELIVERY_S
+        quiet_since = time.monotonic()
+        others = len(all_) > 1
+        while time.monotonic() < deadline:
+            if process.running.ended:
+                return "ended"
+            if process.running.paused:
+                return "paused"
+            if zygote.hear(0.002 if others else 0.5):
+                quiet_since = time.monotonic()
+                continue
+            if others and self._is_blocked(process, quiet_since):
+                return "blocked"
+        return "late"
+
+    def _is_blocked(self, process: _Process, quiet_since: float) -> bool:
+        if can_see() and process.running.pid:
+            return is_blocked(process.running.pid, self.setting.server_pids)
+        return time.monotonic() - quiet_since > PATIENCE_S
+
+    def _delivery(self, run: _Run, process: _Process) -> Delivery:
+        raw, status = process.running.events, process.running.status
+        events = [Event(event["heard"], event["e"], event) for event in raw]
+        end = next((event for event in raw if event["e"] == "end"), None)
+        if end is None:
+            number = raw[-1]["heard"] + 1 if raw else 0
+            events.append(Event(number, "died", _how(status)))
+        else:
+            self.modules |= set(end.get("modules") or ())
+        clock = end["clock"] if end else process.clock
+        run.now = max(run.now, float(clock)) + _STEP_S
+        return Delivery(process.number, process.op, process.job, process.clock, tuple(events), process.copy)
+
+    # -- the end
+
+    def _finish(self, run: _Run) -> History:
+        proof, notes = self.setting.proof, run.notes
+        state = read_state(self.store, proof.state)
+        dead: int | None = run.dead if self.facts.get("counts_dead") else None
+        if proof.dead_letters is not None:
+            try:
+                dead = count(self.store, self.setting.filled(proof.dead_letters))
+            except StateError as error:
+                notes.append(f"proof.dead_letters: {error}")
+        return History(
+            run.schedule,
+            tuple(run.deliveries),
+            state,
+            dead,
+            pending=len(run.queue),
+            lost=run.lost,
+            hung=run.hung,
+            notes=tuple(notes),
+        )
+
+
+@dataclass
+class _Process:
+    """A forked process and what it is for."""
+
+    number: int
+    op: str
+    job: int
+    clock: float
+    running: Running
+    zygote: str
+    copy: int = 0
+
+
+class NotPublished(Exception):
+    """A message could not be made: which job's, and why."""
+
+    def __init__(self, job: int, why: str) -> None:
+        super().__init__(why)
+        self.job, self.why = job, why
+
+
+def _how(status: int | None) -> dict[str, Any]:
+    if status is None:
+        return {"signal": None, "exit": None}
+    if os.WIFSIGNALED(status):
+        return {"signal": os.WTERMSIG(status), "exit": None}
+    return {"signal": None, "exit": os.WEXITSTATUS(status)}

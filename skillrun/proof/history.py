@@ -1,0 +1,137 @@
+"""What happened under one schedule: the only thing that judges look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skillrun.proof.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that a process reported, in the order in which it was heard.
+
+    `kind`: began, entered, at (a boundary), performed (an effect took place), published, log, slept, undeclared, fault,
+    returned, raised, settled, end, died, probe-error, caller-raised.
+    """
+
+    number: int  # within the history, from 1
+    kind: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.data.get(name)
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """(path, line) in the repository."""
+        place = self.data.get("place")
+        return (place[0], place[1]) if place else None
+
+    @property
+    def boundary(self) -> str | None:
+        """For `at`: "before:email#1"."""
+        return f"{self.data['when']}:{self.data['name']}" if self.kind == "at" else None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One process: a delivery to the handler, the caller that publishes, or the library after a death.
+
+    `op`: deliver, call, publish, died. `job`: 0 for the proof's own message, 1.. for distinct jobs, -1 poison.
+    """
+
+    number: int  # from 1, in the order of the beginnings
+    op: str
+    job: int
+    clock: float  # virtual seconds since the proof's beginning, at its start
+    events: tuple[Event, ...]
+    copy: int = 0  # which of the deliveries at once
+
+    def all(self, kind: str) -> Iterator[Event]:
+        """Its events of one kind."""
+        return (event for event in self.events if event.kind == kind)
+
+    def first(self, kind: str) -> Event | None:
+        """The first event of a kind."""
+        return next(self.all(kind), None)
+
+    @cached_property
+    def entered(self) -> bool:
+        """The handler was called."""
+        return self.first("entered") is not None
+
+    @cached_property
+    def raised(self) -> Event | None:
+        """The exception that the handler raised and that is no control flow of the library."""
+        return next((event for event in self.all("raised") if not event["control"]), None)
+
+    @cached_property
+    def died(self) -> bool:
+        """It did not come to its own end."""
+        return self.first("died") is not None
+
+    @cached_property
+    def settled(self) -> Event | None:
+        """What became of the message."""
+        return self.first("settled")
+
+    @cached_property
+    def retries(self) -> tuple[Event, ...]:
+        """The publishes by which the job comes again."""
+        return tuple(event for event in self.all("published") if event["to_handler"])
+
+    @cached_property
+    def will_retry(self) -> bool:
+        """After it, the library delivers the job again by itself."""
+        settled = self.settled
+        return bool(self.retries) or (settled is not None and settled["how"] == "requeued")
+
+    @cached_property
+    def outcome(self) -> str:
+        """died, succeeded, retried, or failed for good."""
+        if self.died:
+            return "died"
+        if self.will_retry:
+            return "retried"
+        control = any(event["control"] for event in self.all("raised"))
+        settled = self.settled
+        gone = settled is not None and (settled["how"] in ("dead", "lost") or settled["why"] == "raised")
+        return "failed" if self.raised is not None or control or gone else "succeeded"
+
+
+@dataclass(frozen=True)
+class History:
+    """All deliveries of one schedule, and what was left at the end."""
+
+    schedule: Schedule
+    deliveries: tuple[Delivery, ...]
+    state: Mapping[str, Any] = field(default_factory=dict)  # query name -> rows, or "error: ..."
+    dead_letters: int | None = None  # None: not counted
+    pending: int = 0  # messages that were still waiting when the limit of deliveries was reached
+    lost: int = 0  # messages that the library let go of without a trace
+    hung: str | None = None  # the boundary after which a process had to be ended
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def runs(self) -> tuple[Delivery, ...]:
+        """The deliveries to the handler."""
+        return tuple(delivery for delivery in self.deliveries if delivery.op == "deliver")
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """Every event, in order."""
+        return tuple(sorted((e for d in self.deliveries for e in d.events), key=lambda event: event.number))
+
+    def performed(self, effect: str | None = None) -> tuple[Event, ...]:
+        """The effects that took place, in the handler's processes."""
+        found = (e for d in self.deliveries if d.op != "call" for e in d.all("performed"))
+        return tuple(event for event in found if effect in (None, event["effect"]))
+
+    def delivery_of(self, event: Event) -> Delivery:
+        """The delivery that reported an event."""
+        return next(delivery for delivery in self.deliveries if event in delivery.events)

@@ -1,0 +1,120 @@
+"""Virtual time: this process's clock stands at an offset from the machine's, and sleeping moves it instead of waiting.
+
+`time` is patched by name and in every module that holds its functions; `datetime` by its types' own dictionaries, so
+that `from datetime import datetime` sees it too; SQLite's own clock by its functions (see sql.py).
+The clocks of database servers stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import datetime
+import gc
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+from .recorder import Recorder
+from .swap import replace_everywhere, swap
+
+_real_time = time.time
+_real_time_ns = time.time_ns
+_real_monotonic = time.monotonic
+_real_sleep = time.sleep
+
+
+class Clock:
+    """`offset` is in seconds."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.offset = 0.0
+        self.ns = 0
+        recorder.jump = self.jump
+
+    def jump(self, seconds: float) -> None:
+        """Moves the clock on."""
+        self.set(self.offset + seconds)
+
+    def set(self, offset: float) -> None:
+        """Seconds between the machine's clock and this one."""
+        self.offset, self.ns = offset, int(offset * 1e9)
+
+    def install(self) -> None:
+        """Once, in the zygote, after the repository's modules were imported."""
+        for name, hook in self._time_functions().items():
+            replace_everywhere(time, name, hook)
+        self._patch_datetime()
+        self._patch_asyncio()
+
+    def time(self) -> float:
+        """As time.time."""
+        return _real_time() + self.offset
+
+    def sleep(self, seconds: float) -> None:
+        """Moves the clock in a delivery; really waits in the zygote."""
+        if not self.recorder.active:
+            _real_sleep(seconds)
+            return
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        if self.recorder.watching:
+            self.recorder.emit("slept", s=seconds, place=self.recorder.place())
+        self.jump(seconds)
+
+    def _time_functions(self) -> dict[str, Callable[..., Any]]:
+        real = {name: getattr(time, name) for name in ("localtime", "gmtime", "ctime", "strftime", "asctime")}
+
+        def at(name: str) -> Callable[..., Any]:
+            return lambda seconds=None: real[name](self.time() if seconds is None else seconds)
+
+        return {
+            "time": self.time,
+            "time_ns": lambda: _real_time_ns() + self.ns,
+            "monotonic": lambda: _real_monotonic() + self.offset,
+            "sleep": self.sleep,
+            "localtime": at("localtime"),
+            "gmtime": at("gmtime"),
+            "ctime": at("ctime"),
+            "strftime": lambda form, when=None: real["strftime"](form, when or real["localtime"](self.time())),
+            "asctime": lambda when=None: real["asctime"](when or real["localtime"](self.time())),
+        }
+
+    def _patch_datetime(self) -> None:
+        kind = datetime.datetime
+
+        def now(cls: Any, tz: Any = None) -> Any:
+            return cls.fromtimestamp(self.time(), tz)
+
+        def utcnow(cls: Any) -> Any:
+            return cls.fromtimestamp(self.time(), datetime.timezone.utc).replace(tzinfo=None)
+
+        def today(cls: Any) -> Any:
+            return cls.fromtimestamp(self.time())
+
+        _set_in_type(kind, "now", classmethod(now))
+        _set_in_type(kind, "utcnow", classmethod(utcnow))
+        _set_in_type(kind, "today", classmethod(today))
+        _set_in_type(datetime.date, "today", classmethod(today))
+
+    def _patch_asyncio(self) -> None:
+        real = asyncio.sleep
+        if not isinstance(real, types.FunctionType):
+            return
+
+        async def sleep(delay: float, result: Any = None) -> Any:
+            if self.recorder.watching and delay > 0:
+                self.sleep(delay)
+                return await before(0, result)
+            return await before(delay, result)
+
+        before = swap(real, sleep)
+
+
+def _set_in_type(kind: type, name: str, value: Any) -> None:
+    """Sets a member of a built-in type: its `__dict__` is a read-only view of a real dictionary."""
+    held = gc.get_referents(kind.__dict__)[0]
+    held[name] = value
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))

@@ -1,0 +1,127 @@
+"""Declared effects: a stand-in or the real call, with a boundary before and after it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable
+from typing import Any
+
+from .names import find
+from .recorder import Recorder, brief, shown
+from .swap import replace_everywhere, swap
+
+
+class Effect:
+    """One declared effect as the spec has it: name, call, key_arg, mode, returns."""
+
+    def __init__(self, recorder: Recorder, spec: dict[str, Any]) -> None:
+        self.recorder, self.spec = recorder, spec
+        self.name: str = spec["name"]
+        self.original: Callable[..., Any] = lambda *args, **kwargs: None
+        self.signature: inspect.Signature | None = None
+        self.only: Any = None  # the object whose method it is; None: any
+
+    def install(self) -> str | None:
+        """Hooks the call. What a person should know, else None. Raises NotThere or an import's own error."""
+        owner, name, value = find(self.spec["call"])
+        if inspect.isclass(value):
+            return f"{self.spec['call']} is a class: name the method that changes the world"
+        function = _python_function(value)
+        self.signature = _signature(value)
+        if function is None:
+            hook = self.sync if not inspect.iscoroutinefunction(value) else self.coroutine
+            self.original = replace_everywhere(owner, name, functools.wraps(value)(lambda *a, **k: hook(*a, **k)))
+            return None
+        if inspect.ismethod(value) and not inspect.isclass(value.__self__):
+            self.only = value.__self__
+        if isinstance(value, types.FunctionType):
+            self.signature = _signature(function)
+        is_async = inspect.iscoroutinefunction(function)
+        self.original = swap(function, self.coroutine if is_async else self.sync)
+        return None
+
+    def is_mine(self, args: tuple[Any, ...]) -> bool:
+        if not self.recorder.active or self.recorder.effect_depth:
+            return False
+        return self.only is None or (bool(args) and args[0] is self.only)
+
+    def sync(self, *args: Any, **kwargs: Any) -> Any:
+        """The hook of a plain function."""
+        if not self.is_mine(args):
+            return self.original(*args, **kwargs)
+        name, fields = self.arrive(args, kwargs)
+        if self.spec.get("mode") != "pass_through":
+            return self.pretend(name, fields)
+        self.recorder.effect_depth += 1
+        try:
+            result = self.original(*args, **kwargs)
+        finally:
+            self.recorder.effect_depth -= 1
+        self.leave(name, fields)
+        return result
+
+    async def coroutine(self, *args: Any, **kwargs: Any) -> Any:
+        """The hook of a coroutine function."""
+        if not self.is_mine(args):
+            return await self.original(*args, **kwargs)
+        name, fields = self.arrive(args, kwargs)
+        if self.spec.get("mode") != "pass_through":
+            return self.pretend(name, fields)
+        self.recorder.effect_depth += 1
+        try:
+            result = await self.original(*args, **kwargs)
+        finally:
+            self.recorder.effect_depth -= 1
+        self.leave(name, fields)
+        return result
+
+    def arrive(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        given = self.bound(args, kwargs)
+        name = self.recorder.next_name(self.name)
+        key_arg = self.spec.get("key_arg")
+        fields: dict[str, Any] = {
+            "effect": self.name,
+            "args": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items())),
+            "place": self.recorder.place(),
+        }
+        if key_arg:
+            fields["key"] = shown(given[key_arg]) if given.get(key_arg) is not None else None
+        self.recorder.boundary("before", name, kind="effect", **fields)
+        return name, fields
+
+    def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Argument name -> value, without self. Raises TypeError as the real call would."""
+        if self.signature is None:
+            return {**{str(number): value for number, value in enumerate(args)}, **kwargs}
+        bound = self.signature.bind(*args, **kwargs) if self.only is None else self.signature.bind(*args[1:], **kwargs)
+        bound.apply_defaults()
+        given: dict[str, Any] = {}
+        for key, value in bound.arguments.items():
+            if self.signature.parameters[key].kind is inspect.Parameter.VAR_KEYWORD:
+                given.update(value)
+            elif key not in ("self", "cls"):
+                given[key] = value
+        return given
+
+    def pretend(self, name: str, fields: dict[str, Any]) -> Any:
+        self.leave(name, fields)
+        return self.spec.get("returns")
+
+    def leave(self, name: str, fields: dict[str, Any]) -> None:
+        self.recorder.emit("performed", name=name, **fields)
+        self.recorder.boundary("after", name, kind="effect", effect=self.name, place=fields["place"])
+
+
+def _python_function(value: Any) -> types.FunctionType | None:
+    """The function object behind a function, a bound method or a class method; None for anything else."""
+    function = getattr(value, "__func__", value)
+    return function if isinstance(function, types.FunctionType) else None
+
+
+def _signature(value: Any) -> inspect.Signature | None:
+    try:
+        return inspect.signature(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,81 @@
+"""The handler itself: reports that it was entered, and how it ended."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from typing import Any
+
+from .recorder import Recorder, brief
+from .swap import swap
+
+
+class HandlerHook:
+    """In front of the handler's own function, below everything that the library wraps around it."""
+
+    def __init__(self, recorder: Recorder, control: tuple[str, ...]) -> None:
+        self.recorder, self.control = recorder, set(control)
+        self.before: Any = None
+
+    def install(self, function: types.FunctionType) -> None:
+        """Once, in the zygote."""
+        if inspect.iscoroutinefunction(function):
+            self.before = swap(function, self.coroutine)
+        else:
+            self.before = swap(function, self.sync)
+
+    def sync(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.recorder.active or self.recorder.depth:
+            return self.before(*args, **kwargs)
+        self.enter()
+        try:
+            result = self.before(*args, **kwargs)
+        except BaseException as error:
+            self.raised(error)
+            raise
+        finally:
+            self.recorder.depth -= 1
+        self.recorder.emit("returned")
+        return result
+
+    async def coroutine(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.recorder.active or self.recorder.depth:
+            return await self.before(*args, **kwargs)
+        self.enter()
+        try:
+            result = await self.before(*args, **kwargs)
+        except BaseException as error:
+            self.raised(error)
+            raise
+        finally:
+            self.recorder.depth -= 1
+        self.recorder.emit("returned")
+        return result
+
+    def enter(self) -> None:
+        self.recorder.depth += 1
+        self.recorder.emit("entered")
+
+    def raised(self, error: BaseException) -> None:
+        """Reports an exception by its class and all of its base classes."""
+        names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
+        self.recorder.emit(
+            "raised",
+            error=names[0],
+            bases=names,
+            text=brief(str(error)),
+            injected=bool(getattr(error, "__skillrun__", False)),
+            control=bool(self.control & {name.replace(":", ".") for name in names}),
+            place=_last_place(error, self.recorder.root),
+        )
+
+
+def _last_place(error: BaseException, root: str) -> list[Any] | None:
+    """Where in the repository it came from."""
+    trace, place = error.__traceback__, None
+    while trace is not None:
+        path = trace.tb_frame.f_code.co_filename
+        if path.startswith(root) and "/site-packages/" not in path:
+            place = [path[len(root) :], trace.tb_lineno]
+        trace = trace.tb_next
+    return place

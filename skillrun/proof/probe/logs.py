@@ -1,0 +1,115 @@
+"""Log records and printed lines of a delivery, as events."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import types
+from typing import Any
+
+from .recorder import Recorder, brief
+from .swap import swap
+
+_PLAIN = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
+_MOST = 500  # records of one delivery
+
+
+class Logs:
+    """Reports each record that passes its logger's level, whether or not a handler takes it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.seen = 0
+
+    def install(self) -> None:
+        """Once, in the zygote."""
+        before: types.FunctionType
+
+        def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+            self.record(record)
+            with self.recorder.quiet():
+                before(logger, record)
+
+        before = swap(logging.Logger.callHandlers, call_handlers)  # type: ignore[arg-type]
+        if not logging.getLogger().handlers:
+            logging.getLogger().setLevel(logging.INFO)  # as a worker started with --loglevel=INFO
+
+    def record(self, record: logging.LogRecord) -> None:
+        """Reports one record."""
+        if not self.recorder.active or self.seen >= _MOST:
+            return
+        self.seen += 1
+        try:
+            text = record.getMessage()
+        except Exception as error:
+            text = f"{record.msg!r} (not formatted: {error})"
+        extra = {k: str(v) for k, v in vars(record).items() if k not in _PLAIN and not k.startswith("_")}
+        error = record.exc_info[1] if record.exc_info and len(record.exc_info) > 1 else None
+        self.recorder.emit(
+            "log",
+            logger=record.name,
+            level=record.levelname,
+            template=brief(str(record.msg)),
+            text=brief(text),
+            extra={k: brief(v) for k, v in list(extra.items())[:20]},
+            error=f"{type(error).__name__}: {error}" if error else None,
+            place=[_within(self.recorder.root, record.pathname), record.lineno],
+        )
+
+    def line(self, stream: str, text: str) -> None:
+        """Reports a printed line."""
+        if not self.recorder.watching or not text.strip() or self.seen >= _MOST:
+            return
+        self.seen += 1
+        text = text.rstrip("\n")
+        self.recorder.emit("log", logger=stream, level="PRINT", template=None, text=brief(text), extra={}, error=None,
+                           place=self.recorder.place())  # fmt: skip
+
+
+def _within(root: str, path: str) -> str:
+    return path[len(root) :] if path.startswith(root) else path
+
+
+class Printed(io.TextIOBase):
+    """Stands for sys.stdout or sys.stderr: whoever keeps a reference at import keeps this one."""
+
+    def __init__(self, name: str, real: Any, logs: Logs) -> None:
+        self.name_, self.real, self.logs = name, real, logs
+        self._unread = ""
+
+    encoding = "utf-8"  # type: ignore[assignment]
+    errors = "backslashreplace"  # type: ignore[assignment]
+
+    @property
+    def buffer(self) -> Any:
+        """The byte stream below, for those who write bytes."""
+        return self.real.buffer
+
+    def fileno(self) -> int:
+        """The real descriptor."""
+        return int(self.real.fileno())
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def flush(self) -> None:
+        self.real.flush()
+
+    def write(self, text: str) -> int:
+        """Whole lines become events of a delivery."""
+        self.real.write(text)
+        if self.logs.recorder.watching:
+            *lines, self._unread = (self._unread + text).split("\n")
+            for line in lines:
+                self.logs.line(self.name_, line)
+        return len(text)
+
+
+def install_printed(logs: Logs) -> None:
+    """Before anything of the repository is imported."""
+    sys.stdout = Printed("stdout", sys.stdout, logs)
+    sys.stderr = Printed("stderr", sys.stderr, logs)

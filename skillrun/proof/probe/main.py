@@ -1,0 +1,319 @@
+"""The zygote: runs in the repository's interpreter, imports the handler once, and forks for each delivery.
+
+    python main.py CONTROL_FD
+
+Standard library only, and nothing of skillrun but the files beside this one and a driver, loaded by path: skillrun
+itself need not be installed there. CONTROL_FD is a Unix socket: JSON lines both ways. The first line is the boot; each
+later line asks for a fork, and brings the descriptor of that delivery's own channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+NAME = "_skillrun_probe"
+_MOST_FILE = 256 * 1024 * 1024  # bytes that a delivery may write into one file
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def load_probe() -> None:
+    """Makes the folder of this file a package under a name that no repository has."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    spec = importlib.util.spec_from_file_location(
+        NAME, os.path.join(here, "__init__.py"), submodule_search_locations=[here]
+    )
+    if spec is None or spec.loader is None:
+        raise SystemExit("the probe is incomplete")
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[NAME] = package
+    spec.loader.exec_module(package)
+
+
+def part(name: str) -> Any:
+    """A module of the probe."""
+    return importlib.import_module(f"{NAME}.{name}")
+
+
+class BootFailed(Exception):
+    """Why no delivery can run: `what` is handler | effect | error | framework | source."""
+
+    def __init__(self, what: str, text: str) -> None:
+        super().__init__(text)
+        self.what, self.text = what, text
+
+
+class Zygote:
+    """Holds what every delivery inherits."""
+
+    def __init__(self, control: socket.socket, config: dict[str, Any]) -> None:
+        self.control, self.config = control, config
+        self.recorder = part("recorder").Recorder(os.path.realpath(config["root"]))
+        self.clock = part("clock").Clock(self.recorder)
+        self.logs = part("logs").Logs(self.recorder)
+        self.children: dict[int, int] = {}
+        self.unread = b""
+        self.fds: list[int] = []
+
+    def boot(self) -> dict[str, Any]:
+        """Imports the handler and hooks all that must report. Raises BootFailed."""
+        config, recorder = self.config, self.recorder
+        sys.path[:0] = config["paths"]
+        part("logs").install_printed(self.logs)
+        part("sql").SqliteHook(recorder, self.clock).install()
+        part("stores").install(recorder)
+        driver = self.driver()
+        facts = self.attempt("handler", lambda: driver.boot(config["handler"]))
+        function = driver.function()
+        for effect in config["effects"]:
+            hooked = part("effects").Effect(recorder, effect)
+            words = self.attempt("effect", hooked.install, f"effects.{effect['name']}: ")
+            if words:
+                raise BootFailed("effect", words)
+        for name in config["errors"]:
+            self.attempt("error", lambda name=name: part("names").make_error(name[0], name[1]), "failures: ")
+        if not hasattr(function, "__code__"):
+            raise BootFailed("handler", f"{config['handler']} is no Python function")
+        place = function.__code__
+        part("handler").HandlerHook(recorder, driver.CONTROL).install(function)
+        recorder.make_error = part("names").make_error
+        self.logs.install()
+        self.clock.install()
+        audit = part("audit").Audit(recorder, config["scratch"], config["free"])
+        audit.servers = tuple(config["servers"])
+        audit.install()
+        self.hooked = driver
+        return {**facts, "file": place.co_filename, "line": place.co_firstlineno, "loggers": list(driver.LOGGERS),
+                "python": sys.version.split()[0], "modules": module_files(recorder.root)}  # fmt: skip
+
+    def driver(self) -> Any:
+        path = self.config["driver"]
+        probe = part("driver").Probe(self.recorder, self.config["settings"])
+        if path is None:
+            return part("driver").Driver(probe)
+        spec = importlib.util.spec_from_file_location(f"{NAME}.framework", path)
+        if spec is None or spec.loader is None:
+            raise BootFailed("framework", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[f"{NAME}.framework"] = module
+        self.attempt("framework", lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
+        return self.attempt("framework", lambda: module.Driver(probe))
+
+    def attempt(self, what: str, work: Any, prefix: str = "") -> Any:
+        """An exception of the repository's own becomes BootFailed, in its own words."""
+        try:
+            return work()
+        except BootFailed:
+            raise
+        except (Exception, SystemExit) as error:
+            text = str(error) if type(error).__name__ == "NotThere" else f"{type(error).__name__}: {error}"
+            where = last_place(error, self.recorder.root)
+            raise BootFailed(what, f"{prefix}{text}{f' ({where})' if where else ''}") from error
+
+    # -- serving
+
+    def serve(self) -> None:
+        """Forks on demand until skillrun hangs up."""
+        gc.collect()
+        gc.freeze()
+        wake = wake_on_children()
+        while True:
+            ready, _, _ = select.select([self.control, wake], [], [])
+            if wake in ready:
+                os.read(wake, 512)
+                self.reap()
+            if self.control in ready and not self.read():
+                return
+
+    def read(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self.control, 1 << 20, 8)
+        self.fds += fds
+        if not data:
+            return False
+        *lines, self.unread = (self.unread + data).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            if order.get("op") == "sweep":
+                self.sweep()
+                continue
+            self.fork(order, self.fds.pop(0))
+        return True
+
+    def fork(self, order: dict[str, Any], fd: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self.child(order, fd)
+            finally:
+                os._exit(70)
+        os.close(fd)
+        self.children[pid] = order["id"]
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+            if pid in self.children:
+                self.send({"exited": self.children.pop(pid), "status": status})
+
+    def sweep(self) -> None:
+        """Ends what a handler left running outside of its process group."""
+        for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+            if name.isdigit() and parent_of(name) == os.getpid() and int(name) not in self.children:
+                with contextlib.suppress(OSError):
+                    os.kill(int(name), signal.SIGKILL)
+
+    def send(self, value: dict[str, Any]) -> None:
+        self.control.sendall(json.dumps(value, default=repr).encode("utf-8", "backslashreplace") + b"\n")
+
+    # -- in the child
+
+    def child(self, order: dict[str, Any], fd: int) -> None:
+        """One delivery, from its first event to its last."""
+        prepare_child(order.get("output"))
+        self.control.close()
+        channel = part("channel").Channel(fd)
+        self.clock.set(float(order["clock"]))
+        self.recorder.begin(channel, order.get("plan") or {})
+        self.recorder.emit("began", pid=os.getpid())
+        try:
+            self.act(order["op"], order["args"])
+        except BaseException as error:
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            self.recorder.emit("probe-error", text=text[-4000:], injected=bool(getattr(error, "__skillrun__", False)),
+                               error=f"{type(error).__name__}: {error}")  # fmt: skip
+        sys.stdout.flush()
+        sys.stderr.flush()
+        modules = module_files(self.recorder.root) if order.get("modules") else None
+        self.recorder.emit("end", modules=modules, clock=self.clock.offset)
+        os._exit(0)
+
+    def act(self, op: str, args: list[Any]) -> None:
+        if op == "call":
+            self.call(*args)
+        else:
+            getattr(self.hooked, op)(*args)
+
+    def call(self, path: str, kwargs: dict[str, Any]) -> None:
+        """The application's own way to publish; an exception out of it is an event."""
+        _, _, function = part("names").find(path)
+        try:
+            function(**kwargs)
+        except Exception as error:
+            names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
+            self.recorder.emit("caller-raised", error=names[0], text=str(error)[:400],
+                               injected=bool(getattr(error, "__skillrun__", False)))  # fmt: skip
+
+
+def prepare_child(output: str | None) -> None:
+    """A process group of its own, default signals, bounded files, output into a file."""
+    os.setpgid(0, 0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_FILE, _MOST_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if output:
+        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        os.close(fd)
+
+
+def module_files(root: str) -> list[str]:
+    """The repository's files that are imported now, relative to its root."""
+    found = set()
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str):
+            real = os.path.realpath(path)
+            if real.startswith(root) and "/site-packages/" not in real:
+                found.add(real[len(root) :])
+    return sorted(found)
+
+
+def last_place(error: BaseException, root: str) -> str | None:
+    """The last line of the repository that an exception passed through."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename.replace(root, '')}:{error.lineno}"
+    trace, place = error.__traceback__, None
+    while trace is not None:
+        path = os.path.realpath(trace.tb_frame.f_code.co_filename)
+        if path.startswith(root) and "/site-packages/" not in path:
+            place = f"{path[len(root) :]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def wake_on_children() -> int:
+    """A descriptor that becomes readable when a child ends."""
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+    signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return read_fd
+
+
+def parent_of(pid: str) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def prctl(option: int, value: int) -> None:
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def main() -> None:
+    """Boot, say what was found, serve."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    load_probe()
+    data = b""
+    while not data.endswith(b"\n"):
+        chunk = control.recv(1 << 20)
+        if not chunk:
+            return
+        data += chunk
+    zygote = Zygote(control, json.loads(data))
+    try:
+        facts = zygote.boot()
+    except BootFailed as failed:
+        cause = failed.__cause__
+        text = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)) if cause else ""
+        zygote.send({"failed": failed.what, "text": failed.text, "trace": text[-4000:]})
+        return
+    except BaseException as error:
+        zygote.send({"failed": "probe", "text": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()})
+        return
+    zygote.send({"booted": facts})
+    zygote.serve()
+
+
+if __name__ == "__main__":
+    main()

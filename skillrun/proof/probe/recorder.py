@@ -1,0 +1,167 @@
+"""What a delivery reports, and the faults that it meets: every boundary passes through `Recorder`.
+
+In the zygote the recorder is idle: hooks let everything through. In a forked delivery it reports each event at once,
+so that what happened before a kill is known, and does at each boundary what the plan says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .channel import Channel
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_SHOWN = 400
+
+
+class Lost(BaseException):
+    """The delivery must end here: nobody listens any more."""
+
+
+class Recorder:
+    """The events of one delivery. `plan` maps a boundary such as "before:email#1" to what happens there:
+
+    {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "pause"} | {"do": "jump", "s": 1.0}
+    "*" in place of the number means each time: "before:email#*".
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/") + "/"
+        self.here = _probe_folder()
+        self.channel: Channel | None = None
+        self.plan: dict[str, dict[str, Any]] = {}
+        self.counts: dict[str, int] = {}
+        self.depth = 0  # > 0: inside the handler
+        self.silent = 0  # > 0: inside a hook of ours, or in a framework's own work
+        self.effect_depth = 0
+        self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: RuntimeError(name)
+        self.jump: Callable[[float], None] = lambda seconds: None
+        self._lock = threading.RLock()
+
+    @property
+    def active(self) -> bool:
+        """Whether this process is a delivery."""
+        return self.channel is not None
+
+    @property
+    def watching(self) -> bool:
+        """Whether what happens now is the handler's own doing."""
+        return self.channel is not None and self.silent == 0
+
+    @property
+    def mine(self) -> bool:
+        """Whether it is the handler's doing, or that of the repository's code which the library called."""
+        return self.watching and (self.depth > 0 or self.place() is not None)
+
+    def begin(self, channel: Channel, plan: dict[str, dict[str, Any]]) -> None:
+        """This process is a delivery from now on."""
+        self.counts.clear()
+        self.plan, self.channel = plan, channel
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Reports one event; nothing where this process is no delivery."""
+        if self.channel is None:
+            return
+        with self._lock, self.quiet():
+            try:
+                self.channel.send({"e": event, **fields})
+            except OSError:
+                os._exit(3)
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """What happens inside is not the handler's doing."""
+        self.silent += 1
+        try:
+            yield
+        finally:
+            self.silent -= 1
+
+    def next_name(self, name: str) -> str:
+        """`email` -> `email#1`, then `email#2`."""
+        with self._lock:
+            number = self.counts[name] = self.counts.get(name, 0) + 1
+        return f"{name}#{number}"
+
+    def boundary(self, when: str, name: str, **fields: Any) -> None:
+        """Reports "before" or "after" `name`, and meets the fault that is planned there. May not return, may raise."""
+        if self.channel is None:
+            return
+        at = f"{when}:{name}"
+        self.emit("at", when=when, name=name, **fields)
+        if not self.plan:
+            return
+        fault = self.plan.get(at) or self.plan.get(at.rpartition("#")[0] + "#*")
+        if fault is not None:
+            self._meet(at, fault)
+
+    def _meet(self, at: str, fault: dict[str, Any]) -> None:
+        what = fault["do"]
+        place = {"place": self.place()}
+        if what == "kill":
+            self.emit("fault", at=at, do="kill", **place)
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif what == "raise":
+            self.emit("fault", at=at, do="raise", error=fault["error"], **place)
+            error = self.make_error(fault["error"], fault.get("args") or [])
+            error.__skillrun__ = True  # type: ignore[attr-defined]
+            raise error
+        elif what == "jump":
+            self.emit("fault", at=at, do="jump", s=fault["s"], **place)
+            self.jump(float(fault["s"]))
+        elif what == "pause":
+            self.emit("fault", at=at, do="pause", **place)
+            self._wait(at)
+
+    def _wait(self, at: str) -> None:
+        if self.channel is None:
+            return
+        with self._lock, self.quiet():
+            order = self.channel.receive()
+        if order is None:
+            os._exit(3)
+        self.plan = order.get("plan", {})
+        if order.get("clock") is not None:
+            self.jump(float(order["clock"]))
+        if order.get("do") == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def place(self) -> list[Any] | None:
+        """[path in the repository, line] of the innermost frame of the repository's own code."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            path = frame.f_code.co_filename
+            if path.startswith(self.root) and "/site-packages/" not in path and not path.startswith(self.here):
+                return [path[len(self.root) :], frame.f_lineno]
+            frame = frame.f_back  # type: ignore[assignment]
+        return None
+
+
+def _probe_folder() -> str:
+    return os.path.dirname(os.path.abspath(__file__)) + "/"
+
+
+def shown(value: Any) -> str:
+    """A value as text that is the same in every process: no addresses, sets in order."""
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=repr)
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<unprintable {type(value).__name__}: {type(error).__name__}>"
+    return _ADDRESS.sub("", text)
+
+
+def brief(text: str) -> str:
+    """At most 400 characters, told apart by a digest where more was cut."""
+    if len(text) <= _SHOWN:
+        return text
+    return f"{text[:_SHOWN]}…{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"

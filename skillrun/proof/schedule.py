@@ -1,0 +1,148 @@
+"""A schedule: which faults a job meets, and in what order its deliveries run. It has a text that replays it.
+
+    once                                     one delivery
+    redeliver · re-enqueue                   afterwards: the same message again · another message for the same job
+    wait=90000                               afterwards: so many seconds pass, before what follows
+    kill@after:email#1                       the process dies there; the library decides what becomes of the message
+    kill-worker@after:email#1                its worker dies too
+    kill@before:commit#1/2                   in the second delivery; /* in every one
+    lose                                     a killed message does not come back by itself
+    raise=shop.mailer:Unavailable@before:email#1
+    stall@before:email#1                     it stands still there; what follows runs, then it goes on
+    copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
+    job=1                                    a distinct job is delivered as well
+    poison=0                                 the proof's first poison payload instead of the message
+    fresh                                    later deliveries run in another interpreter (hash seed, time zone)
+    caller-kill@after:publish#1 · caller-raise@before:publish#1 · caller-pause@after:publish#1     in the publisher
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from skillrun.errors import Misuse
+
+EVERY = 0
+
+_FAULT = re.compile(
+    r"(?P<do>kill|kill-worker|raise|stall|switch|caller-kill|caller-raise|caller-pause)"
+    r"(?:=(?P<error>[\w.:]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+|\*))(?:/(?P<delivery>\d+|\*))?"
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
+
+    do: str  # kill | kill-worker | raise | stall | switch | caller-kill | caller-raise | caller-pause
+    at: str  # "before:email#1"
+    delivery: int = 1
+    error: str | None = None
+    index: int = 0  # which entry of the spec's list, where a class is named twice with other arguments
+
+    def __str__(self) -> str:
+        error = f"={self.error}" + (f"~{self.index}" if self.index else "") if self.error else ""
+        where = "" if self.delivery == 1 else "/*" if self.delivery == EVERY else f"/{self.delivery}"
+        return f"{self.do}{error}@{self.at}{where}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Faults, and the moves that follow once nothing is waiting any more."""
+
+    family: str
+    faults: tuple[Fault, ...] = ()
+    moves: tuple[str, ...] = ()  # redeliver | re-enqueue | wait=S | job=N | tick=EPOCH
+    copies: int = 1
+    lose: bool = False
+    poison: int | None = None
+    fresh: bool = False
+
+    def __str__(self) -> str:
+        words = [str(fault) for fault in self.faults]
+        words += [f"copies={self.copies}"] if self.copies > 1 else []
+        words += ["lose"] if self.lose else []
+        words += [f"poison={self.poison}"] if self.poison is not None else []
+        words += ["fresh"] if self.fresh else []
+        return " ".join([*words, *self.moves]) or "once"
+
+    @property
+    def kills(self) -> int:
+        """How many processes die."""
+        return sum(fault.do in ("kill", "kill-worker", "caller-kill") for fault in self.faults)
+
+    @property
+    def has_crash(self) -> bool:
+        """A process dies in it."""
+        return self.kills > 0
+
+
+ONCE = Schedule("once")
+
+
+def parse_schedule(text: str) -> Schedule:
+    """The schedule of a text. Raises Misuse."""
+    made = Schedule("given")
+    for word in text.split():
+        made = _with(made, word)
+    return replace(made, family=family_of(made))
+
+
+def _with(made: Schedule, word: str) -> Schedule:
+    fault = _FAULT.fullmatch(word)
+    if fault:
+        return replace(made, faults=(*made.faults, _fault(fault)))
+    name, _, value = word.partition("=")
+    if word == "once":
+        return made
+    if word in ("lose", "fresh"):
+        return replace(made, lose=made.lose or word == "lose", fresh=made.fresh or word == "fresh")
+    if name in ("copies", "poison") and value.isdigit():
+        return replace(made, copies=int(value)) if name == "copies" else replace(made, poison=int(value))
+    if word in ("redeliver", "re-enqueue") or (name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)):
+        return replace(made, moves=(*made.moves, word))
+    raise Misuse(
+        f"--schedule: cannot read {word!r}", hint="e.g. 'kill@before:email#1', 'copies=2 switch@after:email#1'"
+    )
+
+
+def _fault(match: re.Match[str]) -> Fault:
+    delivery = match["delivery"]
+    return Fault(
+        match["do"],
+        match["at"],
+        1 if delivery is None else EVERY if delivery == "*" else int(delivery),
+        match["error"],
+        int(match["index"] or 0),
+    )
+
+
+def family_of(schedule: Schedule) -> str:
+    """The family that a schedule belongs to, from what it does."""
+    does = {fault.do for fault in schedule.faults}
+    names = [move.partition("=")[0] for move in schedule.moves]
+    if schedule.poison is not None:
+        return "poison"
+    if does & {"caller-kill", "caller-raise"}:
+        return "publish-fault"
+    if "caller-pause" in does:
+        return "before-commit"
+    if schedule.fresh:
+        return "fresh-interpreter"
+    if "stall" in does:
+        return "stall"
+    if schedule.copies > 1:
+        return "at-once"
+    if "raise" in does:
+        every = any(fault.delivery == EVERY for fault in schedule.faults)
+        return "exhaustion" if every else "error"
+    if schedule.has_crash:
+        return "double-kill" if schedule.kills > 1 else "kill-lose" if schedule.lose else "kill"
+    if "tick" in names:
+        return "dst"
+    if "job" in names:
+        return "distinct"
+    if "wait" in names:
+        return "window"
+    return next((name for name in ("redeliver", "re-enqueue") if name in names), "once")

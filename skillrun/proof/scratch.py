@@ -1,0 +1,62 @@
+"""The folder of one proof: its scratch, put back to the snapshot before every schedule, and what lies beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_IN_MEMORY = 64 * 1024 * 1024
+
+
+class Workplace:
+    """`scratch` is `{scratch}`; `home` and `tmp` are the deliveries' own; `run` holds sockets and output."""
+
+    def __init__(self) -> None:
+        shm = Path("/dev/shm")
+        base = str(shm) if shm.is_dir() and os.access(shm, os.W_OK | os.X_OK) else None
+        self.folder = Path(tempfile.mkdtemp(prefix="skillrun-", dir=base))
+        self.scratch, self.home = self.folder / "scratch", self.folder / "home"
+        self.tmp, self.run = self.folder / "tmp", self.folder / "run"
+        for part in (self.scratch, self.home, self.tmp, self.run):
+            part.mkdir()
+        self._snapshot: dict[str, bytes] = {}
+        self._folders: set[str] = set()
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Remembers the scratch as it is; path -> content."""
+        self._snapshot = {name: (self.scratch / name).read_bytes() for name in self._files()}
+        self._folders = {str(p.relative_to(self.scratch)) for p in self.scratch.rglob("*") if p.is_dir()}
+        return self._snapshot
+
+    def adopt(self, snapshot: dict[str, bytes]) -> None:
+        """Takes another workplace's snapshot."""
+        self._snapshot = dict(snapshot)
+        self._folders = {str(Path(name).parent) for name in snapshot} - {"."}
+        self.restore()
+
+    def restore(self) -> None:
+        """Puts the scratch back."""
+        for name in self._files():
+            if name not in self._snapshot:
+                (self.scratch / name).unlink()
+        for name in sorted(self._folders):
+            (self.scratch / name).mkdir(parents=True, exist_ok=True)
+        for name, content in self._snapshot.items():
+            (self.scratch / name).write_bytes(content)
+        for path in sorted(self.scratch.rglob("*"), reverse=True):
+            if path.is_dir() and str(path.relative_to(self.scratch)) not in self._folders:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+
+    def _files(self) -> list[str]:
+        found = []
+        for folder, _, names in os.walk(self.scratch):
+            found += [os.path.relpath(os.path.join(folder, name), self.scratch) for name in names]
+        return found
+
+    def remove(self) -> None:
+        """Leaves nothing behind."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,189 @@
+"""What one proof runs in: interpreter, environment, folders, servers, and the zygote's configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.errors import Blocked, Refused
+from skillrun.proof.scratch import Workplace
+from skillrun.proof.state import SqliteStore, Store
+from skillrun.proof.zygote import Zygote
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+_FRAMEWORKS = Path(__file__).parent.parent / "frameworks"
+
+
+def find_python(root: Path, named: str | None) -> str:
+    """proof.python, else the repository's environment, else the one that runs skillrun. Raises Blocked."""
+    from skillrun.validations.environment import find_venv
+
+    if named is not None:
+        path = Path(named) if os.sep in named else Path(shutil.which(named) or named)
+        path = path if path.is_absolute() else root / path
+        if not os.access(path, os.X_OK):
+            raise Blocked(f"proof.python: there is no interpreter {named}", hint="name the worker's python")
+        return str(path)
+    venv = find_venv(root)
+    return str(venv / "bin" / "python") if venv else sys.executable
+
+
+@dataclass
+class Setting:
+    """One workplace with its servers and its zygotes. Two of them work side by side, each on its own."""
+
+    spec: JobSpec
+    root: Path
+    driver: str | None  # framework id; None: a plain callable
+    paths: tuple[str, ...]  # source roots, relative to `root`
+    place: Workplace = field(default_factory=Workplace)
+    servers: list[Any] = field(default_factory=list)
+    urls: dict[str, str] = field(default_factory=dict)
+    zygotes: dict[str, Zygote] = field(default_factory=dict)
+
+    @property
+    def proof(self) -> Any:
+        from skillrun.contract.job import Proof
+
+        return self.spec.proof or Proof()
+
+    @property
+    def python(self) -> str:
+        return find_python(self.root, self.proof.python)
+
+    def start_servers(self) -> None:
+        """Raises ServiceMissing where a binary is not there."""
+        wanted = set(self.proof.services) | ({"redis"} if self.driver == "rq" else set())
+        if not wanted:
+            return
+        from skillrun.proof.services import PostgresServer, RedisServer
+
+        kinds = {"redis": RedisServer, "postgresql": PostgresServer}
+        for name in sorted(wanted):
+            folder = self.place.run / name
+            folder.mkdir(mode=0o755)
+            server = kinds[name](folder)
+            self.servers.append(server)
+            self.urls[name] = server.url
+
+    def filled(self, text: str) -> str:
+        """A text of the spec with {scratch}, {redis} and {postgresql} in it."""
+        text = text.replace("{scratch}", str(self.place.scratch))
+        for name, url in self.urls.items():
+            text = text.replace("{" + name + "}", url)
+        return text
+
+    def env(self, **more: str) -> dict[str, str]:
+        """A clean environment: nothing of the user's but PATH, the interpreter's folder first."""
+        home = Path(self.python).parent
+        path = os.pathsep.join((str(home), os.environ.get("PATH", os.defpath)))
+        env = {"PATH": path, "LANG": "C.UTF-8", "HOME": str(self.place.home), "TMPDIR": str(self.place.tmp),
+               "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"}  # fmt: skip
+        if (home.parent / "pyvenv.cfg").exists():
+            env["VIRTUAL_ENV"] = str(home.parent)
+        env |= {name: self.filled(value) for name, value in self.proof.env.items()}
+        return env | more
+
+    def set_up(self) -> None:
+        """Runs proof.setup once; what it leaves is the snapshot. Raises Blocked with the end of its output."""
+        setup = self.proof.setup
+        if setup is not None:
+            from skillrun.validations.run import run_command
+
+            done = run_command(self.filled(setup), cwd=self.root, env=self.env(), timeout_s=120.0)
+            if not done.ok:
+                tail = done.tail.strip().splitlines()[-3:]
+                raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=f"run it by hand: {setup}")
+        self.keep()
+
+    def keep(self) -> None:
+        """What is there now is what every schedule begins with."""
+        self.place.snapshot()
+        for server in self.servers:
+            server.snapshot()
+
+    def restore(self) -> None:
+        """Puts everything back."""
+        self.place.restore()
+        for server in self.servers:
+            server.restore()
+
+    def jump(self, seconds: float) -> None:
+        """Time passes for the servers too, as far as they can be told."""
+        for server in self.servers:
+            if hasattr(server, "jump"):
+                server.jump(seconds)
+
+    @property
+    def server_pids(self) -> tuple[int, ...]:
+        return tuple(server.pid for server in self.servers)
+
+    def zygote(self, kind: str = "main") -> Zygote:
+        """The interpreter that has imported the handler; "fresh": one with another hash seed and time zone."""
+        if kind not in self.zygotes:
+            more = {"PYTHONHASHSEED": "4711", "TZ": "Pacific/Auckland"} if kind == "fresh" else {}
+            if "TZ" in self.proof.env:
+                more.pop("TZ", None)
+            output = self.place.run / f"{kind}.out"
+            made = Zygote(self.python, self.config(), self.env(**more), self.root, output)
+            self.zygotes[kind] = made.start()
+        return self.zygotes[kind]
+
+    def config(self) -> dict[str, Any]:
+        """What the zygote is told at its start; see probe/main.py."""
+        spec, failures = self.spec, self.spec.failures
+        errors = [[e.type, list(e.args)] for e in (*failures.transient, *failures.permanent)] if failures else []
+        driver = _FRAMEWORKS / self.driver / "probe.py" if self.driver else None
+        paths = [str((self.root / path).resolve()) for path in self.paths] or [str(self.root)]
+        free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
+        return {
+            "root": str(self.root), "paths": paths, "handler": spec.handler,
+            "driver": str(driver) if driver else None,
+            "effects": [effect.model_dump() for effect in spec.effects or ()], "errors": errors,
+            "scratch": str(self.place.scratch), "free": free, "servers": [str(self.place.run)],
+            "settings": {
+                "message": spec.message, "fields": sorted((spec.payload or {}).get("properties", {})),
+                "redis": self.urls.get("redis"),
+                "queue": spec.dead_letter.where if spec.dead_letter and spec.dead_letter.kind == "queue" else None,
+                "scratch": str(self.place.scratch),
+            },
+        }  # fmt: skip
+
+    def store(self) -> Store | None:
+        """The database that the state queries ask; None where the spec names none."""
+        database = self.proof.database
+        if database is None:
+            return None
+        path = self.filled(database)
+        for prefix in ("sqlite:///", "sqlite:"):
+            path = path.removeprefix(prefix)
+        if path.startswith(("postgres", "redis")):
+            found: Store | None = next((s for s in self.servers if getattr(s, "url", None) == path), None)
+            if found is None:
+                raise Refused(f"proof.database: {database} is no server of the proof", hint='use "{postgresql}"')
+            return found
+        return SqliteStore(Path(path) if os.path.isabs(path) else self.place.scratch / path)
+
+    def close(self) -> None:
+        """Leaves no process and no file."""
+        for zygote in self.zygotes.values():
+            with contextlib.suppress(Exception):
+                zygote.stop()
+        self.zygotes.clear()
+        for server in self.servers:
+            with contextlib.suppress(Exception):
+                server.stop()
+        self.place.remove()
+
+    def __enter__(self) -> Setting:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,244 @@
+"""The other end of the zygote: starts it, asks for forks, and reads what each delivery reports."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from skillrun.errors import Refused
+
+_SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
+_PROBE = Path(__file__).parent / "probe" / "main.py"
+BOOT_S = 120.0
+DELIVERY_S = 20.0
+
+
+class BootFailed(Refused):
+    """The handler cannot be run here: `what` is handler, effect, error, framework, probe."""
+
+    def __init__(self, what: str, message: str, *, hint: str | None = None, trace: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.what, self.trace = what, trace
+
+
+@dataclass
+class Running:
+    """One forked process as seen from here: its raw events, and whether it stands still or has ended."""
+
+    id: int
+    fd: int
+    events: list[dict[str, Any]] = field(default_factory=list)
+    pid: int = 0
+    unread: bytes = b""
+    paused: bool = False
+    closed: bool = False
+    status: int | None = None  # of waitpid, once it has ended
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come."""
+        return self.status is not None and self.closed
+
+    def resume(self, **order: Any) -> None:
+        """Lets a paused process go on; `plan`: its faults from now on, `clock`: seconds to move its clock by."""
+        self.paused = False
+        with contextlib.suppress(OSError):
+            os.write(self.fd, json.dumps(order).encode() + b"\n")
+
+
+class Zygote:
+    """One interpreter of the target that has imported the handler. Use as a context manager."""
+
+    def __init__(self, python: str, config: Mapping[str, Any], env: Mapping[str, str], cwd: Path, output: Path) -> None:
+        self.python, self.config, self.env, self.cwd, self.output = python, config, dict(env), cwd, output
+        self.facts: dict[str, Any] = {}
+        self._next = 0
+        self._running: dict[int, Running] = {}
+        self._unread = b""
+        self.heard = 0
+
+    def start(self) -> Zygote:
+        """Boots it. Raises BootFailed."""
+        self.control, theirs = socket.socketpair()
+        with theirs:
+            self._spawn(theirs.fileno())
+        self.control.sendall(json.dumps(self.config).encode() + b"\n")
+        answer = self._answer()
+        if "booted" not in answer:
+            self.stop()
+            raise _boot_failed(answer)
+        self.facts = answer["booted"]
+        self.control.setblocking(False)
+        return self
+
+    def _spawn(self, fd: int) -> None:
+        report_read, report_write = os.pipe()
+        life_read, self._life = os.pipe()
+        command = f"exec {network_wall()}{shlex.quote(self.python)} -B {shlex.quote(str(_PROBE))} {fd}"
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), str(report_write), str(life_read), "0.2", command],
+                cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                pass_fds=(report_write, life_read, fd), start_new_session=True,
+            )  # fmt: skip
+        for end in (report_write, life_read):
+            os.close(end)
+        self._report = report_read
+
+    def _answer(self) -> dict[str, Any]:
+        data, deadline = b"", time.monotonic() + BOOT_S
+        while not data.endswith(b"\n"):
+            ready, _, _ = select.select([self.control], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                self.stop()
+                return {"failed": "handler", "text": f"importing it took longer than {BOOT_S:g} s"}
+            chunk = self.control.recv(1 << 20)
+            if not chunk:
+                return {"failed": "handler", "text": "its interpreter ended while importing it", "trace": self._tail()}
+            data += chunk
+        answer: dict[str, Any] = json.loads(data)
+        return answer
+
+    def _tail(self) -> str:
+        with contextlib.suppress(OSError):
+            return self.output.read_bytes()[-4000:].decode("utf-8", "replace")
+        return ""
+
+    def fork(self, op: str, args: list[Any], *, clock: float, plan: Mapping[str, Any] | None = None,
+             modules: bool = False) -> Running:  # fmt: skip
+        """Starts one process; see probe/main.py for what it does."""
+        ours, theirs = socket.socketpair()
+        self._next += 1
+        order = {"id": self._next, "op": op, "args": args, "clock": clock, "plan": plan or {}, "modules": modules,
+                 "output": str(self.output)}  # fmt: skip
+        self.control.setblocking(True)
+        socket.send_fds(self.control, [json.dumps(order).encode() + b"\n"], [theirs.fileno()])
+        self.control.setblocking(False)
+        theirs.close()
+        ours.setblocking(False)
+        running = self._running[self._next] = Running(self._next, ours.detach())
+        return running
+
+    def hear(self, timeout_s: float) -> bool:
+        """Takes in what has arrived, waiting at most so long; whether anything did."""
+        fds = [running.fd for running in self._running.values() if not running.closed]
+        ready, _, _ = select.select([self.control, *fds], [], [], timeout_s)
+        for running in list(self._running.values()):
+            if not running.closed and running.fd in ready:
+                self._take(running)
+        if self.control in ready:
+            self._exits()
+        return bool(ready)
+
+    def _take(self, running: Running) -> None:
+        try:
+            chunk = os.read(running.fd, 1 << 18)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk:
+            running.closed = True
+            os.close(running.fd)
+            self._forget(running)
+            return
+        *lines, running.unread = (running.unread + chunk).split(b"\n")
+        for line in lines:
+            event = json.loads(line)
+            self.heard += 1
+            event["heard"] = self.heard
+            running.events.append(event)
+            if event["e"] == "began":
+                running.pid = event["pid"]
+            running.paused = event["e"] == "fault" and event["do"] == "pause"
+
+    def _exits(self) -> None:
+        try:
+            chunk = self.control.recv(1 << 20)
+        except BlockingIOError:
+            return
+        if not chunk:
+            raise BootFailed("probe", "the interpreter of the proof ended", hint=self._tail()[-300:] or None)
+        *lines, self._unread = (self._unread + chunk).split(b"\n")
+        for line in lines:
+            value = json.loads(line)
+            running = self._running.get(value["exited"])
+            if running is not None:
+                running.status = value["status"]
+                self._forget(running)
+
+    def _forget(self, running: Running) -> None:
+        if running.ended:
+            self._running.pop(running.id, None)
+
+    def end(self, running: Running) -> None:
+        """Kills a process and waits for its end."""
+        with contextlib.suppress(OSError):
+            if running.pid:
+                os.kill(running.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5.0
+        while not running.ended and time.monotonic() < deadline:
+            self.hear(0.05)
+            if running.status is not None and not running.closed:
+                self.sweep()
+
+    def sweep(self) -> None:
+        """Ends what handlers left running."""
+        self.control.setblocking(True)
+        self.control.sendall(b'{"op": "sweep"}\n')
+        self.control.setblocking(False)
+
+    def stop(self) -> None:
+        """Ends the interpreter and everything below it."""
+        for running in self._running.values():
+            if not running.closed:
+                with contextlib.suppress(OSError):
+                    os.close(running.fd)
+        self._running.clear()
+        self.control.close()
+        with contextlib.suppress(OSError):
+            os.close(self._life)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        with contextlib.suppress(OSError):
+            os.close(self._report)
+
+
+def _boot_failed(answer: Mapping[str, Any]) -> BootFailed:
+    hints = {
+        "handler": "the handler must import with proof.python and proof.env; try it by hand",
+        "effect": "effects[].call is the import path of the adapter, module:function",
+        "error": "failures lists import paths of exceptions; one that needs arguments: {type: ..., args: [...]}",
+        "framework": "proof.python must be the interpreter that the worker runs with",
+    }
+    what = str(answer.get("failed"))
+    return BootFailed(what, str(answer.get("text")), hint=hints.get(what), trace=str(answer.get("trace") or ""))
+
+
+@cache
+def network_wall() -> str:
+    """The prefix that gives a command a network of its own with nobody in it; "" where the machine has none."""
+    if not sys.platform.startswith("linux") or shutil.which("unshare") is None:
+        return ""
+    for flags in ("-Unc", "-Urn"):
+        done = subprocess.run(["unshare", flags, "true"], capture_output=True, check=False)
+        if done.returncode == 0:
+            return f"unshare {flags} -- "
+    return ""
