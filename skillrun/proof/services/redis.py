@@ -1,0 +1,214 @@
+"""A private Redis on a Unix socket, which can be put back, moved on in time, and read."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from math import ceil
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
+from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
+from skillrun.proof.services.find import find_redis_server
+from skillrun.proof.services.resp import Command, Reply, Resp
+
+HINT = "apt install redis-server, or pip install 'skillrun-cli[services]'"
+_START_S = 20.0
+_ASLEEP_IN = ("ep_poll", "do_epoll_wait", "0", "")  # wchan of proc(5); 0 or nothing where the kernel does not tell
+
+
+class RedisServer:
+    """Starts at once and keeps nothing on disk. One to a folder. Raises ServiceMissing or ServiceFailed."""
+
+    def __init__(self, folder: Path) -> None:
+        binary = find_redis_server()
+        if binary is None:
+            raise ServiceMissing("the proof needs a private Redis, and there is no redis-server here", hint=HINT)
+        self.folder = folder.absolute()
+        self.socket = self.folder / "r.sock"
+        check_socket_path(self.socket)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unlink_quietly(self.socket)
+        self._saved: list[Command] = []
+        self._child = Child("Redis", exec_line(_argv(binary, self.folder, self.socket)), log=self.folder / "redis.log")
+        try:
+            self._child.wait_until(self._answers, _START_S)
+            self._resp = Resp(self.socket)
+        except BaseException:
+            self._end()
+            raise
+
+    @property
+    def url(self) -> str:
+        """For redis-py and all that understand its URLs."""
+        return f"unix://{quote(str(self.socket))}?db=0"
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._child.pid
+
+    def _answers(self) -> bool:
+        try:
+            with contextlib.closing(Resp(self.socket)) as resp:
+                return resp.call("PING") == b"PONG"
+        except ServiceFailed:
+            return False
+
+    def snapshot(self) -> None:
+        """Remember every key of every database with its content and the time that it has left."""
+        saved: list[Command] = []
+        for database, keys in self._keys():
+            content = self._resp.pipeline([("SELECT", database), *(("DUMP", key) for key in keys)])[1:]
+            saved.append(("SELECT", database))
+            for key, data, left in zip(keys, content, self._milliseconds_left(keys), strict=True):
+                if data is not None and left is not None:
+                    saved.append(("RESTORE", key, left, cast(bytes, data)))
+        self._saved = saved
+
+    def restore(self) -> None:
+        """Everything as it was at the snapshot (at the start where there is none), keys with the time left then.
+
+        One round trip. Connections stay. The times of stream consumers and of hash fields are not kept.
+        """
+        self._resp.pipeline([("FLUSHALL",), *self._saved])
+
+    def jump(self, seconds: float) -> None:
+        """As if that time had passed: keys whose time is over are gone, the others have less left.
+
+        The server's own clock (TIME, idle times of streams) and the fields of hashes with a time of their own stay.
+        A WATCH on a key with a time counts this as a change (PEXPIRE is one).
+        """
+        passed = round(seconds * 1000)
+        for database, keys in self._keys():
+            left = self._milliseconds_left(keys, database)
+            commands = [_later(key, ms, passed) for key, ms in zip(keys, left, strict=True) if ms]
+            self._resp.pipeline(commands)
+
+    def dump(self) -> dict[str, dict[str, Any]]:
+        """Every key's `type`, `value` and `ttl` (seconds, rounded up; None: stays) for people and for comparing.
+
+        Bytes are text with backslash escapes, sets and hashes sorted, sorted sets {member: score}, a stream the number
+        of its entries. Keys outside database 0 are called `db1:key`.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for database, keys in self._keys():
+            left = self._milliseconds_left(keys, database)
+            for key, ms, (kind, value) in zip(keys, left, self._shown(keys), strict=True):
+                name = (f"db{database}:" if database else "") + _text(key)
+                if ms is not None:
+                    found[name] = {"type": kind, "value": value, "ttl": ceil(ms / 1000) or None}
+        return found
+
+    def _shown(self, keys: list[bytes]) -> list[tuple[str, Any]]:
+        """The type and the readable value of each key."""
+        types = [_text(cast(bytes, kind)) for kind in self._resp.pipeline(("TYPE", key) for key in keys)]
+        readers = [_READERS.get(kind, _OPAQUE) for kind in types]
+        replies = self._resp.pipeline(ask(key) for key, (ask, _) in zip(keys, readers, strict=True))
+        return [(kind, show(reply)) for kind, (_, show), reply in zip(types, readers, replies, strict=True)]
+
+    def _keys(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Each database that is not empty, selected, and its keys in order."""
+        keyspace = cast(bytes, self._resp.call("INFO", "keyspace"))
+        for number in re.findall(rb"^db(\d+):", keyspace, re.MULTILINE):
+            _, keys = self._resp.pipeline([("SELECT", int(number)), ("KEYS", "*")])
+            yield int(number), sorted(cast(list[bytes], keys))
+
+    def _milliseconds_left(self, keys: list[bytes], database: int | None = None) -> list[int | None]:
+        """0: it stays for ever, as RESTORE has it; None: it is gone."""
+        select: list[Command] = [] if database is None else [("SELECT", database)]
+        replies = self._resp.pipeline([*select, *(("PTTL", key) for key in keys)])[len(select) :]
+        return [_left(cast(int, reply)) for reply in replies]
+
+    def is_idle(self) -> bool:
+        """Whether the server sleeps, with nothing to do, and did nothing while this looked. False where /proc is not.
+
+        A request wakes it at once, so a client that waits for an idle Redis waits for another client, or a time.
+        """
+        before = _switches(self.pid)
+        return before is not None and _is_asleep(self.pid) and _switches(self.pid) == before
+
+    def stop(self) -> None:
+        """Leaves no process and no socket."""
+        self._resp.close()
+        self._end()
+
+    def _end(self) -> None:
+        self._child.stop()
+        unlink_quietly(self.socket)
+
+
+def _argv(binary: Path, folder: Path, socket: Path) -> list[str]:
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "save": "",
+        "appendonly": "no",
+        "daemonize": "no",
+        "loglevel": "warning",
+    }
+    return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def _left(pttl: int) -> int | None:
+    if pttl == -2:
+        return None
+    return 0 if pttl == -1 else max(pttl, 1)
+
+
+def _later(key: bytes, left: int, passed: int) -> Command:
+    return ("DEL", key) if left <= passed else ("PEXPIRE", key, left - passed)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")
+
+
+def _texts(reply: Reply) -> list[str]:
+    return [_text(cast(bytes, item)) for item in cast(list[Reply], reply)]
+
+
+def _pairs(reply: Reply) -> list[tuple[str, str]]:
+    items = _texts(reply)
+    return list(zip(items[::2], items[1::2], strict=True))
+
+
+# How to ask for a value of each type, and how to show the reply.
+_READERS: dict[str, tuple[Callable[[bytes], Command], Callable[[Reply], Any]]] = {
+    "string": (lambda key: ("GET", key), lambda reply: _text(cast(bytes, reply or b""))),
+    "list": (lambda key: ("LRANGE", key, 0, -1), _texts),
+    "set": (lambda key: ("SMEMBERS", key), lambda reply: sorted(_texts(reply))),
+    "hash": (lambda key: ("HGETALL", key), lambda reply: dict(sorted(_pairs(reply)))),
+    "zset": (
+        lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
+        lambda reply: {member: float(score) for member, score in _pairs(reply)},
+    ),
+    "stream": (lambda key: ("XLEN", key), lambda reply: reply),
+}
+_OPAQUE: tuple[Callable[[bytes], Command], Callable[[Reply], Any]] = (
+    lambda key: ("DUMP", key),
+    lambda reply: _text(cast(bytes, reply or b"")),
+)
+
+
+def _switches(pid: int) -> str | None:
+    """How often the process went to sleep and was put aside."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    return "".join(line for line in status.splitlines() if "ctxt_switches" in line)
+
+
+def _is_asleep(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        where = Path(f"/proc/{pid}/wchan").read_text()
+    except OSError:
+        return False
+    return state == "S" and where in _ASLEEP_IN

@@ -1,0 +1,89 @@
+"""The few words of RESP2, Redis' protocol, that skillrun needs: it depends on no client library."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from skillrun.proof.services.errors import ServiceFailed
+
+_TIMEOUT_S = 10.0
+
+Word = bytes | str | int
+Command = Sequence[Word]
+Reply = bytes | int | None | list["Reply"]
+
+
+class Resp:
+    """A connection over a Unix socket. Every method raises ServiceFailed when the server refuses, is gone or silent."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(_TIMEOUT_S)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise ServiceFailed(f"the private Redis does not answer: {error}") from error
+        self._replies = self._socket.makefile("rb")
+
+    def call(self, *words: Word) -> Reply:
+        """The reply to one command."""
+        return self.pipeline([words])[0]
+
+    def pipeline(self, commands: Iterable[Command]) -> list[Reply]:
+        """The replies to all of them, in one round trip. All are read before the first refusal is raised."""
+        sent = list(commands)
+        try:
+            self._socket.sendall(b"".join(map(_encoded, sent)))
+            replies = [self._read() for _ in sent]
+        except (OSError, ValueError) as error:
+            raise ServiceFailed(f"the private Redis does not answer: {error}") from error
+        for command, reply in zip(sent, replies, strict=True):
+            if isinstance(reply, _Refusal):
+                raise ServiceFailed(f"the private Redis refuses {command[0]!s}: {reply}")
+        return replies
+
+    def close(self) -> None:
+        """Both ends of it."""
+        with contextlib.suppress(OSError):
+            self._replies.close()
+        self._socket.close()
+
+    def _read(self) -> Reply:
+        line = self._replies.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("the connection was closed")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            return _Refusal(rest)
+        if kind == b":":
+            return int(rest)
+        return self._read_bulk(int(rest)) if kind == b"$" else self._read_array(int(rest))
+
+    def _read_bulk(self, size: int) -> bytes | None:
+        if size < 0:
+            return None
+        data = self._replies.read(size + 2)
+        if len(data) != size + 2:
+            raise ConnectionError("the connection was closed")
+        return data[:-2]
+
+    def _read_array(self, size: int) -> Reply:
+        return None if size < 0 else [self._read() for _ in range(size)]
+
+
+class _Refusal(bytes):
+    """An error reply, which must not be mistaken for data."""
+
+    def __str__(self) -> str:
+        return self.decode(errors="backslashreplace")
+
+
+def _encoded(command: Command) -> bytes:
+    words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
