@@ -225,7 +225,8 @@ def _ends_quietly(case: Case, handler: Definition) -> bool:
 
 
 def _never_retries(policy: Policy | None) -> bool:
-    return policy is not None and policy.max_attempts == 1
+    """A limit that could not be read may well be more than one."""
+    return policy is not None and policy.max_attempts == 1 and "max_attempts" not in policy.unknown
 
 
 def _framework_retries(policy: Policy | None) -> bool:

@@ -1,0 +1,245 @@
+"""How often a plain callable tries by itself: a retry decorator, or a counted loop around the work.
+
+Read only where it is sure: `tenacity` and `backoff` decorators and `for attempt in range(N): try: ...`. An attempt
+counter in a row, a `while` loop with a counter, another library: these are named as unknown. Sources: tenacity
+(`stop_after_attempt`, `wait_exponential`: multiplier * 2**(attempt - 1) between min and max), backoff (`on_exception`:
+max_tries counts the first try, `expo` is factor * base**n, full jitter by default).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from skillrun.frameworks.common.countdown import Countdown, recognise
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.interface import Backoff, Place
+from skillrun.repo.python import Definition, Module, Project, is_known
+from skillrun.repo.source import last_word
+
+_NONE = Backoff("none")
+_OTHER_LIBRARIES = ("retrying.", "retry.", "retry2.", "stamina.", "opnieuw.", "redo.", "tenacity.", "backoff.")
+_COUNTERS = re.compile(r"\b(?:attempts?|tries|retries|retry_count|attempt_count|fail_count|failures)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of trying again. None in `attempts`: without end; UNREAD in it: not readable."""
+
+    place: Place
+    attempts: int | None = 1
+    backoff: Backoff | None = _NONE  # None: not readable
+    exceptions: tuple[str, ...] | None = None  # dotted names; None: not readable
+    readable: bool = True
+    loop: ast.For | None = None
+
+
+def find_ways(project: Project, handler: Definition) -> tuple[Way, ...]:
+    """The ways of the handler and of the functions that it calls; an adapter elsewhere may mean its own attempts."""
+    via = {name for call in project.calls(handler, depth=1) for name in call.via}
+    inner = [found for name in sorted(via) if (found := project.definition(name)) and not found.is_class]
+    ways = [(part, way) for part in (handler, *inner) for way in _ways(project, part)]
+    return tuple(way if part.path == handler.path else replace(way, readable=False) for part, way in ways)
+
+
+def _ways(project: Project, part: Definition) -> Iterator[Way]:
+    for node in part.decorators:
+        call = node if isinstance(node, ast.Call) else None
+        name = part.module.resolve(call.func if call else node) or ""
+        origin = project.origin(name)
+        if origin.startswith(_OTHER_LIBRARIES):
+            yield _decorator(project, part.module, origin, call) or Way(place_of(part.module, node), readable=False)
+    for loop in ast.walk(part.node):
+        if isinstance(loop, ast.For):
+            yield from _counted(project, part.module, loop)
+        elif isinstance(loop, ast.While) and _tries_by_counter(loop):
+            yield Way(place_of(part.module, loop), readable=False)
+
+
+# Decorators
+
+
+def _decorator(project: Project, module: Module, origin: str, call: ast.Call | None) -> Way | None:
+    if call is None or any(keyword.arg is None for keyword in call.keywords):
+        return None
+    given = {keyword.arg or "": keyword.value for keyword in call.keywords}
+    if origin == "tenacity.retry" and not call.args:
+        return _tenacity(project, module, call, given)
+    if origin == "backoff.on_exception":
+        return _backoff(project, module, call, given)
+    return None
+
+
+def _tenacity(project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]) -> Way | None:
+    attempts: Any = None
+    if "stop" in given:
+        stop = _made(project, module, given["stop"], "tenacity.stop_after_attempt")
+        attempts = _number(project, module, stop, "max_attempt_number", 0)
+        if attempts is None:
+            return None
+    retried: tuple[str, ...] | None = ("builtins.Exception",)
+    if "retry" in given:
+        condition = _made(project, module, given["retry"], "tenacity.retry_if_exception_type")
+        types = _argument(condition, "exception_types", 0)
+        retried = project.exception_names(types, module) if types is not None else None
+    wait = _tenacity_wait(project, module, given["wait"]) if "wait" in given else _NONE
+    return Way(place_of(module, call), int(attempts) if attempts is not None else None, wait, retried)
+
+
+def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff | None:
+    fixed = _made(project, module, node, "tenacity.wait_fixed")
+    if fixed is not None:
+        seconds = _number(project, module, fixed, "wait", 0)
+        return None if seconds is None else Backoff("fixed", seconds)
+    for name, jitter in (("wait_exponential", False), ("wait_random_exponential", True)):
+        call = _made(project, module, node, f"tenacity.{name}")
+        if call is not None:
+            given = [_number(project, module, call, word, n, 1.0 if n == 0 else d) for n, (word, d) in enumerate(_EXPO)]
+            return None if None in given else _exponential(*given, jitter=jitter)  # type: ignore[arg-type]
+    return None
+
+
+_EXPO = (("multiplier", 1.0), ("max", 4.6e18), ("exp_base", 2.0), ("min", 0.0))
+
+
+def _exponential(multiplier: float, most: float, base: float, least: float, *, jitter: bool) -> Backoff | None:
+    """The waits as they come out between `min` and `max`."""
+    shape = recognise([min(max(multiplier * base**n, least), most) for n in range(12)])
+    return Backoff(*shape, jitter=jitter) if shape else None
+
+
+def _backoff(project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]) -> Way | None:
+    if "max_time" in given or "giveup" in given:
+        return None
+    attempts = project.literal(given["max_tries"], module) if "max_tries" in given else None
+    types = _argument(call, "exception", 1)
+    if not is_known(attempts) or not isinstance(attempts, int | None) or types is None:
+        return None
+    wait = project.origin(module.resolve(_argument(call, "wait_gen", 0) or call) or "")
+    options = {
+        name: project.literal(given[name], module)
+        for name in ("base", "factor", "max_value", "interval")
+        if name in given
+    }
+    shape: Backoff | None = None
+    jitter = "jitter" not in given or project.literal(given["jitter"], module) is not None
+    if all(isinstance(value, int | float) for value in options.values()):
+        if wait == "backoff.constant":
+            shape = Backoff("fixed", float(options.get("interval", 1)), jitter=jitter)
+        elif wait == "backoff.expo":
+            cap = options.get("max_value")
+            shape = Backoff("exponential", float(options.get("factor", 1)), float(options.get("base", 2)), cap, jitter)
+    return Way(place_of(module, call), attempts, shape, project.exception_names(types, module))
+
+
+def _made(project: Project, module: Module, node: ast.expr, origin: str) -> ast.Call | None:
+    """The call that makes a value, where it is a call of `origin`."""
+    if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
+        return None
+    name = module.resolve(node.func)
+    return node if name and project.origin(name) in (origin, origin.replace("tenacity.", "tenacity.stop.")) else None
+
+
+def _argument(call: ast.Call | None, name: str, position: int) -> ast.expr | None:
+    if call is None:
+        return None
+    named = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    return named or (call.args[position] if position < len(call.args) else None)
+
+
+def _number(
+    project: Project, module: Module, call: ast.Call | None, name: str, position: int, default: float | None = None
+) -> float | None:
+    node = _argument(call, name, position)
+    value = project.literal(node, module) if node is not None else default
+    return value if isinstance(value, int | float) else None
+
+
+# Loops
+
+
+def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
+    """`for attempt in range(5): try: ...; break; except X: sleep(...)`."""
+    tried = next((node for node in loop.body if isinstance(node, ast.Try)), None)
+    counted = isinstance(loop.iter, ast.Call) and module.resolve(loop.iter.func) == "builtins.range"
+    if tried is None or not counted or not isinstance(loop.iter, ast.Call) or not _ends(loop, tried):
+        return
+    again = [clause for clause in tried.handlers if not _never_goes_on(clause)]
+    if not again:
+        return
+    bounds = [project.literal(node, module) for node in loop.iter.args]
+    if len(bounds) not in (1, 2) or not all(isinstance(bound, int) for bound in bounds):
+        yield Way(place_of(module, loop), readable=False, loop=loop)
+        return
+    first, past = (0, bounds[0]) if len(bounds) == 1 else bounds
+    retried = tuple(n for c in again for n in (project.exception_names(c.type, module) or ("builtins.BaseException",)))
+    wait = _wait(project, module, loop, again, first)
+    yield Way(place_of(module, loop), max(past - first, 1), wait, retried, loop=loop)
+
+
+def _ends(loop: ast.For, tried: ast.Try) -> bool:
+    """A turn that succeeds ends the loop."""
+    after = loop.body[loop.body.index(tried) + 1 :]
+    return any(isinstance(node, ast.Break | ast.Return) for node in (*tried.body, *tried.orelse, *after))
+
+
+def _never_goes_on(clause: ast.ExceptHandler) -> bool:
+    return isinstance(clause.body[-1], ast.Raise | ast.Break | ast.Return)
+
+
+class _LoopWait(Countdown):
+    """The waits of a loop: its variable is the number of the attempt."""
+
+    def __init__(self, project: Project, variable: str, first: int) -> None:
+        super().__init__(project, {})
+        self.variable, self.first = variable, first
+
+    def _number(self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+        if isinstance(node, ast.Name) and node.id == self.variable:
+            return retries + self.first
+        return super()._number(node, module, retries, given, depth)
+
+
+def _wait(
+    project: Project, module: Module, loop: ast.For, again: list[ast.ExceptHandler], first: int
+) -> Backoff | None:
+    """The wait before the next turn; none where nothing sleeps."""
+    sleeps = [
+        node
+        for part in (*again, loop)
+        for node in ast.walk(part)
+        if isinstance(node, ast.Call) and last_word(node.func) == "sleep"
+    ]
+    if not sleeps:
+        return _NONE
+    variable = loop.target.id if isinstance(loop.target, ast.Name) else ""
+    return _LoopWait(project, variable, first).backoff(sleeps[0].args[0], module) if sleeps[0].args else None
+
+
+def _tries_by_counter(loop: ast.While) -> bool:
+    """`while attempt < MAX: try: ...`."""
+    return _COUNTERS.search(ast.unparse(loop.test)) is not None and any(isinstance(n, ast.Try) for n in loop.body)
+
+
+def kept_attempts(project: Project, handler: Definition) -> Place | None:
+    """Where the handler looks at a counter that it keeps outside: `WHERE attempts < 5`, `row.attempts >= 5`."""
+    for call in project.calls(handler, depth=2):
+        text = project.literal(call.node.args[0], call.module) if call.node.args else None
+        if isinstance(text, str) and re.search(rf"{_COUNTERS.pattern}\s*[<>]", text, re.IGNORECASE):
+            return Place(call.path, call.line, call.text)
+        if any(re.search(rf"{_COUNTERS.pattern[:-2]}__(?:lt|lte)$", key, re.IGNORECASE) for key in call.keywords):
+            return Place(call.path, call.line, call.text)
+    via = {name for call in project.calls(handler, depth=2) for name in call.via}
+    for part in (handler, *(found for name in sorted(via) if (found := project.definition(name)))):
+        for node in ast.walk(part.node):
+            if isinstance(node, ast.Compare) and _looks_at_counter(node):
+                return place_of(part.module, node)
+    return None
+
+
+def _looks_at_counter(node: ast.Compare) -> bool:
+    kept = isinstance(node.left, ast.Attribute | ast.Subscript) and _COUNTERS.search(ast.unparse(node.left))
+    return bool(kept) and isinstance(node.ops[0], ast.Gt | ast.GtE | ast.Lt | ast.LtE)

@@ -1,0 +1,94 @@
+"""What leads to a plain callable: its callers, the modules that run it as their own code, the loops around it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.callables.loops import poll_loops, polls
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.interface import Place
+from skillrun.repo.places import is_aside
+from skillrun.repo.python import Definition, Project, Use
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse
+
+_FOLLOWED = 3  # callers of callers that are looked at
+COMMANDS = "/management/commands/"
+_COMMAND_CLASSES = ("django.core.management.base.BaseCommand", "django.core.management.BaseCommand")
+
+
+@dataclass
+class Reach:
+    """`functions`: the handler, then what calls it. `entries`: path -> the line by which its module runs it."""
+
+    functions: list[Definition] = field(default_factory=list)
+    entries: dict[str, Place] = field(default_factory=dict)
+    loops: list[Place] = field(default_factory=list)
+
+
+def find_callable(project: Project, use: FrameworkUse, import_path: str) -> Definition | None:
+    """The function behind "module:function"; for a Django command, or its module's `Command`, its `handle`."""
+    found = project.find(import_path)
+    if found is None or not found.is_class:
+        return found
+    if set(_COMMAND_CLASSES) & set(project.ancestors(found.dotted)):
+        return project.definition(f"{found.dotted}.handle")
+    return project.definition(f"{found.dotted}.run") or project.definition(f"{found.dotted}.__call__")
+
+
+def own_place(handler: Definition) -> Place:
+    """The line of its `def`."""
+    return Place(handler.path, handler.line, handler.module.line_text(handler.line))
+
+
+def is_nested(handler: Definition) -> bool:
+    """A function inside another one: no command line and no scheduler can name it."""
+    return handler.module.function_of(handler.node) is not None
+
+
+def reach_of(project: Project, handler: Definition) -> Reach:
+    """Follows the callers outside tests, three functions up."""
+    return project.remember(("callables.reach", handler.path, handler.name), lambda: _climb(project, handler))
+
+
+def _climb(project: Project, handler: Definition) -> Reach:
+    reach = Reach([handler], loops=[place_of(handler.module, loop) for loop in poll_loops(handler.node)])
+    waiting = [(handler, 0)]
+    while waiting:
+        part, height = waiting.pop(0)
+        _note_command(reach, part)
+        for use in project.uses(part.dotted):
+            if is_aside(use.path) or part.node in use.module.parents(use.node) or not _runs(use):
+                continue
+            reach.loops += [place_of(use.module, loop) for loop in _around(use)]
+            function = use.module.function_of(use.node)
+            above = project.define(use.module, function) if function else None
+            if above is None:
+                reach.entries.setdefault(use.path, place_of(use.module, use.node))
+            elif height < _FOLLOWED and above.dotted not in {one.dotted for one in reach.functions}:
+                reach.functions.append(above)
+                waiting.append((above, height + 1))
+    return reach
+
+
+def _note_command(reach: Reach, part: Definition) -> None:
+    if COMMANDS in f"/{part.path}" and part.name.rpartition(".")[2] in ("handle", "handle_noargs"):
+        reach.entries.setdefault(part.path, own_place(part))
+
+
+def _runs(use: Use) -> bool:
+    """It is called, or handed to a call such as `asyncio.run(main())` or `Thread(target=main)`."""
+    above = next(use.module.parents(use.node), None)
+    return isinstance(above, ast.Call | ast.keyword)
+
+
+def _around(use: Use) -> Iterator[ast.While]:
+    for above in use.module.parents(use.node):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+            return
+        if isinstance(above, ast.While) and polls(above):
+            yield above

@@ -1,0 +1,58 @@
+"""Which command lines of the repository start a file that runs a plain callable."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.callables.starts import Start, find_starts, is_start_file, resolve, timer, with_timers
+from skillrun.frameworks.interface import Place
+from skillrun.repo.places import is_aside, is_vendored
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.common.callables.callers import Reach
+    from skillrun.repo.python import Project
+
+
+def starts_of(project: Project, reach: Reach) -> tuple[Start, ...]:
+    """The commands that start a file which runs the handler."""
+    consoles = _consoles(project, reach)
+    words = {_word(path) for path in reach.entries} | set(consoles)
+    paths = {path for word in words for path in project.tree.search(word, "") if is_start_file(path)}
+    found = [
+        start for path in sorted(paths) if not is_vendored(path) for start in find_starts(path, _text(project, path))
+    ]
+    timers = dict(filter(None, (timer(path, _text(project, path)) for path in project.tree.match("**/*.timer"))))
+    kept = [start for start in with_timers(found, timers) if resolve(start, reach.entries) or start.name in consoles]
+    return tuple(start for start in kept if not _leads_elsewhere(project, start, reach, consoles))
+
+
+def _leads_elsewhere(project: Project, start: Start, reach: Reach, consoles: dict[str, Place]) -> bool:
+    """The command means another file that has the same name."""
+    if start.kind == "console":
+        return start.name not in consoles
+    entry = resolve(start, reach.entries)
+    every = [path for path in project.tree.files if path.endswith(".py") and not is_aside(path)]
+    return resolve(start, every) not in (entry, None)
+
+
+def _word(path: str) -> str:
+    """The last word of a command that starts a file."""
+    folder, _, name = path.rpartition("/")
+    return folder.rpartition("/")[2] if name == "__main__.py" else name.removesuffix(".py")
+
+
+def _text(project: Project, path: str) -> str:
+    return (project.tree.read(path) or b"").decode("utf-8", "replace")
+
+
+def _consoles(project: Project, reach: Reach) -> dict[str, Place]:
+    """Console scripts of pyproject.toml and setup.cfg that lead to the handler: `sweep = "shop.sweep:main"`."""
+    found = {}
+    for function in reach.functions:
+        written = re.compile(rf"^\s*[\"']?([\w.-]+)[\"']?\s*=\s*[\"']?{re.escape(function.import_path)}\b")
+        for path in (*project.tree.match("pyproject.toml"), *project.tree.match("setup.cfg")):
+            for number, line in enumerate(_text(project, path).splitlines(), 1):
+                if match := written.match(line):
+                    found[match[1]] = Place(path, number, line.strip())
+    return found

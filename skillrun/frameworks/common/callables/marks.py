@@ -1,0 +1,260 @@
+"""Rules about rows that say what is still to do: read without a lock, marked too early, too late, or after a failure.
+
+Seen are SQL texts and Django or SQLAlchemy calls with telling names (sent, processed_at, status = 'done'). Order is
+judged only between calls of one function.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skillrun.frameworks.common.callables.callers import reach_of
+from skillrun.frameworks.common.callables.commands import starts_of
+from skillrun.frameworks.common.facts import call_place, calls_of, effect_calls, is_atomic, spec_name, tell
+from skillrun.frameworks.common.records import first_record
+from skillrun.frameworks.interface import Job
+from skillrun.repo.python import Call, Handler
+from skillrun.verdict import Finding, Severity
+
+_DONE_WORD = r"(?:sent|processed|done|delivered|completed|published|handled|notified|finished|emailed|dispatched)"
+_DONE = re.compile(rf"\b(?:is_|was_)?{_DONE_WORD}(?:_at|_on|_flag)?\b", re.IGNORECASE)
+_SQL_MARK = re.compile(
+    rf"\bUPDATE\s+[\"`\w.]+\s+SET\b.*?(?:{_DONE.pattern}\s*=\s*(?!0\b|FALSE\b|NULL\b)\S"
+    rf"|\b(?:status|state)\s*=\s*'{_DONE_WORD}')",
+    re.IGNORECASE | re.DOTALL,
+)
+_OPEN_WORD = r"(?:new|pending|queued|unsent|ready|waiting|todo|unprocessed|open)"
+_SQL_OPEN = re.compile(
+    rf"\bSELECT\b.*\bWHERE\b.*(?:{_DONE.pattern}\s*(?:=\s*(?:0|FALSE)\b|IS\s+(?:NULL|FALSE|NOT\s+TRUE)\b)"
+    rf"|\bNOT\s+{_DONE.pattern}|\b(?:status|state)\s*=\s*'{_OPEN_WORD}')",
+    re.IGNORECASE | re.DOTALL,
+)
+_LOCKS = re.compile(
+    r"FOR\s+(?:NO\s+KEY\s+)?UPDATE|advisory|LOCK\s+TABLE|BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)|UPDLOCK|RETURNING|SERIALIZABLE",
+    re.IGNORECASE,
+)
+_CLAIMS = re.compile(r"claim|lease|locked|processing|in_progress|running|picked|worker", re.IGNORECASE)
+_EXECUTE = ("execute", "executemany", "fetch", "fetchall", "fetchrow", "fetchone", "text", "scalars", "raw")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A call that writes "done" for a row; `certain`: it is committed when the call returns."""
+
+    call: Call
+    certain: bool
+
+
+def unlocked_poll(job: Job) -> Iterator[Finding]:
+    """Rows that are still to do are read without a lock or claim, and worked on."""
+    calls = calls_of(job)
+    opened = next((call for call in calls if _reads_open(job, call)), None)
+    effect = next(iter(effect_calls(job)), None)
+    if opened is None or effect is None or _locked(job, calls):
+        return
+    keyed = all(one.guarantee in ("keyed", "transactional") for one in job.spec.effects or ())
+    severity = Severity.NOTE if keyed or job.use.id != "plain-cron" else Severity.WARNING
+    message = "rows that are still to do are read without a lock: two runs at once both work on them"
+    hint = "SELECT ... FOR UPDATE SKIP LOCKED inside the transaction, a claim by UPDATE, or a lock around the run"
+    yield tell(job, "unlocked-poll", severity, call_place(opened), message, hint)
+
+
+def _reads_open(job: Job, call: Call) -> bool:
+    sql = _sql(job, call)
+    if sql:
+        return _SQL_OPEN.search(sql) is not None
+    word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
+    return word in ("filter", "filter_by", "get", "all") and any(
+        _is_open(job, call, name, value) for name, value in call.keywords.items()
+    )
+
+
+def _is_open(job: Job, call: Call, name: str, node: ast.expr) -> bool:
+    value = job.project.literal(node, call.module)
+    if name.endswith("__isnull"):
+        return value is True and _DONE.fullmatch(name.removesuffix("__isnull")) is not None
+    if name in ("status", "state"):
+        return isinstance(value, str) and re.fullmatch(_OPEN_WORD, value, re.IGNORECASE) is not None
+    return (value is False or value is None) and _DONE.fullmatch(name) is not None
+
+
+def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
+    """Something may keep a second run out: a lock by any name, a claim, an isolation level, flock in the crontab."""
+    reach = reach_of(job.project, job.handler)
+    callers = [call for function in reach.functions[1:] for call in job.project.calls(function, depth=1)]
+    for call in (*calls, *callers):
+        words = " ".join((call.origin, call.name, *call.in_with, _sql(job, call), *call.keywords))
+        texts = [
+            value
+            for node in ast.walk(call.node)
+            if isinstance(node, ast.Constant) and isinstance(value := node.value, str)
+        ]
+        if re.search(r"lock|semaphore|for_update", words, re.IGNORECASE) or _LOCKS.search(" ".join((words, *texts))):
+            return True
+        if re.search(r"\bUPDATE\b", _sql(job, call), re.IGNORECASE) and _CLAIMS.search(_sql(job, call)):
+            return True
+        if call.name.rpartition(".")[2] == "update" and any(
+            _CLAIMS.search(ast.unparse(v)) for v in call.keywords.values()
+        ):
+            return True
+    decorated = any("lock" in ast.unparse(node).lower() for f in reach.functions for node in f.decorators)
+    starts = starts_of(job.project, reach)
+    return decorated or (bool(starts) and all(start.locked for start in starts))
+
+
+def marked_before_effect(job: Job) -> Iterator[Finding]:
+    """The mark is committed, and only then the effect is tried."""
+    marks = [mark for mark in _marks(job) if mark.certain]
+    for effect in _own(effect_calls(job)):
+        before = [mark for mark in marks if _same_place(mark.call, effect) and mark.call.line < effect.line]
+        after = [
+            mark for mark in _marks(job) if _function(mark.call) is _function(effect) and mark.call.line > effect.line
+        ]
+        if before and not after and not effect.in_try:
+            message = f"the row is marked as done before {effect.name}: what dies or fails between them is never done"
+            hint = "mark it after the effect, with a key that makes a second try harmless"
+            yield tell(job, "marked-before-effect", Severity.WARNING, call_place(before[0].call), message, hint)
+            return
+
+
+def marked_after_batch(job: Job) -> Iterator[Finding]:
+    """The effects run in a loop, and what says that they are done is written or committed after the loop only."""
+    for effect in _own(effect_calls(job)):
+        loop = _loop(effect)
+        marks = [mark for mark in _marks(job) if _function(mark.call) is _function(effect)] if loop else []
+        if loop is None or not marks:
+            continue
+        inside = [mark for mark in marks if _loop(mark.call) is loop]
+        commits = _commits(job, effect)
+        late = not inside and all(mark.call.line > (loop.end_lineno or 0) for mark in marks)
+        late_commit = bool(inside) and not any(mark.certain for mark in inside) and _only_after(commits, loop)
+        if late or late_commit:
+            what = "marked" if late else "committed"
+            message = (
+                f"{effect.name} runs for each item, and the items are {what} after the loop: a failure repeats them all"
+            )
+            at = call_place(marks[-1].call if late else commits[-1])
+            hint = "mark and commit each item after its effect"
+            yield tell(job, "marked-after-batch", Severity.WARNING, at, message, hint)
+            return
+
+
+def failed_marked_done(job: Job) -> Iterator[Finding]:
+    """`try: send() except Exception: log()` and then the mark: what failed counts as done."""
+    for effect in _own(effect_calls(job)):
+        tried = next((n for n in effect.module.parents(effect.node) if isinstance(n, ast.Try | ast.FunctionDef)), None)
+        if not isinstance(tried, ast.Try) or not any(effect.node in ast.walk(s) for s in tried.body):
+            continue
+        clause = next((c for c in effect.in_try if c.node in tried.handlers and _catches(job, c)), None)
+        if clause is None or not _goes_on(job, clause):
+            continue
+        for mark in _marks(job):
+            if _follows(mark.call, tried):
+                message = f"{effect.name} may have failed, the clause above goes on, and the row is marked as done"
+                hint = "leave the row as it is (continue), count the attempt, or record a dead letter"
+                yield tell(job, "failed-marked-done", Severity.ERROR, call_place(mark.call), message, hint)
+                return
+
+
+def _catches(job: Job, clause: Handler) -> bool:
+    """It takes everything, or an error that the spec calls transient."""
+    transient = job.spec.failures.transient if job.spec.failures else ()
+    return clause.broad or bool({spec_name(job, error.type) for error in transient} & set(clause.exceptions))
+
+
+def _goes_on(job: Job, clause: Handler) -> bool:
+    """It neither leaves the turn nor remembers anything of the failure."""
+    remembers = any(isinstance(n, ast.Assign | ast.AugAssign | ast.Continue | ast.Break) for n in ast.walk(clause.node))
+    leaves = clause.reraises or clause.returns or remembers
+    return not leaves and first_record(job.project, clause.node.body, clause.module) is None
+
+
+def _follows(call: Call, tried: ast.Try) -> bool:
+    """It stands after the `try`, in the same block, unconditionally."""
+    block = next(call.module.parents(tried), None)
+    body: list[ast.stmt] = next(
+        (part for name in ("body", "orelse", "finalbody") if tried in (part := getattr(block, name, []))), []
+    )
+    after = body[body.index(tried) + 1 :] if body else []
+    if any(isinstance(s, ast.If) for s in after[:1]):
+        return False
+    return any(isinstance(s, ast.Expr) and s.value is call.node for s in after)
+
+
+def _marks(job: Job) -> list[Mark]:
+    """The calls of the handler's way that write "done"."""
+    return [mark for call in calls_of(job) if (mark := _mark(job, call))]
+
+
+def _mark(job: Job, call: Call) -> Mark | None:
+    word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
+    if _SQL_MARK.search(_sql(job, call)):
+        return Mark(call, any(_same_place(commit, call) and commit.line > call.line for commit in _commits(job, call)))
+    atomic = any(is_atomic(job.project, name) or "begin" in name or "transaction" in name for name in call.in_with)
+    if word == "update" and any(_is_done(job, call, n, v) for n, v in call.keywords.items()):
+        return Mark(call, ".objects." in call.name and not atomic)
+    if word == "save" and _assigned(call):
+        return Mark(call, not atomic)
+    return None
+
+
+def _is_done(job: Job, call: Call, name: str, node: ast.expr) -> bool:
+    value = job.project.literal(node, call.module)
+    if name in ("status", "state"):
+        return isinstance(value, str) and re.fullmatch(_DONE_WORD, value, re.IGNORECASE) is not None
+    return _DONE.fullmatch(name) is not None and value is not False and value is not None
+
+
+def _assigned(save: Call) -> bool:
+    """`row.sent = True` directly before `row.save()`."""
+    row = ast.unparse(save.node.func.value) if isinstance(save.node.func, ast.Attribute) else ""
+    function = _function(save)
+    for node in ast.walk(function) if function is not None else ():
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(target, ast.Attribute) and isinstance(node, ast.Assign) and 0 < save.line - node.lineno <= 3:
+            done = not (isinstance(node.value, ast.Constant) and not node.value.value)
+            if ast.unparse(target.value) == row and _DONE.fullmatch(target.attr) and done:
+                return True
+    return False
+
+
+def _commits(job: Job, near: Call) -> list[Call]:
+    """The `.commit()` calls of the same function, in order."""
+    return [call for call in calls_of(job) if call.name.endswith(".commit") and _function(call) is _function(near)]
+
+
+def _only_after(commits: list[Call], loop: ast.stmt) -> bool:
+    end = loop.end_lineno or 0
+    return bool(commits) and all(commit.line > end for commit in commits)
+
+
+def _sql(job: Job, call: Call) -> str:
+    word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else getattr(call.node.func, "id", "")
+    value = job.project.literal(call.node.args[0], call.module) if word in _EXECUTE and call.node.args else None
+    return value if isinstance(value, str) else ""
+
+
+def _own(calls: tuple[Call, ...]) -> Iterator[Call]:
+    yield from (call for call in calls if not call.deferred)
+
+
+def _function(call: Call) -> ast.AST | None:
+    return call.module.function_of(call.node)
+
+
+def _loop(call: Call) -> ast.For | ast.AsyncFor | None:
+    """The `for` around a call, within its function."""
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+            return None
+        if isinstance(above, ast.For | ast.AsyncFor):
+            return above
+    return None
+
+
+def _same_place(one: Call, other: Call) -> bool:
+    """In the same function, and in the same loop of it or none."""
+    return _function(one) is _function(other) and _loop(one) is _loop(other)

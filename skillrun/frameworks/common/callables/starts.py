@@ -1,0 +1,151 @@
+"""Command lines that start Python code: crontab lines, timers, CronJobs, Procfile, compose, units, scripts.
+
+A line counts as scheduled only where a time is written with it: five crontab fields, a systemd timer, a Kubernetes
+CronJob. A CI workflow is housekeeping of the repository, not the application's scheduler, and is never read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import translate
+
+from skillrun.repo.shell import without_prefix
+
+TEXT_FILES = (
+    *("procfile*", "*dockerfile*", "makefile", "justfile", "*.mk", "*.sh", "*.bash", "run", "start*", "*entrypoint*"),
+    *("*.yml", "*.yaml", "*.service", "*.timer", "*.conf", "*.ini", "*cron*", "app.json"),
+)
+_IS_TEXT = re.compile("|".join(translate(glob) for glob in TEXT_FILES))
+_IS_CI = re.compile(r"(^|/)(\.github|\.circleci|\.buildkite)/|(^|/)(\.gitlab-ci|\.travis|azure-pipelines)[^/]*$")
+_FIELDS = r"(?:[\d*][\d*/,-]*[ \t]+){3}[\w*/,-]+[ \t]+[\w*/,-]+"
+_WORDS = r"@(?:reboot|yearly|annually|monthly|weekly|daily|midnight|hourly|every[ \t]+\w+)"
+_CRONTAB = re.compile(rf"(?:^|[\s\"'(])({_FIELDS}|{_WORDS})[ \t]+(\S.*)$")
+_TARGET = re.compile(
+    r"(?P<command>(?:manage\.py|django-admin|-m[ \t]+django)[ \t]+(?P<name>[\w-]+))"
+    r"|python[\d.]*[ \t]+(?:-(?!m\b)\S+[ \t]+)*-m[ \t]+(?P<module>[A-Za-z_][\w.]*)"
+    r"|(?P<script>(?<![\w./-])[\w./~-]*\w\.py)\b(?![ \t]*:)"
+)
+_PUNCTUATION = re.compile(r"[\[\]\"',]|\n\s*-[ \t]|\\\n")
+_TIMED = re.compile(r"(?m)^\s*(OnCalendar|OnUnitActiveSec|OnUnitInactiveSec|OnBootSec)\s*=\s*(\S.*)$")
+_DOCUMENT = re.compile(r"(?m)^---\s*$|^\s*-\s+(?=type:)|^(?=\s*-\s*(?:key|name):.*\n\s*type:)")
+_CRON_JOB = re.compile(r"(?m)^\s*kind:\s*CronJob\b|^\s*(?:-\s+)?type:\s*[\"']?cron\b")
+_SCHEDULE = re.compile(r"(?m)^\s*schedule:\s*[\"']?([^\"'#\n]+)")
+_LOCKED = re.compile(r"\b(?:flock|setlock|lckdo|run-one|with-lock)\b|concurrencyPolicy:\s*[\"']?(?:Forbid|Replace)\b")
+
+
+@dataclass(frozen=True)
+class Start:
+    """One command. `kind` is module, script, command (of Django) or console; `name` what follows from it."""
+
+    path: str
+    line: int
+    text: str
+    kind: str
+    name: str
+    how: str = ""  # crontab, systemd timer, CronJob; "" where no time is written
+    when: str = ""  # the written time, e.g. "*/5 * * * *"
+    locked: bool = False  # something keeps a second run out: flock, concurrencyPolicy: Forbid
+
+    @property
+    def scheduled(self) -> bool:
+        """A time is written with it."""
+        return bool(self.how)
+
+
+def is_start_file(path: str) -> bool:
+    """A file that may start processes; workflows of a CI are none."""
+    named = _IS_TEXT.fullmatch(path.rpartition("/")[2].lower()) or "/cron.d/" in f"/{path}"
+    return bool(named) and not _IS_CI.search(path)
+
+
+def find_starts(path: str, text: str) -> Iterator[Start]:
+    """Every command of a file that starts Python code; comments are left out."""
+    lines = text.splitlines()
+    plain = _PUNCTUATION.sub(lambda found: " " * len(found[0]), text)
+    for found in _TARGET.finditer(plain):
+        number = text.count("\n", 0, found.start())
+        line = lines[number]
+        if line.lstrip().startswith(("#", ";", "//")):
+            continue
+        kind = next(kind for kind in ("command", "module", "script") if found[kind])
+        start = Start(path, number + 1, line.strip(), kind, found["name" if kind == "command" else kind])
+        yield _timed(start, line, text, found.start())
+    yield from _console(path, lines)
+
+
+def _console(path: str, lines: list[str]) -> Iterator[Start]:
+    """`*/5 * * * * sweep-orders`: a console script of a crontab line."""
+    for number, line in enumerate(lines, 1):
+        found = _CRONTAB.search(line) if not line.lstrip().startswith("#") else None
+        words = without_prefix(found[2]).split() if found and ".py" not in found[2] and " -m " not in found[2] else []
+        for word in words[:2]:  # /etc/cron.d names a user first
+            start = Start(path, number, line.strip(), "console", word.rpartition("/")[2].strip("\"'"))
+            yield _timed(start, line, line, 0)
+
+
+def _timed(start: Start, line: str, text: str, offset: int) -> Start:
+    """With the time that is written for it."""
+    found = _CRONTAB.search(line)
+    if found:
+        return replace(start, how="crontab", when=found[1], locked=bool(_LOCKED.search(line)))
+    if "ofelia." in line:
+        return replace(start, how="ofelia label")
+    if start.path.endswith((".yml", ".yaml")):
+        part = _part(text, offset)
+        if _CRON_JOB.search(part):
+            schedule = _SCHEDULE.search(part)
+            when = schedule[1].strip() if schedule else ""
+            return replace(start, how="CronJob", when=when, locked=bool(_LOCKED.search(part)))
+    return start
+
+
+def _part(text: str, offset: int) -> str:
+    """The YAML document, or the service of a list, that holds an offset."""
+    cuts = [0, *(found.start() for found in _DOCUMENT.finditer(text)), len(text)]
+    begin = max(cut for cut in cuts if cut <= offset)
+    return text[begin : min(cut for cut in cuts if cut > offset)]
+
+
+def timer(path: str, text: str) -> tuple[str, str] | None:
+    """(stem of the service, written time) of a systemd timer."""
+    found = _TIMED.search(text) if path.endswith(".timer") else None
+    unit = re.search(r"(?m)^\s*Unit\s*=\s*(\S+)\.service", text)
+    name = path.rpartition("/")[2].removesuffix(".timer")
+    return (unit[1] if unit else name, found[2].strip()) if found else None
+
+
+def with_timers(starts: Iterable[Start], timers: dict[str, str]) -> Iterator[Start]:
+    """The commands of services that a systemd timer starts are scheduled."""
+    for start in starts:
+        stem = start.path.rpartition("/")[2].removesuffix(".service")
+        if start.path.endswith(".service") and stem in timers:
+            start = replace(start, how="systemd timer", when=timers[stem], locked=True)  # a unit runs once at a time
+        yield start
+
+
+def resolve(start: Start, paths: Iterable[str]) -> str | None:
+    """The Python file that a command starts, of the given ones; None where it starts something else."""
+    return next(iter(sorted(_candidates(start, paths), key=lambda path: (path.count("/"), path))), None)
+
+
+def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
+    if start.kind == "command":
+        return [path for path in paths if path.endswith(f"management/commands/{start.name.replace('-', '_')}.py")]
+    if start.kind == "module":
+        tail = start.name.replace(".", "/")
+        found = [path for path in paths if _ends(path, f"{tail}.py") or _ends(path, f"{tail}/__main__.py")]
+        return (
+            found if "/" in tail else [path for path in found if path.count("/") < 2]
+        )  # -m celery is no shop/x/celery
+    parts = [part for part in start.name.split("/") if part not in ("", ".", "..", "~")]
+    for first in range(len(parts) if start.kind == "script" else 0):
+        found = [path for path in paths if _ends(path, "/".join(parts[first:]))]
+        if found:
+            return found
+    return []
+
+
+def _ends(path: str, tail: str) -> bool:
+    return path == tail or path.endswith(f"/{tail}")

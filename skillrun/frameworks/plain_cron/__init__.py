@@ -1,0 +1,65 @@
+"""Plain callables that the clock starts: crontab lines, systemd timers, CronJobs, `schedule`, loops that poll.
+
+No library queues, retries or acknowledges anything: the handler's own loop or the next tick is the retry, and what the
+database says decides after a kill. So for a prover: a delivery is a call of the handler; a redelivery is the next tick
+(call it again); there is no attempt number, no dead letter but what the code writes, no hook.
+
+What APScheduler's jobs share is in `common/callables/`: `starts.py` reads command lines, `loops.py` finds loops that
+poll, `callers.py` climbs from the handler to what starts it, `attempts.py` and `policy.py` read its own retry,
+`marks.py` and `rules.py` hold what people get wrong. Here, `recognise.py` judges whether there is such a job at all,
+`wiring.py` says who starts it, `catalogue.py` and `rules.py` are about schedules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.plain_cron.catalogue import RULES as RULES
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.survey import Recogniser
+
+ID = "plain-cron"
+TITLE = "plain cron"
+
+
+def recogniser() -> Recogniser:
+    """A fresh recogniser for one pass over the files."""
+    from skillrun.frameworks.plain_cron.recognise import PlainCronRecogniser
+
+    return PlainCronRecogniser()
+
+
+def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
+    """The function behind an import path "module:function", or the `handle` of a Django command; or None."""
+    from skillrun.frameworks.common.callables.callers import find_callable
+
+    return find_callable(project, use, handler)
+
+
+def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    """Its own `def`: a plain callable registers with nobody. None for one inside another function."""
+    from skillrun.frameworks.common.callables.callers import is_nested, own_place
+
+    return None if is_nested(handler) else own_place(handler)
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The effective policy of a handler."""
+    from skillrun.frameworks.common.callables import policy
+
+    return policy.read_policy(project, use, handler)
+
+
+def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+    """Every place that starts or schedules the handler."""
+    from skillrun.frameworks.plain_cron import wiring
+
+    return wiring.find_wiring(project, use, handler)
+
+
+def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+    """Nothing calls anything around a plain callable."""
+    return {}

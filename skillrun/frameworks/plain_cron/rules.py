@@ -1,0 +1,94 @@
+"""Rules about schedules and starts."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.callables.callers import reach_of
+from skillrun.frameworks.common.callables.commands import starts_of
+from skillrun.frameworks.common.callables.starts import Start
+from skillrun.frameworks.common.facts import calls_of
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.interface import Job
+from skillrun.repo.places import is_aside
+from skillrun.repo.source import last_word
+from skillrun.verdict import Finding, Severity
+
+
+def crontab_minute(job: Job) -> Iterator[Finding]:
+    """One hour is given, and every minute of it."""
+    for start in _starts(job):
+        fields = start.when.split()
+        if len(fields) == 5 and fields[0] == "*" and re.fullmatch(r"\d{1,2}", fields[1]):
+            hour = int(fields[1])
+            message = f"{start.when!r} runs it every minute from {hour}:00 to {hour}:59, sixty times"
+            yield Finding(
+                "plain-cron.crontab-minute", Severity.WARNING, message, start.path, start.line, "0 for the minute"
+            )
+
+
+def cronjob_overlap(job: Job) -> Iterator[Finding]:
+    """A CronJob that says nothing about a run that still goes on."""
+    for start in _starts(job):
+        if start.how == "CronJob" and not start.locked:
+            message = (
+                "Kubernetes starts the next run beside one that still runs (concurrencyPolicy is Allow by default)"
+            )
+            hint = "concurrencyPolicy: Forbid, or an effect that two runs cannot repeat"
+            yield Finding("plain-cron.cronjob-overlap", Severity.NOTE, message, start.path, start.line, hint)
+
+
+def _starts(job: Job) -> Iterator[Start]:
+    starts = starts_of(job.project, reach_of(job.project, job.handler))
+    yield from (start for start in starts if not is_aside(start.path))
+
+
+def called_not_scheduled(job: Job) -> Iterator[Finding]:
+    """`schedule.every().day.do(f())`."""
+    for use in job.project.uses(job.handler.dotted):
+        called = next(use.module.parents(use.node), None)
+        above = (
+            next(use.module.parents(called), None) if isinstance(called, ast.Call) and called.func is use.node else None
+        )
+        if not isinstance(above, ast.Call) or above.args[:1] != [called] or is_aside(use.path):
+            continue
+        if last_word(above.func) == "do" and "every" in ast.unparse(above.func):
+            place = place_of(use.module, above)
+            name = ast.unparse(use.node)
+            message = f".do({name}()) runs it once, now, and schedules what it returns"
+            hint = f".do({name})"
+            yield Finding("plain-cron.called-not-scheduled", Severity.ERROR, message, place.path, place.line, hint)
+
+
+def schedule_dies(job: Job) -> Iterator[Finding]:
+    """`run_pending()` stands in no `try`, and the handler lets its errors through."""
+    if not _scheduled_by_library(job) or _catches_all(job):
+        return
+    for reference in job.project.references("schedule.run_pending"):
+        if is_aside(reference.path) or any(clause.broad for clause in reference.in_try):
+            continue
+        message = "an exception of the job goes through run_pending() and ends the loop, and every other job with it"
+        hint = "catch and log it in the job, so that the next tick tries again"
+        yield Finding("plain-cron.schedule-dies", Severity.WARNING, message, reference.path, reference.line, hint)
+
+
+def _scheduled_by_library(job: Job) -> bool:
+    return any(
+        last_word(call.node.func) == "do" and "every" in ast.unparse(call.node.func)
+        for use in job.project.uses(job.handler.dotted)
+        for node in list(use.module.parents(use.node))[:1]
+        if isinstance(node, ast.Call)
+        for call in [job.project.call_at(use.module, node)]
+    )
+
+
+def _catches_all(job: Job) -> bool:
+    """Every call of the handler's own body stands in a `try` with a broad clause that does not raise again."""
+    own = [call for call in calls_of(job) if not call.via and call.in_except is None]
+    return all(any(clause.broad and not clause.reraises for clause in call.in_try) for call in own if _works(call.name))
+
+
+def _works(name: str) -> bool:
+    return not re.search(r"(^|\.)(log|logger|logging)(\(\))?\.", name)
