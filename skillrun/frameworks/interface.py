@@ -45,11 +45,15 @@ class Backoff:
     factor: float = 1.0
     cap_s: float | None = None  # None: uncapped
     jitter: bool = False
+    spread: float = 1.0  # jitter makes a wait up to this many times as long, below the cap
+    waits: tuple[float, ...] = ()  # written out one by one, as a list; then the fields above only describe them
 
     def delays(self, retries: int) -> tuple[float, ...]:
         """The longest wait before each of `retries` retries, in seconds."""
+        if self.waits:
+            return (*self.waits, *(self.waits[-1:] * (retries - len(self.waits))))[:retries]
         cap = self.cap_s if self.cap_s is not None else float("inf")
-        return tuple(min(self.base_s * self.factor**n, cap) for n in range(retries))
+        return tuple(min(self.base_s * self.spread * self.factor**n, cap) for n in range(retries))
 
 
 @dataclass(frozen=True)

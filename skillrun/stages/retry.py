@@ -116,12 +116,17 @@ def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
     if policy.max_attempts == 1 or "backoff" in policy.unknown or retry.backoff is None:
         return
     backoff, code = retry.backoff, policy.backoff
+    if code.waits:
+        yield from _listed(retry, policy)
+        return
     if backoff.kind != code.kind:
         yield _differs(policy, "backoff", f"the spec says {backoff.kind} backoff; the code has {_backoff(policy)}")
         return
     compared: dict[str, tuple[float | None, float | None]] = {"base": (backoff.base, code.base_s)}
     if backoff.kind == "exponential":
         compared |= {"factor": (backoff.factor, code.factor), "cap": (backoff.cap, code.cap_s)}
+    if code.cap_s is None and policy.max_attempts is not None and _never_capped(policy, retry):
+        compared.pop("cap", None)
     for field, (wanted, seen) in compared.items():
         if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
             words = _number(field, seen) if seen is not None else "none"
@@ -130,6 +135,23 @@ def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
     if backoff.jitter != code.jitter and "backoff.jitter" not in policy.unknown and backoff.kind == "exponential":
         have = "has" if code.jitter else "lacks"
         yield _differs(policy, "backoff", f"the spec says jitter: {str(backoff.jitter).lower()}; the code {have} it")
+
+
+def _never_capped(policy: Policy, retry: Retry) -> bool:
+    """The code's waits end before they reach the spec's cap (Huey knows none): a cap would change nothing."""
+    cap = retry.backoff.cap if retry.backoff else None
+    longest = max(policy.backoff.delays((policy.max_attempts or 1) - 1), default=0.0)
+    return cap is not None and longest <= cap
+
+
+def _listed(retry: Retry, policy: Policy) -> Iterator[Finding]:
+    """Waits that the code writes out one by one are compared one by one: base, factor and cap are only other words."""
+    pairs = zip(retry.delays(), policy.backoff.waits, strict=False)
+    if any(wanted != seen for wanted, seen in pairs):
+        wanted, seen = (", ".join(map(duration, waits)) for waits in (retry.delays(), policy.backoff.waits))
+        yield _differs(policy, "backoff", f"the spec waits {wanted}; the code waits {seen}")
+    if retry.backoff is not None and retry.backoff.jitter and not policy.backoff.jitter:
+        yield _differs(policy, "backoff", "the spec says jitter: true; the code lacks it")
 
 
 def _waits(spec: JobSpec, policy: Policy) -> Iterator[Finding]:
