@@ -82,6 +82,12 @@ class PostgresServer:
             self._end()
             raise
 
+    def __enter__(self) -> PostgresServer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
     @property
     def url(self) -> str:
         """For libpq (psycopg, psycopg2), SQLAlchemy (with its driver: `postgresql+psycopg:`) and dj-database-url.
@@ -228,7 +234,7 @@ def _can_enter(folder: Path, user: int, group: int) -> bool:
 
 
 def _command(binaries: Path, folder: Path, *, socket_mode: str) -> str:
-    """Make the cluster where there is none (half a one has another name), then become the server."""
+    """Make the cluster where there is none, then become the server. An initdb that is ended leaves no half cluster."""
     data, half = folder / "data", folder / "data.new"
     quoted = '"' + str(folder).replace('"', '""') + '"'  # it is a list: a comma would separate
     settings = {**_SETTINGS, "unix_socket_directories": quoted, "unix_socket_permissions": socket_mode}
@@ -238,4 +244,5 @@ def _command(binaries: Path, folder: Path, *, socket_mode: str) -> str:
         return start
     access = ["-U", USER, "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8"]
     initdb = shlex.join([str(binaries / "initdb"), "-D", str(half), *access])
-    return f"rm -rf {shlex.quote(str(half))} && {initdb} && mv {shlex.join([str(half), str(data)])} && {start}"
+    shutil.rmtree(half, ignore_errors=True)
+    return f"{initdb} && mv {shlex.join([str(half), str(data)])} && {start}"

@@ -41,6 +41,12 @@ class RedisServer:
             self._end()
             raise
 
+    def __enter__(self) -> RedisServer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
     @property
     def url(self) -> str:
         """For redis-py and all that understand its URLs."""
