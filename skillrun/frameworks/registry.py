@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skillrun.frameworks import celery, plain_cron
+from skillrun.frameworks import celery, huey, plain_cron
 from skillrun.frameworks.interface import Framework
 
-FRAMEWORKS: dict[str, Framework] = {"celery": celery, "plain-cron": plain_cron}
+FRAMEWORKS: dict[str, Framework] = {"celery": celery, "huey": huey, "plain-cron": plain_cron}

@@ -165,10 +165,15 @@ def _left_before(call: Call) -> bool:
 
 
 def _counts_retries(node: ast.If) -> bool:
-    """`if self.request.retries >= ...`: taken at the end."""
+    """Taken at the end: `self.request.retries >= ...`, which counts up; Huey's `task.retries` counts down to 0."""
     test = node.test
-    named = isinstance(test, ast.Compare) and isinstance(test.left, ast.Attribute) and test.left.attr == "retries"
-    return named and isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.GtE | ast.Gt | ast.Eq)
+    left = test.operand if isinstance(test, ast.UnaryOp) else test.left if isinstance(test, ast.Compare) else test
+    if not isinstance(left, ast.Attribute) or left.attr != "retries":
+        return False
+    up = isinstance(left.value, ast.Attribute)
+    if isinstance(test, ast.Compare):
+        return isinstance(test.ops[0], ast.GtE | ast.Gt | ast.Eq if up else ast.Lt | ast.LtE | ast.Eq)
+    return not up and isinstance(test, ast.UnaryOp)
 
 
 def _leaves(body: list[ast.stmt]) -> bool:

@@ -56,12 +56,13 @@ def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple
     optional = [arg.arg for arg in positional[plain:]]
     for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         (needed if default is None else optional).append(arg.arg)
-    if needed and (needed[0] in ("self", "cls") or _is_bound(handler)):
+    if needed and (needed[0] in ("self", "cls") or _asks(handler, "bind")):
         needed = needed[1:]
-    return tuple(needed), tuple(optional)
+    given = ("task",) if _asks(handler, "context") else ()
+    return tuple(n for n in needed if n not in given), tuple(n for n in optional if n not in given)
 
 
-def _is_bound(handler: Definition) -> bool:
-    """`bind=True`: the first parameter is the task itself, whatever it is called."""
+def _asks(handler: Definition, option: str) -> bool:
+    """`bind=True` (Celery): the first parameter is the task; `context=True` (Huey): it comes as `task=`."""
     keywords = [k for d in handler.decorators if isinstance(d, ast.Call) for k in d.keywords]
-    return any(k.arg == "bind" and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)
+    return any(k.arg == option and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)

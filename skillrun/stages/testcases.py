@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$|(^|/)tests?/[^/]*\.py$")
 _SKIPPED = re.compile(r"(^|\.)(skip|skipTest|xfail|expectedFailure)$")
 _SET_UP = ("setUp", "setUpClass", "asyncSetUp", "setup_method", "setup_class", "setup", "tearDown")
-_PUBLISHING = ("delay", "apply_async", "delay_on_commit", "apply_async_on_commit")
-_RUNNING = ("apply", "run", "__call__", "__wrapped__")
+_PUBLISHING = ("delay", "apply_async", "delay_on_commit", "apply_async_on_commit", "schedule")
+_RUNNING = ("apply", "run", "__call__", "__wrapped__", "call_local", "func")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -214,7 +215,7 @@ def _runs(node: ast.AST, names: set[str]) -> bool:
 
 
 def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> bool:
-    """The test puts something else in the place of the handler's own `delay` or `apply_async`."""
+    """The test puts something else in the place of the handler, or of its `delay` or `apply_async`."""
     for held, part in parts:
         named = _with_aliases(held, own)
         for call in (
@@ -222,9 +223,18 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
         ):
             words = [w for argument in call.args[:2] for w in words_in(argument)]
             split = {piece for word in words for piece in word.split(".")}
-            if "send_task" in split or (named & split and split & set(_PUBLISHING)):
+            if "send_task" in split or (named & split and split & set(_PUBLISHING)) or _replaces(held, call, named):
                 return True
     return False
+
+
+def _replaces(module: Module, call: ast.Call, names: set[str]) -> bool:
+    """`patch("shop.orders.send")`, `setattr(orders, "send", ...)`: the task itself, where calling it publishes."""
+    texts = [a.value for a in call.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    owner, _, word = texts[0].rpartition(".") if texts else ("", "", "")
+    if texts and not owner:
+        owner = module.resolve(call.args[0]) or ""
+    return word in names and owner.partition(".")[0] not in ("", *sys.stdlib_module_names)
 
 
 def _runs_itself(node: ast.AST, names: set[str]) -> bool:

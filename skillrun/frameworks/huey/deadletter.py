@@ -1,0 +1,117 @@
+"""Where a Huey job leaves a record when it is given up: Huey itself has no dead letters.
+
+Counted: the branch that is taken once `task.retries` is 0, a receiver of SIGNAL_ERROR, a task given to `.error(...)`
+(Huey's on_error), a post_execute hook that looks at the exception, and, in a clause that ends the job or is named
+like a record of failures, the call that keeps it. A call that only logs is no record.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.records import first_record
+from skillrun.frameworks.huey.apps import setting
+from skillrun.frameworks.huey.failures import bodies, last_branch, outcome
+from skillrun.frameworks.huey.hooks import functions, receivers
+from skillrun.frameworks.huey.tasks import Task
+from skillrun.frameworks.huey.wiring import sites
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse, Place
+    from skillrun.repo.python import Definition, Module, Project
+
+_LIKE_A_RECORD = re.compile(r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Record:
+    """`every`: written at each failed attempt, not only at the last. `how` is for a reader."""
+
+    place: Place
+    how: str
+    every: bool = False
+
+
+def find_record(project: Project, use: FrameworkUse, task: Task) -> Record | None:
+    """The first record that is surely left after the last attempt, one that only the last attempt writes preferred."""
+    return min(_records(project, use, task), key=lambda record: record.every, default=None)
+
+
+def _records(project: Project, use: FrameworkUse, task: Task) -> Iterator[Record]:
+    yield from _last_attempt(project, task)
+    for receiver, _ in receivers(project, use, "error"):
+        record = _kept(project, receiver.node.body, receiver.module)
+        if record is not None:
+            yield Record(place_of(receiver.module, record), "a receiver of SIGNAL_ERROR", not _asks(receiver))
+    yield from _on_error(project, use, task)
+    for hook in functions(project, use, "post_execute"):
+        record = _kept(project, hook.node.body, hook.module)
+        if record is not None and _looks_at_exception(hook):
+            yield Record(place_of(hook.module, record), "a post_execute hook", not _asks(hook))
+    yield from _in_clauses(project, task)
+
+
+def _last_attempt(project: Project, task: Task) -> Iterator[Record]:
+    for part in bodies(project, task.handler):
+        for node in ast.walk(part.node):
+            branch = last_branch(node) if isinstance(node, ast.If) else []
+            if branch and isinstance(branch[0], ast.Pass) and isinstance(node, ast.If):
+                branch = _following(part.module, node)
+            record = _kept(project, branch, part.module)
+            if record is not None:
+                yield Record(place_of(part.module, record), "the last attempt")
+
+
+def _following(module: Module, node: ast.If) -> list[ast.stmt]:
+    """The statements after an `if` in the same block."""
+    above = next(module.parents(node))
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(above, name, [])
+        if node in block:
+            return list(block[block.index(node) + 1 :])
+    return []
+
+
+def _asks(function: Definition) -> bool:
+    """It looks at how many retries are left."""
+    return any(isinstance(node, ast.Attribute) and node.attr == "retries" for node in ast.walk(function.node))
+
+
+def _looks_at_exception(hook: Definition) -> bool:
+    """The third parameter, the exception, decides."""
+    name = hook.parameters[2] if len(hook.parameters) > 2 else None
+    tests = (node.test for node in ast.walk(hook.node) if isinstance(node, ast.If))
+    return any(isinstance(n, ast.Name) and n.id == name for test in tests for n in ast.walk(test))
+
+
+def _on_error(project: Project, use: FrameworkUse, task: Task) -> Iterator[Record]:
+    """`send.s(7).error(bury)`: a task that gets the exception, of every failed attempt unless the Huey object waits."""
+    waits = setting(project, use, task.owner, "store_intermediate_errors")
+    for module, call in sites(project, task):
+        link, linking = [*list(module.parents(call))[:2], None, None][:2]
+        is_link = isinstance(link, ast.Attribute) and link.attr == "error"
+        if is_link and isinstance(linking, ast.Call) and linking.args:
+            yield Record(place_of(module, linking), "an on_error task", every=waits is None or waits.value is not False)
+
+
+def _in_clauses(project: Project, task: Task) -> Iterator[Record]:
+    """A clause that records: of every attempt, unless it ends the job there and then or there is only one."""
+    for clause in project.handlers(task.handler, depth=1):
+        record = _kept(project, clause.node.body, clause.module)
+        if record is None or not _LIKE_A_RECORD.search(ast.unparse(record)):
+            continue
+        final = outcome(project, clause) in ("stops", "ends")
+        if task.option("retries") == 0:
+            yield Record(place_of(clause.module, record), "the except clause")
+        elif not final:
+            yield Record(place_of(clause.module, record), "the except clause", every=True)
+
+
+def _kept(project: Project, body: Iterable[ast.stmt], module: Module) -> ast.Call | None:
+    """The first call that may leave a record; what a `raise` builds is none."""
+    return first_record(project, [s for s in body if not isinstance(s, ast.Raise)], module)

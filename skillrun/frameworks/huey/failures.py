@@ -1,0 +1,209 @@
+"""What becomes of an exception in a Huey task: every one that leaves it is retried while retries are left.
+
+Sources: huey/api.py `_execute` (RetryTask and CancelExecution(retry=True) use up no retry; CancelExecution without
+retry=False is retried like any other), `_requeue_task` (the delay is multiplied after each retry, without a cap).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.huey.apps import app_method
+from skillrun.frameworks.huey.tasks import Task
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.repo.python import Call, Definition, Handler, Module, Project
+
+RETRY = ("huey.RetryTask", "huey.exceptions.RetryTask")
+CANCEL = ("huey.CancelExecution", "huey.exceptions.CancelExecution")
+_HARMLESS = ("django.db.transaction.atomic", "functools.wraps")
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A `raise` of one of Huey's own exceptions. `endless`: each time it is retried without using up a retry."""
+
+    node: ast.Raise
+    module: Module
+    cancels: bool
+    retry: bool | None  # of CancelExecution; True for RetryTask
+    readable: bool = True
+
+    @property
+    def endless(self) -> bool:
+        return self.readable and self.retry is True
+
+
+def bodies(project: Project, handler: Definition, depth: int = 1) -> tuple[Definition, ...]:
+    """The handler, and the repository's functions that it calls."""
+    via = {name for call in project.calls(handler, depth=depth) for name in call.via}
+    return (handler, *(found for name in sorted(via) if (found := project.definition(name))))
+
+
+def raised(project: Project, task: Task) -> Iterator[Raised]:
+    """Every `raise RetryTask(...)` and `raise CancelExecution(...)` on the way."""
+    for part in bodies(project, task.handler):
+        for node in ast.walk(part.node):
+            found = _read(project, node, part.module) if isinstance(node, ast.Raise) else None
+            if found is not None:
+                yield found
+
+
+def _read(project: Project, node: ast.Raise, module: Module) -> Raised | None:
+    made = node.exc
+    name = module.resolve(made.func if isinstance(made, ast.Call) else made) if made is not None else None
+    origin = project.origin(name) if name else ""
+    if origin in RETRY:
+        return Raised(node, module, cancels=False, retry=True)
+    if origin not in CANCEL:
+        return None
+    keywords = {k.arg: k.value for k in made.keywords} if isinstance(made, ast.Call) else {}
+    value = project.literal(keywords["retry"], module) if "retry" in keywords else None
+    known = (value is None or isinstance(value, bool)) and None not in keywords
+    return Raised(node, module, cancels=True, retry=value if known else None, readable=known)
+
+
+def guarded(found: Raised) -> bool:
+    """An `if` decides whether it is raised, by something else than `task.retries`, which it does not use up."""
+    for above in found.module.parents(found.node):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+            break
+        if isinstance(above, ast.If | ast.Match) and not is_remaining(getattr(above, "test", None)):
+            return True
+    function = found.module.function_of(found.node)
+    nodes = ast.walk(function) if function else ()
+    leaving = (n for n in nodes if isinstance(n, ast.If) and n.lineno < found.node.lineno and _leaves(n.body))
+    return any(True for _ in leaving)
+
+
+def _leaves(body: list[ast.stmt]) -> bool:
+    return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
+
+
+def is_remaining(test: ast.expr | None) -> bool:
+    """`task.retries`, `task.retries > 0`, `not task.retries`: how many retries are left."""
+    if isinstance(test, ast.UnaryOp):
+        return is_remaining(test.operand)
+    if isinstance(test, ast.Compare):
+        return is_remaining(test.left)
+    return isinstance(test, ast.Attribute) and test.attr == "retries"
+
+
+def last_branch(node: ast.If) -> list[ast.stmt]:
+    """The branch that is taken when no retry is left; [] for any other `if`."""
+    test = node.test
+    if not is_remaining(test):
+        return []
+    if isinstance(test, ast.UnaryOp):
+        return node.body
+    if not isinstance(test, ast.Compare):
+        return node.orelse or _after(node)
+    if isinstance(test.ops[0], ast.Eq | ast.Lt | ast.LtE):
+        return node.body
+    return (node.orelse or _after(node)) if isinstance(test.ops[0], ast.Gt | ast.GtE | ast.NotEq) else []
+
+
+def _after(node: ast.If) -> list[ast.stmt]:
+    """`if task.retries: raise` leaves the statements below it for the last attempt; found by the caller."""
+    return [] if not _leaves(node.body) else [ast.Pass(lineno=node.end_lineno or node.lineno)]
+
+
+def fate(project: Project, task: Task, call: Call, exception: str) -> str:
+    """What an exception of a call leads to: retries, stops (given up at once), ends (a success for Huey), unsure."""
+    done: set[ast.AST] = set()
+    for clause in call.in_try:
+        block = next(n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar))
+        caught = _catches(project, clause, exception) if block not in done else False
+        if caught is None:
+            return "unsure"
+        if not caught:
+            continue
+        done.add(block)
+        answer = outcome(project, clause)
+        if answer != "again":
+            return answer
+    below = [n.func if isinstance(n, ast.Call) else n for n in task.below]
+    return "retries" if all(_passes(project, n, task.handler.module) for n in below) and not task.unread else "unsure"
+
+
+def _passes(project: Project, node: ast.expr, module: Module) -> bool:
+    """A decorator below the task's own that lets exceptions through."""
+    name = project.origin(module.resolve(node) or "")
+    return name in _HARMLESS or name.endswith(".lock_task")
+
+
+def _catches(project: Project, clause: Handler, exception: str) -> bool | None:
+    """None where bases outside the repository decide."""
+    names = {short(name) for name in clause.exceptions}
+    bases = ancestors(project, exception)
+    if clause.broad or bases & names:
+        return True
+    outside = [name for name in bases if not name.startswith("builtins.") and project.definition(name) is None]
+    return None if outside and any(name.partition(".")[0] == outside[0].partition(".")[0] for name in names) else False
+
+
+def outcome(project: Project, clause: Handler) -> str:
+    """Where a clause leads: again (the exception goes on), or as `fate`."""
+    nodes = list(_own(clause.node))
+    found = [n for n in nodes if isinstance(n, ast.Raise)]
+    if not found:
+        return "ends"
+    answers = {_leads(project, clause, node, nodes) for node in found}
+    if len(answers) > 1 or not clause.always_raises:
+        return "unsure"
+    return answers.pop()
+
+
+def _leads(project: Project, clause: Handler, node: ast.Raise, nodes: list[ast.AST]) -> str:
+    known = _read(project, node, clause.module)
+    if known is not None and not known.readable:
+        return "unsure"
+    if (known and known.cancels and known.retry is False) or any(_gives_up(n) for n in nodes):
+        return "stops"
+    if known is not None:
+        return "retries"
+    same = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == clause.name)
+    return "again" if same else "retries" if not _inside_another(clause) else "unsure"
+
+
+def _gives_up(node: ast.AST) -> bool:
+    """`task.retries = 0`."""
+    if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Attribute):
+        return False
+    zero = isinstance(node.value, ast.Constant) and node.value.value == 0
+    return zero and node.targets[0].attr == "retries"
+
+
+def _inside_another(clause: Handler) -> bool:
+    tries = [n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)]
+    return len(tries) > 1
+
+
+def _own(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            yield child
+            yield from _own(child)
+
+
+def locks(project: Project, use: FrameworkUse, task: Task) -> Iterator[tuple[ast.Call, Module, bool]]:
+    """(call, module, at import) of each `lock_task(...)` around the job: a decorator, or a `with` on its way."""
+    for node in task.below:
+        if isinstance(node, ast.Call) and _is_lock(project, use, node, task.handler.module):
+            yield node, task.handler.module, True
+    for part in bodies(project, task.handler):
+        for inner in ast.walk(part.node):
+            for item in inner.items if isinstance(inner, ast.With) else ():
+                call = item.context_expr
+                if isinstance(call, ast.Call) and _is_lock(project, use, call, part.module):
+                    yield call, part.module, False
+
+
+def _is_lock(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> bool:
+    found = app_method(project, use, call.func, module)
+    return found is not None and found[1] == "lock_task"

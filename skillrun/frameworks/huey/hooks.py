@@ -1,0 +1,77 @@
+"""What Huey calls around a run: receivers of its signals, and pre- and post-execute hooks.
+
+Sources: huey/signals.py, huey/api.py (`signal`, `pre_execute`, `post_execute`). A receiver of several signals counts
+for each of them only where it does not ask which one it was.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.reading import in_tests
+from skillrun.frameworks.huey.apps import app_method
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.repo.python import Definition, Module, Project
+
+# event -> (signal, hook)
+HOOKS = {
+    "started": ("executing", "pre_execute"),
+    "succeeded": ("complete", None),
+    "failed": ("error", None),
+    "retried": ("retrying", None),
+}
+
+
+def find_hooks(project: Project, use: FrameworkUse) -> dict[str, Definition]:
+    """Event -> the first of the repository's functions that is called then."""
+    found = {}
+    for event, (signal, hook) in HOOKS.items():
+        heard = [d for d, names in receivers(project, use, signal) if len(names) == 1 or not _branches(d)]
+        called = heard or list(functions(project, use, hook) if hook else ())
+        if called:
+            found[event] = called[0]
+    return found
+
+
+def receivers(project: Project, use: FrameworkUse, signal: str) -> Iterator[tuple[Definition, tuple[str, ...]]]:
+    """(function, the signals that it is connected to) under `@huey.signal(SIGNAL_ERROR)`; () means every signal."""
+    for definition, call in _decorated(project, use, "signal"):
+        names = tuple(_signal(project, definition.module, node) for node in call.args)
+        if not names or signal in names:
+            yield definition, names
+
+
+def functions(project: Project, use: FrameworkUse, hook: str) -> Iterator[Definition]:
+    """The functions under `@huey.post_execute()`."""
+    yield from (definition for definition, _ in _decorated(project, use, hook))
+
+
+def _decorated(project: Project, use: FrameworkUse, method: str) -> Iterator[tuple[Definition, ast.Call]]:
+    for module in project.modules_with(method):
+        for node in ast.walk(module.tree) if not in_tests(module.path) else ():
+            if isinstance(node, ast.FunctionDef):
+                calls = (d for d in node.decorator_list if isinstance(d, ast.Call))
+                call = next((c for c in calls if _is(project, use, c, module, method)), None)
+                if call is not None:
+                    yield project.define(module, node), call
+
+
+def _is(project: Project, use: FrameworkUse, call: ast.Call, module: Module, method: str) -> bool:
+    found = app_method(project, use, call.func, module)
+    return found is not None and found[1] == method
+
+
+def _signal(project: Project, module: Module, node: ast.expr) -> str:
+    """ "error" of SIGNAL_ERROR, `signals.SIGNAL_ERROR` or the text itself."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    name = project.origin(module.resolve(node) or ast.unparse(node)).rpartition(".")[2]
+    return name.removeprefix("SIGNAL_").lower().replace("rate_limited", "rate-limited")
+
+
+def _branches(definition: Definition) -> bool:
+    return any(isinstance(node, ast.If | ast.Match | ast.IfExp) for node in ast.walk(definition.node))

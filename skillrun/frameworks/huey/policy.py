@@ -1,0 +1,215 @@
+"""The effective policy of a Huey task: how often it runs, how long it waits, and what is left of it in the end.
+
+Huey's rules (huey/api.py): `retries` 3 means four runs, 0 (the default) one; every exception is retried; nothing is
+acknowledged, so a killed worker loses the job (`acks_late` and redelivery do not exist).
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from skillrun.frameworks.common.reading import import_path, place_of
+from skillrun.frameworks.huey.apps import setting
+from skillrun.frameworks.huey.deadletter import find_record
+from skillrun.frameworks.huey.failures import bodies, guarded, outcome, raised
+from skillrun.frameworks.huey.tasks import DEFAULTS, Option, Task, read_task
+from skillrun.frameworks.huey.wiring import sites
+from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.repo.python import Definition, Module, Project, is_known
+
+AT_SITE = ("retries", "retry_delay", "retry_backoff", "timeout")
+_NONE = Backoff("none")
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The policy of a handler, as code and configuration say; what cannot be read is named in `unknown`."""
+    task = read_task(project, use, handler)
+    options = {name: effective(project, task, name) for name in AT_SITE}
+    sources: dict[str, Place | None] = {}
+    unknown: dict[str, Place] = {}
+    attempts = _attempts(project, task, options["retries"], sources, unknown)
+    backoff = _backoff(project, task, options, sources, unknown) if attempts != 1 else _NONE
+    record = find_record(project, use, task)
+    limit = _number(options["timeout"], "time_limit_s", sources, unknown)
+    serializer = setting(project, use, task.owner, "serializer")
+    sources |= {"dead_letter": record.place if record else None, "serializer": serializer.place if serializer else None}
+    sources["retried"] = sources["max_attempts"]
+    if attempts != 1:
+        sources["autoretry"] = sources["max_attempts"]  # Huey retries by itself, and logs each failure itself
+    for place in task.unread:
+        unknown.setdefault("options", place)
+    return Policy(
+        max_attempts=attempts,
+        backoff=backoff,
+        retried=("builtins:Exception",) if attempts != 1 else (),
+        not_retried=_not_retried(project, task),
+        time_limit_s=limit,
+        serializer=_serializer(project, use, task),
+        dead_letter=record.place if record else None,
+        sources=sources,
+        unknown=unknown,
+    )
+
+
+def overrides(project: Project, task: Task, name: str) -> list[Option | None]:
+    """What each publishing call gives an option: `send(7, retries=5)`; None where it leaves it to the task."""
+    found: list[Option | None] = []
+    for module, call in sites(project, task):
+        node = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+        found.append(Option(project.literal(node, module), place_of(module, node)) if node is not None else None)
+    return found
+
+
+def effective(project: Project, task: Task, name: str) -> Option | None:
+    """What holds for the message: the most that any publishing call asks for, else the task's own."""
+    given = overrides(project, task, name)
+    own = task.options.get(name)
+    every = [one or own for one in given] or [own]
+    return max(every, key=_size)
+
+
+def _size(option: Option | None) -> float:
+    value = option.value if option else 0
+    return float(value) if isinstance(value, int | float) else float("inf") if not is_known(value) else 0.0
+
+
+def _attempts(
+    project: Project,
+    task: Task,
+    option: Option | None,
+    sources: dict[str, Place | None],
+    unknown: dict[str, Place],
+) -> int | None:
+    retries = option.value if option else DEFAULTS["retries"]
+    sources["max_attempts"] = option.place if option else None
+    endless = [found for found in raised(project, task) if found.endless]
+    for found in endless:
+        place = place_of(found.module, found.node)
+        if not guarded(found) and not _counts(project, task):
+            sources["max_attempts"] = place
+            return None
+        unknown["max_attempts"] = place
+    if not isinstance(retries, int) or isinstance(retries, bool):
+        unknown["max_attempts"] = option.place if option else _fallback(task)
+        written = getattr(retries, "default", None)
+        return (written if isinstance(written, int) else 0) + 1
+    if _counts(project, task) and endless:
+        unknown["max_attempts"] = _fallback(task)
+    return max(retries, 0) + 1
+
+
+def _counts(project: Project, task: Task) -> bool:
+    """The code itself counts down or sets what is left, other than to zero."""
+    nodes = (node for part in bodies(project, task.handler) for node in ast.walk(part.node))
+    return any(_sets(node, "retries") for node in nodes)
+
+
+def _sets(node: ast.AST, name: str) -> bool:
+    targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets if isinstance(node, ast.Assign) else []
+    zero = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value == 0
+    return any(isinstance(t, ast.Attribute) and t.attr == name for t in targets) and not zero
+
+
+def _backoff(
+    project: Project,
+    task: Task,
+    options: dict[str, Option | None],
+    sources: dict[str, Place | None],
+    unknown: dict[str, Place],
+) -> Backoff:
+    delay = _number(options["retry_delay"], "backoff", sources, unknown)
+    factor = _number(options["retry_backoff"], "backoff", sources, unknown)
+    if "backoff" in unknown:
+        return _NONE
+    base, times = delay or 0.0, factor or 0.0
+    for found in raised(project, task):
+        if found.endless:
+            unknown["backoff"] = place_of(found.module, found.node)
+            return _NONE
+    every = ((node, part.module) for part in bodies(project, task.handler) for node in ast.walk(part.node))
+    changed = [(node, module) for node, module in every if _sets(node, "retry_delay")]
+    if changed:
+        return _by_hand(project, changed, base, times, sources, unknown)
+    if not base:
+        return _NONE
+    return Backoff("exponential", base, times) if times and times != 1 else Backoff("fixed", base)
+
+
+def _by_hand(
+    project: Project,
+    changed: list[tuple[ast.AST, Module]],
+    base: float,
+    times: float,
+    sources: dict[str, Place | None],
+    unknown: dict[str, Place],
+) -> Backoff:
+    """`task.retry_delay *= 2` in the task, which takes hold before the first retry; also with `min(..., cap)`."""
+    node, module = changed[0]
+    place = place_of(module, node)
+    read = _multiplied(project, node, module)
+    if len(changed) > 1 or times or read is None or any(isinstance(n, ast.If) for n in module.parents(node)):
+        unknown["backoff"] = place
+        return _NONE
+    sources["backoff"] = place
+    factor, cap = read
+    first = base * factor
+    return Backoff("exponential", min(first, cap) if cap is not None else first, factor, cap) if base else _NONE
+
+
+def _multiplied(project: Project, node: ast.AST, module: Module) -> tuple[float, float | None] | None:
+    """(factor, cap) of `x *= 2`, `x = x * 2`, `x = min(x * 2, 60)`."""
+    cap: Any = None
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult):
+        factor = project.literal(node.value, module)
+    elif isinstance(node, ast.Assign):
+        value = node.value
+        if isinstance(value, ast.Call) and module.resolve(value.func) == "builtins.min" and len(value.args) == 2:
+            products = [a for a in value.args if isinstance(a, ast.BinOp)]
+            caps = [a for a in value.args if a not in products]
+            cap = project.literal(caps[0], module) if len(caps) == 1 else "none"
+            value = products[0] if len(products) == 1 else value
+        if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.Mult):
+            return None
+        sides = [s for s in (value.left, value.right) if ast.unparse(s) != ast.unparse(node.targets[0])]
+        factor = project.literal(sides[0], module) if len(sides) == 1 else None
+    else:
+        return None
+    if not isinstance(factor, int | float) or not isinstance(cap, int | float | None):
+        return None
+    return float(factor), float(cap) if cap is not None else None
+
+
+def _number(
+    option: Option | None, field: str, sources: dict[str, Place | None], unknown: dict[str, Place]
+) -> float | None:
+    sources[field] = option.place if option else sources.get(field)
+    value = option.value if option else None
+    if value is None or isinstance(value, int | float):
+        return float(value) if value is not None else None
+    unknown[field] = option.place if option else Place("", 0)
+    return None
+
+
+def _not_retried(project: Project, task: Task) -> tuple[str, ...]:
+    """Exceptions that a clause of the task takes and does not let through to a retry."""
+    names = [
+        name
+        for clause in project.handlers(task.handler)
+        if outcome(project, clause) in ("stops", "ends")
+        for name in clause.exceptions
+    ]
+    return tuple(dict.fromkeys(import_path(project, name) for name in names))
+
+
+def _serializer(project: Project, use: FrameworkUse, task: Task) -> str:
+    """Huey pickles (huey/serializer.py) unless the Huey object was given something else."""
+    found = setting(project, use, task.owner, "serializer")
+    if found is None or found.value is None:
+        return "pickle"
+    text = found.place.text
+    return "signed pickle" if "SignedSerializer" in text else "json" if "json" in text.lower() else "custom"
+
+
+def _fallback(task: Task) -> Place:
+    return task.registered or Place(task.handler.path, task.handler.line)

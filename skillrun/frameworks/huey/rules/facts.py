@@ -1,0 +1,56 @@
+"""What Huey's rules share: the task behind a job, its schedule, and the command lines that start consumers."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.reading import in_tests
+from skillrun.frameworks.huey.apps import setting
+from skillrun.frameworks.huey.tasks import Task, read_task
+from skillrun.frameworks.interface import Job, Place
+from skillrun.repo.python import Project
+
+_CONSUMERS = ("huey_consumer", "run_huey", "djangohuey", "run_djangohuey")
+_FILES = ("", ".py", ".sh", ".yml", ".yaml", ".toml", ".conf", ".ini", ".service", ".cfg", ".j2", ".bash", ".tf")
+
+
+def task_of(job: Job) -> Task:
+    """The task options of the handler."""
+    return read_task(job.project, job.use, job.handler)
+
+
+def run_place(job: Job) -> Place:
+    """The decorator, else the handler's own line."""
+    return task_of(job).registered or Place(job.handler.path, job.handler.line)
+
+
+def consumers(project: Project) -> tuple[Place, ...]:
+    """The command lines outside tests that start a consumer."""
+    return project.remember(("huey.consumers",), lambda: tuple(_consumers(project)))
+
+
+def _consumers(project: Project) -> Iterator[Place]:
+    for word in _CONSUMERS:
+        for path in project.tree.search(word, ""):
+            if path.endswith((".md", ".rst", ".txt", ".lock")) or in_tests(path):
+                continue
+            lines = (project.tree.read(path) or b"").decode("utf-8", "replace").splitlines()
+            for number, line in enumerate(lines, 1):
+                if re.search(rf"\b{word}\b", line) and not line.lstrip().startswith("#"):
+                    yield Place(path, number, line.strip())
+
+
+def consumer_option(job: Job, name: str) -> object:
+    """An entry of "consumer" in Django's HUEY; None where there is none."""
+    found = setting(job.project, job.use, task_of(job).owner, "consumer")
+    return found.value.get(name) if found and isinstance(found.value, dict) else None
+
+
+def crontab(job: Job) -> ast.Call | None:
+    """The `crontab(...)` of a periodic task, where it stands in the decorator."""
+    node = task_of(job).schedule
+    name = job.handler.module.resolve(node.func) if isinstance(node, ast.Call) else None
+    is_crontab = name is not None and job.project.origin(name) in ("huey.crontab", "huey.api.crontab")
+    return node if isinstance(node, ast.Call) and is_crontab else None

@@ -1,0 +1,159 @@
+"""Rules about what is retried, how often, after which wait, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name, tell
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.huey.deadletter import find_record
+from skillrun.frameworks.huey.failures import fate, guarded, raised
+from skillrun.frameworks.huey.policy import AT_SITE, effective, overrides
+from skillrun.frameworks.huey.rules.facts import run_place, task_of
+from skillrun.frameworks.interface import Job, Place
+from skillrun.verdict import Finding, Severity
+
+_STOPS = "raise CancelExecution(retry=False) from the error, once it is recorded"
+
+
+def _retries(job: Job) -> bool:
+    """The job is tried more than once, as far as can be read."""
+    return job.policy.max_attempts != 1 and "max_attempts" not in job.policy.unknown
+
+
+def retry_unbounded(job: Job) -> Iterator[Finding]:
+    """RetryTask, or CancelExecution(retry=True): `retries` does not bound them."""
+    for found in raised(job.project, task_of(job)):
+        if not found.endless:
+            continue
+        what = "CancelExecution(retry=True)" if found.cancels else "RetryTask"
+        place = place_of(found.module, found.node)
+        if job.policy.max_attempts is None and not guarded(found):
+            message = f"{what} uses up no retry: a job that cannot succeed is tried for ever"
+            yield tell(
+                job, "retry-unbounded", Severity.ERROR, place, message, "raise the error itself: retries= counts"
+            )
+        else:
+            message = f"{what} uses up no retry: only the condition here bounds the attempts"
+            yield tell(job, "retry-unbounded", Severity.WARNING, place, message, "see that it ends, whatever happens")
+
+
+def cancel_is_retried(job: Job) -> Iterator[Finding]:
+    """`raise CancelExecution()` in a task with retries: it comes back."""
+    if not _retries(job):
+        return
+    for found in raised(job.project, task_of(job)):
+        if found.cancels and found.readable and found.retry is None:
+            message = "CancelExecution without retry=False: Huey retries the task while it has retries left"
+            place = place_of(found.module, found.node)
+            yield tell(job, "cancel-is-retried", Severity.ERROR, place, message, "CancelExecution(retry=False)")
+
+
+def permanent_retried(job: Job) -> Iterator[Finding]:
+    """A permanent error leaves the handler, and Huey retries whatever leaves it."""
+    failures = job.spec.failures
+    if job.policy.max_attempts == 1:
+        return
+    for written, answers in _fates(job, tuple(error.type for error in (failures.permanent if failures else ()))):
+        if "retries" in answers:
+            message = (
+                f"{written} is permanent in the spec; it leaves the handler here, and Huey retries every exception"
+            )
+            yield tell(job, "permanent-retried", Severity.ERROR, answers["retries"], message, _STOPS)
+        elif "unsure" in answers:
+            message = f"{written} is permanent in the spec and may be retried; whether it is could not be read"
+            yield tell(job, "permanent-retried", Severity.NOTE, answers["unsure"], message, _STOPS)
+
+
+def transient_given_up(job: Job) -> Iterator[Finding]:
+    """A transient error ends the job for good."""
+    failures = job.spec.failures
+    for written, answers in _fates(job, tuple(error.type for error in (failures.transient if failures else ()))):
+        if "stops" in answers and job.policy.max_attempts != 1:
+            message = f"{written} is transient in the spec, and the handler gives the job up at once"
+            yield tell(
+                job, "transient-given-up", Severity.ERROR, answers["stops"], message, "let it through to the retry"
+            )
+
+
+def _fates(job: Job, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Place]]]:
+    """Error of the spec -> what becomes of it -> the effect's call."""
+    for written in dict.fromkeys(names):
+        name = spec_name(job, written)
+        calls = effect_calls(job)
+        yield (
+            written,
+            {fate(job.project, task_of(job), c, name): place_of(c.module, c.node) for c in reversed(calls)},
+        )
+
+
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """A clause around an effect that ends the task normally."""
+    yield from swallowing.swallowed_exception(job, "Huey calls the task complete and never retries it")
+
+
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A clause takes a permanent error of an effect, ends the task, and leaves no record of it."""
+    yield from swallowing.permanent_not_recorded(job)
+
+
+def backoff_without_delay(job: Job) -> Iterator[Finding]:
+    """retry_backoff multiplies a delay of nothing."""
+    task = task_of(job)
+    factor, delay = (effective(job.project, task, name) for name in ("retry_backoff", "retry_delay"))
+    if factor is None or not isinstance(factor.value, int | float) or not factor.value:
+        return
+    if delay is None or delay.value == 0:
+        message = f"retry_backoff={factor.value:g} multiplies a retry_delay of nothing: the retries follow at once"
+        yield tell(
+            job, "backoff-without-delay", Severity.ERROR, factor.place, message, "retry_delay=2, retry_backoff=2"
+        )
+
+
+def retry_without_delay(job: Job) -> Iterator[Finding]:
+    """Retries that follow at once."""
+    if not _retries(job) or "backoff" in job.policy.unknown or job.policy.backoff.kind != "none":
+        return
+    if next(backoff_without_delay(job), None) is None:
+        message = "no retry_delay: all attempts are used up within moments, before an outage can pass"
+        place = at(job, job.policy.sources.get("max_attempts"))
+        yield tell(job, "retry-without-delay", Severity.WARNING, place, message, "retry_delay=2, retry_backoff=2")
+
+
+def flat_backoff(job: Job) -> Iterator[Finding]:
+    """The same wait before every retry."""
+    spec, policy = job.spec.retry.backoff if job.spec.retry else None, job.policy
+    if (spec is not None and spec.kind == "fixed") or policy.backoff.kind != "fixed" or "backoff" in policy.unknown:
+        return
+    if policy.max_attempts is not None and policy.max_attempts <= 2:
+        return
+    waits = seconds(policy.backoff.base_s)
+    message = f"every retry waits {waits}: all failed jobs come back at once, and no slower in a long outage"
+    place = at(job, policy.sources.get("backoff"))
+    yield tell(
+        job, "flat-backoff", Severity.WARNING, place, message, "retry_backoff=2 doubles the delay each time (Huey 3)"
+    )
+
+
+def retries_differ(job: Job) -> Iterator[Finding]:
+    """Publishing calls give different retries."""
+    task = task_of(job)
+    for name in AT_SITE:
+        given = overrides(job.project, task, name)
+        own = task.options.get(name)
+        values = {repr(one.value if one else own.value if own else task.option(name)) for one in given}
+        place = next((one.place for one in given if one), None)
+        if place is not None and len(values) > 1:
+            message = f"{name} is {' here, elsewhere '.join(sorted(values))}: it depends on who publishes the job"
+            yield tell(job, "retries-differ", Severity.WARNING, place, message, "give it in the decorator alone")
+
+
+def record_every_attempt(job: Job) -> Iterator[Finding]:
+    """A dead letter for each failed attempt, also of a job that succeeds in the end."""
+    record = find_record(job.project, job.use, task_of(job)) if _retries(job) else None
+    if record is None or not record.every:
+        return
+    message = f"{record.how} writes this record at every failed attempt, not only at the last"
+    hint = "write it only when task.retries is 0 (store_intermediate_errors=False does so for on_error)"
+    yield tell(job, "record-every-attempt", Severity.WARNING, record.place or run_place(job), message, hint)
