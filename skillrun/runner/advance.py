@@ -333,6 +333,7 @@ class _Invocation:
         from skillrun.runner.codec import result_json
 
         stage = planned.stage
+        self.case.clean = self._clean()
         with self.seen.tree.recording() as lookups:
             result = stage.examine(self.case)
         result = self._waived(stage.ID, result)
@@ -407,10 +408,12 @@ class _Invocation:
 
     def _volatile(self) -> bool:
         """Whether a repetition could find something else in the same tree: a command that failed, a missing consent."""
+        from skillrun.runner.checkpoint import is_settled
         from skillrun.verdict import Status
 
         costly = [p.stage.ID for p in self.inputs.planned if p.stage.COSTLY]
-        return any(self.results[stage].status in (Status.FAILED, Status.BLOCKED) for stage in costly)
+        failed = any(self.results[stage].status in (Status.FAILED, Status.BLOCKED) for stage in costly)
+        return failed or not all(is_settled(result.facts) for result in self.results.values())
 
     def _touched(self) -> list[str] | None:
         """The files that differ from the tree at the run's start; None where its commit is gone."""

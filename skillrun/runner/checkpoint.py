@@ -52,9 +52,14 @@ def fingerprint(stage_id: str, rests_on: Mapping[str, Any], lookups: Iterable[Lo
 
 def is_done(case: Case, stage: Stage, event: Mapping[str, Any] | None) -> bool:
     """The latest result passed and nothing that it rests on has changed."""
-    if event is None or event["outcome"] not in _DONE:
+    if event is None or event["outcome"] not in _DONE or not is_settled(event["data"]["result"]["facts"]):
         return False
     return not staleness(case, stage, event).stale
+
+
+def is_settled(facts: Mapping[str, Any]) -> bool:
+    """Whether another look at the same files would find the same; a stage that ran something may say no."""
+    return bool(facts.get("settled", True))
 
 
 def staleness(case: Case, stage: Stage, event: Mapping[str, Any]) -> Staleness:

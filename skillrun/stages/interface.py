@@ -67,6 +67,7 @@ class Case:
     tree: Tree
     attestations: Mapping[str, Attestation] = field(default_factory=dict)
     consent: AskConsent = no_consent
+    clean: bool = False  # the stages before have nothing open: a stage may begin what costs time
     on_output: Callable[[str], None] | None = None
     _kept: dict[str, tuple[Any, Lookups]] = field(default_factory=dict)
 

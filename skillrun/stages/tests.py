@@ -1,27 +1,30 @@
-"""Stage 8: the repository's tests cover the happy path, one retryable and one terminal failure."""
+"""Stage 8: the repository's tests cover the happy path, one retryable and one terminal failure, and notice a break."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from skillrun.stages.effects import dotted
-from skillrun.stages.interface import Case, blocker, note, wording
+from skillrun.stages.interface import Case, blocker, error, note, warning, wording
+from skillrun.stages.noticing import plan, record_lookups, target_python, try_tests
 from skillrun.stages.testcases import TestCase, tests_of, words_in, words_in_node
 from skillrun.stages.testcases import is_test_file as is_test_file
 from skillrun.stages.uniqueness import tables
-from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, status_of
+from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
+    from skillrun.proof.breaking.judge import Noticing, Trial
     from skillrun.repo.python import Definition, Module
 
 ID = "tests"
 TITLE = "Add tests"
 ANSWERS = wording(r"\badd\b.*\btests?\b|^\W*tests?\b")
-READS = ("failures", "handler", "enqueue", "job", "retry")
+READS = ("failures", "handler", "enqueue", "job", "retry", "dead_letter", "effects", "proof")
 COSTLY = False
 
 KINDS = {
@@ -34,16 +37,26 @@ _CAME_THROUGH = ("SUCCESS", "successful")
 
 
 def examine(case: Case) -> StageResult:
-    """Reads the tests; whether they fail when the behaviour is broken is for the proof to show."""
+    """Reads the tests; where these are complete and all before is clean, runs them with the handler broken."""
     spec, handler = case.spec, case.handler
     if spec is None or handler is None:
         finding = blocker("tests.no-handler", "no handler to test yet", hint="the stage handler comes first")
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
     found = tests_of(case, handler)
     covered = {kind: _covering(case, spec, kind, found) for kind in KINDS}
-    findings = [*_uncovered(spec, handler, covered, found)]
-    findings += [_unproven(covered)] if any(covered.values()) else []
-    findings += case.rule_findings(ID)
+    findings = [*_uncovered(spec, handler, covered, found), *case.rule_findings(ID)]
+    read = _read(case, found, covered, findings)
+    if read.status != Status.PASSED:
+        return read
+    if not case.clean:
+        summary = f"{read.summary}; they meet a broken handler once the stages before are clean"
+        return replace(read, status=Status.PENDING, summary=summary)
+    return _run(case, spec, handler, found, read)
+
+
+def _read(
+    case: Case, found: tuple[TestCase, ...], covered: dict[str, tuple[TestCase, ...]], findings: list[Finding]
+) -> StageResult:
     return StageResult(
         status=status_of(findings),
         grade=Grade.STATIC if found else None,
@@ -60,10 +73,15 @@ def examine(case: Case) -> StageResult:
             for kind, tests in covered.items()
             for t in tests[:2]
         ),
-        next=tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}") for f in findings if f.severity == "blocker"),
+        next=_actions(findings),
         summary=f"{len(found)} tests reach the handler; covered: {_kinds(covered)}",
         facts={"covered": {kind: [f"{t.path}:{t.line}" for t in tests] for kind, tests in covered.items()}},
     )
+
+
+def _actions(findings: Iterable[Finding]) -> tuple[Action, ...]:
+    stopping = [f for f in findings if f.severity in ("blocker", "error")]
+    return tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}") for f in stopping)
 
 
 def _kinds(covered: dict[str, tuple[TestCase, ...]]) -> str:
@@ -191,11 +209,107 @@ def _first(spec: JobSpec, which: str) -> str:
     return re.split(r"[.:]", names[0])[-1] if names else f"a {which} error"
 
 
-def _unproven(covered: dict[str, tuple[TestCase, ...]]) -> Finding:
-    first = next(test for tests in covered.values() for test in tests)
-    return note(
-        "tests.read-only",
-        "the tests were read, not yet seen to fail when the behaviour is broken",
-        path=first.path,
-        line=first.line,
+# -- the tests run
+
+
+def _run(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], read: StageResult) -> StageResult:
+    """What was read, with what the tests did when the handler was broken."""
+    python = target_python(case, spec)
+    consent = plan(case, python)
+    if not case.consent(consent):
+        return _no_consent(read, consent.commands)
+    trial = try_tests(case, spec, handler, found, python)
+    if trial.baseline is not None:
+        record_lookups(case, trial.baseline)
+    findings = [*read.findings, *_findings(handler, trial)]
+    status = status_of(findings)
+    settled = status == Status.PASSED and not trial.passing
+    return replace(
+        read,
+        status=status,
+        grade=Grade.EXECUTED if _seen(trial) else Grade.STATIC,
+        findings=tuple(findings),
+        evidence=(*read.evidence, *_commands(trial)),
+        next=_actions(findings),
+        summary=f"{read.summary}{_noticed_words(trial)}",
+        facts={**read.facts, "settled": settled, "breaks": {n.broken.id: n.state for n in trial.breaks}},
     )
+
+
+def _no_consent(read: StageResult, commands: tuple[str, ...]) -> StageResult:
+    words = "; ".join(commands)
+    message = f"not allowed yet to run the tests against a broken handler: {words}"
+    hint = "read them, then answer yes on a terminal, or run again with --trust"
+    detail = f"a person reads the tests and runs again with --trust: {words}"
+    return replace(
+        read,
+        status=Status.BLOCKED,
+        findings=(*read.findings, blocker("tests.no-consent", message, hint=hint)),
+        next=(Action(ID, "consent", detail),),
+        summary=f"{read.summary}; waiting for consent",
+        facts={**read.facts, "settled": False},
+    )
+
+
+def _seen(trial: Trial) -> bool:
+    """Every break that applies was tried, and at least one does."""
+    states = {noticing.state for noticing in trial.breaks}
+    return bool(states & {"noticed", "missed"}) and "incomplete" not in states
+
+
+def _findings(handler: Definition, trial: Trial) -> Iterator[Finding]:
+    at: dict[str, Any] = {"path": handler.path, "line": handler.line}
+    unseen = "the tests were read, not seen to fail when the handler is broken"
+    if trial.incomplete:
+        yield warning("tests.incomplete", f"{unseen}: {trial.incomplete}", hint=trial.hint, **at)
+    elif trial.red:
+        yield from (_red(test, message) for test, message in list(trial.red.items())[:5])
+    elif not trial.reaching:
+        hint = "let a test run the handler itself, without the broker, and assert what it did"
+        yield blocker("tests.not-reached", "the tests ran, and none of them reached the handler", hint=hint, **at)
+    for noticing in trial.breaks:
+        if noticing.state == "missed":
+            yield error(f"tests.missed-{noticing.broken.id}", _missed(noticing), hint=_HINTS[noticing.broken.id], **at)
+        elif noticing.state == "incomplete":
+            message = f"not seen whether the tests notice a handler that {noticing.broken.words}: {noticing.why}"
+            yield warning("tests.incomplete", message, **at)
+        elif noticing.state == "not_applicable":
+            yield note("tests.not-applicable", f"not tried, {noticing.broken.words}: {noticing.why}", **at)
+
+
+_HINTS = {
+    "effect-dropped": "assert that the effect took place: what the adapter was called with, or what it left behind",
+    "transient-swallowed": "let the adapter raise a transient error, and assert another attempt or the retry",
+    "permanent-retried": "let the adapter raise a permanent error, and assert one attempt or a dead letter",
+    "failure-swallowed": "let the adapter raise a declared error, and assert that it comes out or leaves a dead letter",
+}
+
+
+def _missed(noticing: Noticing) -> str:
+    green = noticing.tests
+    which = f"{green[0]} and {len(green) - 1} more" if len(green) > 1 else "".join(green)
+    met = "" if noticing.struck else ", and none of them meets it"
+    return f"no test notices a handler that {noticing.broken.words}{met}; still green: {which}"
+
+
+def _red(test: str, message: str) -> Finding:
+    return blocker(
+        "tests.baseline-red",
+        f"{test} fails before anything is broken: {message}",
+        hint="make it pass; it ran in a copy of the files that git does not ignore",
+        path=test.partition("::")[0],
+    )
+
+
+def _commands(trial: Trial) -> Iterator[Evidence]:
+    runs = [("as it is", trial.baseline.ran if trial.baseline else None, "")]
+    runs += [(n.broken.id, n.ran, f"{n.state}: {', '.join(n.tests[:3])}") for n in trial.breaks]
+    for kind, ran, seen in runs:
+        if ran is not None:
+            detail = {"kind": kind, "seen": seen, "duration_ms": ran.duration_ms, "tail": ran.tail[-2000:]}
+            yield Evidence("command", ran.command, ran.output_sha256, ran.output_size, None, detail)
+
+
+def _noticed_words(trial: Trial) -> str:
+    noticed = [n.broken.id for n in trial.breaks if n.state == "noticed"]
+    return f"; seen to fail: {', '.join(noticed)}" if noticed else ""

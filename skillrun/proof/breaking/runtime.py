@@ -1,0 +1,237 @@
+"""Runs with the target's tests: tells which of them reach the handler, and breaks it as it is told.
+
+Copied into the scratch copy as `skillrun_broken.py`, beside its settings. It runs in the target's interpreter, so it
+keeps to the standard library and to Python 3.8; `edits.py` writes the calls of it into the handler.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import copy
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SETTINGS: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+SPAWNS = frozenset(("subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.system"))
+
+_out = os.open(SETTINGS["out"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+_write = os.write  # a test may put something else in its place
+_said: set[str] = set()
+_known: dict[str, list[tuple[type[BaseException], list[Any]]]] = {}
+
+
+class _Now:
+    """The test that runs, and the scopes of the fixtures that are being set up for it."""
+
+    def __init__(self) -> None:
+        self.test = ""
+        self.scopes: list[str] = []
+
+
+_now = _Now()
+
+
+# -- called by the handler
+
+
+def reached() -> None:
+    """The handler begins."""
+    _say("reached", test=_test(), scope=_now.scopes[-1] if _now.scopes else "function")
+
+
+def dropping(is_async: bool) -> Callable[..., Any] | None:
+    """What is called in the place of an effect; None: the effect itself."""
+    if not SETTINGS["drop"]:
+        return None
+    _say("struck", test=_test())
+    return _nothing_later if is_async else _nothing
+
+
+def met(what: str) -> tuple[type, ...]:
+    """For an `except` clause: the class of the current error where it is to be swallowed or turned, else nothing."""
+    error = sys.exc_info()[1]
+    if not SETTINGS[what] or error is None or _kind(error) not in SETTINGS[what]:
+        return ()
+    _say("struck", test=_test())
+    return (type(error),)
+
+
+def turned() -> BaseException:
+    """A transient error, as the spec declares it."""
+    kind, args = _errors()["transient"][0]
+    for given in (args, ["broken by skillrun"], []):
+        try:
+            return kind(*given)
+        except TypeError:
+            continue
+    return kind.__new__(kind)
+
+
+def _nothing(*_: Any, **__: Any) -> Any:
+    return copy.deepcopy(SETTINGS["returns"])
+
+
+async def _nothing_later(*_: Any, **__: Any) -> Any:
+    return copy.deepcopy(SETTINGS["returns"])
+
+
+def _kind(error: BaseException) -> str | None:
+    """transient or permanent: the nearest declared class decides, and the arguments where it is declared as both."""
+    for above in type(error).__mro__:
+        declared = [(kind, args) for kind, known in _errors().items() for cls, args in known if cls is above]
+        kinds = {kind for kind, _ in declared}
+        if len(kinds) > 1:
+            kinds = {kind for kind, args in declared if list(error.args) == args}
+        if declared:
+            return kinds.pop() if len(kinds) == 1 else None
+    return None
+
+
+def _errors() -> dict[str, list[tuple[type[BaseException], list[Any]]]]:
+    if not _known:
+        for kind in ("transient", "permanent"):
+            found = [(_resolved(item["type"]), item["args"]) for item in SETTINGS[kind]]
+            _known[kind] = [(cls, args) for cls, args in found if cls is not None]
+    return _known
+
+
+def _resolved(name: str) -> Any:
+    """The class behind "package.module:Class" or a built-in's name; None where there is none."""
+    module, _, attributes = name.rpartition(":") if ":" in name else name.rpartition(".")
+    try:
+        found: Any = importlib.import_module(module) if module else builtins
+        for attribute in attributes.split("."):
+            found = getattr(found, attribute)
+    except Exception:
+        found = None
+    if isinstance(found, type) and issubclass(found, BaseException):
+        return found
+    _say("unresolved", name=name)
+    return None
+
+
+def _test() -> str:
+    """The id of the running test, also in a process that a test has started."""
+    return _now.test or os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+
+
+def _say(event: str, **fields: Any) -> None:
+    """One line of the records, each only once; a test that closes every descriptor loses what follows."""
+    line = json.dumps({"event": event, **fields}, sort_keys=True) + "\n"
+    if line not in _said:
+        _said.add(line)
+        with contextlib.suppress(OSError):
+            _write(_out, line.encode())
+
+
+# -- as a pytest plugin
+
+
+class Watching:
+    """Tells what the tests did; runs only those that it is told to run."""
+
+    def __init__(self) -> None:
+        self.session: Any = None
+
+    def pytest_sessionstart(self, session: Any) -> None:
+        self.session = session
+        _say("root", path=str(getattr(session.config, "rootpath", session.config.rootdir)))
+
+    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
+        if SETTINGS["only"] is not None:
+            wanted = set(SETTINGS["only"])
+            left = [item for item in items if item.nodeid.partition("[")[0] not in wanted]
+            items[:] = [item for item in items if item.nodeid.partition("[")[0] in wanted]
+            config.hook.pytest_deselected(items=left)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            _say("uncollected", test=report.nodeid, message=_message(report))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        _now.test = nodeid
+
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
+        """A handler that runs in a module's fixture is reached by all tests of the module."""
+        _now.scopes.append(str(fixturedef.scope))
+        yield
+        _now.scopes.pop()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        outcome = "xfailed" if hasattr(report, "wasxfail") and report.outcome == "skipped" else report.outcome
+        if report.when == "call" or outcome != "passed":
+            _say("outcome", test=report.nodeid, outcome=outcome, message=_message(report) if report.failed else "")
+        if report.failed and SETTINGS["stop"] and report.nodeid not in SETTINGS["red"] and _struck():
+            self.session.shouldstop = "the tests have noticed"
+
+    def pytest_sessionfinish(self) -> None:
+        _say("end", elsewhere=sorted(_elsewhere()), opened=sorted(_opened), spawned=bool(_spawned))
+
+
+def _struck() -> bool:
+    return any('"event": "struck"' in line for line in _said)
+
+
+def _message(report: Any) -> str:
+    """The error in one line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    lines = [line for line in str(crash.message if crash else report.longrepr).splitlines() if line.strip()]
+    errors = [line[1:] for line in lines if line.startswith("E ")]
+    return (errors or lines[:1] or [""])[-1].strip()[:300]
+
+
+def _elsewhere() -> set[str]:
+    """Files that were imported and that a changed file of the copy should have been."""
+    root = SETTINGS["root"]
+    files = [str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())]
+    real = {os.path.realpath(file) for file in files if file.endswith(tuple(SETTINGS["files"]))}
+    return {file for file in real if not file.startswith(root + os.sep)}
+
+
+_opened: set[str] = set()
+_spawned: set[str] = set()
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    if event == "open" and isinstance(args[0], str):
+        _opened.add(args[0])
+    elif event in SPAWNS:
+        _spawned.add(event)
+
+
+def launch(arguments: list[str]) -> int:
+    """Runs pytest; its exit code."""
+    if SETTINGS["watch"]:
+        sys.addaudithook(_audit)
+    try:
+        import pytest
+    except ImportError:
+        _say("no-pytest")
+        return 1
+    pytest.hookimpl(hookwrapper=True)(Watching.pytest_fixture_setup)
+    return int(pytest.main([*arguments, *_plain()], plugins=[Watching()]))
+
+
+def _plain() -> list[str]:
+    """One process, no coverage: a few tests of many would miss any threshold."""
+    found = []
+    if not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        found += ["--no-cov"] if importlib.util.find_spec("pytest_cov") else []
+        found += ["-n", "0"] if importlib.util.find_spec("xdist") else []
+    return found
+
+
+if __name__ == "__main__":
+    code = importlib.import_module("skillrun_broken").launch(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a thread that a test has left running would keep the process alive
