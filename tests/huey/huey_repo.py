@@ -167,7 +167,9 @@ class Shop:
         return huey.read_policy(self.project, self.use, self.handler)
 
 
-def open_shop(root: Path, tasks: str, *, app: str = APP, handler: str = "shop.tasks:send_receipt", **files: str) -> Shop:
+def open_shop(
+    root: Path, tasks: str, *, app: str = APP, handler: str = "shop.tasks:send_receipt", **files: str
+) -> Shop:
     """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/app.py": app, "shop/tasks.py": tasks}
     every |= {(name if "/" in name or "." in name else f"shop/{name}.py"): text for name, text in files.items()}

@@ -7,6 +7,7 @@ acknowledged, so a killed worker loses the job (`acks_late` and redelivery do no
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 from skillrun.frameworks.common.reading import import_path, place_of
@@ -101,8 +102,13 @@ def _attempts(
 
 def _counts(project: Project, task: Task) -> bool:
     """The code itself counts down or sets what is left, other than to zero."""
-    nodes = (node for part in bodies(project, task.handler) for node in ast.walk(part.node))
-    return any(_sets(node, "retries") for node in nodes)
+    return any(_sets(node, "retries") for node, _ in _nodes(project, task))
+
+
+def _nodes(project: Project, task: Task) -> Iterator[tuple[ast.AST, Module]]:
+    """Every node of the task, of what it calls, and of the decorator that makes it."""
+    for part in (*bodies(project, task.handler), *([task.wrapper] if task.wrapper else [])):
+        yield from ((node, part.module) for node in ast.walk(part.node))
 
 
 def _sets(node: ast.AST, name: str) -> bool:
@@ -127,8 +133,7 @@ def _backoff(
         if found.endless:
             unknown["backoff"] = place_of(found.module, found.node)
             return _NONE
-    every = ((node, part.module) for part in bodies(project, task.handler) for node in ast.walk(part.node))
-    changed = [(node, module) for node, module in every if _sets(node, "retry_delay")]
+    changed = [(node, module) for node, module in _nodes(project, task) if _sets(node, "retry_delay")]
     if changed:
         return _by_hand(project, changed, base, times, sources, unknown)
     if not base:

@@ -89,7 +89,7 @@ class HueyRecogniser:
 
     def see_python(self, path: str, module: ast.Module, data: bytes) -> None:
         """Notes imports, Huey objects, tasks and settings of one file."""
-        self._own_library |= path in ("huey/__init__.py", "src/huey/__init__.py")
+        self._own_library |= path in ("huey/api.py", "src/huey/api.py")
         self._sources.append(read_source(path, module, data.decode("utf-8", "replace").splitlines()))
 
     def see_text(self, path: str, data: bytes) -> None:
@@ -170,16 +170,21 @@ def _makers(names: Names) -> dict[str, str]:
 
 
 def _apps(names: Names, makers: dict[str, str]) -> Iterator[_App]:
-    django = any(origin.startswith(_DJANGO[0][:-1]) for s in names.sources.values() for origin in s.names.values())
-    for source in names.sources.values():
-        for line in source.made:
-            origin = names.origin(line.name, source)
-            library = origin if _APP.fullmatch(origin) else makers.get(origin)
-            if library and line.target and "." not in line.target:
-                yield _App(source.path, line.target, line, library)
-        for line in source.settings:
-            if django or "huey" in "".join(names.sources):
-                yield _App(source.path, line.target, line, line.name)
+    imported = (origin for s in names.sources.values() for origin in s.names.values())
+    django = any(origin.startswith(("huey.contrib.djhuey", "django_huey")) for origin in imported)
+    kept = [app for s in names.sources.values() for app in _made(names, makers, s, s.made)]
+    kept += [
+        _App(s.path, line.target, line, line.name) for s in names.sources.values() if django for line in s.settings
+    ]
+    yield from kept or [app for s in names.sources.values() for app in _made(names, makers, s, s.local)]
+
+
+def _made(names: Names, makers: dict[str, str], source: Source, lines: list[Line]) -> Iterator[_App]:
+    for line in lines:
+        origin = names.origin(line.name, source)
+        library = origin if _APP.fullmatch(origin) else makers.get(origin)
+        if library and line.target and "." not in line.target:
+            yield _App(source.path, line.target, line, library)
 
 
 def _tasks(names: Names, apps: set[str], makers: dict[str, str]) -> Iterator[tuple[Source, Line, str]]:

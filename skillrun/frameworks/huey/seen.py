@@ -29,6 +29,7 @@ class Source:
     names: dict[str, str] = field(default_factory=dict)
     bases: dict[str, list[str]] = field(default_factory=dict)
     made: list[Line] = field(default_factory=list)  # name = function(...)
+    local: list[Line] = field(default_factory=list)  # the same inside a function, which is then the target
     returned: dict[str, str] = field(default_factory=dict)  # function -> what it calls to make its result
     used: list[Line] = field(default_factory=list)  # decorators and calls that may make tasks
     settings: list[Line] = field(default_factory=list)  # HUEY = {...}; `name` is its huey_class
@@ -37,12 +38,15 @@ class Source:
 def read_source(path: str, module: ast.Module, lines: list[str]) -> Source:
     """One walk over the statements."""
     source = Source(path)
+    inside: dict[int, str] = {}
     for node in statements(module.body):
-        _note(source, node, lines)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inside |= {id(inner): inside.get(id(node), node.name) for inner in statements(node.body)}
+        _note(source, node, lines, inside.get(id(node)))
     return source
 
 
-def _note(source: Source, node: ast.stmt, lines: list[str]) -> None:
+def _note(source: Source, node: ast.stmt, lines: list[str], function: str | None) -> None:
     if isinstance(node, ast.Import | ast.ImportFrom):
         source.names.update(_imports(source.path, node))
     elif isinstance(node, ast.ClassDef):
@@ -54,7 +58,7 @@ def _note(source: Source, node: ast.stmt, lines: list[str]) -> None:
     elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
         target = dotted(node.targets[0] if isinstance(node, ast.Assign) else node.target)
         if isinstance(node.value, ast.Call):
-            _add(source.made, node.value, lines, target)
+            _add(source.local if function else source.made, node.value, lines, function or target)
             _add(source.used, node.value, lines, target)
         elif isinstance(node.value, ast.Dict) and target in ("HUEY", "DJANGO_HUEY"):
             source.settings.append(Line(_huey_class(node.value), node.lineno, _text(lines, node.lineno), target))

@@ -58,6 +58,7 @@ class Task:
     bare: Place | None = None  # `@huey.task` without parentheses registers nothing
     schedule: ast.expr | None = None  # the first argument of periodic_task
     names: tuple[str, ...] = ()  # dotted names that mean the task: calling one enqueues
+    wrapper: Definition | None = None  # the repository's decorator that makes the task
     below: tuple[ast.expr, ...] = ()  # decorators between the task and the function
 
     def option(self, name: str) -> Any:
@@ -153,6 +154,7 @@ class _Reader:
             self._registered(maker, own.module, maker[2], _given(own, node, handler.module))
             self.task.registered = place_of(handler.module, node)
             self.task.unread.append(self.task.registered)
+            self.task.wrapper = own
             self.task.names, self.task.below = (handler.dotted,), handler.decorators[number + 1 :]
             return True
         return False
