@@ -1,0 +1,299 @@
+"""What makes a function a Dramatiq actor, the options that it has, and those that its senders add.
+
+Source: dramatiq/actor.py (`actor`), dramatiq/generic.py (`Meta`), dramatiq/middleware/retries.py: an option of the
+message wins over the actor's, and that over the middleware's own.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.interface import Place
+from skillrun.repo.python import UNKNOWN, Definition, Module, Project, Use, is_known
+
+_MAKERS = frozenset(
+    {"dramatiq.actor", "dramatiq.actor.actor", "flask_dramatiq.Dramatiq.actor", "flask_dramatiq.Dramatiq().actor"}
+)
+_GENERIC = ("dramatiq.GenericActor", "dramatiq.generic.GenericActor")
+SENDING = {"send": ".send(...)", "send_with_options": ".send_with_options(...)"}
+BUILDING = {"message": ".message(...)", "message_with_options": ".message_with_options(...)"}
+# What send_with_options takes for itself, and what the middleware that comes with Dramatiq reads from a message.
+_MESSAGE_OPTIONS = """
+    args kwargs delay max_retries min_backoff max_backoff throws on_retry_exhausted on_failure on_success
+    time_limit max_age notify_shutdown pipe_ignore pipe_target store_results result_ttl broker_priority eta group_info
+    group_callbacks"""
+MESSAGE_OPTIONS = frozenset(_MESSAGE_OPTIONS.split())
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its value where that can be read, its expression, and where it is written."""
+
+    value: Any
+    place: Place
+    node: ast.expr
+    module: Module
+
+
+@dataclass(frozen=True)
+class Site:
+    """A call that sends the actor a message, and the options that it names."""
+
+    call: ast.Call
+    module: Module
+    method: str
+    options: dict[str, Option]
+    unread: bool = False  # `**options`
+    in_tests: bool = False
+
+    @property
+    def place(self) -> Place:
+        return place_of(self.module, self.call)
+
+
+@dataclass
+class Actor:
+    """A handler as Dramatiq sees it. `registered` is the decorator or the call that makes it an actor."""
+
+    handler: Definition
+    registered: Place | None = None
+    options: dict[str, Option] = field(default_factory=dict)
+    unread: list[Place] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The name under which messages are sent to it."""
+        given = self.options.get("actor_name")
+        own = self.handler.name.rpartition(".")[2]
+        return given.value if given and isinstance(given.value, str) else own
+
+
+def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """The function that runs: the handler itself, or `perform` or `__call__` of a class."""
+    if not isinstance(handler.node, ast.ClassDef):
+        return handler.node
+    methods = {n.name: n for n in handler.node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return methods.get("perform") or methods.get("__call__")
+
+
+def find_handler(project: Project, import_path: str) -> Definition | None:
+    """The function behind "module:object"; also where the object is what `dramatiq.actor(f)` returned."""
+    found = project.lookup(import_path)
+    if found is None or found.definition is not None:
+        return found.definition if found else None
+    value = found.binding.value if found.binding else None
+    if not isinstance(value, ast.Call) or found.module is None or not value.args:
+        return None
+    maker = value.func.func if isinstance(value.func, ast.Call) else value.func
+    if not is_maker(project, maker, found.module):
+        return None
+    argument = value.args[0].func if isinstance(value.args[0], ast.Call) else value.args[0]
+    name = found.module.resolve(argument)
+    return project.definition(name) if name else None
+
+
+def is_maker(project: Project, node: ast.expr, module: Module) -> bool:
+    """`dramatiq.actor`, however it was imported."""
+    name = module.resolve(node)
+    return name is not None and (name in _MAKERS or project.origin(name) in _MAKERS)
+
+
+def read_actor(project: Project, handler: Definition) -> Actor:
+    """The options of a handler from its decorator, its `Meta` class, or the call that makes it an actor."""
+    return project.remember(("dramatiq.actor", handler.path, handler.name), lambda: _Reader(project, handler).read())
+
+
+class _Reader:
+    def __init__(self, project: Project, handler: Definition) -> None:
+        self.project = project
+        self.actor = Actor(handler)
+
+    def read(self) -> Actor:
+        handler = self.actor.handler
+        for node in handler.decorators:
+            if self._decorator(node, handler.module):
+                return self.actor
+        if handler.is_class:
+            self._meta()
+        if self.actor.registered is None:
+            self._call()
+        return self.actor
+
+    def _decorator(self, node: ast.expr, module: Module) -> bool:
+        target = node.func if isinstance(node, ast.Call) else node
+        if is_maker(self.project, target, module) or self._is_partial(target, module):
+            self._made(node, module)
+        elif self._is_wrapper(target, module):
+            self.actor.registered = place_of(module, node)
+            self.actor.unread.append(self.actor.registered)
+        return self.actor.registered is not None
+
+    def _made(self, node: ast.expr, module: Module) -> None:
+        self.actor.registered = place_of(module, node)
+        for keyword in node.keywords if isinstance(node, ast.Call) else ():
+            if keyword.arg is None:
+                self._spread(keyword.value, module)
+            else:
+                self._set(keyword.arg, keyword.value, module)
+
+    def _set(self, name: str, node: ast.expr, module: Module) -> None:
+        self.actor.options[name] = option(self.project, node, module)
+
+    def _spread(self, node: ast.expr, module: Module) -> None:
+        """`**OPTIONS`, where that is a mapping that is written out."""
+        name = module.resolve(node)
+        found = self.project.lookup(name) if name else None
+        value = found.binding.value if found and found.binding else node
+        holder = found.module if found and found.module else module
+        if not isinstance(value, ast.Dict):
+            self.actor.unread.append(place_of(module, node))
+            return
+        for key, inner in zip(value.keys, value.values, strict=True):
+            if isinstance(key, ast.Constant):
+                self._set(str(key.value), inner, holder)
+
+    def _is_partial(self, node: ast.expr, module: Module) -> bool:
+        """`job = functools.partial(dramatiq.actor, max_retries=3)`."""
+        name = module.resolve(node)
+        found = self.project.lookup(name) if name else None
+        value = found.binding.value if found and found.binding else None
+        if not isinstance(value, ast.Call) or not found or found.module is None or not value.args:
+            return False
+        partial = found.module.resolve(value.func) == "functools.partial"
+        if not partial or not is_maker(self.project, value.args[0], found.module):
+            return False
+        self._made(value, found.module)
+        return True
+
+    def _is_wrapper(self, node: ast.expr, module: Module) -> bool:
+        """A decorator of the repository that itself makes actors."""
+        name = module.resolve(node)
+        own = self.project.definition(name) if name else None
+        if own is None or own.is_class:
+            return False
+        calls = (n for n in ast.walk(own.node) if isinstance(n, ast.Call))
+        return any(is_maker(self.project, call.func, own.module) for call in calls)
+
+    def _meta(self) -> None:
+        """`class Send(GenericActor): class Meta: max_retries = 3`; the nearest `Meta` alone counts (generic.py)."""
+        names = self.project.ancestors(self.actor.handler.dotted)
+        if not set(_GENERIC) & set(names):
+            return
+        owners = [found for name in names if (found := self.project.definition(name)) and found.is_class]
+        metas = [
+            (owner, meta)
+            for owner in owners
+            for meta in getattr(owner.node, "body", ())
+            if isinstance(meta, ast.ClassDef) and meta.name == "Meta"
+        ]
+        for owner, meta in metas[:1]:
+            for name, bound in owner.module.bindings(meta).items():
+                if bound[-1].value is not None:
+                    self._set(name, bound[-1].value, owner.module)
+        abstract = self.actor.options.pop("abstract", None)
+        if abstract is None or metas[0][0].node is not self.actor.handler.node:
+            self.actor.registered = Place(self.actor.handler.path, self.actor.handler.line)
+
+    def _call(self) -> None:
+        """`send = dramatiq.actor(_send, max_retries=3)`, `dramatiq.actor(max_retries=3)(_send)`, `actor(Send())`."""
+        for use in self.project.uses(self.actor.handler.dotted):
+            above = list(use.module.parents(use.node))[:2]
+            made = next((n for n in above if isinstance(n, ast.Call) and n.func is not use.node), None)
+            if made is None:
+                continue
+            maker = made.func
+            inner = maker.func if isinstance(maker, ast.Call) else maker
+            if is_maker(self.project, inner, use.module) or self._is_partial(inner, use.module):
+                self._made(maker if isinstance(maker, ast.Call) else made, use.module)
+                return
+
+
+def option(project: Project, node: ast.expr, module: Module) -> Option:
+    """An option with the value that can be read."""
+    return Option(project.literal(node, module), place_of(module, node), node, module)
+
+
+def names_of(project: Project, actor: Actor) -> tuple[str, ...]:
+    """Dotted names of the objects that are the actor: the function, and variables that hold it."""
+    found = [actor.handler.dotted]
+    for use in project.uses(actor.handler.dotted):
+        for above in list(use.module.parents(use.node))[:4]:
+            if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
+                found.append(f"{use.module.name}.{above.targets[0].id}")
+    return tuple(dict.fromkeys(found))
+
+
+def uses_of(project: Project, actor: Actor) -> Iterator[Use]:
+    """Every place that names the actor, outside its own body."""
+    for name in names_of(project, actor):
+        for use in project.uses(name):
+            if actor.handler.node not in use.module.parents(use.node):
+                yield use
+
+
+def sites(project: Project, actor: Actor) -> tuple[Site, ...]:
+    """The calls that send it a message or build one."""
+    key = ("dramatiq.sites", actor.handler.path, actor.handler.name)
+    return project.remember(key, lambda: tuple(_sites(project, actor)))
+
+
+def _sites(project: Project, actor: Actor) -> Iterator[Site]:
+    for use in uses_of(project, actor):
+        around = list(use.module.parents(use.node))[:2]
+        method, call = (around[0], around[1]) if len(around) == 2 else (None, None)
+        if not isinstance(method, ast.Attribute) or method.attr not in {**SENDING, **BUILDING}:
+            continue
+        if isinstance(call, ast.Call) and call.func is method:
+            keywords = call.keywords if method.attr.endswith("_with_options") else []
+            given = {k.arg: option(project, k.value, use.module) for k in keywords if k.arg}
+            unread = any(k.arg is None for k in keywords)
+            yield Site(call, use.module, method.attr, given, unread, in_tests(use.path))
+
+
+def actors_named(project: Project, name: str) -> tuple[Actor, ...]:
+    """The actors of the repository with this name."""
+    found = []
+    for module in project.modules_with(name):
+        for node in ast.walk(module.tree):
+            if (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                and node.decorator_list
+                and not in_tests(module.path)
+            ):
+                actor = read_actor(project, project.define(module, node))
+                if actor.registered and actor.name == name:
+                    found.append(actor)
+    return tuple(found)
+
+
+def actor_behind(project: Project, given: Option) -> Actor | None:
+    """The actor that an option such as `on_failure` names: by text, by `x.actor_name`, or by the object."""
+    if isinstance(given.value, str):
+        return next(iter(actors_named(project, given.value)), None)
+    node = given.node
+    if isinstance(node, ast.Attribute) and node.attr == "actor_name":
+        node = node.value
+    name = given.module.resolve(node)
+    own = find_handler(project, name) if name else None
+    actor = read_actor(project, own) if own else None
+    return actor if actor and actor.registered else None
+
+
+def milliseconds(project: Project, given: Option) -> Any:
+    """The value of an option in milliseconds; a timedelta is one of seconds."""
+    if not is_known(given.value) or isinstance(given.value, bool):
+        return UNKNOWN
+    return given.value * 1000 if _is_timedelta(project, given) else given.value
+
+
+def _is_timedelta(project: Project, given: Option) -> bool:
+    node, module = given.node, given.module
+    name = module.resolve(node) if isinstance(node, ast.Name | ast.Attribute) else None
+    found = project.lookup(name) if name else None
+    if found and found.binding and found.module and found.binding.value is not None:
+        node, module = found.binding.value, found.module
+    return isinstance(node, ast.Call) and module.resolve(node.func) == "datetime.timedelta"

@@ -1,0 +1,234 @@
+"""The effective policy of a Dramatiq actor: how often it runs, how long it waits, and where it ends.
+
+Defaults and rules are those of Dramatiq 2.2.1: `max_retries` 20 means 21 runs, None is without end; every exception
+that leaves the actor is retried but those of `throws`; waits are milliseconds, doubled each time and stretched by a
+random factor of up to two (dramatiq/common.py, `compute_backoff`), never above seven days.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun.frameworks.common.reading import import_path, place_of
+from skillrun.frameworks.dramatiq.actors import Actor, Option, milliseconds, option, read_actor, sites
+from skillrun.frameworks.dramatiq.deadletter import find_dead_letter
+from skillrun.frameworks.dramatiq.predicate import Predicate, read_predicate
+from skillrun.frameworks.dramatiq.setup import Setup, read_setup, redelivery_after
+from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.repo.python import Definition, Project, is_known
+
+SEVEN_DAYS = 86_400_000 * 7
+_DEFAULTS: dict[str, Any] = {
+    "max_retries": 20,
+    "min_backoff": 15_000,
+    "max_backoff": SEVEN_DAYS,
+    "time_limit": 600_000,
+}
+_MIDDLEWARE = {"time_limit": "TimeLimit", "max_age": "AgeLimit"}
+_RETRY = ("dramatiq.Retry", "dramatiq.errors.Retry")
+_OWN_ENCODERS = {"JSONEncoder": "json", "PickleEncoder": "pickle"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """An effective option. `place` is None for the library's default."""
+
+    value: Any
+    place: Place | None
+
+
+class Options:
+    """The options of one actor as its messages have them: message, then actor, then middleware, then default."""
+
+    def __init__(self, project: Project, use: FrameworkUse, handler: Definition) -> None:
+        self.project = project
+        self.actor: Actor = read_actor(project, handler)
+        self.setup: Setup = read_setup(project, use)
+
+    def of_actor(self, name: str) -> Value:
+        """Without what a message may say."""
+        given = self.actor.options.get(name)
+        if given is None and (part := self.setup.part(_MIDDLEWARE.get(name, "Retries"))) and part.module:
+            node = part.keywords.get(name)
+            given = option(self.project, node, part.module) if node is not None else None
+            if given is not None and given.value is None and name in ("min_backoff", "max_backoff"):
+                given = None  # Retries.__init__: `min_backoff or DEFAULT_MIN_BACKOFF`
+        return Value(given.value, given.place) if given else Value(_DEFAULTS.get(name), None)
+
+    def of_messages(self, name: str) -> tuple[Value, ...]:
+        """The different values that senders outside the tests give it, the actor's own included where it counts."""
+        real = [site for site in sites(self.project, self.actor) if not site.in_tests]
+        found = [self._of_site(site.options.get(name), name) for site in real] or [self.of_actor(name)]
+        return tuple({repr(value.value): value for value in reversed(found)}.values())
+
+    def _of_site(self, given: Option | None, name: str) -> Value:
+        return Value(given.value, given.place) if given else self.of_actor(name)
+
+    def largest(self, name: str) -> Value:
+        """The value of the longest policy: one without end, else one that cannot be read, else the largest."""
+        found = self.of_messages(name)
+        for value in found:
+            if value.value is None or not is_known(value.value):
+                return value
+        return max(found, key=lambda value: value.value if isinstance(value.value, int | float) else 0)
+
+    def predicate(self) -> tuple[Predicate, Place] | None:
+        """The `retry_when` of the actor or of the middleware; a message cannot carry one."""
+        given = self.actor.options.get("retry_when")
+        part = self.setup.part("Retries")
+        node = part.keywords.get("retry_when") if part and given is None else None
+        if node is not None and part and part.module:
+            given = option(self.project, node, part.module)
+        if given is None or given.value is None:
+            return None
+        return read_predicate(self.project, given), given.place
+
+    def throws(self) -> tuple[tuple[str, ...], Place | None]:
+        """Exceptions that are never retried."""
+        given = self.actor.options.get("throws")
+        return (self.project.exception_names(given.node, given.module), given.place) if given else ((), None)
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The policy of a handler, as code and setup say; what cannot be read is named in `unknown`."""
+    key = ("dramatiq.policy", use.app, handler.path, handler.name)
+    return project.remember(key, lambda: _Reader(project, use, handler).read())
+
+
+class _Reader:
+    def __init__(self, project: Project, use: FrameworkUse, handler: Definition) -> None:
+        self.project = project
+        self.use = use
+        self.options = Options(project, use, handler)
+        self.sources: dict[str, Place | None] = {}
+        self.unknown: dict[str, Place] = {}
+
+    def read(self) -> Policy:
+        actor, setup = self.options.actor, self.options.setup
+        attempts = self._attempts()
+        spared, throws_place = self.options.throws()
+        retried, not_retried = self._exceptions(attempts)
+        dead_letter = find_dead_letter(self.project, actor, setup)
+        self.sources |= {"dead_letter": dead_letter.exhausted, "dead_letter_permanent": dead_letter.permanent}
+        self.sources |= {"acks_late": None, "reject_on_worker_lost": None, "not_retried": throws_place}
+        seconds, place = redelivery_after(setup, self.use)
+        for where in actor.unread:
+            self.unknown.setdefault("options", where)
+        return Policy(
+            max_attempts=attempts,
+            backoff=self._backoff(attempts),
+            retried=tuple(import_path(self.project, name) for name in retried),
+            not_retried=tuple(import_path(self.project, name) for name in dict.fromkeys((*spared, *not_retried))),
+            acks_late=True,
+            reject_on_worker_lost=True,
+            visibility_timeout_s=self._number("visibility_timeout_s", Value(seconds, place)),
+            time_limit_s=self._time_limit(),
+            serializer=self._serializer(),
+            dead_letter=dead_letter.exhausted or (dead_letter.permanent if attempts == 1 else None),
+            sources=self.sources,
+            unknown=self.unknown,
+        )
+
+    def _attempts(self) -> int | None:
+        """Runs including the first."""
+        setup = self.options.setup
+        if not setup.has("Retries"):
+            self.sources["max_attempts"] = setup.replaced
+            return 1
+        self.sources["autoretry"] = None  # Dramatiq retries by itself, and logs each failure with its arguments
+        asked = self.options.predicate()
+        if asked is not None:
+            return self._asked(*asked)
+        found = self.options.largest("max_retries")
+        self.sources["max_attempts"] = found.place
+        if found.value is None:
+            return None
+        return int(self._number("max_attempts", found) or 0) + 1
+
+    def _asked(self, predicate: Predicate, place: Place) -> int | None:
+        """With `retry_when`, `max_retries` counts for nothing."""
+        self.sources["max_attempts"] = place
+        if predicate.limit is not None or predicate.endless:
+            return None if predicate.limit is None else predicate.limit + 1
+        self.unknown["max_attempts"] = place
+        return int(_DEFAULTS["max_retries"]) + 1
+
+    def _exceptions(self, attempts: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(retried, not retried): everything, unless `retry_when` names some."""
+        asked = self.options.predicate()
+        self.sources["retried"] = asked[1] if asked else self.options.actor.registered
+        if attempts == 1 and "max_attempts" not in self.unknown:
+            return (), ()
+        if asked is None:
+            return ("builtins.Exception",), ()
+        if not asked[0].readable:
+            self.unknown["retried"] = asked[1]
+        return asked[0].retried or ("builtins.Exception",), asked[0].spared
+
+    def _backoff(self, attempts: int | None) -> Backoff:
+        """The waits that Dramatiq computes, or those of `raise Retry(delay=...)` where they are longer."""
+        if attempts == 1:
+            return Backoff("none")
+        low, high = self.options.largest("min_backoff"), self.options.largest("max_backoff")
+        self.sources["backoff"] = low.place or high.place
+        base, cap = self._number("backoff.base", low), self._number("backoff.cap", high)
+        computed = Backoff(
+            "exponential", (base or 0) / 1000, 2.0, min(cap or 0, SEVEN_DAYS) / 1000, jitter=True, spread=2.0
+        )
+        if {"backoff.base", "backoff.cap"} & self.unknown.keys():
+            self.unknown["backoff"] = self.unknown.get("backoff.base") or self.unknown["backoff.cap"]
+        asked = explicit_delays(self.project, self.options.actor.handler)
+        if not asked:
+            return computed
+        self.sources["backoff"] = self.unknown["backoff"] = asked[0].place  # which of the ways is taken, a run will say
+        delays = [delay for one in asked if isinstance(delay := milliseconds(self.project, one), int | float)]
+        fixed = Backoff("fixed", max(delays, default=0) / 1000)
+        longest = min((attempts or 11) - 1, 50)
+        return max(computed, fixed, key=lambda backoff: sum(backoff.delays(longest)))
+
+    def _time_limit(self) -> float | None:
+        if not self.options.setup.has("TimeLimit"):
+            self.sources["time_limit_s"] = self.options.setup.replaced
+            return None
+        found = self.options.largest("time_limit")
+        self.sources["time_limit_s"] = found.place
+        limit = self._number("time_limit_s", found)
+        return limit / 1000 if limit is not None and limit != float("inf") else None
+
+    def _serializer(self) -> str:
+        encoder = self.options.setup.encoder
+        self.sources["serializer"] = encoder[1] if encoder else None
+        if encoder is None:
+            return "json"
+        name = encoder[0].rpartition(".")[2]
+        if encoder[0].startswith("dramatiq.") and name in _OWN_ENCODERS:
+            return _OWN_ENCODERS[name]
+        self.unknown["serializer"] = encoder[1]
+        return "json"
+
+    def _number(self, field: str, found: Value) -> float | None:
+        """A number; one that cannot be read is named, and what the code falls back to is taken."""
+        self.sources.setdefault(field, found.place)
+        if isinstance(found.value, int | float):
+            return found.value
+        if is_known(found.value):
+            return None
+        registered = self.options.actor.registered
+        self.unknown[field] = found.place or registered or Place(self.options.actor.handler.path, 1)
+        name = {"max_attempts": "max_retries", "backoff.base": "min_backoff", "backoff.cap": "max_backoff"}.get(field)
+        default = found.value.default if isinstance(found.value.default, int | float) else _DEFAULTS.get(name or "")
+        return float(default) if isinstance(default, int | float) else None
+
+
+def explicit_delays(project: Project, handler: Definition) -> tuple[Option, ...]:
+    """The `delay` of each `raise Retry(..., delay=...)` on the handler's way, in milliseconds."""
+    found = []
+    for call in project.calls(handler, depth=2):
+        delay = call.argument(1, "delay") if call.origin in _RETRY else None
+        if delay is not None and not (isinstance(delay, ast.Constant) and delay.value is None):
+            found.append(
+                Option(project.literal(delay, call.module), place_of(call.module, call.node), delay, call.module)
+            )
+    return tuple(found)
