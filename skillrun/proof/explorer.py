@@ -61,6 +61,8 @@ class Explorer:
         self.store = setting.store()
         self.payloads: dict[int, Any] = {}
         self.modules: set[str] = set()
+        self.caller: Delivery | None = None  # the application's own publish
+        self.unpublished: dict[int, str] = {}  # job -> why
 
     # -- messages
 
@@ -76,7 +78,11 @@ class Explorer:
         for job, payload in payloads.items():
             if job == 0:
                 continue
-            messages[job] = self._published(self._process(_Run(Schedule("publish")), "publish", [payload], job=job), job)
+            try:
+                made = self._process(_Run(Schedule("publish")), "publish", [payload], job=job)
+                messages[job] = self._published(made, job)
+            except NotPublished as error:
+                self.unpublished[job] = error.why
             self.setting.restore()
         messages[0] = self._first_message(payloads[0])
         self.setting.keep()
@@ -87,7 +93,8 @@ class Explorer:
         run = _Run(Schedule("publish"))
         if enqueue is None:
             return self._published(self._process(run, "publish", [payload]), 0)
-        return self._published(self._process(run, "call", [enqueue.call, dict(enqueue.args)]), 0)
+        self.caller = self._process(run, "call", [enqueue.call, dict(enqueue.args)])
+        return self._published(self.caller, 0)
 
     def _published(self, delivery: Delivery, job: int) -> dict[str, Any]:
         """The message that a process published. Raises NotPublished."""
@@ -104,7 +111,7 @@ class Explorer:
         """The history of a schedule, from the snapshot."""
         self.setting.restore()
         self.numbers = 0
-        run = _Run(schedule, now=_STEP_S)
+        run = _Run(schedule, now=_STEP_S + schedule.late)
         self._start(run)
         self._drain(run)
         for move in schedule.moves:
@@ -125,6 +132,8 @@ class Explorer:
         if schedule.copies > 1:
             self._at_once(run, message)
             return
+        if schedule.family == "alone" or (schedule.moves and schedule.moves[0].startswith("tick=")):
+            return  # the moves bring the messages
         run.queue.append(Waiting(message, run.now, job))
 
     def _move(self, run: _Run, move: str) -> None:
@@ -200,7 +209,10 @@ class Explorer:
 
     def _plan(self, schedule: Schedule, number: int) -> dict[str, Any]:
         faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
-        return {fault.at: self._order(fault) for fault in faults if not fault.do.startswith("caller-")}
+        plan: dict[str, Any] = {f.at: self._order(f) for f in faults if not f.do.startswith("caller-")}
+        if any(fault.delivery == EVERY for fault in schedule.faults):
+            plan["jitter"] = True  # a backoff is measured at its longest
+        return plan
 
     def _order(self, fault: Fault) -> dict[str, Any]:
         do = fault.do.removeprefix("caller-")
@@ -367,6 +379,10 @@ class Explorer:
 
     def _delivery(self, run: _Run, process: _Process) -> Delivery:
         raw, status = process.running.events, process.running.status
+        scratch = f"sqlite:{self.setting.place.scratch}/"
+        for event in raw:
+            if str(event.get("store", "")).startswith(scratch):
+                event["store"] = event["store"].replace(scratch, "sqlite:{scratch}/", 1)
         events = [Event(event["heard"], event["e"], event) for event in raw]
         end = next((event for event in raw if event["e"] == "end"), None)
         if end is None:

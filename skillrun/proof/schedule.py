@@ -9,6 +9,7 @@
     lose                                     a killed message does not come back by itself
     raise=shop.mailer:Unavailable@before:email#1
     stall@before:email#1                     it stands still there; what follows runs, then it goes on
+    late=61                                  delivered so many seconds after it was published
     copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
     job=1                                    a distinct job is delivered as well
     poison=0                                 the proof's first poison payload instead of the message
@@ -58,6 +59,7 @@ class Schedule:
     lose: bool = False
     poison: int | None = None
     fresh: bool = False
+    late: int = 0
 
     def __str__(self) -> str:
         words = [str(fault) for fault in self.faults]
@@ -65,6 +67,7 @@ class Schedule:
         words += ["lose"] if self.lose else []
         words += [f"poison={self.poison}"] if self.poison is not None else []
         words += ["fresh"] if self.fresh else []
+        words += [f"late={self.late}"] if self.late else []
         return " ".join([*words, *self.moves]) or "once"
 
     @property
@@ -98,8 +101,8 @@ def _with(made: Schedule, word: str) -> Schedule:
         return made
     if word in ("lose", "fresh"):
         return replace(made, lose=made.lose or word == "lose", fresh=made.fresh or word == "fresh")
-    if name in ("copies", "poison") and value.isdigit():
-        return replace(made, copies=int(value)) if name == "copies" else replace(made, poison=int(value))
+    if name in ("copies", "poison", "late") and value.isdigit():
+        return replace(made, **{name: int(value)})
     if word in ("redeliver", "re-enqueue") or (name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)):
         return replace(made, moves=(*made.moves, word))
     raise Misuse(

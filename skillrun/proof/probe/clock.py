@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import datetime
 import gc
+import random
 import time
 import types
 from collections.abc import Callable
@@ -118,3 +119,11 @@ def _set_in_type(kind: type, name: str, value: Any) -> None:
     held = gc.get_referents(kind.__dict__)[0]
     held[name] = value
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
+
+
+def highest_jitter() -> None:
+    """Random waits become their longest, so that a backoff can be measured; for this process alone."""
+    random.random = lambda: 1.0 - 1e-9  # type: ignore[method-assign]
+    random.uniform = lambda a, b: max(a, b)  # type: ignore[method-assign]
+    random.randint = lambda a, b: b  # type: ignore[method-assign]
+    random.randrange = lambda start, stop=None, step=1: (start if stop is None else stop) - 1  # type: ignore[method-assign]

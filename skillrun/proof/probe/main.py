@@ -194,6 +194,8 @@ class Zygote:
         self.control.close()
         channel = part("channel").Channel(fd)
         self.clock.set(float(order["clock"]))
+        if order.get("plan", {}).pop("jitter", None):
+            part("clock").highest_jitter()
         self.recorder.begin(channel, order.get("plan") or {})
         self.recorder.emit("began", pid=os.getpid())
         try:

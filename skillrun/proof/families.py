@@ -1,0 +1,256 @@
+"""Which schedules a job gets: from its spec, and from the boundaries that its single run showed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.history import Event, History
+from skillrun.proof.schedule import EVERY, Fault, Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobError, JobSpec
+
+DAY_S = 86400.0
+MOST = 300  # schedules of a default proof
+_PAIRS = 60
+_AT_ONCE = 60
+
+
+@dataclass
+class Plan:
+    """Schedules in the order in which they are tried (the simplest first), and families that do not apply."""
+
+    schedules: list[Schedule] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)  # family -> why
+    cut: dict[str, int] = field(default_factory=dict)  # family -> schedules left out because of the limit
+
+    def add(self, family: str, schedules: Iterator[Schedule] | list[Schedule], most: int = MOST) -> None:
+        """Takes a family's schedules up to a number; spread evenly where there are more."""
+        found = list(dict.fromkeys(schedules))
+        kept = found if len(found) <= most else [found[i * len(found) // most] for i in range(most)]
+        self.schedules += kept
+        if len(found) > len(kept):
+            self.cut[family] = len(found) - len(kept)
+
+
+def points(history: History, delivery: int = 0) -> list[Event]:
+    """The boundaries of a delivery to the handler, in order."""
+    runs = history.runs
+    return [event for event in runs[delivery].events if event.kind == "at"] if delivery < len(runs) else []
+
+
+def kill_points(boundaries: list[Event]) -> list[str]:
+    """Where a death makes a difference: around whatever outlasts the process, and after each uncommitted write."""
+    found = []
+    for event in boundaries:
+        if event["kind"] in ("effect", "commit", "publish") or (event["kind"] == "redis" and event["write"]):
+            found.append(event.boundary)
+        elif event["kind"] == "sql" and event["verb"] != "select" and event["when"] == "after":
+            found.append(event.boundary)
+    return [point for point in found if point]
+
+
+def switch_points(boundaries: list[Event]) -> list[str]:
+    """Where another delivery may get in between: before each step."""
+    return [event.boundary for event in boundaries if event["when"] == "before" and event.boundary]
+
+
+def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: list[int], caller: list[Event]) -> Plan:
+    """Everything that can be planned from the single run; `double_kills` follow from the kills' own histories."""
+    plan = Plan()
+    boundaries = points(once)
+    kills = kill_points(boundaries)
+    plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
+    plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
+    plan.add("window", _windows(spec))
+    plan.add("error", _errors(spec, boundaries, permanent=False))
+    plan.add("exhaustion", _exhaustions(spec, boundaries))
+    plan.add("permanent", _errors(spec, boundaries, permanent=True))
+    plan.add("poison", [Schedule("poison", poison=n) for n in range(len(spec.proof.poison if spec.proof else ()))])
+    plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
+    plan.add("kill", _kills(kills, facts))
+    lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
+    plan.add("kill-lose", lost)
+    plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
+    plan.add("stall", _stalls(spec, switch_points(boundaries)))
+    plan.add("fresh-interpreter", _fresh(boundaries))
+    plan.add("publish-fault", _publish_faults(caller, facts))
+    plan.add("before-commit", _before_commit(caller))
+    plan.add("dst", _dst(spec))
+    _name_skipped(plan, spec, kills)
+    return plan
+
+
+def _windows(spec: JobSpec) -> list[Schedule]:
+    """Just inside the declared window, and a day later; for ever is taken as thirty days."""
+    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    window = dedupe.window if dedupe and dedupe.window is not None else 30 * DAY_S
+    waits = {min(25 * 3600.0, window * 0.98), window * 0.98}
+    return [Schedule("window", moves=(f"wait={int(wait)}", "redeliver")) for wait in sorted(waits)]
+
+
+def _failing(spec: JobSpec, boundaries: list[Event]) -> list[str]:
+    """Names of what can fail: each call of each effect; in a job without effects its first write."""
+    names = [e["name"] for e in boundaries if e["kind"] == "effect" and e["when"] == "before"]
+    if names:
+        return names
+    writes = [e["name"] for e in boundaries if e["kind"] == "sql" and e["verb"] != "select" and e["when"] == "before"]
+    return writes[:1]
+
+
+def _listed(errors: tuple[JobError, ...]) -> list[tuple[str, int]]:
+    """(class, which of the entries with that class)."""
+    seen: dict[str, int] = {}
+    found = []
+    for error in errors:
+        found.append((error.type, seen.get(error.type, 0)))
+        seen[error.type] = seen.get(error.type, 0) + 1
+    return found
+
+
+def _errors(spec: JobSpec, boundaries: list[Event], *, permanent: bool) -> Iterator[Schedule]:
+    """Each error before each call, and after it: the effect took place and its answer was lost."""
+    failures = spec.failures
+    if failures is None:
+        return
+    names = _failing(spec, boundaries)
+    for error, index in _listed(failures.permanent if permanent else failures.transient):
+        for name in names:
+            for when in ("before",) if permanent else ("before", "after"):
+                at = f"{when}:{name}"
+                fault = Fault("raise", at, EVERY if permanent else 1, error, index)
+                yield Schedule("permanent" if permanent else "error", (fault,))
+
+
+def _exhaustions(spec: JobSpec, boundaries: list[Event]) -> Iterator[Schedule]:
+    """An error that does not pass: the job must be given up, after as many attempts as declared."""
+    effects = list(dict.fromkeys(name.rpartition("#")[0] for name in _failing(spec, boundaries)))
+    for error, index in _listed(spec.failures.transient if spec.failures else ()):
+        for name in effects:
+            yield Schedule("exhaustion", (Fault("raise", f"before:{name}#*", EVERY, error, index),))
+
+
+def _kills(kills: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
+    yield from (Schedule("kill", (Fault("kill", at),)) for at in kills)
+    if facts.get("victims_differ"):
+        yield from (Schedule("kill", (Fault("kill-worker", at),)) for at in kills)
+
+
+def double_kills(history: History) -> Iterator[Schedule]:
+    """A second death in the delivery that follows a first one: its boundaries are its own."""
+    first = history.schedule.faults[0]
+    for at in kill_points(points(history, 1)):
+        yield Schedule("double-kill", (first, Fault("kill", at, 2)))
+
+
+def failing_kills(history: History) -> Iterator[Schedule]:
+    """A death while a job is given up: while its retry is published or its dead letter written."""
+    met = [n for n, d in enumerate(history.runs) if any(e.kind == "fault" for e in d.events)]
+    for number in sorted({met[0], met[-1]} if met else ()):
+        events = list(history.runs[number].events)
+        after = next(i for i, e in enumerate(events) if e.kind == "fault")
+        for at in kill_points([e for e in events[after:] if e.kind == "at"]):
+            yield Schedule(history.schedule.family, (*history.schedule.faults, Fault("kill", at, number + 1)))
+
+
+def _at_once(steps: list[str]) -> Iterator[Schedule]:
+    """Two deliveries with one and two switches, then three."""
+    for at in steps:
+        yield Schedule("at-once", (Fault("switch", at),), copies=2)
+    for at in steps:
+        yield Schedule("at-once", (Fault("switch", at), Fault("switch", at)), copies=3)
+    for at in steps:
+        for then in steps:
+            yield Schedule("at-once", (Fault("switch", at), Fault("switch", then)), copies=2)
+
+
+def _stalls(spec: JobSpec, steps: list[str]) -> Iterator[Schedule]:
+    """An hour, or half of the shortest window where that is less: longer than a lock should live."""
+    windows = [effect.window for effect in spec.effects or () if effect.window]
+    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    windows += [dedupe.window] if dedupe and dedupe.window else []
+    wait = int(min([3600.0, *(window / 2 for window in windows)]))
+    for at in steps:
+        yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))
+
+
+def _fresh(boundaries: list[Event]) -> Iterator[Schedule]:
+    yield Schedule("fresh-interpreter", moves=("redeliver",), fresh=True)
+    effects = [e.boundary for e in boundaries if e["kind"] == "effect" and e["when"] == "after"]
+    for at in effects:
+        if at:
+            yield Schedule("fresh-interpreter", (Fault("kill", at),), fresh=True)
+
+
+def _publish_faults(caller: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
+    """The publisher dies, or the broker is away; then the application tries again."""
+    for event in caller:
+        if event["kind"] == "publish" and event.boundary:
+            yield Schedule("publish-fault", (Fault("caller-kill", event.boundary),))
+            if event["when"] == "before":
+                error = facts.get("broker_error", "ConnectionError")
+                yield Schedule("publish-fault", (Fault("caller-raise", event.boundary, error=error),))
+        elif event["kind"] == "commit" and event.boundary:
+            yield Schedule("publish-fault", (Fault("caller-kill", event.boundary),))
+
+
+def _before_commit(caller: list[Event]) -> Iterator[Schedule]:
+    for event in caller:
+        if event["kind"] == "publish" and event["when"] == "after" and event.boundary:
+            yield Schedule("before-commit", (Fault("caller-pause", event.boundary),))
+
+
+def _dst(spec: JobSpec) -> list[Schedule]:
+    """Two ticks an hour apart, around the next instant at which the job's time zone turns its clock back."""
+    trigger = spec.trigger
+    if trigger is None or trigger.type != "cron" or not trigger.timezone:
+        return []
+    back = next_clock_back(trigger.timezone)
+    if back is None:
+        return []
+    return [Schedule("dst", moves=(f"tick={int(back - 1800)}", f"tick={int(back + 1800)}"))]
+
+
+def next_clock_back(zone: str) -> float | None:
+    """The Unix time of the next instant at which clocks in a zone are turned back; None within two years."""
+    import time
+    from datetime import datetime, timedelta
+    from zoneinfo import ZoneInfo
+
+    try:
+        place = ZoneInfo(zone)
+    except (KeyError, ValueError):
+        return None
+    start = int(time.time()) // 3600 * 3600
+
+    def offset(moment: int) -> timedelta:
+        return datetime.fromtimestamp(moment, place).utcoffset() or timedelta()
+
+    for hour in range(2 * 366 * 24):
+        moment = start + hour * 3600
+        if offset(moment + 3600) < offset(moment):
+            return float(moment + 3600)
+    return None
+
+
+def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
+    """Each family that has no schedule, and why."""
+    present = {schedule.family for schedule in plan.schedules}
+    errors = spec.failures
+    reasons = {
+        "error": "no transient error is declared" if not (errors and errors.transient) else "nothing in it can fail",
+        "exhaustion": "no transient error is declared",
+        "permanent": "no permanent error is declared",
+        "poison": "proof.poison has no payload",
+        "distinct": "payload.examples has one entry only, and no key field could be varied",
+        "kill": "the single run has no boundary at which a death makes a difference",
+        "kill-lose": "as kill",
+        "at-once": "the single run has no boundary",
+        "stall": "the single run has no boundary",
+        "publish-fault": "enqueue is not given",
+        "before-commit": "enqueue is not given",
+        "dst": "no cron trigger with a time zone that turns its clocks back",
+    }
+    plan.skipped |= {family: why for family, why in reasons.items() if family not in present}

@@ -1,0 +1,74 @@
+"""Distinct jobs: the other examples of the payload, and variations of the first in one key field each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+
+def distinct_payloads(spec: JobSpec) -> list[Any]:
+    """Payloads that are other jobs than the first example. A varied one satisfies the payload's schema."""
+    first, *others = spec.examples
+    key = spec.idempotency.key if spec.idempotency else ()
+    found = [payload for payload in others if not key or _values(payload, key) != _values(first, key)]
+    for field in key:
+        if not any(_differs_only_in(payload, first, field, key) for payload in found):
+            found += _varied(spec, first, field)
+    return found
+
+
+def _values(payload: Any, key: tuple[str, ...]) -> list[Any]:
+    return [_get(payload, field) for field in key]
+
+
+def _get(payload: Any, field: str) -> Any:
+    for part in field.split("."):
+        payload = payload.get(part) if isinstance(payload, dict) else None
+    return payload
+
+
+def _differs_only_in(payload: Any, first: Any, field: str, key: tuple[str, ...]) -> bool:
+    return [f for f in key if _get(payload, f) != _get(first, f)] == [field]
+
+
+def _varied(spec: JobSpec, first: Any, field: str) -> Iterator[Any]:
+    import jsonschema
+
+    for value in _other_values(_get(first, field)):
+        payload = copy.deepcopy(first)
+        holder = payload
+        *parents, last = field.split(".")
+        for part in parents:
+            holder = holder[part]
+        holder[last] = value
+        try:
+            jsonschema.validate(payload, spec.payload or {})
+        except jsonschema.ValidationError:
+            continue
+        yield payload
+        return
+
+
+def _other_values(value: Any) -> list[Any]:
+    """Values of the same kind that are not equal."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value - 1]
+    if isinstance(value, float):
+        return [value + 1.0]
+    if isinstance(value, str):
+        return [_next_text(value), f"x{value}", f"{value}-x"]
+    return []
+
+
+def _next_text(value: str) -> str:
+    """The text with its last letter or digit moved on by one: dates and numbers stay such."""
+    for at in range(len(value) - 1, -1, -1):
+        if value[at].isdigit():
+            return value[:at] + str((int(value[at]) + 1) % 10 or 1) + value[at + 1 :]
+    return value + "x"

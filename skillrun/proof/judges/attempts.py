@@ -1,0 +1,132 @@
+"""Bounded attempts, growing delays, dead letters, and an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.proof.history import Event, History
+from skillrun.proof.reference import REFUTED, Judgement, Reference, is_permanent, must_complete
+
+SLACK_S = 1.5  # a delay is measured between two readings of a clock
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Exhaustion, permanent errors and poison end as declared; everything ends."""
+    if history.pending and not history.hung:
+        said = f"after {len(history.runs)} deliveries the job is still waiting: nothing bounds it"
+        yield Judgement(REFUTED, "attempts.unbounded", said, expected=_bound(reference), seen=f"{len(history.runs)}+")
+        return
+    family, errors = history.schedule.family, [f.error for f in history.schedule.faults if f.error]
+    if not history.schedule.has_crash:
+        if family == "poison":
+            yield from _one_attempt(history, reference, "a poison message")
+            yield from _no_effect(history)
+        elif errors and is_permanent(reference, errors[0]):
+            yield from _one_attempt(history, reference, f"the permanent error {errors[0]}")
+        elif family == "exhaustion":
+            yield from _exhausted(history, reference)
+    yield from _dead(history, reference, [error for error in errors if error])
+
+
+def _bound(reference: Reference) -> str:
+    most = reference.max_attempts
+    return f"at most {most} attempt{'s' * (most != 1)}" if most else "an end"
+
+
+def faults_met(history: History) -> tuple[Event, ...]:
+    """The injected errors, in order."""
+    return tuple(e for e in history.events if e.kind == "fault" and e["do"] == "raise")
+
+
+def attempts(history: History, reference: Reference) -> int:
+    """How often the job was tried: the injected errors, or the deliveries that met one where one delivery met many."""
+    met = faults_met(history)
+    hit = [d for d in history.runs if any(e.kind == "fault" and e["do"] == "raise" for e in d.events)]
+    calls = max((len(reference.calls(effect.name)) for effect in reference.effects), default=1)
+    return len(met) if calls <= 1 else len(hit)
+
+
+def _exhausted(history: History, reference: Reference) -> Iterator[Judgement]:
+    most, seen = reference.max_attempts, attempts(history, reference)
+    if most is not None and seen > most:
+        said = f"a transient error was tried {seen} times"
+        yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}")
+    elif most is not None and seen < most:
+        last = history.runs[-1].outcome if history.runs else "nothing"
+        said = f"a transient error was given up after {seen} attempt{'s' * (seen != 1)} (the last one {last})"
+        yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{seen}")
+    else:
+        yield from _delays(history, reference)
+
+
+def measured_delays(history: History) -> tuple[float, ...]:
+    """Seconds that the library, or the handler itself, waits before each further attempt."""
+    found = []
+    for delivery in history.runs:
+        met = [e.number for e in delivery.events if e.kind == "fault" and e["do"] == "raise"]
+        slept = [float(e["s"]) for e in delivery.all("slept") if met and e.number > met[0]]
+        settled = delivery.settled
+        queued = [float(event["delay"]) for event in delivery.retries]
+        if settled is not None and settled["how"] == "requeued":
+            queued.append(float(settled["delay"]))
+        found += slept + queued
+    return tuple(found)
+
+
+def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
+    """In the declared range, and growing where they are declared to grow. Measured with jitter at its highest."""
+    retry = reference.spec.retry
+    if retry is None or retry.kind == "none" or retry.backoff is None:
+        return
+    wanted, seen = retry.delays(), measured_delays(history)
+    text = {"expected": _seconds(wanted), "seen": _seconds(seen)}
+    if len(seen) != len(wanted):
+        return
+    if any(s > w * 1.05 + SLACK_S for s, w in zip(seen, wanted, strict=True)):
+        yield Judgement(REFUTED, "delays.too-long", "a retry waits longer than declared", **text)
+    elif any(s < w * 0.45 - SLACK_S for s, w in zip(seen, wanted, strict=True)):
+        yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
+    elif not retry.backoff.jitter and any(s < w * 0.9 - SLACK_S for s, w in zip(seen, wanted, strict=True)):
+        yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
+    elif wanted and wanted[-1] > wanted[0] * 1.5 + SLACK_S and seen[-1] <= seen[0] + SLACK_S / 2:
+        yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
+
+
+def _seconds(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.0f} s" for value in values) or "none"
+
+
+def _one_attempt(history: History, reference: Reference, what: str) -> Iterator[Judgement]:
+    seen = max(len(history.runs), attempts(history, reference) if faults_met(history) else 0)
+    if seen > 1:
+        said = f"{what} was tried {seen} times: trying again cannot help"
+        yield Judgement(REFUTED, "attempts.permanent-retried", said, expected="1", seen=f"{seen}")
+
+
+def _no_effect(history: History) -> Iterator[Judgement]:
+    calls = history.performed()
+    if calls:
+        said = f"a poison message reached {calls[0]['effect']}"
+        yield Judgement(
+            REFUTED, "poison.effect", said, calls[0]["effect"], (calls[0].number,), "no effect", calls[0]["args"]
+        )
+
+
+def _dead(history: History, reference: Reference, errors: list[str]) -> Iterator[Judgement]:
+    """One dead letter for a job that was given up, none for one that was done."""
+    if history.dead_letters is None or not reference.has_dead_letter:
+        return
+    seen = history.dead_letters - (reference.once.dead_letters or 0)
+    given_up = history.schedule.family in ("poison", "exhaustion") or any(is_permanent(reference, e) for e in errors)
+    if given_up and seen != 1:
+        if not history.schedule.faults or faults_met(history):
+            said = "the job was given up without a dead letter" if seen < 1 else f"one job left {seen} dead letters"
+            rule = "dead-letter.missing" if seen < 1 else "dead-letter.repeated"
+            yield Judgement(REFUTED, rule, said, expected="1", seen=f"{seen}")
+    elif must_complete(history, reference) and seen > 0 and not history.schedule.has_crash:
+        said = "a job that was not given up is in the dead letters"
+        yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
+    elif seen > 1:
+        yield Judgement(
+            REFUTED, "dead-letter.repeated", f"one job left {seen} dead letters", expected="1", seen=f"{seen}"
+        )

@@ -1,0 +1,187 @@
+"""Each effect at its declared guarantee."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.proof.history import Event, History
+from skillrun.proof.reference import REFUTED, Judgement, Reference, must_complete
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Effect
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """What happened more often, or less often, than the guarantee allows."""
+    for effect in reference.effects:
+        yield from _keys(history, reference, effect)
+        if must_complete(history, reference):
+            yield from _GUARANTEES[effect.guarantee or "keyed"](history, reference, effect)
+
+
+def _expected(history: History, reference: Reference, effect: str) -> list[Event]:
+    """The calls of the single runs of every job that the schedule delivers."""
+    calls = list(reference.calls(effect))
+    for move in history.schedule.moves:
+        name, _, job = move.partition("=")
+        if name == "job" and int(job) in reference.jobs:
+            calls += reference.jobs[int(job)].performed(effect)
+    return calls
+
+
+def _keys(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """A keyed effect has a key in every call, and one key never stands for two things."""
+    if effect.guarantee != "keyed":
+        return
+    calls = history.performed(effect.name)
+    for call in calls:
+        if call["key"] is None and effect.key_arg is not None:
+            said = f"{effect.name} was called without its key {effect.key_arg}: its receiver cannot drop a duplicate"
+            yield Judgement(REFUTED, "effect.no-key", said, effect.name, (call.number,), f"{effect.key_arg}=…", "None")
+            return
+    if history.schedule.family == "once":
+        yield from _one_key_two_things(effect, calls)
+
+
+def _one_key_two_things(effect: Effect, calls: tuple[Event, ...]) -> Iterator[Judgement]:
+    by_key: dict[str, Event] = {}
+    for call in calls:
+        first = by_key.setdefault(call["key"], call)
+        if first["args"] != call["args"]:
+            said = f"one run calls {effect.name} twice with the key {call['key']} for different things"
+            yield Judgement(
+                REFUTED, "effect.key-shared", f"{said}: the receiver drops the second", effect.name,
+                (first.number, call.number), "a key for each", call["key"],
+            )  # fmt: skip
+            return
+
+
+def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """The distinct keys are those of the single run, and none comes again after its receiver's window."""
+    expected = {call["key"] for call in _expected(history, reference, effect.name)}
+    calls = history.performed(effect.name)
+    seen = {call["key"] for call in calls}
+    new = [call for call in calls if call["key"] not in expected]
+    if new:
+        said = f"{effect.name} took place under another key: its receiver does it again"
+        yield Judgement(
+            REFUTED, "effect.other-key", said, effect.name, tuple(call.number for call in new),
+            _keys_text(expected), _keys_text(seen),
+        )  # fmt: skip
+    elif expected - seen:
+        yield from _lost(history, reference, effect, len(expected), len(seen))
+    else:
+        yield from _after_window(history, reference, effect, calls)
+
+
+def _keys_text(keys: set[str]) -> str:
+    return ", ".join(sorted(map(str, keys))) or "no call"
+
+
+def _after_window(
+    history: History, reference: Reference, effect: Effect, calls: tuple[Event, ...]
+) -> Iterator[Judgement]:
+    if effect.window is None:
+        return
+    idempotency = reference.spec.idempotency
+    promised = idempotency.dedupe.window if idempotency and idempotency.dedupe else None
+    first: dict[str, tuple[Event, float]] = {}
+    for call in calls:
+        clock = history.delivery_of(call).clock
+        earlier, began = first.setdefault(call["key"], (call, clock))
+        apart = clock - began
+        if apart > effect.window and (promised is None or apart <= promised):
+            said = f"{effect.name} was called again when its receiver had forgotten the key, {apart:.0f} s later"
+            yield Judgement(
+                REFUTED, "effect.window", said, effect.name, (earlier.number, call.number),
+                f"within {effect.window:.0f} s", f"{apart:.0f} s",
+            )  # fmt: skip
+            return
+
+
+def _exactly(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """A transactional effect that is passed through is judged by the state; a stand-in must be called once."""
+    if effect.mode == "pass_through":
+        return
+    yield from _repeated(history, reference, effect)
+    expected = _expected(history, reference, effect.name)
+    calls = history.performed(effect.name)
+    if len(calls) < len(expected):
+        yield from _lost(history, reference, effect, len(expected), len(calls))
+
+
+def _at_least_once(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """Never lost. A repetition is the price of a crash or an overlap, not of a redelivery after success."""
+    expected = _expected(history, reference, effect.name)
+    calls = history.performed(effect.name)
+    if len(calls) < len(expected) or _missing(expected, calls):
+        yield from _lost(history, reference, effect, len(expected), len(calls))
+    idempotency = reference.spec.idempotency
+    if idempotency is None or idempotency.strategy != "keyed" or len(calls) <= len(expected):
+        return
+    done = _finished_at(history)
+    late = [call for call in calls if done is not None and call.number > done]
+    if late and "job" not in " ".join(history.schedule.moves):
+        said = f"{effect.name} took place again after the job had succeeded: a finished job is not remembered"
+        yield Judgement(
+            REFUTED, "effect.repeated-after-success", said, effect.name, tuple(call.number for call in late),
+            f"{len(expected)} call{'s' * (len(expected) != 1)}", f"{len(calls)}",
+        )  # fmt: skip
+
+
+def _finished_at(history: History) -> int | None:
+    """The last event of the first delivery that succeeded."""
+    ends = [d.events[-1].number for d in history.runs if d.outcome == "succeeded" and d.events]
+    return min(ends, default=None)
+
+
+def _missing(expected: list[Event], calls: tuple[Event, ...]) -> bool:
+    """A call of the single run has no counterpart, as far as arguments are comparable."""
+    wanted, seen = Counter(call["args"] for call in expected), Counter(call["args"] for call in calls)
+    return set(seen) <= set(wanted) and any(seen[args] == 0 for args in wanted)
+
+
+def _at_most_once(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """Never repeated. Lost only where a fault was met."""
+    yield from _repeated(history, reference, effect)
+    expected = _expected(history, reference, effect.name)
+    calls = history.performed(effect.name)
+    if len(calls) < len(expected) and not history.schedule.faults:
+        yield from _lost(history, reference, effect, len(expected), len(calls))
+
+
+def _repeated(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    expected = _expected(history, reference, effect.name)
+    calls = history.performed(effect.name)
+    if len(calls) > len(expected):
+        said = f"{effect.name} took place {len(calls)} times"
+        yield Judgement(
+            REFUTED, "effect.repeated", said, effect.name, tuple(call.number for call in calls),
+            f"{len(expected)}", f"{len(calls)}",
+        )  # fmt: skip
+
+
+def _lost(history: History, reference: Reference, effect: Effect, expected: int, seen: int) -> Iterator[Judgement]:
+    """A job that is in the dead letters is not lost; a library that loses jobs by design is said, not blamed."""
+    if is_kept(history, reference) or (history.lost and reference.facts.get("lossy")):
+        return
+    said = f"{effect.name} did not take place" if not seen else f"{effect.name} took place only in part"
+    yield Judgement(
+        REFUTED, "effect.lost", f"{said}, and nothing is left that would do it", effect.name, (),
+        f"{expected}", f"{seen}",
+    )  # fmt: skip
+
+
+def is_kept(history: History, reference: Reference) -> bool:
+    """The job was given up, and a dead letter says so."""
+    return reference.has_dead_letter and (history.dead_letters or 0) > (reference.once.dead_letters or 0)
+
+
+_GUARANTEES = {
+    "keyed": _keyed,
+    "transactional": _exactly,
+    "at_least_once": _at_least_once,
+    "at_most_once": _at_most_once,
+}

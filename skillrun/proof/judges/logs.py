@@ -1,0 +1,149 @@
+"""The four questions, answered by difference: a record that is there where the answer is yes and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.reference import REFUTED, Judgement, Reference
+
+QUESTIONS = {
+    "ran": "did it run?",
+    "succeeded": "did it succeed?",
+    "why": "why did it fail?",
+    "retry": "will it retry?",
+}
+_VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the logs answer one question: "application", "framework", "no", or "not asked" where nothing poses it."""
+
+    by: str
+    record: str = ""  # the text of one such record
+    logger: str = ""
+    example: str = ""  # the delivery without one: how it ended
+
+
+def answers(histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]) -> dict[str, Answer]:
+    """Question -> answer, over the deliveries of all histories that were not cut short."""
+    deliveries = [(h, d) for h in histories if not h.hung and h.schedule.poison is None for d in h.runs]
+    whole = [(h, d) for h, d in deliveries if d.entered and not d.died]
+    kinds = {id(d): _kind(h, d) for h, d in whole}
+    by_kind: dict[str, list[Delivery]] = {}
+    for history, delivery in whole:
+        if not history.schedule.has_crash or delivery.number == 1:
+            by_kind.setdefault(kinds[id(delivery)], []).append(delivery)
+    return {
+        question: _answer(question, yes(by_kind), no(by_kind), reference, payloads)
+        for question, (yes, no) in _CLASSES.items()
+    }
+
+
+def _kind(history: History, delivery: Delivery) -> str:
+    """did: it performed the job; again: a success that found nothing left to do; else how it ended."""
+    if delivery.outcome != "succeeded":
+        return delivery.outcome
+    met = [event.number for event in delivery.all("fault") if event["do"] == "raise"]
+    if met and not any(event.number > met[-1] for event in delivery.all("performed")):
+        return "failed"  # the handler took the error and gave the job up by itself
+    if any(delivery.all("performed")) or history.schedule.family == "once":
+        return "did"
+    return "again"
+
+
+_Pick = Callable[[dict[str, list[Delivery]]], list[Delivery]]
+
+
+def _of(*kinds: str) -> _Pick:
+    return lambda found: [delivery for kind in kinds for delivery in found.get(kind, [])]
+
+
+_CLASSES: dict[str, tuple[_Pick, _Pick]] = {
+    "ran": (_of("did", "again", "retried", "failed"), _of()),
+    "succeeded": (_of("did"), _of("retried", "failed")),
+    "why": (_of("retried", "failed"), _of("did", "again")),
+    "retry": (_of("retried"), _of("failed", "did", "again")),
+}
+
+
+def _answer(
+    question: str, yes: list[Delivery], no: list[Delivery], reference: Reference, payloads: Mapping[int, Any]
+) -> Answer:
+    if not yes:
+        return Answer("not asked")
+    elsewhere = {template(event) for delivery in no for event in delivery.all("log")}
+    loggers = tuple(reference.facts.get("loggers") or ())
+    worst = Answer("application")
+    for delivery in yes:
+        found = _best(question, delivery, elsewhere, loggers, _fields(reference, payloads, delivery.job))
+        if found is None:
+            return Answer("no", example=delivery.outcome)
+        if found.by == "framework" or not worst.record:
+            worst = found if worst.by == "application" else worst
+    return worst
+
+
+def _best(
+    question: str, delivery: Delivery, elsewhere: set[str], loggers: tuple[str, ...], fields: list[str]
+) -> Answer | None:
+    """A record of a delivery that answers, the application's own before the library's."""
+    good = [
+        event for event in delivery.all("log")
+        if template(event) not in elsewhere and carries(event, fields) and (question != "why" or _says_why(event, delivery))
+    ]  # fmt: skip
+    own = [event for event in good if not str(event["logger"]).startswith(loggers or ("\0",))]
+    for found, by in ((own, "application"), (good, "framework")):
+        if found:
+            return Answer(by, str(found[0]["text"]), str(found[0]["logger"]))
+    return None
+
+
+def template(event: Event) -> str:
+    """A record without what differs each time: its format where it has one, else its text without numbers and ids."""
+    text = event["template"] if event["template"] is not None and "%" in event["template"] else event["text"]
+    text = event["text"] if text is None else text
+    return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}"
+
+
+def _says_why(event: Event, delivery: Delivery) -> bool:
+    """It names the exception, by class or by words."""
+    raised = delivery.raised or delivery.first("raised") or delivery.first("fault")  # taken by the handler
+    if raised is None:
+        return True
+    text = f"{event['text']} {event['error'] or ''} {' '.join(map(str, (event['extra'] or {}).values()))}"
+    return str(raised["error"]).rpartition(":")[2] in text or (len(raised["text"] or "") > 2 and raised["text"] in text)
+
+
+def carries(event: Event, fields: list[str]) -> bool:
+    """Every key field's value is in the record."""
+    text = f"{event['text']} {' '.join(f'{k}={v}' for k, v in (event['extra'] or {}).items())}"
+    return all(re.search(rf"(?<![\w.]){re.escape(value)}(?![\w])", text) for value in fields)
+
+
+def _fields(reference: Reference, payloads: Mapping[int, Any], job: int) -> list[str]:
+    """The values of the key fields in a job's payload, as text."""
+    idempotency = reference.spec.idempotency
+    values: list[str] = []
+    for path in idempotency.key if idempotency else ():
+        value: Any = payloads.get(job)
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            values.append(str(value))
+    return values
+
+
+def judge(found: Mapping[str, Answer]) -> Iterator[Judgement]:
+    """A question that the logs leave open refutes: nobody will know."""
+    for question, answer in found.items():
+        if answer.by == "no":
+            said = f"the logs do not tell: {QUESTIONS[question]}"
+            want = "a record with the key fields that is there exactly when the answer is yes"
+            yield Judgement(
+                REFUTED, f"logs.{question}", said, expected=want, seen=f"none in a delivery that {answer.example}"
+            )

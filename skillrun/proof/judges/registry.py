@@ -1,0 +1,34 @@
+"""The judges, and how their words become one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from skillrun.proof.history import History
+from skillrun.proof.judges import attempts, effects, state, unknowns
+from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, Judgement, Reference
+
+Judge = Callable[[History, Reference], Iterator[Judgement]]
+
+JUDGES: dict[str, Judge] = {
+    "effects": effects.judge,
+    "state": state.judge,
+    "attempts": attempts.judge,
+    "unknowns": unknowns.judge,
+}
+"""Each looks at one history. Logs are judged over all histories: see `logs.py`."""
+
+_ORDER = {REFUTED: 0, INCOMPLETE: 1, HINT: 2}
+
+
+def judge_history(history: History, reference: Reference) -> tuple[Judgement, ...]:
+    """What all judges say of a history, worst first. One that crashes says incomplete, and so does an empty history."""
+    if not history.deliveries:
+        return (Judgement(INCOMPLETE, "proof.empty", "nothing was delivered"),)
+    found: list[Judgement] = []
+    for name, judge in JUDGES.items():
+        try:
+            found += judge(history, reference)
+        except Exception as error:
+            found.append(Judgement(INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}"))
+    return tuple(sorted(found, key=lambda judgement: _ORDER[judgement.verdict]))

@@ -1,0 +1,59 @@
+"""The final state is that of the single run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.proof.history import History
+from skillrun.proof.judges.effects import is_kept
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, must_complete
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Retries must be invisible: whatever happened, the state queries answer as after one run."""
+    for name, rows in history.state.items():
+        if isinstance(rows, str):
+            yield Judgement(INCOMPLETE, "state.unreadable", f"proof.state.{name}: {rows.removeprefix('error: ')}")
+            return
+    if not must_complete(history, reference) or _may_be_lost(history, reference):
+        return
+    if history.schedule.family == "distinct":
+        yield from _distinct(history, reference)
+        return
+    for name, rows in history.state.items():
+        wanted = reference.once.state.get(name)
+        if name not in reference.volatile and rows != wanted:
+            said = f"the state differs from that after a single run: {name}"
+            yield Judgement(REFUTED, "state.differs", said, expected=_rows(wanted), seen=_rows(rows))
+
+
+def _may_be_lost(history: History, reference: Reference) -> bool:
+    """The job was given up and kept, or lost where its guarantee or its library allows that."""
+    if is_kept(history, reference) or (history.lost and reference.facts.get("lossy")):
+        return True
+    risky = [effect.name for effect in reference.effects if effect.guarantee == "at_most_once"]
+    return bool(history.schedule.faults) and any(
+        len(history.performed(name)) < len(reference.calls(name)) for name in risky
+    )
+
+
+def _distinct(history: History, reference: Reference) -> Iterator[Judgement]:
+    """The second job has left its own mark, unless it leaves none when it runs alone."""
+    job = next((int(m.partition("=")[2]) for m in history.schedule.moves if m.startswith("job=")), 0)
+    alone = reference.jobs.get(job)
+    if alone is None:
+        return
+    for name, rows in history.state.items():
+        first, second = reference.once.state.get(name), alone.state.get(name)
+        if name in reference.volatile or not (isinstance(rows, list) and isinstance(second, list)):
+            continue
+        missing = [row for row in second if row not in rows]
+        if missing and rows == first and second != first:
+            said = f"a distinct job left no trace in {name}: it was taken for the first one"
+            yield Judgement(REFUTED, "state.distinct-job", said, expected=_rows(missing), seen=_rows(rows))
+
+
+def _rows(rows: Any) -> str:
+    text = repr(rows)
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -1,0 +1,62 @@
+"""What keeps a history from being judged: it makes the verdict incomplete, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.proof.history import Delivery, History
+from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Undeclared effects, exceptions in neither list, processes that ended themselves or did not end."""
+    if history.hung:
+        yield Judgement(INCOMPLETE, "handler.hangs", f"the handler did not end; its last boundary was {history.hung}")
+    for note in history.notes:
+        yield Judgement(INCOMPLETE, "proof.note", note)
+    for delivery in history.deliveries:
+        if delivery.op == "call":
+            continue
+        yield from _undeclared(delivery)
+        yield from _broken(history, delivery)
+        if history.schedule.poison is None:
+            yield from _unlisted(delivery, reference)
+
+
+def _undeclared(delivery: Delivery) -> Iterator[Judgement]:
+    for event in delivery.all("undeclared"):
+        place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
+        said = f"undeclared {event['kind']}: {event['detail']}{place}"
+        yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
+    for event in delivery.all("published"):
+        if not event["to_handler"] and not event["in_effect"]:
+            place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
+            said = f"undeclared publish: {event['label']}{place}"
+            yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
+
+
+def _broken(history: History, delivery: Delivery) -> Iterator[Judgement]:
+    problem = delivery.first("probe-error")
+    if problem is not None and not problem["injected"]:
+        last = str(problem["text"]).strip().splitlines()[-1:]
+        yield Judgement(INCOMPLETE, "proof.driver", f"the driver failed: {' '.join(last)}", events=(problem.number,))
+    died = delivery.first("died")
+    if died is None or history.hung or _was_killed(delivery):
+        return
+    how = f"by signal {died['signal']}" if died["signal"] else f"with exit status {died['exit']}"
+    yield Judgement(INCOMPLETE, "handler.ends-its-process", f"the handler ended its process {how}")
+
+
+def _was_killed(delivery: Delivery) -> bool:
+    return any(event["do"] == "kill" for event in delivery.all("fault"))
+
+
+def _unlisted(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+    for event in delivery.all("raised"):
+        if event["control"] or event["injected"]:
+            continue
+        if reference.is_listed(event, "transient") or reference.is_listed(event, "permanent"):
+            continue
+        place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
+        said = f"{event['error']}: {event['text']}{place} is in neither list of failures"
+        yield Judgement(INCOMPLETE, "failures.unlisted", said, events=(event.number,))

@@ -1,0 +1,131 @@
+"""Redis (and Valkey) clients: a boundary before and after each command of the handler's own."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+from .imports import when_imported
+from .recorder import Recorder, brief
+from .wrap import around
+
+READS = frozenset(
+    """bitcount bitfield_ro bitpos client command config dbsize debug echo eval_ro evalsha_ro exists expiretime
+    fcall_ro geodist geohash geopos georadius_ro georadiusbymember_ro geosearch get getbit getrange hello hexists hget
+    hgetall hkeys hlen hmget hrandfield hscan hstrlen httl hpttl hvals info keys lastsave latency lcs lindex llen lolwut
+    lpos lrange memory mget object pexpiretime pfcount ping psubscribe pttl pubsub randomkey role scan scard script
+    sdiff select sinter sintercard sismember slowlog smembers smismember sort_ro srandmember sscan strlen subscribe
+    substr sunion time touch ttl type unwatch wait waitaof watch xinfo xlen xpending xrange xread xrevrange zcard zcount
+    zdiff zinter zintercard zlexcount zmscore zrandmember zrange zrangebylex zrangebyscore zrank zrevrange
+    zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion""".split()
+)
+_KEY_AT = {"eval": 3, "evalsha": 3, "eval_ro": 3, "evalsha_ro": 3, "fcall": 3, "fcall_ro": 3, "bitop": 2, "object": 2,
+           "memory": 2, "xgroup": 2, "xinfo": 2, "blmpop": 3, "lmpop": 2, "bzmpop": 3, "zmpop": 2}  # fmt: skip
+_NO_KEY = frozenset("client command config dbsize debug echo flushall flushdb hello info keys lastsave ping role scan"
+                    " script select time unwatch wait".split())  # fmt: skip
+_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("skillrun_redis", default=False)
+
+
+def install(recorder: Recorder) -> None:
+    """Hooks both clients of both packages when they are imported."""
+    hook = RedisHook(recorder)
+    for package in ("redis", "valkey"):
+        for module in (f"{package}.client", f"{package}.asyncio.client"):
+            when_imported(module, hook.client)
+        when_imported(f"{package}.commands.core", hook.scripts)
+
+
+class RedisHook:
+    """What a command does inside of another one, such as loading a script, is part of that one."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def client(self, module: ModuleType) -> None:
+        """Hooks the module's client and its pipeline."""
+        client = getattr(module, "Redis", None) or module.Valkey  # type: ignore[attr-defined]
+        around(client, "execute_command", lambda self_, *args, **kwargs: self.command(args))
+        around(module.Pipeline, "immediate_execute_command", lambda self_, *args, **kwargs: self.command(args))  # type: ignore[attr-defined]
+        around(module.Pipeline, "execute", lambda pipeline, *args, **kwargs: self.pipeline(pipeline))  # type: ignore[attr-defined]
+
+    def scripts(self, module: ModuleType) -> None:
+        """One call of a script is one boundary, whether or not the server had forgotten the script."""
+        for name in ("Script", "AsyncScript"):
+            if hasattr(module, name):
+                around(getattr(module, name), "__call__", self.script)
+
+    def script(self, script: Any, keys: Any = None, args: Any = None, client: Any = None) -> Any:
+        client = script.registered_client if client is None else client
+        if hasattr(client, "command_stack"):
+            return contextlib.nullcontext()  # into a pipeline
+        keys = list(keys or ())
+        return self.command(("EVALSHA", script.sha, len(keys), *keys))
+
+    def command(self, args: Sequence[Any]) -> Any:
+        """Boundaries around one command."""
+        verb = words_of(args)[0]
+        base = verb.partition(" ")[0]
+        return self.boundaries(verb, key_of(args), base not in READS, {})
+
+    def pipeline(self, pipeline: Any) -> Any:
+        """Boundaries around all that a pipeline sends at once; "exec" where it is one MULTI."""
+        commands = [_args_of(entry) for entry in pipeline.command_stack]
+        if not commands:
+            return contextlib.nullcontext()
+        transaction = pipeline.is_transaction if hasattr(pipeline, "is_transaction") else pipeline.transaction
+        verb = "exec" if transaction or pipeline.explicit_transaction else "pipeline"
+        shown = [" ".join(filter(None, (words_of(args)[0], key_of(args)))) for args in commands]
+        writes = any(words_of(args)[0].partition(" ")[0] not in READS for args in commands)
+        key = next((found for found in map(key_of, commands) if found), "")
+        return self.boundaries(verb, key, writes, {"commands": shown[:50]})
+
+    @contextlib.contextmanager
+    def boundaries(self, verb: str, key: str, write: bool, more: dict[str, Any]) -> Iterator[None]:
+        if _inside.get() or not self.recorder.mine:
+            yield
+            return
+        name = self.recorder.next_name("redis-" + "".join(c if c.isalnum() or c in "_." else "-" for c in verb))
+        fields = {"kind": "redis", "verb": verb, "key": key, "write": write, "store": "redis",
+                  "place": self.recorder.place(), **more}  # fmt: skip
+        self.recorder.boundary("before", name, **fields)
+        token = _inside.set(True)
+        try:
+            yield
+        finally:
+            _inside.reset(token)
+        self.recorder.boundary("after", name, **fields)
+
+
+def _args_of(entry: Any) -> Sequence[Any]:
+    """A pipeline holds (args, options), a cluster's pipeline an object."""
+    args: Sequence[Any] = entry.args if hasattr(entry, "args") else entry[0]
+    return args
+
+
+def words_of(args: Sequence[Any]) -> list[str]:
+    """The command in lower case ("script load"), then its arguments, as text."""
+    return [_text(args[0]).lower() if args else "?", *map(_text, args[1:4])]
+
+
+def key_of(args: Sequence[Any]) -> str:
+    """The first key of a command, shortened; "" where it has none.
+
+    >>> key_of(["EVALSHA", "abc", 1, b"lock:1", "x"])
+    'lock:1'
+    """
+    words = [word for part in args[:1] for word in _text(part).split()] + [_text(part) for part in args[1:]]
+    verb = words[0].lower() if words else ""
+    if verb in ("xread", "xreadgroup"):
+        lower = [word.lower() for word in words]
+        return brief(words[lower.index("streams") + 1]) if "streams" in lower[:-1] else ""
+    at = _KEY_AT.get(verb, 1)
+    if verb in _NO_KEY or at >= len(words) or (at == 3 and verb != "bzmpop" and words[2] == "0"):
+        return ""
+    return brief(words[at])
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, (bytes, bytearray)) else str(value)

@@ -1,0 +1,125 @@
+"""What a SQL statement does, read from its text: its verb, its table, and every table that it writes."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from typing import NamedTuple, Optional
+
+_TOKEN = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$"""
+    r"""|"(?:[^"]|"")*"|`[^`]*`|\[[A-Za-z_][^\]]*\]|\w+|\S""",
+    re.S,
+)
+_NO_UPDATE_AFTER = ("for", "do", "on", "key", "of")  # FOR NO KEY UPDATE, ON CONFLICT DO UPDATE, ON UPDATE CASCADE
+_DDL = ("create", "drop", "alter")
+_KINDS = ("table", "index", "view", "trigger", "sequence", "schema", "type", "function", "extension", "procedure")
+
+
+class Parsed(NamedTuple):
+    """`table` is the last part of its name, lower case; "" where there is none. `written`: all that it writes."""
+
+    verb: str
+    table: str
+    written: tuple[str, ...] = ()
+
+
+@functools.lru_cache(maxsize=1000)
+def parse(sql: str) -> Parsed:
+    """The verb of a statement that writes inside of a WITH is that of the write.
+
+    >>> parse('INSERT INTO "shop"."receipts" VALUES (1)')
+    Parsed(verb='insert', table='receipts', written=('receipts',))
+    >>> parse("with old as (delete from a returning *) insert into b select * from old")[1:]
+    ('a', ('a', 'b'))
+    """
+    words = list(_words(sql))
+    first = next((word for word in words if word != "("), "?")
+    if first in _DDL:
+        name = _created(words)
+        return Parsed(first, name, (name,) if name else ())
+    if first in ("commit", "end", "rollback", "abort", "begin", "start", "savepoint", "release"):
+        return _transaction(first, words)
+    writes = list(_writes(words))
+    if writes:
+        return Parsed(*writes[0], tuple(dict.fromkeys(table for _, table in writes if table)))
+    verb = "select" if first in ("with", "values", "table", "copy") else first
+    return Parsed(verb if re.match(r"\w", verb) else "?", _read(words))
+
+
+def _words(sql: str) -> Iterator[str]:
+    """Lower case; a quoted name begins with a double quote, a literal is a single quote; comments are gone."""
+    for match in _TOKEN.finditer(sql):
+        token = match.group()
+        if token.startswith(("--", "/*")) and len(token) > 1:
+            continue
+        if token[0] == "'" or (token[0] == "$" and len(token) > 1):
+            yield "'"
+        elif token[0] in '"`[' and len(token) > 1:
+            yield '"' + token[1:-1].lower()
+        else:
+            yield token.lower()
+
+
+def _transaction(first: str, words: list[str]) -> Parsed:
+    """ROLLBACK TO ends no transaction. The "table" is the savepoint's name."""
+    if first in ("rollback", "abort") and "to" in words:
+        return Parsed("rollback to", "")
+    if first in ("savepoint", "release"):
+        return Parsed(first, words[-2] if words[-1] == ";" and len(words) > 1 else words[-1])
+    return Parsed({"end": "commit", "abort": "rollback", "start": "begin"}.get(first, first), "")
+
+
+def _writes(words: list[str]) -> Iterator[tuple[str, str]]:
+    """(verb, table) of each write, in the order of the text."""
+    for at, word in enumerate(words):
+        start = _target(words, at, word)
+        if start is not None:
+            while start < len(words) and words[start] in ("only", "table", "("):
+                start += 1
+            yield {"replace": "insert"}.get(word, word), _name(words, start)
+
+
+def _target(words: list[str], at: int, word: str) -> Optional[int]:
+    """Where the name of the written table begins, if a write begins here."""
+    if word in ("insert", "replace", "merge"):
+        near = words[at + 1 : at + 4]
+        return at + 2 + near.index("into") if "into" in near else None
+    if word == "delete":
+        return at + 2 if words[at + 1 : at + 2] == ["from"] else None
+    if word == "update" and not (at and words[at - 1] in _NO_UPDATE_AFTER):
+        return at + 3 if words[at + 1 : at + 2] == ["or"] else at + 1
+    if at == 0 and word == "truncate":
+        return 1
+    if at == 0 and word == "copy" and words[1:2] != ["("] and "from" in words:
+        return 1
+    return None
+
+
+def _name(words: list[str], at: int) -> str:
+    """The last part of a dotted name."""
+    while at + 2 < len(words) and words[at + 1] == ".":
+        at += 2
+    name = words[at] if at < len(words) else ""
+    return name.lstrip('"') if re.match(r"[\w\"]", name) else ""
+
+
+def _created(words: list[str]) -> str:
+    """The name of what CREATE, DROP or ALTER is about."""
+    at = next((number for number, word in enumerate(words) if word in _KINDS), 0) + 1
+    while at < len(words) and words[at] in ("if", "not", "exists", "concurrently", "only"):
+        at += 1
+    return _name(words, at)
+
+
+def _read(words: list[str]) -> str:
+    """The first table after a FROM of the outermost level; for COPY and LOCK what they name."""
+    if words[:1] in (["copy"], ["lock"], ["call"]):
+        return _name(words, 2 if words[1:2] == ["table"] else 1)
+    depth = 0
+    for at, word in enumerate(words):
+        depth += (word == "(") - (word == ")")
+        if word == "from" and depth == 0:
+            return _name(words, at + 2 if words[at + 1 : at + 2] == ["only"] else at + 1)
+    return ""

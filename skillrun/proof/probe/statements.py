@@ -1,0 +1,115 @@
+"""What every database driver's hook reports through: boundaries around statements, commits and rollbacks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .recorder import Recorder, brief
+from .sql_text import Parsed, parse
+
+_QUIET = ("begin", "pragma", "savepoint", "rollback to", "set", "show", "reset", "discard", "explain", "attach",
+          "detach", "analyze", "vacuum", "prepare", "deallocate", "listen", "unlisten", "?")  # fmt: skip
+
+
+class Link:
+    """One connection: the process that opened it, and what its transaction holds."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.holds = False  # a statement ran in the open transaction
+        self.outer: str | None = None  # the savepoint that began it
+
+    def is_older_than_this_process(self) -> bool:
+        return self.pid != os.getpid()
+
+
+class Statements:
+    """One to a driver. `is_open(connection)`: it is in a transaction. `store_of(connection)`: which database it is.
+
+    Nothing is silenced while a statement runs: in another thread or task the handler goes on.
+    """
+
+    def __init__(self, recorder: Recorder, is_open: Callable[[Any], bool], store_of: Callable[[Any], str]) -> None:
+        self.recorder, self.is_open, self.store_of = recorder, is_open, store_of
+        self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
+
+    def opened(self, connection: Any) -> Any:
+        """A connection was opened in this process."""
+        self._links[connection] = Link(os.getpid())
+        return connection
+
+    def link(self, connection: Any) -> Link:
+        return self._links.get(connection) or self._links.setdefault(connection, Link(os.getpid()))
+
+    @contextlib.contextmanager
+    def statement(self, connection: Any, sql: str) -> Iterator[None]:
+        """Boundaries around one statement; COMMIT and ROLLBACK written as SQL count as such."""
+        parsed, link = parse(sql), self.link(connection)
+        if parsed.verb in ("commit", "rollback"):
+            with self.end(connection, parsed.verb):
+                yield
+        elif parsed.verb == "release" and link.outer == parsed.table:
+            with self.end(connection, "commit"):
+                yield
+        elif parsed.verb in _QUIET or parsed.verb == "release" or _of_the_driver(parsed, sql):
+            if parsed.verb == "savepoint" and not self.is_open(connection):
+                link.outer = parsed.table
+            yield
+        else:
+            link.holds = True
+            with self._told(connection, link, parsed, sql):
+                yield
+
+    @contextlib.contextmanager
+    def _told(self, connection: Any, link: Link, parsed: Parsed, sql: str) -> Iterator[None]:
+        if not self.recorder.mine:
+            yield
+            return
+        verb, table, written = parsed
+        self._tell_age(connection, link)
+        name = self.recorder.next_name(f"{verb}-{table}" if table else verb)
+        fields: dict[str, Any] = {"kind": "sql", "verb": verb, "table": table, "tables": list(written),
+                                  "store": self.store_of(connection), "place": self.recorder.place()}  # fmt: skip
+        self.recorder.boundary("before", name, sql=brief(" ".join(sql.split())), **fields)
+        yield
+        fields["open"] = self.is_open(connection)
+        self.recorder.boundary("after", name, **fields)
+
+    @contextlib.contextmanager
+    def end(self, connection: Any, what: str) -> Iterator[None]:
+        """Boundaries around a commit or a rollback. Where there is nothing to end, there is none."""
+        link = self.link(connection)
+        holds, link.holds, link.outer = link.holds, False, None
+        if not holds or not self.recorder.mine or not self.is_open(connection):
+            yield
+            return
+        name = self.recorder.next_name(what)
+        fields = {"kind": what, "store": self.store_of(connection), "place": self.recorder.place()}
+        self.recorder.boundary("before", name, **fields)
+        yield
+        self.recorder.boundary("after", name, **fields)
+
+    def _tell_age(self, connection: Any, link: Link) -> None:
+        """A connection from before the fork shares its socket, or its cache, with every other delivery."""
+        if not link.is_older_than_this_process():
+            return
+        link.pid = os.getpid()
+        self.recorder.emit("note", what="connection-before-fork", store=self.store_of(connection),
+                           text="a database connection that was opened at import is used after the fork",
+                           place=self.recorder.place())  # fmt: skip
+
+
+def _of_the_driver(parsed: Parsed, sql: str) -> bool:
+    """Questions about the server and its catalog: drivers ask them when they connect."""
+    if parsed.verb != "select" or parsed.written:
+        return False
+    if parsed.table.startswith(("pg_", "sqlite_")):
+        return True
+    return " ".join(sql.lower().split()).rstrip("; ") in (
+        "select pg_catalog.version()", "select version()", "select current_schema()", "select current_schema",
+        "select sqlite_version()", "select 1",
+    )  # fmt: skip

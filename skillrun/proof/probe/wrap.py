@@ -1,0 +1,68 @@
+"""Puts a context manager around a method or a function, whatever kind of function it is."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from .swap import swap
+
+Context = Callable[..., AbstractContextManager[Any]]
+
+
+def around(owner: Any, name: str, context: Context) -> None:
+    """Every call of `owner.name` runs inside `context(*args, **kwargs)`; nothing where there is no such member.
+
+    A Python function is changed itself, for all who hold it; a generator function is replaced at its owner.
+    """
+    value = vars(owner).get(name)
+    function = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
+    if not isinstance(function, types.FunctionType):
+        return
+    if inspect.isgeneratorfunction(function):
+        setattr(owner, name, _generator(function, context))
+    elif inspect.isasyncgenfunction(function):
+        setattr(owner, name, _async_generator(function, context))
+    elif inspect.iscoroutinefunction(function):
+        _coroutine(function, context)
+    else:
+        _plain(function, context)
+
+
+def _plain(function: types.FunctionType, context: Context) -> None:
+    def hook(*args: Any, **kwargs: Any) -> Any:
+        with context(*args, **kwargs):
+            return before(*args, **kwargs)
+
+    before = swap(function, hook)
+
+
+def _coroutine(function: types.FunctionType, context: Context) -> None:
+    async def hook(*args: Any, **kwargs: Any) -> Any:
+        with context(*args, **kwargs):
+            return await before(*args, **kwargs)
+
+    before = swap(function, hook)
+
+
+def _generator(function: types.FunctionType, context: Context) -> Any:
+    @functools.wraps(function)
+    def hook(*args: Any, **kwargs: Any) -> Any:
+        with context(*args, **kwargs):
+            return (yield from function(*args, **kwargs))
+
+    return hook
+
+
+def _async_generator(function: types.FunctionType, context: Context) -> Any:
+    @functools.wraps(function)
+    async def hook(*args: Any, **kwargs: Any) -> Any:
+        with context(*args, **kwargs):
+            async for item in function(*args, **kwargs):
+                yield item
+
+    return hook

@@ -1,0 +1,360 @@
+"""The whole proof of one job, in order: set up, single run, plan, schedules, judges, verdict."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.explorer import CALLER, POISON, Explorer, NotPublished
+from skillrun.proof.families import Plan, double_kills, failing_kills, plan_schedules, points
+from skillrun.proof.history import Event, History
+from skillrun.proof.jobs import distinct_payloads
+from skillrun.proof.judges import logs
+from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
+from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
+from skillrun.proof.setting import Setting
+from skillrun.proof.state import StateError
+from skillrun.proof.world import world_judgements
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+DIRECT = 1_000  # the proof's own payload, published without the application's call
+MOST_WITNESSES = 5
+RERUNS = 3
+
+OnProgress = Callable[[str, int, int], None]
+"""(what, done, of)."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One schedule, what happened, and what the judges say."""
+
+    schedule: Schedule
+    history: History
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A refutation, seen again when its schedule was run again."""
+
+    tried: Tried
+    judgement: Judgement
+    again: int  # of RERUNS
+
+    @property
+    def stable(self) -> bool:
+        return self.again == RERUNS
+
+
+@dataclass
+class Proof:
+    """All that a proof found. `verdict`: proved | refuted | incomplete."""
+
+    verdict: str
+    tried: list[Tried] = field(default_factory=list)
+    witnesses: list[Witness] = field(default_factory=list)
+    incomplete: list[Judgement] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)
+    reference: Reference | None = None
+    answers: Mapping[str, logs.Answer] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    walled: bool = False
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is proved: the spec, the repository, the driver (None: a plain callable) and the source roots."""
+
+    spec: JobSpec
+    root: Path
+    driver: str | None
+    paths: tuple[str, ...] = ()
+
+
+def prove(target: Target, *, only: str | None = None, progress: OnProgress | None = None, workers: int = 2) -> Proof:
+    """Runs every schedule (or `only` the given one) and judges. Raises SkillrunError where nothing could run.
+
+    The same spec, code and machine give the same schedules in the same order, and so the same first witness.
+    """
+    begun = time.monotonic()
+    with _Session(target, progress or (lambda what, done, of: None), workers) as session:
+        proof = session.go(parse_schedule(only) if only else None)
+    proof.duration_ms = int((time.monotonic() - begun) * 1000)
+    return proof
+
+
+class _Session:
+    """The settings of one proof, and what they have found so far."""
+
+    def __init__(self, target: Target, progress: OnProgress, workers: int) -> None:
+        self.target, self.progress, self.workers = target, progress, workers
+        self.settings: list[Setting] = []
+        self.explorers: list[Explorer] = []
+        # A zygote's watcher ends with the thread that started it (prctl PDEATHSIG): these live as long as the session.
+        self.threads = ThreadPoolExecutor(max_workers=max(workers - 1, 1))
+        self.others: list[Future[Explorer]] = []
+        self.problems: list[Judgement] = []
+        self.tried: dict[Schedule, Tried] = {}
+
+    def __enter__(self) -> _Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop = True
+        for other in self.others:
+            other.exception()
+        for setting in self.settings:
+            setting.close()
+        self.threads.shutdown()
+
+    def go(self, only: Schedule | None) -> Proof:
+        self.payloads = self._payloads()
+        if only is None:
+            self.others = [self.threads.submit(self._explorer) for _ in range(1, self.workers)]
+        first = self._explorer()
+        self.explorers.append(first)
+        self.reference = self._reference(first)
+        caller = self._caller(first)
+        if self.reference.once.runs and not self._single_run_is_sound():
+            return self._conclude(Plan())
+        plan = self._plan(caller, first)
+        if only is not None:
+            plan = Plan([only])
+        self._spread(plan.schedules)
+        if only is None:
+            self._second_phase(plan)
+        return self._conclude(plan)
+
+    # -- the beginning
+
+    def _payloads(self) -> dict[int, Any]:
+        """By job: 0 the first example, 1.. distinct jobs, DIRECT the first again, -1-N the poison payloads."""
+        spec = self.target.spec
+        examples = spec.examples
+        payloads: dict[int, Any] = {0: examples[0], DIRECT: examples[0]}
+        payloads |= dict(enumerate(distinct_payloads(spec), start=1))
+        poison = spec.proof.poison if spec.proof else ()
+        return payloads | {POISON - number: payload for number, payload in enumerate(poison)}
+
+    def _explorer(self) -> Explorer:
+        target = self.target
+        setting = Setting(target.spec, target.root, target.driver, target.paths)
+        self.settings.append(setting)
+        self.progress("setting up", 0, 0)
+        setting.start_servers()
+        setting.set_up()
+        explorer = Explorer(setting, limit=_limit(target.spec))
+        explorer.begin(self.payloads)
+        return explorer
+
+    def _reference(self, explorer: Explorer) -> Reference:
+        """The single runs, and which state queries differ between two of them."""
+        once = explorer.run(ONCE)
+        later = explorer.run(Schedule("once", late=61))
+        jobs = {}
+        for job in sorted(job for job in explorer.origin.messages if 0 < job):
+            alone = explorer.run(Schedule("alone", moves=(f"job={job}",)))
+            if job == DIRECT or _succeeds(alone):
+                jobs[job] = alone
+        volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
+        self.direct = jobs.pop(DIRECT, once)
+        reference = Reference(self.target.spec, once, jobs, explorer.facts, volatile)
+        for history in (once, later):
+            self._keep(history, reference)
+        return reference
+
+    def _caller(self, explorer: Explorer) -> list[Event]:
+        """The boundaries of the application's own way to publish."""
+        return [e for e in explorer.caller.events if e.kind == "at"] if explorer.caller else []
+
+    def _single_run_is_sound(self) -> bool:
+        """Whether there is something to compare with; what is wrong becomes a problem."""
+        once, reference = self.reference.once, self.reference
+        run = once.runs[0]
+        problem = _single_run_problem(run, once, reference, self.target.spec)
+        if problem:
+            self.problems.append(Judgement(INCOMPLETE, "single-run", problem))
+            return False
+        if self.target.spec.enqueue is not None and _keys(self.direct) != _keys(once):
+            said = "enqueue.args publishes another job than the first of payload.examples"
+            self.problems.append(Judgement(INCOMPLETE, "enqueue.other-job", said))
+            return False
+        return True
+
+    def _plan(self, caller: list[Event], explorer: Explorer) -> Plan:
+        plan = plan_schedules(
+            self.target.spec, self.reference.once, dict(explorer.facts), sorted(self.reference.jobs), caller
+        )
+        unpublished = {POISON - job for job in explorer.unpublished if job < 0 and job > CALLER - 1000}
+        for job, why in explorer.unpublished.items():
+            self.problems.append(Judgement(INCOMPLETE, "not-published", f"{_job_words(job)}: {why}"))
+        plan.schedules = [s for s in plan.schedules if s.poison is None or s.poison not in unpublished]
+        return plan
+
+    # -- running
+
+    def _spread(self, schedules: list[Schedule]) -> None:
+        """Runs schedules on all workers; each takes the next one."""
+        waiting = [schedule for schedule in dict.fromkeys(schedules) if schedule not in self.tried]
+        if not waiting:
+            return
+        queue, lock, failed = iter(waiting), threading.Lock(), list[BaseException]()
+        total, done = len(self.tried) + len(waiting), [len(self.tried)]
+
+        def work(explorer: Explorer) -> None:
+            try:
+                while not failed:
+                    with lock:
+                        schedule = next(queue, None)
+                    if schedule is None:
+                        return
+                    history = explorer.run(schedule)
+                    with lock:
+                        self._keep(history, self.reference)
+                        done[0] += 1
+                        self.progress(schedule.family, done[0], total)
+            except BaseException as error:
+                failed.append(error)
+                raise
+
+        beside = [self.threads.submit(lambda other=other: work(other.result())) for other in self.others]
+        work(self.explorers[0])
+        for thread in beside:
+            thread.result()
+
+    def _keep(self, history: History, reference: Reference) -> None:
+        self.tried[history.schedule] = Tried(history.schedule, history, judge_history(history, reference))
+
+    def _second_phase(self, plan: Plan) -> None:
+        """Second deaths, at the boundaries that the deliveries after a first one really had."""
+        from skillrun.proof.families import MOST
+
+        room = MOST - len(self.tried)
+        singles = [t.history for s, t in self.tried.items() if s.family == "kill" and s.faults[0].do == "kill"]
+        pairs = [schedule for history in singles for schedule in double_kills(history)]
+        ends = [
+            schedule for s, t in list(self.tried.items()) if s.family in ("exhaustion", "permanent")
+            for schedule in failing_kills(t.history)
+        ]  # fmt: skip
+        later = Plan()
+        later.add("kill while giving up", ends, max(room // 2, 0))
+        later.add("double-kill", pairs, max(room - len(later.schedules), 0))
+        plan.schedules += later.schedules
+        plan.cut |= later.cut
+        if not pairs:
+            plan.skipped["double-kill"] = "no delivery followed a death"
+        self._spread(later.schedules)
+
+    # -- the end
+
+    def _conclude(self, plan: Plan) -> Proof:
+        tried = list(self.tried.values())
+        histories = [item.history for item in tried]
+        found = logs.answers(histories, self.reference, self.payloads)
+        self.explorers += [other.result() for other in self.others]
+        self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
+        witnesses = self._witnesses(tried)
+        witnesses += self._log_witnesses(found, tried) if not self.problems_fatal() else []
+        incomplete = self.problems + [j for t in tried for j in t.judgements if j.verdict == INCOMPLETE]
+        verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"
+        from skillrun.proof.zygote import network_wall
+
+        return Proof(
+            verdict, tried, witnesses, _distinct(incomplete), plan, self.reference, found,
+            self.explorers[0].facts, tuple(sorted(set().union(*(e.modules for e in self.explorers)))),
+            bool(network_wall()),
+        )  # fmt: skip
+
+    def problems_fatal(self) -> bool:
+        """Whether the single run itself could not be used."""
+        return any(problem.rule in ("single-run", "enqueue.other-job") for problem in self.problems)
+
+    def _witnesses(self, tried: list[Tried]) -> list[Witness]:
+        """The first schedule of each kind of refutation, run again to see whether it is one each time."""
+        chosen: dict[tuple[str, str | None], tuple[Tried, Judgement]] = {}
+        for item in sorted(tried, key=lambda t: _weight(t.schedule)):
+            if not was_met(item.history):
+                continue
+            for judgement in item.judgements:
+                if judgement.verdict == REFUTED:
+                    chosen.setdefault((judgement.rule, judgement.effect), (item, judgement))
+        return [self._again(item, judgement) for item, judgement in list(chosen.values())[:MOST_WITNESSES]]
+
+    def _again(self, item: Tried, judgement: Judgement) -> Witness:
+        again = 0
+        for _ in range(RERUNS):
+            found = judge_history(self.explorers[0].run(item.schedule), self.reference)
+            again += any(j.rule == judgement.rule and j.verdict == REFUTED for j in found)
+        return Witness(item, judgement, again)
+
+    def _log_witnesses(self, found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[Witness]:
+        """An unanswered question, shown by a delivery that poses it."""
+        made = []
+        for judgement in logs.judge(found):
+            question = judgement.rule.partition(".")[2]
+            wanted = found[question].example
+            item = next((t for t in tried if any(d.outcome == wanted for d in t.history.runs)), tried[0])
+            made.append(Witness(item, judgement, RERUNS))
+        return made
+
+
+def _limit(spec: JobSpec) -> int:
+    """Deliveries of one schedule after which a job counts as unbounded."""
+    retry = spec.retry
+    most = (retry.max_attempts or 1) if retry and retry.kind != "none" else 1
+    return most * 2 + 6
+
+
+def _succeeds(history: History) -> bool:
+    return bool(history.runs) and history.runs[-1].outcome == "succeeded" and not history.hung
+
+
+def _single_run_problem(run: Any, once: History, reference: Reference, spec: JobSpec) -> str | None:
+    if once.hung:
+        return f"the single run did not end; its last boundary was {once.hung}"
+    if run.died:
+        return "the single run ended its own process"
+    error = run.raised or run.first("raised")
+    if error is not None:
+        place = f" ({error.place[0]}:{error.place[1]})" if error.place else ""
+        return f"the single run fails: {error['error'].rpartition(':')[2]}: {error['text']}{place}"
+    broken = run.first("probe-error")
+    if broken is not None:
+        return f"the single run fails: {str(broken['error'])}"
+    if not run.entered:
+        return "the single run never reached the handler"
+    missing = [effect.name for effect in spec.effects or () if not reference.calls(effect.name)]
+    if missing:
+        return f"the single run does not reach: {', '.join(missing)}"
+    return None
+
+
+def _keys(history: History) -> list[tuple[str, Any]]:
+    return sorted((e["effect"], str(e["key"] or e["args"])) for e in history.performed())
+
+
+def _job_words(job: int) -> str:
+    return f"proof.poison[{POISON - job}]" if job < 0 else f"payload.examples[{job}]"
+
+
+def _weight(schedule: Schedule) -> tuple[int, int]:
+    """The simplest witness first."""
+    return len(schedule.faults) + len(schedule.moves) + (schedule.copies - 1) * 2, schedule.copies
+
+
+def _distinct(judgements: Iterable[Judgement]) -> list[Judgement]:
+    return list({(j.rule, j.message): j for j in judgements}.values())
+
+
+__all__ = ["NotPublished", "Proof", "StateError", "Target", "Tried", "Witness", "points", "prove"]

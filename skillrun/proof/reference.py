@@ -1,0 +1,97 @@
+"""What judges compare with: the single runs of the job, and what the spec promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.history import Event, History
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Effect, JobError, JobSpec
+
+REFUTED, INCOMPLETE, HINT = "refuted", "incomplete", "hint"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one judge says of one history. `events`: the numbers of the events that show it."""
+
+    verdict: str  # refuted | incomplete | hint
+    rule: str  # e.g. "effect.repeated"
+    message: str
+    effect: str | None = None
+    events: tuple[int, ...] = ()
+    expected: str = ""
+    seen: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`once` is the single run of the proof's own message, `jobs` those of the distinct jobs."""
+
+    spec: JobSpec
+    once: History
+    jobs: Mapping[int, History] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
+    volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        return self.spec.effects or ()
+
+    def calls(self, effect: str) -> tuple[Event, ...]:
+        """An effect's calls in the single run."""
+        return self.once.performed(effect)
+
+    @property
+    def max_attempts(self) -> int | None:
+        """As the spec declares it; None where it says nothing."""
+        retry = self.spec.retry
+        if retry is None:
+            return None
+        return 1 if retry.kind == "none" else retry.max_attempts
+
+    @property
+    def has_dead_letter(self) -> bool:
+        """The spec promises a record after the last attempt."""
+        return self.spec.dead_letter is not None and self.spec.dead_letter.kind != "none"
+
+    def is_listed(self, event: Event, which: str) -> bool:
+        """Whether an exception belongs to `transient` or `permanent`, by its class or a base class."""
+        failures = self.spec.failures
+        listed: tuple[JobError, ...] = getattr(failures, which, ()) if failures else ()
+        return any(same_class(error.type, name) for error in listed for name in event["bases"] or ())
+
+
+def same_class(named: str, seen: str) -> bool:
+    """"shop.mailer:Unavailable" or "TimeoutError" against "builtins:TimeoutError"."""
+    if ":" not in named and "." not in named:
+        return seen == f"builtins:{named}"
+    return named.replace(":", ".") == seen.replace(":", ".")
+
+
+def is_permanent(reference: Reference, name: str) -> bool:
+    """Whether an injected error is declared permanent."""
+    failures = reference.spec.failures
+    return failures is not None and name in failures.permanent_names
+
+
+MUST_COMPLETE = frozenset(
+    ("once", "redeliver", "re-enqueue", "window", "kill", "kill-lose", "double-kill", "error", "at-once", "stall",
+     "distinct", "fresh-interpreter", "publish-fault", "before-commit", "dst")
+)  # fmt: skip
+
+
+def must_complete(history: History, reference: Reference) -> bool:
+    """Whether the job must have been done at the end of the schedule, exactly as in the single run."""
+    schedule = history.schedule
+    if schedule.family not in MUST_COMPLETE:
+        return False
+    return not any(fault.error and is_permanent(reference, fault.error) for fault in schedule.faults)
+
+
+def was_met(history: History) -> bool:
+    """Whether the schedule's faults really came about; a fault that was never reached shows nothing."""
+    return not history.schedule.faults or any(e.kind == "fault" for e in history.events)
