@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from skillrun.frameworks.celery.config import in_tests, place_of
 from skillrun.frameworks.celery.rules.facts import say, task_of
 from skillrun.frameworks.celery.tasks import Task, run_node
 from skillrun.frameworks.celery.wiring import PUBLISHING
+from skillrun.frameworks.common.arguments import Given, count_in, mismatch, names_in, shown
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Module
 from skillrun.verdict import Finding, Severity
-
-
-@dataclass(frozen=True)
-class Given:
-    """The arguments that one call site gives to the task."""
-
-    node: ast.expr
-    positional: int
-    named: tuple[str, ...]
 
 
 def wrong_arguments(job: Job) -> Iterator[Finding]:
@@ -32,11 +23,11 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
         return
     for use in job.project.uses(task.handler.dotted):
         given = None if in_tests(use.path) else _given(use.module, use.node)
-        wrong = _wrong(taken, given) if given else None
+        wrong = mismatch(taken, given) if given else None
         if given is not None and wrong is not None:
             message = f"{wrong}: publishing raises TypeError, because Celery checks the arguments against the task"
             place = place_of(use.module, given.node)
-            yield say("wrong-arguments", Severity.ERROR, place, message, f"the task takes {_shown(taken)}")
+            yield say("wrong-arguments", Severity.ERROR, place, message, f"the task takes {shown(taken)}")
 
 
 def _parameters(task: Task) -> ast.arguments | None:
@@ -84,46 +75,5 @@ def _message(call: ast.Call) -> Given | None:
     options = {keyword.arg: keyword.value for keyword in call.keywords}
     args = call.args[0] if call.args else options.get("args")
     kwargs = call.args[1] if len(call.args) > 1 else options.get("kwargs")
-    count, names = _count(args), _names(kwargs)
+    count, names = count_in(args), names_in(kwargs)
     return None if count is None or names is None else Given(call, count, names)
-
-
-def _count(node: ast.expr | None) -> int | None:
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
-        return 0
-    if not isinstance(node, ast.List | ast.Tuple) or any(isinstance(item, ast.Starred) for item in node.elts):
-        return None
-    return len(node.elts)
-
-
-def _names(node: ast.expr | None) -> tuple[str, ...] | None:
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
-        return ()
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
-        names = [keyword.arg for keyword in node.keywords]
-    elif isinstance(node, ast.Dict):
-        names = [str(key.value) if isinstance(key, ast.Constant) else None for key in node.keys]
-    else:
-        return None
-    return None if None in names else tuple(str(name) for name in names)
-
-
-def _wrong(taken: ast.arguments, given: Given) -> str | None:
-    positional = [arg.arg for arg in (*taken.posonlyargs, *taken.args)]
-    only_named = [arg.arg for arg in taken.kwonlyargs]
-    unknown = [name for name in given.named if name not in (*positional, *only_named)]
-    if unknown:
-        return f"the task takes no {', '.join(unknown)}"
-    if given.positional > len(positional):
-        return f"{given.positional} arguments for a task that takes {len(positional)}"
-    twice = [name for name in given.named if name in positional[: given.positional]]
-    if twice:
-        return f"{', '.join(twice)} is given twice"
-    needed = positional[: len(positional) - len(taken.defaults)][given.positional :]
-    needed += [name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None]
-    missing = [name for name in needed if name not in given.named]
-    return f"{', '.join(missing)} is missing" if missing else None
-
-
-def _shown(taken: ast.arguments) -> str:
-    return ast.unparse(taken) or "no argument"

@@ -1,0 +1,70 @@
+"""RQ 2 and 3, also through django-rq, Flask-RQ and rq-scheduler: how it is recognised, and what its jobs really do.
+
+A handler is a plain function: what it may do is said where it is enqueued, or by its `@job` decorator. `sites.py` finds
+these places with their options, `retry.py` reads `Retry`, `policy.py` puts one policy together, `callbacks.py` reads
+on_failure and its kind, `workers.py` the command lines of workers, `recognise.py` finds the use, `rules/` holds what
+people get wrong. RQ itself is never imported.
+
+For whoever drives it (measured with RQ 3.0.0, and read in rq/worker and rq/job.py):
+- `Retry(max=3)` is four runs; attempt = max + 1 - job.retries_left. A *returned* Retry is counted apart, in
+  `number_of_retries`, so both together add up. RQ retries whatever the function lets out: it has no list of exceptions.
+- on_failure runs after *every* failed attempt, before `retries_left` falls: on the last one it is 0. A killed work
+  horse does not call it; what is left then is the FailedJobRegistry.
+- A killed work horse is requeued at once, if retries are left. A killed worker: its job is found by the maintenance of
+  another one, `StartedJobRegistry.cleanup()`, once the execution's heartbeat (90 s) has run out, every 600 s.
+- A wait before the retry needs a scheduler: `rq worker --with-scheduler`; else the job stays in ScheduledJobRegistry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.rq.rules.catalogue import RULES as RULES
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.survey import Recogniser
+
+ID = "rq"
+TITLE = "RQ"
+
+
+def recogniser() -> Recogniser:
+    """A fresh recogniser for one pass over the files."""
+    from skillrun.frameworks.rq.recognise import RqRecogniser
+
+    return RqRecogniser()
+
+
+def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
+    """The function or class behind an import path: RQ runs whatever can be imported."""
+    return project.find(handler)
+
+
+def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    """The `@job` decorator, else the function itself; None where a worker cannot import it: inside a function."""
+    from skillrun.frameworks.rq.sites import registration
+
+    return registration(project, handler)
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The effective policy of a handler."""
+    from skillrun.frameworks.rq import policy
+
+    return policy.read_policy(project, handler)
+
+
+def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+    """Every place that enqueues or schedules the handler."""
+    from skillrun.frameworks.rq.sites import find_sites
+
+    return tuple(wiring for site in find_sites(project, handler) for wiring in site.wirings)
+
+
+def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+    """Event -> the callback or exception handler that RQ calls then."""
+    from skillrun.frameworks.rq.callbacks import find_hooks as found
+
+    return found(project, handler)

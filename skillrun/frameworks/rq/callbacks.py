@@ -1,0 +1,97 @@
+"""What RQ calls around a run: on_success and on_failure of the job, and exception handlers of the workers.
+
+Sources: rq/worker/base.py (`_finalize_failure`: on_failure and the exception handlers run after every failed attempt),
+rq/callbacks.py, django_rq's RQ_EXCEPTION_HANDLERS.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.reading import in_tests
+from skillrun.frameworks.rq.sites import Site, held_value, job_decorator, options_of, real_sites
+from skillrun.frameworks.rq.workers import launches_of
+from skillrun.repo.python import Definition, Module, Project
+
+_CALLBACK = ("rq.Callback", "rq.job.Callback", "rq.callbacks.Callback")
+_LEFT = ("retries_left", "should_retry", "number_of_retries")
+
+
+def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
+    """Event -> function. What hears of failures hears of retries too, if it looks whether one follows."""
+    failed = next(failure_callbacks(project, handler), None) or next(exception_handlers(project), None)
+    succeeded = next(_callbacks(project, handler, "on_success"), None)
+    found = {"failed": failed, "succeeded": succeeded}
+    if failed is not None and looks_at_retries(project, failed):
+        found["retried"] = failed
+    return {event: hook for event, hook in found.items() if hook is not None}
+
+
+def failure_callbacks(project: Project, handler: Definition) -> Iterator[Definition]:
+    """The functions of the repository that are given as `on_failure`."""
+    yield from _callbacks(project, handler, "on_failure")
+
+
+def _callbacks(project: Project, handler: Definition, option: str) -> Iterator[Definition]:
+    seen: set[str] = set()
+    for options, module in _options(project, handler, real_sites(project, handler)):
+        found = callback(project, options.get(option), module)
+        if found is not None and found.dotted not in seen:
+            seen.add(found.dotted)
+            yield found
+
+
+def _options(
+    project: Project, handler: Definition, sites: tuple[Site, ...]
+) -> Iterator[tuple[dict[str, ast.expr], Module]]:
+    """The options of every site; those of the decorator where nothing enqueues the handler yet."""
+    yield from ((site.options, site.source) for site in sites)
+    decorator = job_decorator(project, handler)
+    if not sites and decorator is not None and isinstance(decorator[0], ast.Call):
+        yield options_of(project, decorator[0], decorator[1])[0], decorator[1]
+
+
+def callback(project: Project, node: ast.expr | None, module: Module) -> Definition | None:
+    """The function behind `f`, `Callback(f)`, or its name as text."""
+    held = held_value(project, node, module) if node is not None else None
+    if held is not None and isinstance(held[0], ast.Call):
+        node, module = held
+    if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in _CALLBACK:
+        node = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "func"), None)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return project.find(node.value)
+    name = module.resolve(node) if node is not None else None
+    found = project.definition(name) if name else None
+    return None if found is None or found.is_class else found
+
+
+def exception_handlers(project: Project) -> Iterator[Definition]:
+    """`exception_handlers=[f]` and `push_exc_handler(f)` of a worker, RQ_EXCEPTION_HANDLERS, `--exception-handler`."""
+    for module in project.modules_with("exception_handlers"):
+        for node in () if in_tests(module.path) else ast.walk(module.tree):
+            if isinstance(node, ast.keyword) and node.arg == "exception_handlers":
+                yield from _listed(project, node.value, module)
+    for module in project.modules_with("RQ_EXCEPTION_HANDLERS"):
+        for node in () if in_tests(module.path) else ast.walk(module.tree):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RQ_EXCEPTION_HANDLERS":
+                yield from _listed(project, node.value, module)
+    for _, launch in launches_of(project):
+        for option, value in zip(launch.words, launch.words[1:], strict=False):
+            found = project.find(value) if option == "--exception-handler" else None
+            if found is not None:
+                yield found
+
+
+def _listed(project: Project, node: ast.expr, module: Module) -> Iterator[Definition]:
+    for element in node.elts if isinstance(node, ast.List | ast.Tuple) else ():
+        found = callback(project, element, module)
+        if found is not None:
+            yield found
+
+
+def looks_at_retries(project: Project, hook: Definition) -> bool:
+    """Somewhere on its way it asks whether retries are left."""
+    via = {name for call in project.calls(hook, depth=2) for name in call.via}
+    parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
+    return any(word in ast.unparse(part.node) for part in parts for word in _LEFT)

@@ -1,0 +1,84 @@
+"""Rules about what is left of a job that RQ gave up."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.facts import seconds, tell
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.records import first_record
+from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rq.callbacks import failure_callbacks, looks_at_retries
+from skillrun.frameworks.rq.policy import seconds_of
+from skillrun.frameworks.rq.sites import real_sites
+from skillrun.frameworks.rq.workers import launches_of, place_of_launch
+from skillrun.verdict import Finding, Severity
+
+_SWEEPERS = ("FailedJobRegistry", "failed_job_registry", "work_horse_killed_handler", "handle_work_horse_killed")
+_DAY = 86_400.0
+
+
+def _kind(job: Job) -> str | None:
+    return job.spec.dead_letter.kind if job.spec.dead_letter else None
+
+
+def failure_each_attempt(job: Job) -> Iterator[Finding]:
+    """A record from on_failure, although the job will be retried."""
+    if not job.policy.sources.get("autoretry") or job.policy.max_attempts in (None, 1):
+        return
+    for hook in failure_callbacks(job.project, job.handler):
+        record = first_record(job.project, getattr(hook.node, "body", []), hook.module)
+        if record is None or looks_at_retries(job.project, hook):
+            continue
+        certain = _kind(job) in ("table", "queue") and "max_attempts" not in job.policy.unknown
+        message = (
+            f"on_failure runs after each of {job.policy.max_attempts} attempts, and {hook.name} records every time"
+        )
+        severity = Severity.ERROR if certain else Severity.WARNING
+        hint = "if job.retries_left: return"
+        yield tell(job, "failure-each-attempt", severity, place_of(hook.module, record), message, hint)
+
+
+def killed_not_recorded(job: Job) -> Iterator[Finding]:
+    """The record is written in the work horse itself, which may be what is killed."""
+    place = job.policy.dead_letter
+    if _kind(job) not in ("table", "queue") or place is None:
+        return
+    if any(not in_tests(module.path) for word in _SWEEPERS for module in job.project.modules_with(word)):
+        return
+    message = (
+        "a work horse that is killed (out of memory, SIGKILL) does not get here: the job is only a failed one of RQ"
+    )
+    hint = "a work_horse_killed_handler, or a sweep over the FailedJobRegistry, that writes the record too"
+    yield tell(job, "killed-not-recorded", Severity.WARNING, place, message, hint)
+
+
+def registry_off(job: Job) -> Iterator[Finding]:
+    """The dead letters are RQ's own, and a worker is started without them."""
+    if _kind(job) != "framework":
+        return
+    hint = "let the default exception handler run"
+    for path, launch in launches_of(job.project):
+        if launch.forgets_failures:
+            message = "this worker runs without the default exception handler: failed jobs are not kept"
+            yield tell(job, "registry-off", Severity.ERROR, place_of_launch(path, launch), message, hint)
+    for module in job.project.modules_with("disable_default_exception_handler"):
+        for node in () if in_tests(module.path) else ast.walk(module.tree):
+            named = isinstance(node, ast.keyword) and node.arg == "disable_default_exception_handler"
+            if named and isinstance(node, ast.keyword) and job.project.literal(node.value, module) is True:
+                message = "this worker runs without the default exception handler: failed jobs are not kept"
+                yield tell(job, "registry-off", Severity.ERROR, place_of(module, node.value), message, hint)
+
+
+def failure_ttl(job: Job) -> Iterator[Finding]:
+    """The dead letters are RQ's own, and are deleted soon."""
+    for site in real_sites(job.project, job.handler) if _kind(job) == "framework" else ():
+        node = site.option("failure_ttl")
+        value = seconds_of(job.project, node, site.source) if node is not None else None
+        if node is None or not isinstance(value, float) or not 0 <= value < _DAY:
+            continue
+        severity = Severity.ERROR if value == 0 else Severity.WARNING
+        message = f"a failed job is deleted after {seconds(value)}, and the failed jobs are the dead letters"
+        hint = "leave failure_ttl out (a year), or make it longer than anybody is away"
+        yield tell(job, "failure-ttl", severity, place_of(site.source, node), message, hint)

@@ -1,0 +1,168 @@
+"""Rules about whether a retry comes, how often, and for what."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
+from skillrun.frameworks.common.reading import in_tests
+from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.rq.callbacks import failure_callbacks
+from skillrun.frameworks.rq.policy import ends_job, site_retry
+from skillrun.frameworks.rq.retry import Reading, returned_retries
+from skillrun.frameworks.rq.sites import Site, job_decorator, options_of, real_sites
+from skillrun.frameworks.rq.workers import Launch, launches_of, place_of_launch
+from skillrun.repo.python import Handler
+from skillrun.verdict import Finding, Severity
+
+_MORE_OPTIONS = re.compile(r"\$[@*]|\$\{?\w*(?:ARG|OPT|FLAG|EXTRA|PARAM)\w*\}?.*", re.IGNORECASE)
+_TIMEOUT = "JobTimeoutException"
+
+
+def no_scheduler(job: Job) -> Iterator[Finding]:
+    """The job waits (an interval, enqueue_in, enqueue_at, repeat), and no worker that is started moves it on."""
+    waiting = _waits(job)
+    workers = [(path, launch) for path, launch in launches_of(job.project) if launch.mode == "worker"]
+    if waiting is None or not workers or any(_may_schedule(launch) for _, launch in workers) or _in_code(job):
+        return
+    message = f"no worker is started with a scheduler, and the job waits ({waiting}): it stays scheduled for ever"
+    yield tell(job, "no-scheduler", Severity.ERROR, place_of_launch(*workers[0]), message, "add --with-scheduler")
+
+
+def _waits(job: Job) -> str | None:
+    for site in real_sites(job.project, job.handler):
+        longest = max(site_retry(job.project, site).waits or (0.0,))
+        if longest > 0:
+            return f"{seconds(longest)} before a retry"
+        if site.style == "queue" and site.how in (".enqueue_in(...)", ".enqueue_at(...)"):
+            return site.how.strip(".")
+    longest = max((w for one in returned_retries(job.project, job.handler) for w in one.waits or ()), default=0.0)
+    return f"{seconds(longest)} before a retry" if longest > 0 else None
+
+
+def _may_schedule(launch: Launch) -> bool:
+    """With a scheduler, or with options that only a shell knows."""
+    return launch.schedules or any(_MORE_OPTIONS.fullmatch(word) for word in launch.words)
+
+
+def _in_code(job: Job) -> bool:
+    """A scheduler that the repository's own code starts."""
+    words = ("with_scheduler", "RQScheduler")
+    return any(not in_tests(module.path) for word in words for module in job.project.modules_with(word))
+
+
+def _readable(job: Job) -> list[tuple[Site, Reading]]:
+    read = [(site, site_retry(job.project, site)) for site in real_sites(job.project, job.handler)]
+    return [(site, one) for site, one in read if one.waits is not None]
+
+
+def retry_differs(job: Job) -> Iterator[Finding]:
+    """Two places enqueue the same job with other retries."""
+    sites = _readable(job)
+    first = next(iter(sites), None)
+    other = next((pair for pair in sites if first and pair[1].waits != first[1].waits), None)
+    if first is None or other is None:
+        return
+    message = f"the job is retried {_times(first[1])} from {_where(first[0])}, and {_times(other[1])} from here"
+    hint = "give the same retry everywhere: one function that enqueues, or @job(retry=...) and .delay()"
+    yield tell(job, "retry-differs", Severity.ERROR, other[0].place, message, hint)
+
+
+def _times(one: Reading) -> str:
+    waits = f" (waits {', '.join(f'{wait:g} s' for wait in one.waits)})" if one.waits and any(one.waits) else ""
+    return f"{one.retries} times{waits}" if one.retries else "never"
+
+
+def _where(site: Site) -> str:
+    return f"{site.place.path}:{site.place.line}"
+
+
+def interval_length(job: Job) -> Iterator[Finding]:
+    """The list of intervals has not one entry a retry."""
+    seen: set[Place] = set()
+    for _, one in _readable(job):
+        count, place = len(one.intervals or ()), one.place
+        if not one.retries or place is None or place in seen:
+            continue
+        seen.add(place)
+        written = ", ".join(f"{wait:g}" for wait in one.waits or ())
+        if count == 0:
+            message = "an empty list of intervals: RQ fails with IndexError when it should retry"
+            yield tell(job, "interval-length", Severity.ERROR, place, message, f"give {one.retries} intervals")
+        elif count > 1 and count != one.retries:
+            how = "the first is repeated until the end" if count < one.retries else "the first are never used"
+            message = f"{count} intervals for {one.retries} retries: {how}, RQ waits {written} s"
+            yield tell(job, "interval-length", Severity.WARNING, place, message, f"give {one.retries} intervals")
+
+
+def decorator_ignored(job: Job) -> Iterator[Finding]:
+    """The function is decorated with options, and enqueued past them."""
+    decorator = job_decorator(job.project, job.handler)
+    if decorator is None or not isinstance(decorator[0], ast.Call):
+        return
+    given = set(options_of(job.project, decorator[0], decorator[1])[0]) & {"retry", "timeout", "on_failure"}
+    for site in real_sites(job.project, job.handler):
+        there = {"timeout" if name == "job_timeout" else name for name in site.options}
+        if site.style == "queue" and not site.unread and given - there:
+            lost = ", ".join(sorted(given - there))
+            message = f"{site.how} does not look at the decorator: its {lost} does not apply to this job"
+            hint = f"{job.handler.name}.delay(...), or give the options here"
+            yield tell(job, "decorator-ignored", Severity.WARNING, site.place, message, hint)
+
+
+def permanent_retried(job: Job) -> Iterator[Finding]:
+    """No clause around the effects ends the job for an error that the spec calls permanent."""
+    failures, place = job.spec.failures, job.policy.sources.get("autoretry")
+    if failures is None or place is None or job.policy.max_attempts == 1 or _takes_retries_away(job):
+        return
+    clauses = [c for call in effect_calls(job) for c in call.in_try] or [*job.project.handlers(job.handler, depth=2)]
+    for written in dict.fromkeys(error.type for error in failures.permanent):
+        bases = ancestors(job.project, short(spec_name(job, written)))
+        if not any(_takes(clause, bases) and ends_job(clause) for clause in clauses):
+            message = f"{written} is permanent in the spec, and RQ retries every exception that the function lets out"
+            hint = "catch it, record the dead letter and return; or set get_current_job().retries_left = 0 and raise"
+            yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
+
+
+def _takes(clause: Handler, bases: frozenset[str]) -> bool:
+    return clause.bare or bool(bases & {short(name) for name in clause.exceptions})
+
+
+def _takes_retries_away(job: Job) -> bool:
+    """The handler's way or a callback assigns `retries_left`."""
+    via = {name for call in job.project.calls(job.handler, depth=2) for name in call.via}
+    parts = [job.handler, *failure_callbacks(job.project, job.handler)]
+    parts += [found for name in sorted(via) if (found := job.project.definition(name))]
+    return any(
+        isinstance(target, ast.Attribute) and target.attr == "retries_left"
+        for part in parts
+        for node in ast.walk(part.node)
+        for target in (node.targets if isinstance(node, ast.Assign) else ())
+    )
+
+
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """A clause around an effect that ends the job normally, for an error that should be retried."""
+    yield from swallowing.swallowed_exception(job, "RQ calls the job finished and never retries it")
+
+
+def timeout_swallowed(job: Job) -> Iterator[Finding]:
+    """A broad clause takes JobTimeoutException for an ordinary error."""
+    limit = job.policy.time_limit_s
+    for clause in job.project.handlers(job.handler, depth=1) if limit is not None else ():
+        if not clause.broad or clause.reraises or not ends_job(clause) or _named_before(clause):
+            continue
+        message = f"this clause swallows {_TIMEOUT}, which RQ raises after {seconds(limit or 0)}: the job runs on"
+        hint = f"put `except {_TIMEOUT}: raise` before it"
+        yield tell(job, "timeout-swallowed", Severity.WARNING, Place(clause.path, clause.line), message, hint)
+
+
+def _named_before(clause: Handler) -> bool:
+    """An earlier clause of the same `try` names it."""
+    block = next((n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)), None)
+    earlier = block.handlers[: block.handlers.index(clause.node)] if block else []
+    return any(_TIMEOUT in ast.unparse(one.type) for one in earlier if one.type is not None)

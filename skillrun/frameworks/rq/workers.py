@@ -1,0 +1,113 @@
+"""Command lines that start RQ: `rq worker`, `rqworker`, `manage.py rqworker`, `rq cron`, `rqscheduler`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skillrun.frameworks.interface import Place
+from skillrun.repo.places import is_aside
+from skillrun.repo.python import Project
+
+FILES = (
+    *("procfile*", "dockerfile*", "*.dockerfile", "makefile", "justfile", "*.mk", "*.sh", "*.bash", "run", "start*"),
+    *("*.yml", "*.yaml", "*.toml", "*.service", "*.service.*", "*.conf", "*.conf.*", "*.ini", "*.cfg", "*.tf"),
+    *("*entrypoint*", "*worker*", "*rq*", "dev"),
+)
+_TEXT = re.compile("|".join(glob.replace(".", r"\.").replace("*", ".*") for glob in FILES))
+_WORD = re.compile(r"[^\s\"'`,\[\]()]+")
+_MODES = {"worker": "worker", "worker-pool": "worker", "cron": "cron"}  # of `rq`
+_PROGRAMS = {"rqworker": "worker", "rqworker-pool": "worker", "rqscheduler": "scheduler"}
+_COMMENT = ("#", "//", ";")
+_JOINED = 24  # lines of a command that is written as a list, one word a line
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command line that starts a part of RQ: worker, cron or scheduler (of rq-scheduler)."""
+
+    line: int
+    mode: str
+    words: tuple[str, ...]  # what follows the program
+    text: str
+
+    @property
+    def schedules(self) -> bool:
+        """A worker that also moves jobs out of the ScheduledJobRegistry."""
+        return self.mode == "worker" and (self._has("--with-scheduler") or self._short("s"))
+
+    @property
+    def forgets_failures(self) -> bool:
+        """Without the default exception handler nothing enters the FailedJobRegistry."""
+        return self.mode == "worker" and (self._has("--disable-default-exception-handler") or self._short("d"))
+
+    def _has(self, option: str) -> bool:
+        return any(word == option or word.startswith(f"{option}=") for word in self.words)
+
+    def _short(self, letter: str) -> bool:
+        return any(re.fullmatch(rf"-[a-z]*{letter}[a-z]*", word) and word != "-ds" for word in self.words)
+
+
+def find_launches(text: str) -> Iterator[Launch]:
+    """Every RQ command line of a file; comments are left out."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if "rq" in line and not line.lstrip().startswith(_COMMENT):
+            launch = _launch(number, line, _whole(lines, number))
+            if launch:
+                yield launch
+
+
+def _whole(lines: list[str], number: int) -> str:
+    """The command that begins in a line, with backslashes and one-word-a-line lists joined."""
+    text = lines[number]
+    listed = re.match(r"\s*- [\"']?(?:\S*/)?(?:rq\w*|python3?)[\"']?\s*$", text) is not None
+    for line in lines[number + 1 : number + _JOINED]:
+        if text.rstrip().endswith("\\"):
+            text = text.rstrip()[:-1] + " " + line
+        elif listed and line.lstrip().startswith("- "):
+            text += " " + line.lstrip()[2:]
+        elif text.count("[") > text.count("]"):
+            text += " " + line
+        else:
+            break
+    return text
+
+
+def _launch(number: int, line: str, whole: str) -> Launch | None:
+    words = _WORD.findall(whole)
+    for at, word in enumerate(words):
+        program = word.rpartition("=")[2].rpartition("/")[2]
+        following = words[at + 1] if at + 1 < len(words) else ""
+        if program in _PROGRAMS:
+            return Launch(number + 1, _PROGRAMS[program], _until_next(words[at + 1 :]), line.strip())
+        if program == "rq" and following in _MODES:
+            return Launch(number + 1, _MODES[following], _until_next(words[at + 2 :]), line.strip())
+    return None
+
+
+def _until_next(words: list[str]) -> tuple[str, ...]:
+    """The words of one command of a shell line."""
+    end = next((at for at, word in enumerate(words) if word in ("&&", "||", "|", ";", "&")), len(words))
+    return tuple(words[:end])
+
+
+def launches_of(project: Project) -> tuple[tuple[str, Launch], ...]:
+    """(path, launch) in the files that start processes; read again, because the survey keeps only a few."""
+    return project.remember(("rq.launches",), lambda: tuple(_launches(project)))
+
+
+def _launches(project: Project) -> Iterator[tuple[str, Launch]]:
+    words = ("rq", *_PROGRAMS)
+    for path in sorted({path for word in words for path in project.tree.search(word, "")}):
+        name = path.rpartition("/")[2].lower()
+        if name.endswith((".py", ".md", ".rst", ".lock")) or is_aside(path) or not _TEXT.fullmatch(name):
+            continue
+        text = (project.tree.read(path) or b"").decode("utf-8", "replace")
+        yield from ((path, launch) for launch in find_launches(text))
+
+
+def place_of_launch(path: str, launch: Launch) -> Place:
+    """Where a command line stands."""
+    return Place(path, launch.line, launch.text)
