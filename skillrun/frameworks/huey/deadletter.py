@@ -102,7 +102,8 @@ def _on_error(project: Project, use: FrameworkUse, task: Task) -> Iterator[Recor
 def _in_clauses(project: Project, task: Task) -> Iterator[Record]:
     """A clause that records: of every attempt, unless it ends the job there and then or there is only one."""
     for clause in project.handlers(task.handler, depth=1):
-        record = _kept(project, clause.node.body, clause.module)
+        body = [statement for statement in clause.node.body if not isinstance(statement, ast.If)]
+        record = _kept(project, body, clause.module)
         if record is None or not _LIKE_A_RECORD.search(ast.unparse(record)):
             continue
         final = outcome(project, clause) in ("stops", "ends")

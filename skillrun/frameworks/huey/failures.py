@@ -75,10 +75,9 @@ def guarded(found: Raised) -> bool:
             break
         if isinstance(above, ast.If | ast.Match) and not is_remaining(getattr(above, "test", None)):
             return True
-    function = found.module.function_of(found.node)
-    nodes = ast.walk(function) if function else ()
-    leaving = (n for n in nodes if isinstance(n, ast.If) and n.lineno < found.node.lineno and _leaves(n.body))
-    return any(True for _ in leaving)
+    function, around = found.module.function_of(found.node), set(found.module.parents(found.node))
+    earlier = (n for n in ast.walk(function) if isinstance(n, ast.If) and n not in around) if function else ()
+    return any(n.lineno < found.node.lineno and _leaves(n.body) for n in earlier)
 
 
 def _leaves(body: list[ast.stmt]) -> bool:

@@ -1,0 +1,162 @@
+"""The nine stages on a Huey handler: a small shop that passes, and the same shop broken in one way at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import huey_repo
+import pytest
+
+TASKS, TESTS = huey_repo.FILES["shop/tasks.py"], huey_repo.FILES["tests/test_tasks.py"]
+ORDERS = huey_repo.FILES["shop/orders.py"]
+CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+
+
+def stopping(
+    root: Path, stage: str, files: dict[str, str] | None = None, spec: dict[str, Any] | None = None
+) -> set[str]:
+    """The rules of the findings that stop a stage."""
+    result = huey_repo.examine(stage, huey_repo.build(root, files, spec))
+    return {f.rule for f in result.findings if f.severity in ("blocker", "error")}
+
+
+@pytest.mark.parametrize("stage", CHEAP)
+def test_the_small_shop_passes(tmp_path: Path, stage: str) -> None:
+    result = huey_repo.examine(stage, huey_repo.build(tmp_path / "repo"))
+    assert [f for f in result.findings if f.severity not in ("note",)] == []
+    assert result.status in (("passed", "pending") if stage == "tests" else ("passed",))
+
+
+def with_tasks(old: str, new: str) -> dict[str, str]:
+    assert old in TASKS
+    return {"shop/tasks.py": TASKS.replace(old, new)}
+
+
+BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
+    "not a task": ("handler", with_tasks("@huey.task(", "@traced("), "handler.not-registered"),
+    "nobody enqueues it": (
+        "handler",
+        {"shop/orders.py": ORDERS.replace("            send_receipt(order_id, email)", "            pass")},
+        "handler.not-wired",
+    ),
+    "another parameter": (
+        "handler",
+        with_tasks("(order_id, email, task=None)", "(order_id, email, copy, task=None)"),
+        "handler.signature-differs",
+    ),
+    "other retries": ("retry", with_tasks("retries=4", "retries=5"), "retry.max-attempts-differs"),
+    "no delay": ("retry", with_tasks("retry_delay=2, ", ""), "huey.backoff-without-delay"),
+    "another factor": ("retry", with_tasks("retry_backoff=2", "retry_backoff=3"), "retry.backoff-differs"),
+    "permanent retried": (
+        "retry",
+        with_tasks("CancelExecution(retry=False)", "ValueError()"),
+        "huey.permanent-retried",
+    ),
+    "no record": (
+        "dead-letter",
+        with_tasks(
+            "                    dead_jobs.record(order_id, repr(error))\n                raise\n",
+            "                    pass\n",
+        ),
+        "dead-letter.not-written",
+    ),
+    "silent": ("observability", with_tasks('log.info("receipt sent', 'print("'), "observability.succeeded"),
+    "no terminal test": (
+        "tests",
+        {"tests/test_tasks.py": TESTS.replace("BadAddress", "KeyError")},
+        "tests.no-terminal",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_shop_is_stopped(tmp_path: Path, name: str) -> None:
+    stage, files, rule = BROKEN[name]
+    assert rule in stopping(tmp_path / "repo", stage, files)
+
+
+def test_an_endless_retry_stops(tmp_path: Path) -> None:
+    files = with_tasks("                raise\n", "                raise RetryTask(delay=60)\n")
+    files["shop/tasks.py"] = files["shop/tasks.py"].replace(
+        "import CancelExecution", "import CancelExecution, RetryTask"
+    )
+    assert {"huey.retry-unbounded", "retry.max-attempts-differs"} <= stopping(tmp_path / "repo", "retry", files)
+
+
+def test_a_task_argument_is_no_field_of_the_payload(tmp_path: Path) -> None:
+    """context=True passes it; without it the handler would need a field `task`."""
+    needed = with_tasks("task=None", "task")
+    assert stopping(tmp_path / "with", "handler", needed) == set()
+    needed = {"shop/tasks.py": needed["shop/tasks.py"].replace(", context=True", "")}
+    assert "handler.signature-differs" in stopping(tmp_path / "without", "handler", needed)
+
+
+def test_a_cap_that_the_waits_reach_must_be_there(tmp_path: Path) -> None:
+    """Huey caps nothing: 2, 4, 8 and 16 s never reach a cap of 60 s, and a cap of 10 s is not kept."""
+    backoff = {"kind": "exponential", "base": "2s", "factor": 2, "cap": "10s", "jitter": False}
+    capped = {"retry": {"max_attempts": 5, "backoff": backoff}}
+    assert stopping(tmp_path / "repo", "retry", spec=capped) == {"retry.backoff-differs"}
+
+
+ENQUEUED = """
+    from unittest import mock
+
+    from shop import mailer, orders, tasks
+
+    def test_happy(outbox):
+        {patch}
+        orders.settle(7, "a@example.com")
+        assert outbox
+    """
+
+
+@pytest.mark.parametrize(
+    ("patch", "reached"),
+    [
+        ("pass", True),
+        ("mock.patch('shop.mailer.send').start()", True),
+        ("mock.patch('shop.orders.send_receipt').start()", False),
+        ("mock.patch.object(orders, 'send_receipt').start()", False),
+    ],
+)
+def test_a_test_that_replaces_the_task_does_not_reach_it(tmp_path: Path, patch: str, reached: bool) -> None:
+    files = {"tests/test_tasks.py": ENQUEUED.format(patch=patch)}
+    assert ("tests.no-happy" not in stopping(tmp_path / "repo", "tests", files)) == reached
+
+
+LAST = "if {test}:\n                    dead_jobs.record(order_id, repr(error))\n                    raise\n"
+
+
+@pytest.mark.parametrize(
+    ("test", "answered"),
+    [
+        ("task.retries == 0", False),
+        ("not task.retries", False),
+        ("task.retries < 1", False),
+        ("task.retries > 9", True),
+    ],
+)
+def test_a_failure_that_only_earlier_attempts_log_is_no_answer(tmp_path: Path, test: str, answered: bool) -> None:
+    """task.retries counts down: what stands below the branch of the last attempt is not logged by it."""
+    start = TASKS.index("                log.warning(")
+    end = TASKS.index("            except mailer.BadAddress")
+    logged = '                log.warning("receipt failed, will retry order_id=%s: %r", order_id, error)\n'
+    logged += "                raise\n"
+    text = TASKS[:start] + "                " + LAST.format(test=test) + logged + TASKS[end:]
+    text = text.replace('                log.error("receipt failed order_id=%s: %r", order_id, error)\n', "")
+    case = huey_repo.build(tmp_path / "repo", {"shop/tasks.py": text})
+    found = {f.rule for f in huey_repo.examine("observability", case).findings}
+    assert ("observability.failed" not in found) == answered
+
+
+def test_a_periodic_task_has_a_scheduler(tmp_path: Path) -> None:
+    text = TASKS.replace("@huey.task(", "@huey.periodic_task(crontab(minute='0'), ")
+    text = text.replace("import CancelExecution", "import CancelExecution, crontab").replace(
+        "order_id, email, task", "task"
+    )
+    spec = {"trigger": {"type": "cron", "schedule": "0 * * * *", "timezone": "UTC"}}
+    files = {"shop/tasks.py": text}
+    assert "contract.no-scheduler" not in stopping(tmp_path / "a", "contract", files, spec)
+    assert "handler.not-scheduled" not in stopping(tmp_path / "b", "handler", files, spec)
+    assert "handler.not-scheduled" in stopping(tmp_path / "c", "handler", None, spec)
