@@ -20,7 +20,7 @@ READS = ("dead_letter", "retry", "handler")
 COSTLY = False
 
 # Libraries of the registry that have a dead-letter place of their own; Celery has none (proof research, section 3).
-_OWN_PLACE: frozenset[str] = frozenset({"rq"})
+_OWN_PLACE: frozenset[str] = frozenset({"dramatiq", "rq"})
 
 
 def examine(case: Case) -> StageResult:

@@ -18,6 +18,7 @@ DOMAIN = "backend/domain-logic-module"
 PERSISTENCE = "backend/persistence-layer-change"
 
 _PUBLISH = ("delay", "apply_async", "send_task")
+_SENDING = ("send", "send_with_options")  # Dramatiq's, where what is sent to is a decorated function
 _SQL = ("execute", "executemany", "executescript")
 
 
@@ -81,7 +82,7 @@ def undeclared(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Undec
     for call in handler_calls(case, handler):
         if declared & {*_names(call), *call.via} or _is_retry(call):
             continue
-        found = _outside(call)
+        found = _outside(call) or _sent(case, call)
         if found:
             yield found
 
@@ -100,6 +101,14 @@ def _outside(call: Call) -> Undeclared | None:
     if last in _SQL and len(call.via) == 0 and _writes(call):
         return Undeclared("sql", call, PERSISTENCE)
     return None
+
+
+def _sent(case: Case, call: Call) -> Undeclared | None:
+    """`job.send(...)`: a plain function has no such method, so its decorator made a job of it."""
+    owner, _, method = call.name.rpartition(".")
+    target = case.project.definition(owner) if method in _SENDING and call.resolved else None
+    is_job = target is not None and not target.is_class and bool(target.decorators)
+    return Undeclared("publish", call, INTEGRATION) if is_job else None
 
 
 def _writes(call: Call) -> bool:

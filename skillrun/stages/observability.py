@@ -45,8 +45,8 @@ _METRIC_CALLS = (
     "start_as_current_span",
     "labels",
 )
-_CORRELATION = ("correlation", "request.id", "task_id", "trace_id", "request_id", "root_id")
-_CAUSES = ("exc", "exception", "einfo", "error", "traceback")  # what a failure hook is given
+_CORRELATION = ("correlation", "job_id", "job.id", "message_id", "request.id", "task_id", "trace_id", "request_id", "root_id")
+_CAUSES = ("exc", "exception", "einfo", "error", "traceback", "exc_value", "value")  # what a failure hook is given
 _BINDING = ("bind", "bind_contextvars", "bound_contextvars", "new", "contextualize", "LoggerAdapter")
 _NO_NOTES = re.compile(r"(^|/)(requirements|constraints|changelog|history|news|changes)[^/]*$", re.IGNORECASE)
 _NOTES_WORDS = 12  # a docstring of fewer words tells an operator nothing

@@ -188,6 +188,8 @@ def _classification(case: Case, spec: JobSpec, policy: Policy) -> Iterator[Findi
 
 def _covers(case: Case, wide: str, narrow: str) -> bool:
     """`wide` is the exception itself or a base of it, as far as builtins and the repository's classes tell."""
+    if dotted(wide) in ("builtins.Exception", "builtins.BaseException"):
+        return True  # also of a library whose classes are not read
     narrow = narrow if "." in narrow else f"builtins.{narrow}"
     return case.project.is_subclass(narrow, dotted(wide))
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$|(^|/)tests?/[^/]*\.py$")
 _SKIPPED = re.compile(r"(^|\.)(skip|skipTest|xfail|expectedFailure)$")
 _SET_UP = ("setUp", "setUpClass", "asyncSetUp", "setup_method", "setup_class", "setup", "tearDown")
-_PUBLISHING = ("delay", "apply_async", "delay_on_commit", "apply_async_on_commit", "schedule")
-_RUNNING = ("apply", "run", "__call__", "__wrapped__", "call_local", "func")
+_ON_COMMIT = ("delay_on_commit", "apply_async_on_commit")
+_PUBLISHING = ("delay", "apply_async", *_ON_COMMIT, "schedule", "send", "send_with_options")
+_RUNNING = ("apply", "run", "__call__", "__wrapped__", "call_local", "func", "fn")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -223,7 +224,11 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
         ):
             words = [w for argument in call.args[:2] for w in words_in(argument)]
             split = {piece for word in words for piece in word.split(".")}
-            if "send_task" in split or (named & split and split & set(_PUBLISHING)) or _replaces(held, call, named):
+            if (
+                "send_task" in split
+                or (named & split and (split - named) & set(_PUBLISHING))
+                or _replaces(held, call, named)
+            ):
                 return True
     return False
 
