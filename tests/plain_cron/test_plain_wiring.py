@@ -76,7 +76,7 @@ STARTED = {
     },
     "command": {
         "shop/management/commands/sweep_orders.py": COMMAND,
-        "crontab": "0 3 * * * cd /srv && uv run manage.py sweep_orders --all\n",
+        "crontab": "0 3 * * * cd /srv && uv run ./manage.py sweep_orders --all\n",
     },
     "console": {
         "pyproject.toml": '[project]\nname = "shop"\n[project.scripts]\nsweep-orders = "shop.sweep:sweep"\n',

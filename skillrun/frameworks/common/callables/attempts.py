@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from skillrun.frameworks.common.callables.callers import called
 from skillrun.frameworks.common.countdown import Countdown, recognise
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Backoff, Place
@@ -39,8 +40,7 @@ class Way:
 
 def find_ways(project: Project, handler: Definition) -> tuple[Way, ...]:
     """The ways of the handler and of the functions that it calls; an adapter elsewhere may mean its own attempts."""
-    via = {name for call in project.calls(handler, depth=1) for name in call.via}
-    inner = [found for name in sorted(via) if (found := project.definition(name)) and not found.is_class]
+    inner = [found for found in called(project, handler) if not found.is_class]
     ways = [(part, way) for part in (handler, *inner) for way in _ways(project, part)]
     return tuple(way if part.path == handler.path else replace(way, readable=False) for part, way in ways)
 
@@ -232,8 +232,7 @@ def kept_attempts(project: Project, handler: Definition) -> Place | None:
             return Place(call.path, call.line, call.text)
         if any(re.search(rf"{_COUNTERS.pattern[:-2]}__(?:lt|lte)$", key, re.IGNORECASE) for key in call.keywords):
             return Place(call.path, call.line, call.text)
-    via = {name for call in project.calls(handler, depth=2) for name in call.via}
-    for part in (handler, *(found for name in sorted(via) if (found := project.definition(name)))):
+    for part in (handler, *called(project, handler)):
         for node in ast.walk(part.node):
             if isinstance(node, ast.Compare) and _looks_at_counter(node):
                 return place_of(part.module, node)

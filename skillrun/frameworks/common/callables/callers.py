@@ -50,6 +50,12 @@ def is_nested(handler: Definition) -> bool:
     return handler.module.function_of(handler.node) is not None
 
 
+def called(project: Project, handler: Definition) -> tuple[Definition, ...]:
+    """The repository's functions and classes that the handler's own body calls."""
+    found = (project.definition(call.name) for call in project.calls(handler, depth=0) if call.resolved)
+    return tuple({one.dotted: one for one in found if one is not None and one.node is not handler.node}.values())
+
+
 def reach_of(project: Project, handler: Definition) -> Reach:
     """Follows the callers outside tests, three functions up."""
     return project.remember(("callables.reach", handler.path, handler.name), lambda: _climb(project, handler))

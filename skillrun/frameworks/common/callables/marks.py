@@ -42,10 +42,10 @@ _EXECUTE = ("execute", "executemany", "fetch", "fetchall", "fetchrow", "fetchone
 
 @dataclass(frozen=True)
 class Mark:
-    """A call that writes "done" for a row; `certain`: it is committed when the call returns."""
+    """A call that writes "done" for a row; `settled`: the line that commits it, None where that is not seen."""
 
     call: Call
-    certain: bool
+    settled: int | None
 
 
 def unlocked_poll(job: Job) -> Iterator[Finding]:
@@ -107,12 +107,10 @@ def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
 
 def marked_before_effect(job: Job) -> Iterator[Finding]:
     """The mark is committed, and only then the effect is tried."""
-    marks = [mark for mark in _marks(job) if mark.certain]
+    marks = _marks(job)
     for effect in _own(effect_calls(job)):
-        before = [mark for mark in marks if _same_place(mark.call, effect) and mark.call.line < effect.line]
-        after = [
-            mark for mark in _marks(job) if _function(mark.call) is _function(effect) and mark.call.line > effect.line
-        ]
+        before = [m for m in marks if _same_place(m.call, effect) and m.settled and m.settled < effect.line]
+        after = [mark for mark in marks if _function(mark.call) is _function(effect) and mark.call.line > effect.line]
         if before and not after and not effect.in_try:
             message = f"the row is marked as done before {effect.name}: what dies or fails between them is never done"
             hint = "mark it after the effect, with a key that makes a second try harmless"
@@ -130,7 +128,7 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
         inside = [mark for mark in marks if _loop(mark.call) is loop]
         commits = _commits(job, effect)
         late = not inside and all(mark.call.line > (loop.end_lineno or 0) for mark in marks)
-        late_commit = bool(inside) and not any(mark.certain for mark in inside) and _only_after(commits, loop)
+        late_commit = bool(inside) and not any(mark.settled for mark in inside) and _only_after(commits, loop)
         if late or late_commit:
             what = "marked" if late else "committed"
             message = (
@@ -192,12 +190,13 @@ def _marks(job: Job) -> list[Mark]:
 def _mark(job: Job, call: Call) -> Mark | None:
     word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
     if _SQL_MARK.search(_sql(job, call)):
-        return Mark(call, any(_same_place(commit, call) and commit.line > call.line for commit in _commits(job, call)))
+        commits = [one.line for one in _commits(job, call) if _same_place(one, call) and one.line > call.line]
+        return Mark(call, min(commits, default=None))
     atomic = any(is_atomic(job.project, name) or "begin" in name or "transaction" in name for name in call.in_with)
     if word == "update" and any(_is_done(job, call, n, v) for n, v in call.keywords.items()):
-        return Mark(call, ".objects." in call.name and not atomic)
+        return Mark(call, call.line if ".objects." in call.name and not atomic else None)
     if word == "save" and _assigned(call):
-        return Mark(call, not atomic)
+        return Mark(call, None if atomic else call.line)
     return None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.callables.attempts import Way, find_ways, kept_attempts
-from skillrun.frameworks.common.callables.callers import reach_of
+from skillrun.frameworks.common.callables.callers import called, reach_of
 from skillrun.frameworks.common.callables.commands import starts_of
 from skillrun.frameworks.common.reading import import_path, place_of
 from skillrun.frameworks.common.records import first_record
@@ -93,9 +93,8 @@ def _dead_letters(project: Project, handler: Definition, ways: tuple[Way, ...]) 
 
 def _parts(project: Project, handler: Definition) -> Iterator[Definition]:
     """The handler, what it calls, and the callers whose `except` may keep what it raises."""
-    via = {name for call in project.calls(handler, depth=1) for name in call.via}
     yield handler
-    yield from (found for name in sorted(via) if (found := project.definition(name)))
+    yield from called(project, handler)
     yield from reach_of(project, handler).functions[1:]
 
 

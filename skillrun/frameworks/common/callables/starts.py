@@ -23,7 +23,7 @@ _FIELDS = r"(?:[\d*][\d*/,-]*[ \t]+){3}[\w*/,-]+[ \t]+[\w*/,-]+"
 _WORDS = r"@(?:reboot|yearly|annually|monthly|weekly|daily|midnight|hourly|every[ \t]+\w+)"
 _CRONTAB = re.compile(rf"(?:^|[\s\"'(])({_FIELDS}|{_WORDS})[ \t]+(\S.*)$")
 _TARGET = re.compile(
-    r"(?P<command>(?:manage\.py|django-admin|-m[ \t]+django)[ \t]+(?P<name>[\w-]+))"
+    r"(?P<command>(?:[\w./~-]*manage\.py|django-admin|-m[ \t]+django)[ \t]+(?P<name>[\w-]+))"
     r"|python[\d.]*[ \t]+(?:-(?!m\b)\S+[ \t]+)*-m[ \t]+(?P<module>[A-Za-z_][\w.]*)"
     r"|(?P<script>(?<![\w./-])[\w./~-]*\w\.py)\b(?![ \t]*:)"
 )

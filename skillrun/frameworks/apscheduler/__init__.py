@@ -1,0 +1,69 @@
+"""APScheduler 3 and 4: schedulers and jobs, what their options do, and what people get wrong.
+
+Its jobs are plain functions, so their own retry, their callers and their rows are read by `common/callables/`: the
+library retries nothing, acknowledges nothing, and keeps no dead letters. Of its own: `recognise.py` finds schedulers,
+`jobs.py` finds the places that schedule a function, with the options that then hold, `hooks.py` its listeners,
+`catalogue.py` and `rules.py` what people get wrong.
+
+For a prover: a delivery is a call of the function, in a thread of the scheduler's process. Measured (3.11): with a
+persistent store a date job killed within milliseconds of its submission runs again after a restart; one killed half a
+second into its work is lost. A tick that comes more than misfire_grace_time (3.x: 1 s) late is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.apscheduler.catalogue import RULES as RULES
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.survey import Recogniser
+
+ID = "apscheduler"
+TITLE = "APScheduler"
+
+
+def recogniser() -> Recogniser:
+    """A fresh recogniser for one pass over the files."""
+    from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
+
+    return APSchedulerRecogniser()
+
+
+def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
+    """The function behind an import path "module:function", or None."""
+    from skillrun.frameworks.common.callables.callers import find_callable
+
+    return find_callable(project, use, handler)
+
+
+def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    """The decorator or call that schedules the handler; else its own `def`, as any function can be scheduled."""
+    from skillrun.frameworks.apscheduler.jobs import find_jobs
+    from skillrun.frameworks.common.callables.callers import is_nested, own_place
+
+    first = next((job for job in find_jobs(project, handler) if not job.in_tests), None)
+    return first.place if first else None if is_nested(handler) else own_place(handler)
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The effective policy of a handler: its own retry; the dead letters may be written by a listener."""
+    from skillrun.frameworks.apscheduler import hooks
+
+    return hooks.read_policy(project, use, handler)
+
+
+def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+    """Every place that schedules the handler, or adds it to be run once."""
+    from skillrun.frameworks.apscheduler import jobs
+
+    return jobs.find_wiring(project, handler)
+
+
+def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+    """Event -> the repository's function that a scheduler calls then."""
+    from skillrun.frameworks.apscheduler import hooks
+
+    return hooks.find_hooks(project)

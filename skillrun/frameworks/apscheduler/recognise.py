@@ -1,0 +1,140 @@
+"""Is APScheduler used, and where: its scheduler objects, the modules that add jobs, its job store.
+
+A scheduler of ours that something adds jobs to is a use. Importing a trigger to read cron expressions is none, and
+neither is a library that only offers a scheduler as an extra.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from skillrun.frameworks.interface import FrameworkUse, Place
+from skillrun.repo.manifests import Dependency, Manifests
+from skillrun.repo.places import is_aside
+from skillrun.repo.source import last_word
+from skillrun.text import masked
+
+ID = "apscheduler"
+SCHEDULERS = frozenset(
+    {
+        *("BackgroundScheduler", "BlockingScheduler", "AsyncIOScheduler", "GeventScheduler", "TornadoScheduler"),
+        *("TwistedScheduler", "QtScheduler", "APScheduler", "Scheduler", "AsyncScheduler"),
+    }
+)
+ADDING = ("add_job", "scheduled_job", "add_schedule")
+
+_DISTRIBUTIONS = ("apscheduler", "flask-apscheduler", "django-apscheduler")
+_IMPORTED = re.compile(
+    rb"(?m)^[ \t]*(?:from|import)[ \t]+"
+    rb"(?:apscheduler\.schedulers|flask_apscheduler|apscheduler[ \t]+import[^\n]*Scheduler)"
+)
+_OPTIONAL_FOLDERS = frozenset(
+    {"integration", "integrations", "contrib", "ext", "plugins", "backends", "instrumentation"}
+)
+_STORES = {"SQLAlchemyJobStore": "sqlalchemy", "RedisJobStore": "redis", "MongoDBJobStore": "mongodb"}
+_STORES |= {"DjangoJobStore": "django", "EtcdJobStore": "etcd", "ZooKeeperJobStore": "zookeeper"}
+_STORES |= {"SQLAlchemyDataStore": "sqlalchemy", "MongoDBDataStore": "mongodb"}
+_FEW = 3
+
+
+class APSchedulerRecogniser:
+    """Collects from one pass over the files; see `repo.survey.Recogniser`."""
+
+    id = ID
+    words: tuple[bytes, ...] = (b"apscheduler", b"scheduled_job", b"add_job", b"add_schedule")
+    text_files: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._apps: list[tuple[str, Place]] = []
+        self._jobs: list[Place] = []
+        self._stores: list[str] = []
+
+    def wants(self, path: str, data: bytes) -> bool:
+        """The application's own code."""
+        return path.endswith(".py") and not is_aside(path)
+
+    def see_python(self, path: str, module: ast.Module, data: bytes) -> None:
+        """Notes scheduler objects and what adds jobs to something named like one."""
+        lines = data.decode("utf-8", "replace").splitlines()
+        if _IMPORTED.search(data):
+            self._apps += [(f"{path}:{name}", _place(path, node, lines)) for name, node in _schedulers(module)]
+        if b"apscheduler" in data:
+            self._stores += [store for word, store in _STORES.items() if word.encode() in data]
+        self._jobs += [_place(path, node, lines) for node in _additions(module)]
+
+    def see_text(self, path: str, data: bytes) -> None:
+        """Nothing: a scheduler runs inside the application."""
+
+    def conclude(self, manifests: Manifests) -> FrameworkUse | None:
+        """The use, or None where no scheduler of the application's own gets jobs."""
+        declared = manifests.find(*_DISTRIBUTIONS)
+        if not self._apps or not self._comes_along(declared):
+            return None
+        busy = Counter(place.path for place in self._jobs)
+        apps = sorted(self._apps, key=lambda one: (-busy[one[1].path], one[1].path.count("/"), one[1].path))
+        return FrameworkUse(
+            id=ID,
+            app=apps[0][0],
+            apps=tuple(dict.fromkeys(name for name, _ in apps)),
+            task_modules=tuple(sorted(busy)),
+            scheduler=ID,
+            broker=next(iter(self._stores), None),
+            evidence=tuple(_evidence(declared, [place for _, place in apps], self._jobs)),
+        )
+
+    def _comes_along(self, declared: tuple[Dependency, ...]) -> bool:
+        """Declared for the application itself; where it is declared nowhere, the code is no plug-in's."""
+        if declared:
+            return any(dependency.main for dependency in declared)
+        return any(_OPTIONAL_FOLDERS.isdisjoint(place.path.split("/")[:-1]) for _, place in self._apps)
+
+
+def _schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """(name, call): the variable of a module, or the class or function that holds the scheduler."""
+    names = {
+        alias.asname or alias.name
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in SCHEDULERS and "apscheduler" in (node.module or "")
+    }
+    for outer in module.body:
+        for node in ast.walk(outer):
+            if isinstance(node, ast.Call) and _is_scheduler(node.func, names):
+                yield _named(outer, node), node
+        if isinstance(outer, ast.ClassDef) and any(_is_scheduler(base, names) for base in outer.bases):
+            yield outer.name, outer  # type: ignore[misc]
+
+
+def _is_scheduler(node: ast.expr, names: set[str]) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in SCHEDULERS and "apscheduler" in ast.unparse(node)
+    return isinstance(node, ast.Name) and node.id in names
+
+
+def _named(outer: ast.stmt, call: ast.Call) -> str:
+    target = outer.targets[0] if isinstance(outer, ast.Assign) else getattr(outer, "target", None)
+    if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return outer.name
+    return last_word(target) if isinstance(target, ast.expr) and last_word(target) else last_word(call.func)
+
+
+def _additions(module: ast.Module) -> Iterator[ast.expr]:
+    for node in ast.walk(module):
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Attribute) and called.attr in ADDING and "sched" in ast.unparse(called.value).lower():
+            yield called
+
+
+def _place(path: str, node: ast.expr, lines: list[str]) -> Place:
+    return Place(path, node.lineno, lines[node.lineno - 1])
+
+
+def _evidence(declared: Iterable[Dependency], *groups: list[Place]) -> Iterator[Place]:
+    found = [Place(one.path, one.line, one.text) for one in declared if one.main][:_FEW]
+    found += [place for group in groups for place in group[:_FEW]]
+    lines = {(place.path, place.line): place for place in found}
+    yield from (Place(one.path, one.line, masked(one.text.strip())[:200]) for one in lines.values())
