@@ -63,7 +63,8 @@ class Setting:
         wanted = set(self.proof.services) | ({"redis"} if self.driver == "rq" else set())
         if not wanted:
             return
-        from skillrun.proof.services import PostgresServer, RedisServer
+        from skillrun.proof.services.postgres import PostgresServer
+        from skillrun.proof.services.redis import RedisServer
 
         kinds = {"redis": RedisServer, "postgresql": PostgresServer}
         for name in sorted(wanted):
@@ -143,11 +144,12 @@ class Setting:
         driver = _FRAMEWORKS / self.driver / "probe.py" if self.driver else None
         paths = [str((self.root / path).resolve()) for path in self.paths] or [str(self.root)]
         free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
+        servers = [str(self.place.run), *(str(server.folder) for server in self.servers if hasattr(server, "folder"))]
         return {
             "root": str(self.root), "paths": paths, "handler": spec.handler,
             "driver": str(driver) if driver else None,
             "effects": [effect.model_dump() for effect in spec.effects or ()], "errors": errors,
-            "scratch": str(self.place.scratch), "free": free, "servers": [str(self.place.run)],
+            "scratch": str(self.place.scratch), "free": free, "servers": servers,
             "settings": {
                 "message": spec.message, "fields": sorted((spec.payload or {}).get("properties", {})),
                 "redis": self.urls.get("redis"),

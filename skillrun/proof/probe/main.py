@@ -73,7 +73,7 @@ class Zygote:
         sys.path[:0] = config["paths"]
         part("logs").install_printed(self.logs)
         part("sql").SqliteHook(recorder, self.clock).install()
-        part("stores").install(recorder)
+        part("stores").install(recorder, config["servers"])
         driver = self.driver()
         facts = self.attempt("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
@@ -194,8 +194,9 @@ class Zygote:
         self.control.close()
         channel = part("channel").Channel(fd)
         self.clock.set(float(order["clock"]))
-        if order.get("plan", {}).pop("jitter", None):
-            part("clock").highest_jitter()
+        jitter = order.get("plan", {}).pop("jitter", None)
+        if jitter:
+            part("clock").fix_jitter(highest=jitter == "high")
         self.recorder.begin(channel, order.get("plan") or {})
         self.recorder.emit("began", pid=os.getpid())
         try:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 from .imports import when_imported
 from .recorder import Recorder, brief
 from .wrap import around
 
-READS = frozenset(
-    """bitcount bitfield_ro bitpos client command config dbsize debug echo eval_ro evalsha_ro exists expiretime
+_READS = """
+    bitcount bitfield_ro bitpos client command config dbsize debug echo eval_ro evalsha_ro exists expiretime
     fcall_ro geodist geohash geopos georadius_ro georadiusbymember_ro geosearch get getbit getrange hello hexists hget
     hgetall hkeys hlen hmget hrandfield hscan hstrlen httl hpttl hvals info keys lastsave latency lcs lindex llen lolwut
     lpos lrange memory mget object pexpiretime pfcount ping psubscribe pttl pubsub randomkey role scan scard script
     sdiff select sinter sintercard sismember slowlog smembers smismember sort_ro srandmember sscan strlen subscribe
     substr sunion time touch ttl type unwatch wait waitaof watch xinfo xlen xpending xrange xread xrevrange zcard zcount
     zdiff zinter zintercard zlexcount zmscore zrandmember zrange zrangebylex zrangebyscore zrank zrevrange
-    zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion""".split()
-)
+    zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion
+"""
+READS = frozenset(_READS.split())
 _KEY_AT = {"eval": 3, "evalsha": 3, "eval_ro": 3, "evalsha_ro": 3, "fcall": 3, "fcall_ro": 3, "bitop": 2, "object": 2,
-           "memory": 2, "xgroup": 2, "xinfo": 2, "blmpop": 3, "lmpop": 2, "bzmpop": 3, "zmpop": 2}  # fmt: skip
-_NO_KEY = frozenset("client command config dbsize debug echo flushall flushdb hello info keys lastsave ping role scan"
-                    " script select time unwatch wait".split())  # fmt: skip
+           "memory": 2, "xgroup": 2, "xinfo": 2, "blmpop": 3, "lmpop": 2, "bzmpop": 3, "zmpop": 2,
+           "zunion": 2, "zinter": 2, "zdiff": 2, "sintercard": 2, "zintercard": 2}  # fmt: skip
+_NO_KEY = frozenset(("client", "command", "config", "dbsize", "debug", "echo", "flushall", "flushdb", "info", "keys",
+                     "lastsave", "ping", "role", "scan", "script", "select", "time", "unwatch", "wait"))  # fmt: skip
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("skillrun_redis", default=False)
 
 
@@ -44,14 +45,14 @@ class RedisHook:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
 
-    def client(self, module: ModuleType) -> None:
+    def client(self, module: Any) -> None:
         """Hooks the module's client and its pipeline."""
-        client = getattr(module, "Redis", None) or module.Valkey  # type: ignore[attr-defined]
+        client = getattr(module, "Redis", None) or module.Valkey
         around(client, "execute_command", lambda self_, *args, **kwargs: self.command(args))
-        around(module.Pipeline, "immediate_execute_command", lambda self_, *args, **kwargs: self.command(args))  # type: ignore[attr-defined]
-        around(module.Pipeline, "execute", lambda pipeline, *args, **kwargs: self.pipeline(pipeline))  # type: ignore[attr-defined]
+        around(module.Pipeline, "immediate_execute_command", lambda self_, *args, **kwargs: self.command(args))
+        around(module.Pipeline, "execute", lambda pipeline, *args, **kwargs: self.pipeline(pipeline))
 
-    def scripts(self, module: ModuleType) -> None:
+    def scripts(self, module: Any) -> None:
         """One call of a script is one boundary, whether or not the server had forgotten the script."""
         for name in ("Script", "AsyncScript"):
             if hasattr(module, name):
@@ -61,14 +62,12 @@ class RedisHook:
         client = script.registered_client if client is None else client
         if hasattr(client, "command_stack"):
             return contextlib.nullcontext()  # into a pipeline
-        keys = list(keys or ())
-        return self.command(("EVALSHA", script.sha, len(keys), *keys))
+        known = keys if isinstance(keys, (list, tuple)) else ()  # an iterator may be read once only
+        return self.command(("EVALSHA", script.sha, len(known), *known))
 
     def command(self, args: Sequence[Any]) -> Any:
         """Boundaries around one command."""
-        verb = words_of(args)[0]
-        base = verb.partition(" ")[0]
-        return self.boundaries(verb, key_of(args), base not in READS, {})
+        return self.boundaries(verb_of(args), key_of(args), writes(args), {})
 
     def pipeline(self, pipeline: Any) -> Any:
         """Boundaries around all that a pipeline sends at once; "exec" where it is one MULTI."""
@@ -77,10 +76,9 @@ class RedisHook:
             return contextlib.nullcontext()
         transaction = pipeline.is_transaction if hasattr(pipeline, "is_transaction") else pipeline.transaction
         verb = "exec" if transaction or pipeline.explicit_transaction else "pipeline"
-        shown = [" ".join(filter(None, (words_of(args)[0], key_of(args)))) for args in commands]
-        writes = any(words_of(args)[0].partition(" ")[0] not in READS for args in commands)
-        key = next((found for found in map(key_of, commands) if found), "")
-        return self.boundaries(verb, key, writes, {"commands": shown[:50]})
+        shown = [f"{verb_of(args)} {key_of(args)}".rstrip() for args in commands[:50]]
+        key = next(filter(None, map(key_of, commands)), "")
+        return self.boundaries(verb, key, any(map(writes, commands)), {"commands": shown})
 
     @contextlib.contextmanager
     def boundaries(self, verb: str, key: str, write: bool, more: dict[str, Any]) -> Iterator[None]:
@@ -105,9 +103,14 @@ def _args_of(entry: Any) -> Sequence[Any]:
     return args
 
 
-def words_of(args: Sequence[Any]) -> list[str]:
-    """The command in lower case ("script load"), then its arguments, as text."""
-    return [_text(args[0]).lower() if args else "?", *map(_text, args[1:4])]
+def verb_of(args: Sequence[Any]) -> str:
+    """The command in lower case, e.g. "set" or "script load"."""
+    return _text(args[0]).lower() if args else "?"
+
+
+def writes(args: Sequence[Any]) -> bool:
+    """Whether a command may change anything; what is not known to read does."""
+    return verb_of(args).partition(" ")[0] not in READS
 
 
 def key_of(args: Sequence[Any]) -> str:
@@ -122,7 +125,7 @@ def key_of(args: Sequence[Any]) -> str:
         lower = [word.lower() for word in words]
         return brief(words[lower.index("streams") + 1]) if "streams" in lower[:-1] else ""
     at = _KEY_AT.get(verb, 1)
-    if verb in _NO_KEY or at >= len(words) or (at == 3 and verb != "bzmpop" and words[2] == "0"):
+    if verb in _NO_KEY or at >= len(words) or (at == 3 and words[2] == "0"):
         return ""
     return brief(words[at])
 

@@ -1,99 +1,28 @@
-"""SQLite through `sqlite3`: a boundary before and after each statement and each commit.
+"""SQLite through `sqlite3`: a boundary before and after each statement and each commit, and the virtual clock.
 
 Django, SQLAlchemy and aiosqlite come through here too: all of them call `sqlite3.connect`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .clock import Clock
-from .recorder import Recorder, brief
+from .recorder import Recorder
+from .statements import Statements
 from .swap import replace_everywhere
-
-WRITES = ("insert", "update", "delete", "replace", "create", "drop", "alter")
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
-_TABLE = re.compile(
-    r"\b(?:insert\s+(?:or\s+\w+\s+)?into|replace\s+into|update(?:\s+or\s+\w+)?|delete\s+from|from|"
-    r"create\s+(?:temp\s+|temporary\s+|unique\s+)*(?:table|index|view|trigger)(?:\s+if\s+not\s+exists)?|"
-    r"drop\s+table(?:\s+if\s+exists)?|alter\s+table)\s+(?:only\s+)?([\w.\"`\[\]]+)",
-    re.I,
-)
-
-
-def parse(sql: str) -> tuple[str, str]:
-    """(verb, table) of a statement, lower case; the table is "" where there is none.
-
-    >>> parse('INSERT INTO "shop"."receipts" VALUES (1)')
-    ('insert', 'receipts')
-    """
-    bare = _COMMENT.sub(" ", sql).strip()
-    verb = re.match(r"\w+", bare)
-    word = verb.group().lower() if verb else "?"
-    if word == "with":
-        inner = re.search(r"\)\s*(insert|update|delete|select|replace)\b", bare, re.I)
-        word = inner.group(1).lower() if inner else "select"
-        bare = bare[inner.start(1) :] if inner else bare
-    table = _TABLE.search(bare)
-    name = re.sub(r"[\"`\[\]]", "", table.group(1)).rpartition(".")[2].lower() if table else ""
-    return ("insert" if word == "replace" else word), name
-
-
-class Statements:
-    """What every database driver's hook reports through."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
-
-    @contextlib.contextmanager
-    def statement(self, sql: str, store: str, in_transaction: Callable[[], bool]) -> Iterator[None]:
-        """Boundaries around one statement; COMMIT and ROLLBACK written as SQL count as such."""
-        if not self.recorder.mine:
-            yield
-            return
-        verb, table = parse(sql)
-        if verb in ("commit", "end", "rollback"):
-            with self.end("rollback" if verb == "rollback" else "commit", store):
-                yield
-            return
-        if verb in ("begin", "start", "pragma", "savepoint", "release", "set", "show", "explain"):
-            with self.recorder.quiet():
-                yield
-            return
-        name = self.recorder.next_name(f"{verb}-{table}" if table else verb)
-        fields = {"kind": "sql", "verb": verb, "table": table, "store": store, "place": self.recorder.place()}
-        self.recorder.boundary("before", name, sql=brief(" ".join(sql.split())), **fields)
-        with self.recorder.quiet():
-            yield
-        fields["open"] = in_transaction()
-        self.recorder.boundary("after", name, **fields)
-
-    @contextlib.contextmanager
-    def end(self, what: str, store: str) -> Iterator[None]:
-        """Boundaries around a commit or a rollback of an open transaction."""
-        if not self.recorder.mine:
-            yield
-            return
-        name = self.recorder.next_name(what)
-        fields = {"kind": what, "store": store, "place": self.recorder.place()}
-        self.recorder.boundary("before", name, **fields)
-        with self.recorder.quiet():
-            yield
-        self.recorder.boundary("after", name, **fields)
 
 
 class SqliteHook:
     """Makes `sqlite3.connect` give connections that report."""
 
     def __init__(self, recorder: Recorder, clock: Clock) -> None:
-        self.statements, self.clock = Statements(recorder), clock
-        self.recorder = recorder
+        self.recorder, self.clock = recorder, clock
+        self.statements = Statements(recorder, _is_open, lambda connection: connection._skillrun_store)
         self.kinds: dict[type, type] = {}
         self.plain: sqlite3.Connection | None = None
 
@@ -109,55 +38,88 @@ class SqliteHook:
             made = real(database, *args, **kwargs)
             made._skillrun_store = _store(database)
             self.put_clock(made)
-            return made
+            return self.statements.opened(made)
 
         replace_everywhere(sqlite3, "connect", connect)
-        sqlite3.dbapi2.connect = connect  # type: ignore[attr-defined]
 
-    def kind(self, base: type) -> type:
-        """A subclass of a connection class that reports; made once."""
+    def kind(self, base: Any) -> Any:
+        """A subclass of a connection class that reports; made once. A factory that is no class is left, and said."""
+        if not isinstance(base, type):
+            self._tell_factory()
+            return base
         if base not in self.kinds:
             self.kinds[base] = _connection_class(base, self)
         return self.kinds[base]
 
-    def cursor_kind(self, base: type) -> type:
+    def cursor_kind(self, base: Any) -> Any:
         """A subclass of a cursor class that reports; made once."""
+        if not isinstance(base, type):
+            self._tell_factory()
+            return base
         if base not in self.kinds:
             self.kinds[base] = _cursor_class(base, self.statements)
         return self.kinds[base]
 
+    def _tell_factory(self) -> None:
+        if self.recorder.mine:
+            self.recorder.emit("undeclared", kind="store", detail="sqlite3 with a factory that is no class",
+                               place=self.recorder.place())  # fmt: skip
+
     def put_clock(self, connection: sqlite3.Connection) -> None:
-        """SQLite's `CURRENT_TIMESTAMP`, `datetime('now')` and the like follow the virtual clock."""
+        """SQLite's `CURRENT_TIMESTAMP`, `datetime('now')` and the like follow the virtual clock.
+
+        They are declared deterministic, as SQLite's own are: indexes and generated columns may use them.
+        """
         for name, form in _CURRENT.items():
-            connection.create_function(name, 0, lambda form=form: self.utc().strftime(form))
-        for name in ("datetime", "date", "time", "julianday", "unixepoch"):
-            connection.create_function(name, -1, self.function(name, 0))
-        connection.create_function("strftime", -1, self.function("strftime", 1))
+            connection.create_function(name, 0, lambda form=form: self.utc().strftime(form), deterministic=True)
+        for name, first in _DATES.items():
+            if self.has(name):
+                connection.create_function(name, -1, self.function(name, first), deterministic=True)
 
     def utc(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(self.clock.time(), datetime.timezone.utc)
+        return datetime.datetime.fromtimestamp(self.clock.time(), datetime.timezone.utc)  # noqa: UP017
 
-    def function(self, name: str, at: int) -> Callable[..., Any]:
-        """SQLite's own function with the virtual time in place of 'now'."""
+    def function(self, name: str, first: int) -> Callable[..., Any]:
+        """SQLite's own function with the virtual time in place of 'now'. `first`: where its time value is."""
 
         def call(*args: Any) -> Any:
             given = list(args)
-            if len(given) == at:
-                given.append("now")
-            if len(given) > at and isinstance(given[at], str) and given[at].lower() == "now":
-                given[at] = self.utc().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+            if len(given) == first or (len(given) > first and given[first] in ("subsec", "subsecond")):
+                given.insert(first, "now")
+            now = self.utc().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+            given = [now if isinstance(value, str) and value.lower() == "now" else value for value in given]
             marks = ", ".join("?" * len(given))
             return self.helper().execute(f"select {name}({marks})", given).fetchone()[0]
 
         return call
 
+    def has(self, name: str) -> bool:
+        """Whether this SQLite has a function; older ones lack some."""
+        try:
+            self.helper().execute(f"select {name}({_SAMPLES.get(name, '')})").fetchone()
+        except sqlite3.Error:
+            return False
+        return True
+
     def helper(self) -> sqlite3.Connection:
+        """A connection whose functions are SQLite's own."""
         if self.plain is None:
             self.plain = sqlite3.Connection(":memory:", check_same_thread=False)
         return self.plain
 
 
 _CURRENT = {"current_timestamp": "%Y-%m-%d %H:%M:%S", "current_date": "%Y-%m-%d", "current_time": "%H:%M:%S"}
+_DATES = {"datetime": 0, "date": 0, "time": 0, "julianday": 0, "unixepoch": 0, "strftime": 1, "timediff": 0}
+_SAMPLES = {"strftime": "'%s'", "timediff": "'now', 'now'"}
+
+
+def _is_open(connection: Any) -> bool:
+    return bool(connection.in_transaction)
+
+
+def _is_legacy(connection: Any) -> bool:
+    """Python opens transactions by itself; since 3.12 there are other modes, and -1 means this one."""
+    return bool(getattr(connection, "autocommit", -1) == -1)
 
 
 def _store(database: Any) -> str:
@@ -168,14 +130,11 @@ def _store(database: Any) -> str:
     return name if name == ":memory:" or not name else "sqlite:" + os.path.realpath(name)
 
 
-def _connection_class(base: Any, hook: SqliteHook) -> type:
+def _connection_class(base: Any, hook: SqliteHook) -> Any:
     statements = hook.statements
 
     class Connection(base):  # type: ignore[misc]
         _skillrun_store = ""
-
-        def _open(self) -> bool:
-            return bool(self.in_transaction)
 
         def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
             return super().cursor(hook.cursor_kind(factory))
@@ -190,16 +149,16 @@ def _connection_class(base: Any, hook: SqliteHook) -> type:
             return self.cursor().executescript(sql)
 
         def commit(self) -> None:
-            if not self.in_transaction:
-                return super().commit()  # type: ignore[no-any-return]
-            with statements.end("commit", self._skillrun_store):
-                return super().commit()  # type: ignore[no-any-return]
+            if getattr(self, "autocommit", -1) is True:  # then it does nothing
+                return
+            with statements.end(self, "commit"):
+                super().commit()
 
         def rollback(self) -> None:
-            if not self.in_transaction:
-                return super().rollback()  # type: ignore[no-any-return]
-            with statements.end("rollback", self._skillrun_store):
-                return super().rollback()  # type: ignore[no-any-return]
+            if getattr(self, "autocommit", -1) is True:
+                return
+            with statements.end(self, "rollback"):
+                super().rollback()
 
         def __exit__(self, kind: Any, value: Any, trace: Any) -> Any:
             if kind is None and self.in_transaction:
@@ -212,28 +171,60 @@ def _connection_class(base: Any, hook: SqliteHook) -> type:
                 self.rollback()
             return False
 
-    Connection.__name__ = base.__name__
-    Connection.__qualname__ = base.__qualname__
-    return Connection
+    return _named_like(Connection, base)
 
 
-def _cursor_class(base: Any, statements: Statements) -> type:
+def _cursor_class(base: Any, statements: Statements) -> Any:
     class Cursor(base):  # type: ignore[misc]
-        def _run(self, sql: str, run: Callable[[], Any]) -> Any:
-            connection = self.connection
-            # executing a write opens the transaction of the legacy mode: nothing is durable before the commit
-            with statements.statement(sql, connection._skillrun_store, connection._open):
-                return run()
-
         def execute(self, sql: str, *args: Any) -> Any:
-            return self._run(sql, lambda: base.execute(self, sql, *args))
+            if not isinstance(sql, str):
+                return base.execute(self, sql, *args)
+            with statements.statement(self.connection, sql):
+                return base.execute(self, sql, *args)
 
         def executemany(self, sql: str, *args: Any) -> Any:
-            return self._run(sql, lambda: base.executemany(self, sql, *args))
+            if not isinstance(sql, str):
+                return base.executemany(self, sql, *args)
+            with statements.statement(self.connection, sql):
+                return base.executemany(self, sql, *args)
 
         def executescript(self, sql: str) -> Any:
-            return self._run(sql, lambda: base.executescript(self, sql))
+            if not isinstance(sql, str) or not statements.recorder.mine:
+                return base.executescript(self, sql)
+            _run_script(self.connection, sql)
+            return self
 
-    Cursor.__name__ = base.__name__
-    Cursor.__qualname__ = base.__qualname__
-    return Cursor
+    return _named_like(Cursor, base)
+
+
+def _run_script(connection: Any, script: str) -> None:
+    """One statement after the other, each with its boundaries, as `executescript` does: committing what was open."""
+    legacy = _is_legacy(connection)
+    level = connection.isolation_level
+    if legacy:
+        connection.commit()
+        connection.isolation_level = None  # no implicit BEGIN
+    try:
+        for statement in _pieces(script):
+            connection.cursor().execute(statement).fetchall()
+    finally:
+        if legacy and level is not None:
+            connection.isolation_level = level
+
+
+def _pieces(script: str) -> Iterator[str]:
+    """The statements of a script. A semicolon in a text or in a trigger's body ends none."""
+    *parts, last = script.split(";")
+    held = ""
+    for part in parts:
+        held += part + ";"
+        if sqlite3.complete_statement(held):
+            yield held
+            held = ""
+    if (held + last).strip():
+        yield held + last
+
+
+def _named_like(made: Any, base: Any) -> Any:
+    made.__name__, made.__qualname__ = base.__name__, base.__qualname__
+    return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 _TOKEN = re.compile(
     r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$"""
@@ -13,6 +13,7 @@ _TOKEN = re.compile(
     re.S,
 )
 _NO_UPDATE_AFTER = ("for", "do", "on", "key", "of")  # FOR NO KEY UPDATE, ON CONFLICT DO UPDATE, ON UPDATE CASCADE
+_TRANSACTION = ("commit", "end", "rollback", "abort", "begin", "start", "savepoint", "release")
 _DDL = ("create", "drop", "alter")
 _KINDS = ("table", "index", "view", "trigger", "sequence", "schema", "type", "function", "extension", "procedure")
 
@@ -39,9 +40,9 @@ def parse(sql: str) -> Parsed:
     if first in _DDL:
         name = _created(words)
         return Parsed(first, name, (name,) if name else ())
-    if first in ("commit", "end", "rollback", "abort", "begin", "start", "savepoint", "release"):
+    writes = list(_writes(words)) if first != "explain" or "analyze" in words else []
+    if first in _TRANSACTION and not writes:
         return _transaction(first, words)
-    writes = list(_writes(words))
     if writes:
         return Parsed(*writes[0], tuple(dict.fromkeys(table for _, table in writes if table)))
     verb = "select" if first in ("with", "values", "table", "copy") else first
@@ -81,7 +82,7 @@ def _writes(words: list[str]) -> Iterator[tuple[str, str]]:
             yield {"replace": "insert"}.get(word, word), _name(words, start)
 
 
-def _target(words: list[str], at: int, word: str) -> Optional[int]:
+def _target(words: list[str], at: int, word: str) -> int | None:
     """Where the name of the written table begins, if a write begins here."""
     if word in ("insert", "replace", "merge"):
         near = words[at + 1 : at + 4]

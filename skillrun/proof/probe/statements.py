@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -71,7 +72,7 @@ class Statements:
             return
         verb, table, written = parsed
         self._tell_age(connection, link)
-        name = self.recorder.next_name(f"{verb}-{table}" if table else verb)
+        name = self.recorder.next_name(re.sub(r"[^\w.-]", "_", f"{verb}-{table}" if table else verb))
         fields: dict[str, Any] = {"kind": "sql", "verb": verb, "table": table, "tables": list(written),
                                   "store": self.store_of(connection), "place": self.recorder.place()}  # fmt: skip
         self.recorder.boundary("before", name, sql=brief(" ".join(sql.split())), **fields)

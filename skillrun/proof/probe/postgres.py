@@ -1,0 +1,283 @@
+"""PostgreSQL through psycopg, psycopg2 and asyncpg: what they run is reported as SQLite's statements are.
+
+SQLAlchemy and Django come through here too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from .imports import when_imported
+from .recorder import Recorder
+from .statements import Statements
+from .swap import swap
+from .wrap import around
+
+_IDLE, _IN_ERROR, _UNKNOWN = 0, 3, 4  # PGTransactionStatusType of libpq
+
+
+class Servers:
+    """Tells of a connection to any server but the proof's own: libpq raises no audit event."""
+
+    def __init__(self, recorder: Recorder, folders: tuple[str, ...]) -> None:
+        self.recorder = recorder
+        self.folders = [folder.rstrip("/") for folder in folders]
+
+    def meet(self, parameters: dict[str, Any]) -> None:
+        """`parameters` are those of libpq; what they leave out comes from its environment variables."""
+        host = str(parameters.get("host") or os.environ.get("PGHOST") or "")
+        address = str(parameters.get("hostaddr") or os.environ.get("PGHOSTADDR") or "")
+        if self.recorder.mine and not self.is_own(host, address):
+            port = parameters.get("port") or os.environ.get("PGPORT") or 5432
+            where = f"PostgreSQL at {address or host or 'the default host'}:{port}"
+            self.recorder.emit("undeclared", kind="network", detail=where[:200], place=self.recorder.place())
+
+    def is_own(self, host: str, address: str) -> bool:
+        hosts = [name for name in host.split(",") if name]
+        return bool(hosts) and not address and all(self._is_below(name) for name in hosts)
+
+    def _is_below(self, host: str) -> bool:
+        return any(host == folder or host.startswith(folder + "/") for folder in self.folders)
+
+
+def install(recorder: Recorder, folders: tuple[str, ...]) -> None:
+    """Hooks each of the drivers when it is imported. `folders` hold the sockets of the proof's servers."""
+    servers = Servers(recorder, folders)
+    when_imported("psycopg", Psycopg(recorder, servers).install)
+    when_imported("psycopg2", Psycopg2(recorder, servers).install)
+    when_imported("asyncpg", Asyncpg(recorder).install)
+
+
+def text_of(query: Any, connection: Any) -> str:
+    """A query as text, whichever way it was composed."""
+    if isinstance(query, (bytes, bytearray, memoryview)):
+        return bytes(query).decode("utf-8", "replace")
+    if hasattr(query, "as_string"):
+        with contextlib.suppress(Exception):
+            return str(query.as_string(connection))
+    if hasattr(query, "strings"):  # a template string
+        return "?".join(query.strings)
+    return str(query)
+
+
+class Psycopg:
+    """psycopg 3, plain and asyncio. Its classes are Python, its protocol may be C."""
+
+    def __init__(self, recorder: Recorder, servers: Servers) -> None:
+        self.recorder, self.servers = recorder, servers
+        self.statements = Statements(recorder, self._is_open, lambda connection: "postgresql")
+
+    def install(self, module: Any) -> None:
+        for cursor in (module.Cursor, module.AsyncCursor, module.ServerCursor, module.AsyncServerCursor):
+            for name in ("execute", "executemany", "stream"):
+                around(cursor, name, self._statement)
+        _around_copy(module.Cursor, self._statement)
+        _around_async_copy(module.AsyncCursor, self._statement)
+        for connection in (module.Connection, module.AsyncConnection):
+            around(connection, "commit", lambda connection: self.statements.end(connection, self._outcome(connection)))
+            around(connection, "rollback", lambda connection: self.statements.end(connection, "rollback"))
+        around(module.Transaction, "__exit__", self._transaction)
+        around(module.AsyncTransaction, "__aexit__", self._transaction)
+        self._hook_connect(module, module.conninfo.conninfo_to_dict)
+
+    def _is_open(self, connection: Any) -> bool:
+        return int(connection.pgconn.transaction_status) not in (_IDLE, _UNKNOWN)
+
+    def _outcome(self, connection: Any) -> str:
+        """A commit after an error rolls back."""
+        return "rollback" if int(connection.pgconn.transaction_status) == _IN_ERROR else "commit"
+
+    def _statement(self, cursor: Any, query: Any = "", *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+        connection = cursor.connection
+        return self.statements.statement(connection, text_of(kwargs.get("statement", query), connection))
+
+    def _transaction(self, transaction: Any, kind: Any = None, *args: Any) -> AbstractContextManager[None]:
+        """The end of a block; that of an inner one is a savepoint's."""
+        connection = transaction._conn
+        if not transaction._outer_transaction:
+            return contextlib.nullcontext()
+        is_commit = kind is None and not transaction.force_rollback
+        return self.statements.end(connection, self._outcome(connection) if is_commit else "rollback")
+
+    def _hook_connect(self, module: Any, parse: Callable[..., Any]) -> None:
+        def connect(*args: Any, **kwargs: Any) -> Any:
+            self._meet(parse, *args, **kwargs)
+            return self.statements.opened(plain(*args, **kwargs))
+
+        async def connect_async(*args: Any, **kwargs: Any) -> Any:
+            self._meet(parse, *args, **kwargs)
+            return self.statements.opened(await coroutine(*args, **kwargs))
+
+        plain = swap(module.Connection.connect.__func__, connect)
+        coroutine = swap(module.AsyncConnection.connect.__func__, connect_async)
+
+    def _meet(self, parse: Callable[..., Any], kind: Any, conninfo: str = "", **kwargs: Any) -> None:
+        known = ("host", "hostaddr", "port")
+        with contextlib.suppress(Exception):  # whatever is wrong with it, connecting says
+            parameters = parse(conninfo, **{key: kwargs[key] for key in known if key in kwargs})
+            self.servers.meet(dict(parameters))
+
+
+def _around_copy(cursor: Any, context: Callable[..., AbstractContextManager[None]]) -> None:
+    before = cursor.copy
+
+    @contextlib.contextmanager
+    def copy(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        with context(*args, **kwargs), before(*args, **kwargs) as made:
+            yield made
+
+    cursor.copy = copy
+
+
+def _around_async_copy(cursor: Any, context: Callable[..., AbstractContextManager[None]]) -> None:
+    before = cursor.copy
+
+    @contextlib.asynccontextmanager
+    async def copy(*args: Any, **kwargs: Any) -> Any:
+        with context(*args, **kwargs):
+            async with before(*args, **kwargs) as made:
+                yield made
+
+    cursor.copy = copy
+
+
+class Psycopg2:
+    """psycopg2. Its classes are C: connections and cursors are made of subclasses that report."""
+
+    def __init__(self, recorder: Recorder, servers: Servers) -> None:
+        self.recorder, self.servers = recorder, servers
+        self.statements = Statements(recorder, self._is_open, lambda connection: "postgresql")
+        self.kinds: dict[type, type] = {}
+
+    def install(self, module: Any) -> None:
+        extensions = module.extensions
+
+        def connect(dsn: Any = None, connection_factory: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
+            with contextlib.suppress(Exception):
+                self.servers.meet(extensions.parse_dsn(extensions.make_dsn(dsn, **_named(kwargs))))
+            factory = connection_factory or extensions.connection
+            if not isinstance(factory, type):
+                self._tell_factory()
+            made = before(dsn, self._connection_kind(factory), cursor_factory, **kwargs)
+            return self.statements.opened(made)
+
+        before = swap(module.connect, connect)
+
+    def _tell_factory(self) -> None:
+        """A factory that is no class makes connections that cannot be seen into."""
+        if self.recorder.mine:
+            self.recorder.emit("undeclared", kind="store", detail="psycopg2 with a connection_factory of its own",
+                               place=self.recorder.place())  # fmt: skip
+
+    def _is_open(self, connection: Any) -> bool:
+        return connection.get_transaction_status() not in (_IDLE, _UNKNOWN)
+
+    def _connection_kind(self, base: Any) -> Any:
+        if not isinstance(base, type):
+            return base
+        if base not in self.kinds:
+            self.kinds[base] = self._connection_class(base)
+        return self.kinds[base]
+
+    def _cursor_kind(self, base: Any) -> Any:
+        if base not in self.kinds:
+            self.kinds[base] = self._cursor_class(base)
+        return self.kinds[base]
+
+    def _connection_class(self, base: Any) -> Any:
+        hook, statements = self, self.statements
+
+        class Connection(base):  # type: ignore[misc]
+            def cursor(self, *args: Any, **kwargs: Any) -> Any:
+                """Which class it is to be, base alone knows: it is asked, then asked again for the subclass."""
+                made = super().cursor(*args, **kwargs)
+                if type(made) in hook.kinds.values():
+                    return made
+                kwargs["cursor_factory"] = hook._cursor_kind(type(made))
+                return super().cursor(*args[:1], *args[2:], **kwargs) if len(args) < 3 else made
+
+            def commit(self) -> None:
+                failed = self.get_transaction_status() == _IN_ERROR
+                with statements.end(self, "rollback" if failed else "commit"):
+                    super().commit()
+
+            def rollback(self) -> None:
+                with statements.end(self, "rollback"):
+                    super().rollback()
+
+            def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+                self.commit() if kind is None else self.rollback()
+
+        return _named_like(Connection, base)
+
+    def _cursor_class(self, base: Any) -> Any:
+        statements = self.statements
+
+        def told(name: str, text: Callable[..., str]) -> Any:
+            def method(cursor: Any, *args: Any, **kwargs: Any) -> Any:
+                with statements.statement(cursor.connection, text(cursor, *args, **kwargs)):
+                    return getattr(base, name)(cursor, *args, **kwargs)
+
+            return method
+
+        return _named_like(type("Cursor", (base,), {name: told(name, text) for name, text in _TEXTS.items()}), base)
+
+
+_TEXTS: dict[str, Callable[..., str]] = {
+    "execute": lambda cursor, query, *_, **__: text_of(query, cursor.connection),
+    "executemany": lambda cursor, query, *_, **__: text_of(query, cursor.connection),
+    "copy_expert": lambda cursor, sql, *_, **__: text_of(sql, cursor.connection),
+    "copy_from": lambda cursor, file, table, *_, **__: f"copy {table} from stdin",
+    "callproc": lambda cursor, procname, *_, **__: f"call {procname}",
+}
+
+
+def _named(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key not in ("async", "async_")}
+
+
+def _named_like(made: Any, base: Any) -> Any:
+    made.__name__, made.__qualname__, made.__module__ = base.__name__, base.__qualname__, base.__module__
+    return made
+
+
+class Asyncpg:
+    """asyncpg. Its connections are asyncio's own: the audit sees where they go."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.statements = Statements(recorder, lambda c: bool(c.is_in_transaction()), lambda c: "postgresql")
+
+    def install(self, module: Any) -> None:
+        connection = module.connection.Connection
+        around(connection, "execute", self._execute)
+        for name in ("_execute", "_executemany"):
+            around(connection, name, lambda held, query, *args, **kwargs: self.statements.statement(held, query))
+        around(connection, "_copy_in", self._copy)
+        for name in ("__bind_execute", "executemany"):
+            owner = module.prepared_stmt.PreparedStatement
+            mangled = f"_PreparedStatement{name}" if name.startswith("__") else name
+            around(owner, mangled, self._held)
+        for name in ("_bind", "_bind_exec"):
+            around(module.cursor.BaseCursor, name, self._held)
+        self._hook_connect(module.connection)
+
+    def _execute(self, connection: Any, query: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+        """With arguments it goes on to `_execute`."""
+        return contextlib.nullcontext() if args else self.statements.statement(connection, query)
+
+    def _copy(self, connection: Any, copy_stmt: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+        return self.statements.statement(connection, copy_stmt)
+
+    def _held(self, held: Any, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+        """Of a prepared statement or a cursor."""
+        return self.statements.statement(held._connection, held._query)
+
+    def _hook_connect(self, module: Any) -> None:
+        async def connect(*args: Any, **kwargs: Any) -> Any:
+            return self.statements.opened(await before(*args, **kwargs))
+
+        before = swap(module.connect, connect)
