@@ -90,6 +90,7 @@ def test_what_is_no_task(tmp_path: Path, text: str) -> None:
 BY_HAND = {
     "task.retry_delay *= 4": Backoff("exponential", 20.0, 4.0),
     "task.retry_delay = min(task.retry_delay * 2, 60)": Backoff("exponential", 10.0, 2.0, 60.0),
+    "task.retry_delay = min(task.retry_delay * 2, most())": None,
     "task.retry_delay = wait(order_id)": None,
 }
 
@@ -155,6 +156,11 @@ def test_what_publishes_nothing(tmp_path: Path, line: str) -> None:
     shop = shop_of(
         tmp_path / "r", task(), orders=f"from shop.tasks import send_receipt\n\ndef settle(o):\n    {line}\n"
     )
+    assert huey.find_wiring(shop.project, shop.use, shop.handler) == ()
+
+
+def test_a_task_that_calls_itself_is_not_wired_by_that(tmp_path: Path) -> None:
+    shop = shop_of(tmp_path / "r", task("", "send_receipt(order_id)"))
     assert huey.find_wiring(shop.project, shop.use, shop.handler) == ()
 
 

@@ -11,6 +11,7 @@ from skillrun.frameworks.huey.deadletter import find_record
 from skillrun.frameworks.huey.failures import fate, guarded, raised
 from skillrun.frameworks.huey.policy import AT_SITE, effective, overrides
 from skillrun.frameworks.huey.rules.facts import run_place, task_of
+from skillrun.frameworks.huey.tasks import is_task
 from skillrun.frameworks.interface import Job, Place
 from skillrun.verdict import Finding, Severity
 
@@ -79,13 +80,19 @@ def transient_given_up(job: Job) -> Iterator[Finding]:
 
 def _fates(job: Job, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Place]]]:
     """Error of the spec -> what becomes of it -> the effect's call."""
+    calls = [call for call in effect_calls(job) if not any(_elsewhere(job, name) for name in call.via)]
     for written in dict.fromkeys(names):
         name = spec_name(job, written)
-        calls = effect_calls(job)
         yield (
             written,
             {fate(job.project, task_of(job), c, name): place_of(c.module, c.node) for c in reversed(calls)},
         )
+
+
+def _elsewhere(job: Job, name: str) -> bool:
+    """Another task: calling it only enqueues it."""
+    found = job.project.definition(name)
+    return found is not None and is_task(job.project, job.use, found)
 
 
 def swallowed_exception(job: Job) -> Iterator[Finding]:
