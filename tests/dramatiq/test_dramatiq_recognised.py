@@ -52,6 +52,12 @@ BROKERS = {
         "broker",
         "redis",
     ),
+    "made by a class": (
+        "from dramatiq.brokers.redis import RedisBroker\nclass Runner:\n"
+        "    def __init__(self):\n        self.broker = RedisBroker()\n",
+        "Runner",
+        "redis",
+    ),
     "django": (
         "import os\nDRAMATIQ_BROKER = {'BROKER': 'dramatiq.brokers.redis.RedisBroker', 'OPTIONS': {}}\n",
         "DRAMATIQ_BROKER",
@@ -118,6 +124,15 @@ def test_the_broker_that_a_worker_is_started_with_leads(tmp_path: Path) -> None:
     assert use.apps == ("b/jobs.py:broker", "a/jobs.py:broker")
 
 
+def test_a_broker_in_a_project_that_is_called_an_example(tmp_path: Path) -> None:
+    """Only where there is no other, and never one of the tests."""
+    settings = {"shop_example/settings.py": "DRAMATIQ_BROKER = {'BROKER': 'dramatiq.brokers.redis.RedisBroker'}\n"}
+    use = found_in(tmp_path / "r", TASKS | settings)
+    assert (use.app, use.apps, use.broker) == ("shop_example/settings.py:DRAMATIQ_BROKER", (), "redis")
+    assert found_in(tmp_path / "b", TASKS | settings | BROKER).app == "shop/broker.py:broker"
+    assert found_in(tmp_path / "t", TASKS | {f"tests/{p}": t for p, t in BROKER.items()}).app is None
+
+
 LAUNCHERS = {
     "Procfile": "web: gunicorn x\nworker: python manage.py rundramatiq -p4 -t4\n",
     "docker-compose.yml": "services:\n  w:\n    command: dramatiq shop.tasks --processes 2\n",
@@ -144,6 +159,7 @@ NO_LAUNCHERS = {
     "Makefile": "install:\n\tpip install dramatiq redis\n# dramatiq shop.tasks\n",
     "pyproject.toml": '[project.optional-dependencies]\nqueue = [\n  "dramatiq >=1.0",\n]\n',
     "compose.yml": "services:\n  web:\n    depends_on:\n      - dramatiq\n      - redis\n",
+    "test.yml": "run: |\n  import dramatiq, sys\n",
     "ci.yml": "jobs:\n  dramatiq:\n    name: dramatiq tests\n",
 }
 

@@ -151,6 +151,7 @@ def test_retries_missing_and_twice(check_finds: Check, check_ignores: Check) -> 
     check_finds("retries-twice", actor(), ERROR, "two", broker=broker(added, "middleware=[Retries()], "))
     check_ignores("retries-twice", actor(), broker=broker(added, "middleware=[AgeLimit()], "))
     check_ignores("retries-twice", actor(), broker=broker(added, "middleware=load(), "))
+    check_ignores("retries-twice", actor(), broker=broker("broker.middleware = []\n" + added))
 
 
 def test_milliseconds(check_finds: Check, check_ignores: Check) -> None:

@@ -100,9 +100,11 @@ class _Reader:
         if isinstance(right, ast.Name) and right.id == self.names[0]:
             left, right, kind = right, left, _MIRRORED.get(kind, kind)
         number = self.project.literal(right, self.module)
-        if not (isinstance(left, ast.Name) and left.id == self.names[0] and isinstance(number, int)):
+        if not (isinstance(left, ast.Name) and left.id == self.names[0]):
             self.result.readable = False
             return
+        if not isinstance(number, int):
+            return  # a limit that is not known; see `counts`
         extra = {(ast.Lt, True): 0, (ast.LtE, True): 1, (ast.GtE, False): 0, (ast.Gt, False): 1, (ast.Eq, False): 0}
         more = extra.get((kind, wanted))
         if more is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.manifests import Dependency, Manifests
-from skillrun.repo.places import is_aside
+from skillrun.repo.places import is_aside, is_test
 from skillrun.repo.survey import statements
 from skillrun.text import masked
 
@@ -28,7 +28,7 @@ _LIKELY = re.compile(rb"(?m)^[ \t]*@[\w.]*\bactor\b|\badd_job\b|\bscheduled_job\
 _LAUNCH = re.compile(
     r"(?<![\w.@/-])(?:[\w./-]*/)?(?:dramatiq(?:-gevent)?|rundramatiq|periodiq)(?![\w.:=@/-])[\"',]*(?P<rest>.*)"
 )
-_NO_LAUNCH = re.compile(r"\b(?:install|add|image|uses|name|hostname|container_name)\b|^\s*(?:#|//|;)")
+_NO_LAUNCH = re.compile(r"\b(?:import|from|install|add|image|uses|name|hostname|container_name)\b|^\s*(?:#|//|;)")
 _MODULE = re.compile(r"(?<![-\w.:=/])[A-Za-z_][\w.]*(?::[\w.]+)?(?![\w/=])")
 _FLASK_WORKER = re.compile(r"\bflask\b.*\bworker\b")
 _KINDS = {"redis": "redis", "rabbit": "rabbitmq", "sqs": "sqs", "postgres": "postgres", "stub": None}
@@ -88,10 +88,10 @@ class DramatiqRecogniser:
         self._own_library = False
 
     def wants(self, path: str, data: bytes) -> bool:
-        """Code that may use Dramatiq; tests and examples do not count."""
+        """Code that may use Dramatiq. Of examples, only what may hold the broker of an app in a folder so named."""
         self._own_library |= path in ("dramatiq/__init__.py", "src/dramatiq/__init__.py")
         if is_aside(path):
-            return False
+            return not is_test(path) and (b"DRAMATIQ_BROKER" in data or b"Broker(" in data)
         if not path.endswith(".py"):
             return b"dramatiq" in data or b"periodiq" in data or b"flask" in data
         words = (b"ramatiq", b"DRAMATIQ", b"periodiq")
@@ -125,7 +125,7 @@ class DramatiqRecogniser:
         return FrameworkUse(
             id=ID,
             app=_id(ordered[0]) if ordered else None,
-            apps=tuple(_id(broker) for broker in ordered),
+            apps=tuple(_id(broker) for broker in ordered if not is_aside(broker.path)),
             task_modules=tuple(sorted({actor.path for actor in actors})),
             scheduler=self._scheduler(manifests),
             broker=self._broker(ordered, manifests),
@@ -136,6 +136,7 @@ class DramatiqRecogniser:
         self, brokers: list[_Seen], actors: list[_Seen], declared: tuple[Dependency, ...], manifests: Manifests
     ) -> bool:
         """Actors of ours; and the library comes along or a worker is started, or it is no optional part."""
+        brokers = [broker for broker in brokers if not is_aside(broker.path)]
         ours = [*brokers, *actors]
         is_declared = any(dependency.main for dependency in declared)
         if not actors and not (brokers and self._is_started()):
@@ -151,7 +152,14 @@ class DramatiqRecogniser:
     def _rank(self, broker: _Seen) -> tuple[object, ...]:
         """Not a test's stub, one that a worker is started with, one that has a kind; the shortest path."""
         started = any(_is_module(module, broker) for _, module in self._launches if module)
-        return ("stub" in broker.text.lower(), not started, broker.path.count("/"), broker.path, broker.line)
+        return (
+            is_aside(broker.path),
+            "stub" in broker.text.lower(),
+            not started,
+            broker.path.count("/"),
+            broker.path,
+            broker.line,
+        )
 
     def _scheduler(self, manifests: Manifests) -> str | None:
         names = {origin.partition(".")[0] for source in self._sources.values() for origin in source.names.values()}
@@ -248,7 +256,7 @@ class DramatiqRecogniser:
         return list(self._each_actor(makers))
 
     def _each_actor(self, makers: set[str]) -> Iterator[_Seen]:
-        for source in self._sources.values():
+        for source in (one for one in self._sources.values() if not is_aside(one.path)):
             for name, line in source.decorated:
                 origin = self._origin(name, source)
                 if _makes_actor(origin) or origin in makers or self._is_partial(origin):
@@ -331,11 +339,13 @@ def _read(path: str, module: ast.Module, lines: list[str]) -> _Source:
             calls = (n for n in ast.walk(node) if isinstance(n, ast.Call))
             source.wrapping[node.name] = [name for call in calls if (name := _dotted(call.func))]
         elif isinstance(node, ast.ClassDef):
+            spans.append((node.lineno, node.end_lineno or node.lineno, node.name))
             source.classes[node.name] = ([name for base in node.bases if (name := _dotted(base))], node.lineno)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             source.names.update(_imports(path, node))
         else:
-            around = next((name for first, last, name in reversed(spans) if first <= node.lineno <= last), "")
+            inside = [name for first, last, name in reversed(spans) if first <= node.lineno <= last]
+            around = next((name for name in inside if not name.startswith("__")), "")  # `__init__`: the class
             _statement(source, node, around)
     if re.search(r"\.send\b", "\n".join(lines)):
         source.scheduling = [n for n, line in enumerate(lines, 1) if re.search(r"\b(?:add_job|scheduled_job)\(", line)]

@@ -93,7 +93,7 @@ class _Reader:
     def _calls(self, word: str) -> Iterator[tuple[Module, ast.Call]]:
         """The calls of a method or function of this name outside tests and examples."""
         for module in self.project.modules_with(word):
-            if not is_aside(module.path):
+            if self._counts(module):
                 for node in ast.walk(module.tree):
                     called = node.func if isinstance(node, ast.Call) else None
                     if getattr(called, "attr", getattr(called, "id", "")) == word and isinstance(node, ast.Call):
@@ -113,9 +113,14 @@ class _Reader:
                     continue
                 if is_broker_class(self.project, name):
                     self._broker(node, module)
+                    self.setup.unread += [place_of(module, n) for n in ast.walk(module.tree) if _changes(module, n)]
 
     def _anywhere(self) -> list[Module]:
-        return [module for module in self.project.modules_with("dramatiq") if not is_aside(module.path)]
+        return [module for module in self.project.modules_with("dramatiq") if self._counts(module)]
+
+    def _counts(self, module: Module) -> bool:
+        """No test and no example, unless the main broker is there."""
+        return not is_aside(module.path) or module.path == (self.use.app or "").rpartition(":")[0]
 
     def _broker(self, node: ast.Call, module: Module) -> None:
         for keyword in node.keywords:
@@ -177,7 +182,7 @@ class _Reader:
     def _setting(self) -> None:
         """Django: `DRAMATIQ_BROKER = {"BROKER": ..., "OPTIONS": {...}, "MIDDLEWARE": ["path.of.a.Class"]}`."""
         for module in self.project.modules_with(_SETTING):
-            bound = module.bindings(module.tree).get(_SETTING, []) if not is_aside(module.path) else []
+            bound = module.bindings(module.tree).get(_SETTING, []) if self._counts(module) else []
             for value in (binding.value for binding in bound):
                 if isinstance(value, ast.Dict):
                     self._django(value, module)
@@ -198,6 +203,20 @@ class _Reader:
             own = self.project.definition(name)
             found = own if own and own.is_class else None
             self.setup.listed.append(Part(self._library_name(name), place, {}, module, found))
+
+
+def _changes(module: Module, node: ast.AST) -> bool:
+    """`broker.middleware = [...]`, `broker.middleware.remove(...)`."""
+    if not isinstance(node, ast.Attribute) or node.attr != "middleware":
+        return False
+    above = next(module.parents(node), None)
+    return isinstance(node.ctx, ast.Store) or getattr(above, "attr", "") in (
+        "remove",
+        "pop",
+        "clear",
+        "insert",
+        "append",
+    )
 
 
 def redelivery_after(setup: Setup, use: FrameworkUse) -> tuple[Any, Place | None]:

@@ -6,16 +6,27 @@ Schedules: periodiq (`periodic=cron(...)`), dramatiq-crontab (`@cron(...)`), APS
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from skillrun.frameworks.common.reading import in_tests, place_of
-from skillrun.frameworks.dramatiq.actors import BUILDING, SENDING, Actor, actor_behind, option, read_actor, uses_of
+from skillrun.frameworks.dramatiq.actors import (
+    BUILDING,
+    SENDING,
+    Actor,
+    actor_behind,
+    is_maker,
+    option,
+    read_actor,
+    uses_of,
+)
 from skillrun.frameworks.interface import Wiring
 from skillrun.repo.python import Definition, Module, Project, Use
 
 _METHODS = {**SENDING, **BUILDING}
 _CRON_DECORATORS = ("dramatiq_crontab.cron", "dramatiq_crontab.interval")
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
+_SENDS = re.compile(r"send|enqueue|publish|dispatch|trigger|schedule|queue|job|task")
 _BY_NAME = ("get_actor", "Message")
 
 
@@ -25,7 +36,7 @@ def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
     found: dict[tuple[str, int, str], Wiring] = {}
     every = list(_all(project, actor))
     if all(wiring.in_tests for wiring in every):
-        every += [wiring for use in uses_of(project, actor) for wiring in _handed_on(use)]
+        every += [wiring for use in uses_of(project, actor) for wiring in _handed_on(project, use)]
     for wiring in every:
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
     return tuple(found[key] for key in sorted(found))
@@ -109,10 +120,14 @@ def _callback(project: Project, actor: Actor, module: Module, node: ast.Call) ->
                 yield _wiring("enqueue", module, keyword.value, f"{keyword.arg}={ast.unparse(keyword.value)}")
 
 
-def _handed_on(use: Use) -> Iterator[Wiring]:
+def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
     """The actor as a value, in a mapping or an argument: somebody sends it, but the text does not say where."""
     above = next(use.module.parents(use.node), None)
-    if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(use.path):
+    called = getattr(above.func, "attr", getattr(above.func, "id", "")) if isinstance(above, ast.Call) else ""
+    given = isinstance(above, ast.Call) and use.node in above.args and _SENDS.search(called) is not None
+    if isinstance(above, ast.Call) and is_maker(project, above.func, use.module):
+        return
+    if (given or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)) and not in_tests(use.path):
         yield _wiring("enqueue", use.module, use.node, "handed on as a value")
 
 
