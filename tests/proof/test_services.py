@@ -172,7 +172,7 @@ def fill(server: RedisServer) -> None:
     db = client(server)
     db.set("text", b"a\xff\r\n", ex=100)
     db.rpush("list", "b", "a", "b")
-    db.sadd("set", "b", "a")
+    db.sadd("set", "b", "c", "a")
     db.hset("hash", mapping={"y": "2", "x": "1"})
     db.zadd("zset", {"late": 2.5, "early": 1})
     db.xadd("stream", {"field": "value"})
@@ -182,7 +182,7 @@ def fill(server: RedisServer) -> None:
 FILLED = {
     "text": {"type": "string", "value": "a\\xff\r\n", "ttl": 100},
     "list": {"type": "list", "value": ["b", "a", "b"], "ttl": None},
-    "set": {"type": "set", "value": ["a", "b"], "ttl": None},
+    "set": {"type": "set", "value": ["a", "b", "c"], "ttl": None},
     "hash": {"type": "hash", "value": {"x": "1", "y": "2"}, "ttl": None},
     "zset": {"type": "zset", "value": {"early": 1.0, "late": 2.5}, "ttl": None},
     "stream": {"type": "stream", "value": 1, "ttl": None},
@@ -304,7 +304,7 @@ def test_a_path_too_long_for_a_socket_is_said(short: Path) -> None:
 def test_a_refused_command_is_an_error_after_all_replies(server: RedisServer) -> None:
     client(server).rpush("list", 1)
     with pytest.raises(ServiceFailed, match="refuses GET: WRONGTYPE"):
-        server._resp.pipeline([("GET", "list"), ("SET", "key", "1")])
+        server._resp.pipeline([("SELECT", 0), ("GET", "list"), ("SET", "key", "1")])
     assert server._resp.call("GET", "key") == b"1"
 
 
@@ -418,7 +418,9 @@ def test_a_folder_is_used_again_and_empty_also_after_a_kill(short: Path) -> None
     with PostgresServer(short) as server:
         server.query("CREATE TABLE jobs (id int)")
         server.snapshot()
+        assert server.clients() == 0  # and the next copy is there
         os.kill(server.pid, signal.SIGKILL)
+    assert not server.socket.exists()
     with PostgresServer(short) as server:
         assert server.query("SELECT to_regclass('jobs')") == [[None]]
         server.restore()

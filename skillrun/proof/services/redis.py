@@ -91,8 +91,8 @@ class RedisServer:
         passed = round(seconds * 1000)
         for database, keys in self._keys():
             left = self._milliseconds_left(keys, database)
-            commands = [_later(key, ms, passed) for key, ms in zip(keys, left, strict=True) if ms]
-            self._resp.pipeline(commands)
+            ends = zip(keys, left, strict=True)
+            self._resp.pipeline(("PEXPIRE", key, ms - passed) for key, ms in ends if ms)  # below 1: gone at once
 
     def dump(self) -> dict[str, dict[str, Any]]:
         """Every key's `type`, `value` and `ttl` (seconds, rounded up; None: stays) for people and for comparing.
@@ -165,10 +165,6 @@ def _left(pttl: int) -> int | None:
     if pttl == -2:
         return None
     return 0 if pttl == -1 else max(pttl, 1)
-
-
-def _later(key: bytes, left: int, passed: int) -> Command:
-    return ("DEL", key) if left <= passed else ("PEXPIRE", key, left - passed)
 
 
 def _text(data: bytes) -> str:
