@@ -38,8 +38,22 @@ def dotted(import_path: str) -> str:
 
 
 def handler_calls(case: Case, handler: Definition) -> tuple[Call, ...]:
-    """Every call of the handler, followed three functions deep into the repository."""
-    return case.once("handler-calls", lambda: tuple(case.project.calls(handler, depth=3)))
+    """Every call of the handler, followed three functions deep into the repository, but not into another job."""
+    return case.once("handler-calls", lambda: tuple(_calls(case, handler)))
+
+
+def _calls(case: Case, handler: Definition) -> Iterator[Call]:
+    for call in case.project.calls(handler, depth=3):
+        if not any(_is_published(case, name) for name in call.via):
+            yield call
+
+
+def _is_published(case: Case, name: str) -> bool:
+    """Calling it enqueues it (Huey), so that it runs elsewhere."""
+    found, use, framework = case.project.definition(name), case.use, case.framework
+    if found is None or found.is_class or not found.decorators or use is None or framework is None:
+        return False
+    return any(wiring.how == "call" for wiring in framework.find_wiring(case.project, use, found))
 
 
 def effect_calls(case: Case, handler: Definition, effect: Effect) -> tuple[Call, ...]:
@@ -104,8 +118,10 @@ def _outside(call: Call) -> Undeclared | None:
 
 
 def _sent(case: Case, call: Call) -> Undeclared | None:
-    """`job.send(...)`: a plain function has no such method, so its decorator made a job of it."""
+    """`job.send(...)`: a plain function has no such method, so its decorator made a job of it. Huey's is called."""
     owner, _, method = call.name.rpartition(".")
+    if call.resolved and (_is_published(case, call.name) or (method == "schedule" and _is_published(case, owner))):
+        return Undeclared("publish", call, INTEGRATION)
     target = case.project.definition(owner) if method in _SENDING and call.resolved else None
     is_job = target is not None and not target.is_class and bool(target.decorators)
     return Undeclared("publish", call, INTEGRATION) if is_job else None

@@ -165,12 +165,9 @@ def test_a_periodic_task_has_a_scheduler(tmp_path: Path) -> None:
 def test_another_task_that_is_called_runs_elsewhere(tmp_path: Path) -> None:
     """What it does is no effect of this handler; that it is published is one, and is declared like any other."""
     other = "import requests\n\nfrom shop.app import huey\n\n@huey.task()\ndef track(o):\n    requests.post('x')\n"
-    text = TASKS.replace(
-        "from shop.app import huey", "from shop.app import huey\n        from shop.tracking import track"
-    )
-    text = text.replace(
-        '            log.info("receipt sent', '            track(order_id)\n            log.info("receipt sent'
-    )
+    imported = "from shop.app import huey\n        from shop.tracking import track\n"
+    text = TASKS.replace("from shop.app import huey\n", imported)
+    text = text.replace("            try:\n", "            track(order_id)\n            try:\n")
     case = huey_repo.build(tmp_path / "repo", {"shop/tasks.py": text, "shop/tracking.py": other})
     found = [f for f in huey_repo.examine("handler", case).findings if f.rule == "handler.undeclared-effect"]
     assert [(f.path, f.severity, "publish" in f.message) for f in found] == [("shop/tasks.py", "error", True)]
