@@ -91,7 +91,8 @@ def _listed(project: Project, node: ast.expr, module: Module) -> Iterator[Defini
 
 
 def looks_at_retries(project: Project, hook: Definition) -> bool:
-    """Somewhere on its way it asks whether retries are left."""
+    """What it does depends on whether retries are left, here or in a function that it calls."""
     via = {name for call in project.calls(hook, depth=2) for name in call.via}
     parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
-    return any(word in ast.unparse(part.node) for part in parts for word in _LEFT)
+    tests = (n.test for part in parts for n in ast.walk(part.node) if isinstance(n, ast.If | ast.IfExp | ast.While))
+    return any(word in ast.unparse(test) for test in tests for word in _LEFT)

@@ -237,7 +237,8 @@ class _Concluding:
         origin = self._follow(file.origin(receiver)) if receiver else ""
         path, _, name = origin.partition(":")
         kept = self._files.get(path) if name else None
-        elsewhere = kept is not None and any(name == variable for _, variable, *_ in kept.queues)
+        made = [maker for _, variable, maker, _ in kept.queues if variable == name] if kept else []
+        elsewhere = kept is not None and any(self._makes_queue(self._follow(kept.origin(maker))) for maker in made)
         local = file.imports_rq and path in ("", file.path)
         return local or origin.partition(".")[0] in _LIBRARIES or elsewhere
 

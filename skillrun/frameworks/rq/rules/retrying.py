@@ -147,7 +147,19 @@ def _takes_retries_away(job: Job) -> bool:
 
 def swallowed_exception(job: Job) -> Iterator[Finding]:
     """A clause around an effect that ends the job normally, for an error that should be retried."""
-    yield from swallowing.swallowed_exception(job, "RQ calls the job finished and never retries it")
+    said = [*swallowing.swallowed_exception(job, "RQ calls the job finished and never retries it")]
+    yield from said
+    lines = {(finding.path, finding.line) for finding in said}
+    for error in job.spec.failures.transient if job.spec.failures and job.policy.max_attempts != 1 else ():
+        bases = ancestors(job.project, short(spec_name(job, error.type)))
+        for call in effect_calls(job):
+            clause = next((one for one in call.in_try if _takes(one, bases)), None)
+            if clause is None or (clause.path, clause.line) in lines or not ends_job(clause):
+                continue
+            lines.add((clause.path, clause.line))
+            message = f"this clause ends the job for {error.type}, which the spec calls transient: it is never retried"
+            place = Place(clause.path, clause.line)
+            yield tell(job, "swallowed-exception", Severity.ERROR, place, message, "let it through, or name less here")
 
 
 def timeout_swallowed(job: Job) -> Iterator[Finding]:
