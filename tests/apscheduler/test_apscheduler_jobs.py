@@ -18,6 +18,9 @@ from skillrun.repo.tree import Tree
 MADE = "from apscheduler.schedulers.background import BackgroundScheduler\n"
 CLOCK = MADE + "from shop.jobs import sweep\nscheduler = BackgroundScheduler()\n"
 JOBS = "def sweep(): ...\n"
+ADD = "scheduler.add_job(sweep, 'cron', hour=3)\n"
+OWN = "class Clock:\n    def start(self):\n        self._scheduler = BackgroundScheduler()\n"
+FLASK = "from flask_apscheduler import APScheduler\nsched = APScheduler()\n"
 NEEDS = {"requirements.txt": "APScheduler>=3.10\n"}
 
 
@@ -27,9 +30,9 @@ def use_of(root: Path, files: dict[str, str]) -> FrameworkUse | None:
 
 
 USED = {
-    "variable": ({**NEEDS, "shop/clock.py": CLOCK + "scheduler.add_job(sweep, 'cron', hour=3)\n"}, "shop/clock.py:scheduler"),
+    "variable": ({**NEEDS, "shop/clock.py": CLOCK + ADD}, "shop/clock.py:scheduler"),
     "class": (
-        {**NEEDS, "shop/clock.py": MADE + "class Clock:\n    def start(self):\n        self._scheduler = BackgroundScheduler()\n"},
+        {**NEEDS, "shop/clock.py": MADE + OWN},
         "shop/clock.py:Clock",
     ),
     "factory": (
@@ -37,7 +40,7 @@ USED = {
         "shop/clock.py:make",
     ),
     "flask": (
-        {"Pipfile": '[packages]\nflask-apscheduler = "*"\n', "app.py": "from flask_apscheduler import APScheduler\nsched = APScheduler()\n"},
+        {"Pipfile": '[packages]\nflask-apscheduler = "*"\n', "app.py": FLASK},
         "app.py:sched",
     ),
     "undeclared": ({"shop/clock.py": CLOCK}, "shop/clock.py:scheduler"),
@@ -76,10 +79,9 @@ def test_it_is_not_used(tmp_path: Path, what: str) -> None:
 
 
 def test_the_scheduler_with_most_jobs_comes_first(tmp_path: Path) -> None:
-    add = "scheduler.add_job(sweep, 'cron', hour=3)\n"
     files = {
         **NEEDS,
-        "shop/a.py": CLOCK + add,
+        "shop/a.py": CLOCK + ADD,
         "shop/b.py": CLOCK + add + add,
         "shop/c.py": "from shop.b import scheduler\n" + add,
     }
@@ -114,7 +116,11 @@ SCHEDULED = {
     "lambda": ("scheduler.add_job(lambda: sweep(), 'cron', hour=3)", "schedule", "add_job(..., 'cron')"),
     "partial": ("scheduler.add_job(partial(sweep, 1), 'cron', hour=3)", "schedule", "add_job(..., 'cron')"),
     "caller": ("def tick():\n    sweep()\nscheduler.add_job(tick, 'cron', hour=3)", "schedule", "add_job(..., 'cron')"),
-    "decorated caller": ("@scheduler.scheduled_job('cron', hour=3)\ndef tick():\n    sweep()", "schedule", "scheduled_job(..., 'cron')"),
+    "decorated": (
+        "@scheduler.scheduled_job('cron', hour=3)\ndef tick():\n    sweep()",
+        "schedule",
+        "scheduled_job(..., 'cron')",
+    ),
     "version 4": ("scheduler.add_schedule(sweep, CronTrigger(hour=3))", "schedule", "add_schedule(..., 'CronTrigger')"),
     "flask": ("JOBS = [{'id': 'a', 'func': 'shop.jobs:sweep', 'trigger': 'cron'}]", "schedule", "JOBS(..., 'cron')"),
 }  # fmt: skip

@@ -68,9 +68,15 @@ READ = {
         Backoff("exponential", 2.0, 2.0, 30.0),
         ("shop.mailer:Unavailable", "builtins:TimeoutError"),
     ),
-    "tenacity-for-ever": ("@retry(wait=wait_fixed(3))\ndef sweep(): ...\n", None, Backoff("fixed", 3.0), ("builtins:Exception",)),
+    "tenacity-for-ever": (
+        "@retry(wait=wait_fixed(3))\ndef sweep(): ...\n",
+        None,
+        Backoff("fixed", 3.0),
+        ("builtins:Exception",),
+    ),
     "backoff": (
-        "@backoff.on_exception(backoff.expo, TimeoutError, max_tries=6, factor=2, max_value=60, jitter=None)\ndef sweep(): ...\n",
+        "@backoff.on_exception(backoff.expo, TimeoutError, max_tries=6, factor=2, max_value=60, jitter=None)\n"
+        "def sweep(): ...\n",
         6,
         Backoff("exponential", 2.0, 2.0, 60.0),
         ("builtins:TimeoutError",),
@@ -95,12 +101,14 @@ def test_what_is_read(tmp_path: Path, what: str) -> None:
 
 UNREAD = {
     "computed": loop("int(input())"),
-    "while": "def sweep():\n    tries = 0\n    while tries < 5:\n        try:\n            mailer.send(1)\n            return\n"
+    "while": "def sweep():\n    tries = 0\n    while tries < 5:\n        try:\n"
+    "            mailer.send(1)\n            return\n"
     "        except OSError:\n            tries += 1\n",
     "another library": "@stamina.retry(on=OSError, attempts=3)\ndef sweep(): ...\n",
     "two ways": "@retry(stop=stop_after_attempt(2))\n" + loop().lstrip("\n"),
     "stop or": "@retry(stop=stop_after_attempt(2) | tenacity.stop_after_delay(9))\ndef sweep(): ...\n",
-    "in a row": "def sweep():\n    for row in db.execute('SELECT id FROM mails WHERE attempts < 5'):\n        mailer.send(row)\n",
+    "in a row": "def sweep():\n    for row in db.execute('SELECT id FROM mails WHERE attempts < 5'):\n"
+    "        mailer.send(row)\n",
     "in a model": "def sweep():\n    for row in Mail.objects.filter(attempts__lt=5):\n        mailer.send(row)\n",
     "compared": "def sweep():\n    for row in rows():\n        if row.attempts >= 5:\n            dead.record(row)\n",
 }
@@ -114,9 +122,11 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
 
 
 NO_RETRY = {
-    "a loop over items": "def sweep():\n    for n in range(5):\n        try:\n            mailer.send(n)\n        except OSError:\n            pass\n",
+    "a loop over items": "def sweep():\n    for n in range(5):\n        try:\n"
+    "            mailer.send(n)\n        except OSError:\n            pass\n",
     "the error leaves": loop().replace("time.sleep(1)", "raise"),
-    "items": "def sweep():\n    for row in rows():\n        try:\n            mailer.send(row)\n            break\n        except OSError: pass\n",
+    "items": "def sweep():\n    for row in rows():\n        try:\n"
+    "            mailer.send(row)\n            break\n        except OSError: pass\n",
 }
 
 
@@ -136,9 +146,11 @@ def test_an_adapters_own_retry_may_be_the_jobs_or_not(tmp_path: Path) -> None:
 DEAD_LETTERS = {
     "else": loop() + "    else:\n        dead.record(order_id)\n",
     "after": loop().replace("break", "return") + "    dead.record(order_id)\n",
-    "clause": "def sweep():\n    try:\n        mailer.send(1)\n    except mailer.BadAddress:\n        dead.record(1)\n        raise\n",
+    "clause": "def sweep():\n    try:\n        mailer.send(1)\n"
+    "    except mailer.BadAddress:\n        dead.record(1)\n        raise\n",
     "counter": UNREAD["compared"],
-    "caller": "def sweep():\n    mailer.send(1)\ndef tick():\n    try:\n        sweep()\n    except Exception:\n        dead.record(1)\n",
+    "caller": "def sweep():\n    mailer.send(1)\ndef tick():\n"
+    "    try:\n        sweep()\n    except Exception:\n        dead.record(1)\n",
 }
 
 

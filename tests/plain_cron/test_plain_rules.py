@@ -166,7 +166,8 @@ def test_cronjob_overlap(check_finds: Check, check_ignores: Check) -> None:
 
 
 def clock(do: str = ".do(sweep)", pending: str = "schedule.run_pending()") -> dict[str, str]:
-    text = f"import schedule, time\nfrom shop.sweep import sweep\nschedule.every().day{do}\nwhile True:\n    {pending}\n    time.sleep(1)\n"
+    head = f"import schedule, time\nfrom shop.sweep import sweep\nschedule.every().day{do}\n"
+    text = f"{head}while True:\n    {pending}\n    time.sleep(1)\n"
     return {"shop/clock.py": text}
 
 

@@ -113,7 +113,8 @@ NO_JOB = {
     "tests": {"tests/clock.py": "import schedule\nschedule.every().day.do(print)\n"},
     "a word": {"shop/web.py": "def schedule(): ...\nschedule.every(1)\n"},
     "waiting for a database": {
-        "shop/wait.py": "import time\nwhile True:\n    try:\n        connect()\n        break\n    except OSError:\n        time.sleep(1)\n",
+        "shop/wait.py": "import time\nwhile True:\n    try:\n        connect()\n"
+        "        break\n    except OSError:\n        time.sleep(1)\n",
         "Procfile": "web: python -m shop.wait\n",
     },
     "waiting for work": {

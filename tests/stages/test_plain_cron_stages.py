@@ -115,7 +115,9 @@ def said(result: StageResult) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("stage", CHEAP)
 def test_the_shop_passes(tmp_path: Path, stage: str) -> None:
     result = cases.examine(stage, case_of(tmp_path / "repo"))
-    assert result.status == "passed", said(result)
+    waits = "pending" if stage == "tests" else "passed"  # for consent to run them
+    assert result.status in ("passed", waits), said(result)
+    assert cases.rules(result) == []
 
 
 def test_what_the_stages_see(tmp_path: Path) -> None:

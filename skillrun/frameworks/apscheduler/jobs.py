@@ -56,7 +56,8 @@ class Scheduled:
             return None
         if isinstance(node, ast.Constant):
             return str(node.value) if node.value is not None else None
-        return last_word(node.func) if isinstance(node, ast.Call) and last_word(node.func) else "?"
+        word = last_word(node.func) if isinstance(node, ast.Call) else ""
+        return "CronTrigger" if word == "from_crontab" else word or "?"
 
     @property
     def scheduled(self) -> bool:

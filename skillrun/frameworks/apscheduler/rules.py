@@ -33,6 +33,7 @@ _WEB_APPS = (
 _SERVER = re.compile(r"\b(?:gunicorn|uvicorn|hypercorn|uwsgi)\b.*")
 _WORKERS = re.compile(r"(?:\s-w|--workers|--processes|\s-p)[ =]*(\d+)")
 _LONG = 3600.0  # seconds: from here on a dropped run is missed
+_COARSE = {"hour", "day", "week", "day_of_week", "month", "year"}
 _THREADS = ("BackgroundScheduler", "BlockingScheduler")
 
 
@@ -140,12 +141,14 @@ def misfire(job: Job) -> Iterator[Finding]:
 
 def _often(job: Job, one: Scheduled) -> bool:
     """A cron trigger without an hour comes at least every hour."""
+    if one.trigger not in ("cron", "CronTrigger"):
+        return False
     node = one.argument("trigger")
     given = node if isinstance(node, ast.Call) else one.call
-    named = {keyword.arg for keyword in given.keywords}
-    written = last_word(given.func) == "from_crontab" if isinstance(given, ast.Call) else False
-    coarse = {"hour", "day", "week", "day_of_week", "month", "year"}
-    return one.trigger in ("cron", "CronTrigger") and not written and not named & coarse
+    if last_word(given.func) == "from_crontab":
+        written = job.project.literal(given.args[0], one.module) if given.args else None
+        return not isinstance(written, str) or written.split()[1:2] in ([], ["*"])
+    return not {keyword.arg for keyword in given.keywords} & _COARSE
 
 
 def piled_up_runs(job: Job) -> Iterator[Finding]:

@@ -36,6 +36,7 @@ _LOCKS = re.compile(
     r"FOR\s+(?:NO\s+KEY\s+)?UPDATE|advisory|LOCK\s+TABLE|BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)|UPDLOCK|RETURNING|SERIALIZABLE",
     re.IGNORECASE,
 )
+_NAMED_LOCK = re.compile(r"(?<![bc])lock|semaphore|for_update", re.IGNORECASE)  # no clock, no block
 _CLAIMS = re.compile(r"claim|lease|locked|processing|in_progress|running|picked|worker", re.IGNORECASE)
 _EXECUTE = ("execute", "executemany", "fetch", "fetchall", "fetchrow", "fetchone", "text", "scalars", "raw")
 
@@ -92,7 +93,9 @@ def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
             for node in ast.walk(call.node)
             if isinstance(node, ast.Constant) and isinstance(value := node.value, str)
         ]
-        if re.search(r"lock|semaphore|for_update", words, re.IGNORECASE) or _LOCKS.search(" ".join((words, *texts))):
+        if re.search(r"(?<![bc])lock|semaphore|for_update", words, re.IGNORECASE) or _LOCKS.search(
+            " ".join((words, *texts))
+        ):
             return True
         if re.search(r"\bUPDATE\b", _sql(job, call), re.IGNORECASE) and _CLAIMS.search(_sql(job, call)):
             return True
