@@ -5,4 +5,11 @@ from __future__ import annotations
 from skillrun.frameworks import apscheduler, celery, dramatiq, huey, plain_cron, rq
 from skillrun.frameworks.interface import Framework
 
-FRAMEWORKS: dict[str, Framework] = {"apscheduler": apscheduler, "celery": celery, "dramatiq": dramatiq, "huey": huey, "plain-cron": plain_cron, "rq": rq}
+FRAMEWORKS: dict[str, Framework] = {
+    "apscheduler": apscheduler,
+    "celery": celery,
+    "dramatiq": dramatiq,
+    "huey": huey,
+    "plain-cron": plain_cron,
+    "rq": rq,
+}

@@ -82,8 +82,8 @@ def test_the_scheduler_with_most_jobs_comes_first(tmp_path: Path) -> None:
     files = {
         **NEEDS,
         "shop/a.py": CLOCK + ADD,
-        "shop/b.py": CLOCK + add + add,
-        "shop/c.py": "from shop.b import scheduler\n" + add,
+        "shop/b.py": CLOCK + ADD + ADD,
+        "shop/c.py": "from shop.b import scheduler\n" + ADD,
     }
     use = use_of(tmp_path / "r", files)
     assert use is not None

@@ -12,6 +12,7 @@ import pytest
 
 from skillrun.contract.job import JobSpec
 from skillrun.frameworks import apscheduler
+from skillrun.frameworks.apscheduler.jobs import DEFAULTS
 from skillrun.frameworks.interface import FrameworkUse, Job
 from skillrun.repo.python import Project
 from skillrun.repo.survey import Survey
@@ -132,12 +133,13 @@ def test_misfire(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_piled_up_runs(check_finds: Check, check_ignores: Check) -> None:
-    rule, job = "piled-up-runs", "scheduler.add_job(sweep, 'interval', minutes=5, misfire_grace_time={}{})"
-    check_finds(rule, STORED + job.format(3600, ""), WARNING, "every 300 s (5 min)")
-    check_finds(rule, STORED + job.format(None, ""), WARNING, "all made at once")
-    check_ignores(rule, STORED + job.format(3600, ", coalesce=True"))
-    check_ignores(rule, STORED + job.format(60, ""))
-    check_ignores(rule, PLAIN + job.format(3600, ""))
+    rule, job = "piled-up-runs", "scheduler.add_job(sweep, 'interval', minutes=5, misfire_grace_time={}, coalesce={})"
+    check_finds(rule, STORED + job.format(3600, False), WARNING, "every 300 s (5 min)")
+    check_finds(rule, STORED + job.format(None, False), WARNING, "all made at once")
+    check_ignores(rule, STORED + job.format(3600, True))
+    check_ignores(rule, STORED + job.format(60, False))
+    check_ignores(rule, PLAIN + job.format(3600, False))
+    check_ignores(rule, STORED + job.format(3600, True).replace(", coalesce=True", ""))  # the default
 
 
 def test_max_instances(check_finds: Check, check_ignores: Check) -> None:
@@ -199,9 +201,18 @@ def test_rules_of_callables_carry_this_name(check_finds: Check, check_ignores: C
     )
 
 
+def test_the_defaults_are_those_of_the_library() -> None:
+    background = pytest.importorskip("apscheduler.schedulers.background")
+    scheduler = background.BackgroundScheduler()
+    scheduler.start(paused=True)
+    added = scheduler.add_job(print, "cron", hour=3)
+    scheduler.shutdown(wait=False)
+    assert {name: getattr(added, name) for name in DEFAULTS} == DEFAULTS
+
+
 def test_every_rule_is_tried_here(tmp_path: Path) -> None:
     tried = Path(__file__).read_text()
-    shared: set[Any] = {
+    shared = {
         "marked-after-batch",
         "failed-marked-done",
         "check-then-act",

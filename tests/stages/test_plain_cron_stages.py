@@ -162,3 +162,12 @@ def test_a_limit_that_cannot_be_read_still_asks_whether_it_retries(tmp_path: Pat
     path.write_text(path.read_text().replace("will retry", "").replace(" attempt=%s: %r", " %s %r"))
     path.write_text(path.read_text().replace("attempt, error", "'', error"))
     assert "observability.retries" in cases.rules(cases.examine("observability", quiet))
+
+
+def test_a_crontab_may_lie_outside_the_repository(tmp_path: Path) -> None:
+    """The profile says plain-cron, and only another job library is seen: worth a word, and no contradiction."""
+    for framework, stopping in (("plain-cron", []), ("rq", ["profile.framework"])):
+        files = {"REPO_PROFILE.json": f'{{"jobs": {{"framework": "{framework}"}}}}'}
+        result = cases.examine("identify", cases.build(tmp_path / framework, files))
+        assert cases.rules(result) == stopping
+        assert cases.has(result, "profile.framework")

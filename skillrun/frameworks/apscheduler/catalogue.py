@@ -34,7 +34,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "apscheduler.piled-up-runs",
         "idempotency",
-        "Without coalesce, all the runs that were missed while the process was down are made at once.",
+        "With coalesce=False, all the runs that were missed while the process was down are made at once.",
         _GUIDE + ", missed job executions and coalescing",
         found_in("apscheduler.rules", "piled_up_runs"),
     ),
@@ -49,7 +49,7 @@ RULES: tuple[Rule, ...] = (
         "apscheduler.coroutine-in-threads",
         "handler",
         "A scheduler that runs its jobs in threads makes a coroutine of an async function, and never awaits it.",
-        "AsyncIOExecutor is the only executor of APScheduler 3 that awaits (apscheduler/executors/asyncio.py)",
+        "only apscheduler/executors/asyncio.py and tornado.py of APScheduler 3 ask whether the function is a coroutine's",
         found_in("apscheduler.rules", "coroutine_in_threads"),
     ),
     Rule(

@@ -1,6 +1,6 @@
 """The places that give a function to a scheduler, and the options that then hold.
 
-Sources: apscheduler/schedulers/base.py of 3.11 (`add_job`, `scheduled_job`, `_configure`: coalesce False,
+Sources: apscheduler/schedulers/base.py of 3.11 (`add_job`, `scheduled_job`, `_configure`: coalesce True,
 max_instances 1, misfire_grace_time 1), and of 4.0 (`add_schedule`, `add_job`), flask_apscheduler (`task`, JOBS).
 """
 
@@ -21,7 +21,7 @@ from skillrun.repo.source import last_word
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
 
-DEFAULTS: dict[str, Any] = {"coalesce": False, "max_instances": 1, "misfire_grace_time": 1}
+DEFAULTS: dict[str, Any] = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 1}
 PERSISTENT = (
     *("SQLAlchemyJobStore", "RedisJobStore", "MongoDBJobStore", "DjangoJobStore", "EtcdJobStore", "ZooKeeperJobStore"),
     *("RethinkDBJobStore",),

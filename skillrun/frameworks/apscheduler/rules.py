@@ -152,7 +152,7 @@ def _often(job: Job, one: Scheduled) -> bool:
 
 
 def piled_up_runs(job: Job) -> Iterator[Finding]:
-    """A persistent interval job whose grace is longer than its period, without coalesce."""
+    """A persistent interval job whose grace is longer than its period, with coalesce=False."""
     scheduler = the_scheduler(job.project)
     for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
         every, grace = period(job.project, one), option(job.project, one, "misfire_grace_time")
