@@ -100,6 +100,8 @@ def test_the_decorator_counts_for_its_own_delay_only(tmp_path: Path) -> None:
     assert (delayed.max_attempts, delayed.backoff, delayed.time_limit_s) == (3, Backoff("fixed", 5), 900)
     queued = open_shop(tmp_path / "queue", "queue.enqueue(send_receipt, 7)\n", tasks=tasks).policy
     assert (queued.max_attempts, queued.time_limit_s) == (1, 180)
+    wrapped = "def later(f):\n    f.delay(7)\nlater(send_receipt)\n"
+    assert open_shop(tmp_path / "wrapped", wrapped, tasks=tasks).policy.max_attempts == 3
     assert open_shop(tmp_path / "nowhere", tasks=tasks).policy.max_attempts == 3
 
 
@@ -139,6 +141,7 @@ def test_time_limit(tmp_path: Path, given: str, seconds: float | None) -> None:
 
 def test_defaults_of_the_queue(tmp_path: Path) -> None:
     queues = "from rq import Queue\nqueue = Queue(connection=r(), default_timeout=600, serializer='json')\n"
+    queues += "old = Queue(serializer=queue.serializer)\n"
     policy = open_shop(tmp_path, "queue.enqueue(send_receipt, 7)\n", queues=queues).policy
     assert (policy.time_limit_s, policy.serializer) == (600, "json")
 

@@ -146,6 +146,8 @@ def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
 def test_timeout_swallowed(check_finds: Check, check_ignores: Check) -> None:
     rule, broad = "timeout-swallowed", TRY.format("Exception", "return")
     check_finds(rule, PLAIN, WARNING, "after 180 s (3 min)", tasks=handler(broad))
+    beside = "try:\n    tidy()\nexcept Exception:\n    pass\nmailer.send(order_id)\n"
+    check_ignores(rule, PLAIN, tasks=handler(beside))
     check_ignores(rule, PLAIN.replace("7", "7, job_timeout=-1"), tasks=handler(broad))
     check_ignores(rule, PLAIN, tasks=handler(broad.replace("return", "raise")))
     named = broad.replace("except Exception", "except JobTimeoutException:\n    raise\nexcept Exception")
@@ -218,6 +220,9 @@ def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
     check_finds(rule, "queue.enqueue_in(wait, send_receipt)\n", ERROR, "order_id is missing")
     for right in ("7, job_timeout=5, meta={}", "*args", "order_id=7", "args=(7,)", "kwargs={'order_id': 7}", "**kw"):
         check_ignores(rule, f"queue.enqueue(send_receipt, {right})\n")
+    helper = "def later(f, name, **options):\n    {}\nlater(send_receipt, name='x', user=1)\n"
+    check_ignores(rule, helper.format("queue.enqueue(f, 7)"))
+    check_ignores(rule, helper.format("f.delay(7)"))
     check_ignores(rule, "queue.enqueue_call(send_receipt, (7,), timeout=5)\nqueue.enqueue_at(when, send_receipt, 7)\n")
 
 

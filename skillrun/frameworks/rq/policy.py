@@ -120,13 +120,14 @@ class _Reader:
         return next(iter(values.values())) if len(values) == 1 else UNKNOWN
 
     def _serializer(self) -> str:
-        """pickle, unless a queue or a worker is given another one."""
+        """pickle, unless a queue or a worker is given JSON."""
         self.sources["serializer"] = None
         for module in self.project.modules_with("serializer"):
             for node in () if in_tests(module.path) else ast.walk(module.tree):
-                if isinstance(node, ast.keyword) and node.arg == "serializer" and _of_rq(self.project, node, module):
+                text = ast.unparse(node.value) if isinstance(node, ast.keyword) and node.arg == "serializer" else ""
+                if "json" in text.lower() and isinstance(node, ast.keyword) and _of_rq(self.project, node, module):
                     self.sources["serializer"] = place_of(module, node.value)
-                    return "json" if "json" in ast.unparse(node.value).lower() else ast.unparse(node.value)
+                    return "json"
         json = any("json" in word.lower() for _, launch in launches_of(self.project) for word in launch.words)
         return "json" if json else "pickle"
 

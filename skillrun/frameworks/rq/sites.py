@@ -24,6 +24,7 @@ DECORATORS = frozenset(
         *("rq.decorators.job.job", "flask_rq2.RQ.job", "flask_rq2.RQ().job", "flask_rq.RQ.job", "flask_rq.RQ().job"),
     }
 )
+Decorator = tuple[ast.expr, Module]  # and the file that it stands in
 _OF_A_TASK = {"delay": "enqueue", "enqueue": "enqueue", "queue": "enqueue", "schedule": "schedule", "cron": "schedule"}
 
 
@@ -53,6 +54,11 @@ class Site:
     def in_tests(self) -> bool:
         """It is only a test's."""
         return in_tests(self.module.path)
+
+    @property
+    def direct(self) -> bool:
+        """The call itself is RQ's, not a helper of the repository around it."""
+        return self.how.startswith(".")
 
     @property
     def wirings(self) -> Iterator[Wiring]:
@@ -104,7 +110,7 @@ def _all(project: Project, handler: Definition) -> Iterator[Site]:
         yield from _by_name(project, name)
 
 
-def job_decorator(project: Project, handler: Definition) -> tuple[ast.expr, Module] | None:
+def job_decorator(project: Project, handler: Definition) -> Decorator | None:
     """The `@job(...)` of the handler, and its file."""
     for node in handler.decorators:
         if is_job_decorator(project, node, handler.module):
@@ -127,7 +133,7 @@ def registration(project: Project, handler: Definition) -> Place | None:
     return None if inner else place_of(handler.module, handler.node)
 
 
-def _made_by_call(project: Project, handler: Definition) -> Iterator[tuple[str, tuple[ast.expr, Module]]]:
+def _made_by_call(project: Project, handler: Definition) -> Iterator[tuple[str, Decorator]]:
     """`send_job = job("default")(send)`: the variable, and the decorator."""
     for use in project.uses(handler.dotted):
         above = next(use.module.parents(use.node), None)
@@ -139,19 +145,19 @@ def _made_by_call(project: Project, handler: Definition) -> Iterator[tuple[str, 
                 yield f"{use.module.name}.{target.id}", (above.func, use.module)
 
 
-def _by_object(project: Project, use: Use, decorator: tuple[ast.expr, Module] | None) -> Iterator[Site]:
+def _by_object(project: Project, use: Use, decorator: Decorator | None) -> Iterator[Site]:
     above = next(use.module.parents(use.node), None)
     if isinstance(above, ast.Attribute) and above.attr in _OF_A_TASK and decorator is not None:
         yield _of_task(project, use.module, above, decorator)
     elif isinstance(above, ast.Call):
-        yield from _in_call(project, use.module, above, use.node)
+        yield from _in_call(project, use.module, above, use.node, decorator)
     elif isinstance(above, ast.keyword) and above.arg:
         call = next(use.module.parents(above), None)
         if isinstance(call, ast.Call):
-            yield from _in_call(project, use.module, call, use.node)
+            yield from _in_call(project, use.module, call, use.node, decorator)
 
 
-def _of_task(project: Project, module: Module, node: ast.Attribute, decorator: tuple[ast.expr, Module]) -> Site:
+def _of_task(project: Project, module: Module, node: ast.Attribute, decorator: Decorator) -> Site:
     given, holder = decorator
     options, unread = options_of(project, given, holder) if isinstance(given, ast.Call) else ({}, False)
     call = next(module.parents(node), None)
@@ -159,13 +165,15 @@ def _of_task(project: Project, module: Module, node: ast.Attribute, decorator: t
     return Site(_OF_A_TASK[node.attr], "task", f".{node.attr}(...)", module, where, options, holder, unread)
 
 
-def _in_call(project: Project, module: Module, call: ast.Call, node: ast.expr) -> Iterator[Site]:
+def _in_call(
+    project: Project, module: Module, call: ast.Call, node: ast.expr, decorator: Decorator | None = None
+) -> Iterator[Site]:
     """A call that receives the function: one of RQ's, a partial of it, or a helper of the repository around it."""
     name = project.call_name(module, call)
     own = project.definition(name) if name else None
     word = _word(call.func)
     if own is not None and not own.is_class:
-        yield from _through(project, module, call, node, own)
+        yield from _through(project, module, call, node, own, decorator)
     elif _word(call.func) == "partial" and call.args and _word(call.args[0]) in ENQUEUE and node in call.args:
         if call.args.index(node) == ENQUEUE[_word(call.args[0])] + 1:
             yield _queued(project, module, call, call, f"partial({_word(call.args[0])}, ...)", module)
@@ -190,7 +198,9 @@ def _receives(call: ast.Call, node: ast.expr, position: int) -> bool:
     return named or call.args[position : position + 1] == [node]
 
 
-def _through(project: Project, module: Module, call: ast.Call, node: ast.expr, own: Definition) -> Iterator[Site]:
+def _through(
+    project: Project, module: Module, call: ast.Call, node: ast.expr, own: Definition, decorator: Decorator | None
+) -> Iterator[Site]:
     """`enqueue_later(send, ...)` of the repository: a call inside it hands that parameter to RQ."""
     parameter = _parameter(call, node, own)
     for inner in (n for n in ast.walk(own.node) if isinstance(n, ast.Call)) if parameter else ():
@@ -201,7 +211,9 @@ def _through(project: Project, module: Module, call: ast.Call, node: ast.expr, o
             return
         of_task = isinstance(inner.func, ast.Attribute) and _names(inner.func.value, parameter or "")
         if of_task and word in ("delay", "enqueue"):
-            yield Site("enqueue", "task", f"{own.name}(...)", module, call, unread=True)
+            given, holder = decorator if decorator else (node, module)
+            options, unread = options_of(project, given, holder) if isinstance(given, ast.Call) else ({}, False)
+            yield Site("enqueue", "task", f"{own.name}(...)", module, call, options, holder, unread)
             return
 
 

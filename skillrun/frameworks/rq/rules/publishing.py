@@ -26,9 +26,11 @@ def _calls(job: Job) -> Iterator[tuple[Site, ast.Call, str]]:
     for site in real_sites(job.project, job.handler):
         node = site.node
         method = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
-        if isinstance(node, ast.Call) and site.source is site.module and site.style == "queue" and method in ENQUEUE:
+        if not site.direct or not isinstance(node, ast.Call):
+            continue
+        if site.style == "queue" and method in ENQUEUE:
             yield site, node, method
-        elif isinstance(node, ast.Call) and site.style == "task" and method in ("delay", "enqueue"):
+        elif site.style == "task" and method in ("delay", "enqueue"):
             yield site, node, "task"
 
 

@@ -163,10 +163,11 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
 
 
 def timeout_swallowed(job: Job) -> Iterator[Finding]:
-    """A broad clause takes JobTimeoutException for an ordinary error."""
+    """A broad clause around an effect takes JobTimeoutException for an ordinary error."""
     limit = job.policy.time_limit_s
-    for clause in job.project.handlers(job.handler, depth=1) if limit is not None else ():
-        if not clause.broad or clause.reraises or not ends_job(clause) or _named_before(clause):
+    clauses = {clause.node: clause for call in effect_calls(job) for clause in call.in_try}
+    for clause in clauses.values() if limit is not None else ():
+        if not clause.broad or not ends_job(clause) or _named_before(clause):
             continue
         message = f"this clause swallows {_TIMEOUT}, which RQ raises after {seconds(limit or 0)}: the job runs on"
         hint = f"put `except {_TIMEOUT}: raise` before it"
