@@ -166,3 +166,10 @@ def test_handlers(tmp_path: Path) -> None:
         assert plain_cron.find_registration(plain.project, plain.use, plain.handler) is not None
     assert plain_cron.find_handler(Project(Tree(root)), plain.use, "shop.sweep:missing") is None
     assert plain_cron.find_hooks(plain.project, plain.use, plain.handler) == {}
+
+
+def test_of_two_files_with_one_name_the_command_means_one(tmp_path: Path) -> None:
+    other = {"tools/old/sweep.py": SWEEP, "crontab": "0 3 * * * python tools/old/sweep.py\n"}
+    assert Plain(build(tmp_path / "r", {"shop/sweep.py": SWEEP, **other})).wiring == ()
+    ours = {**other, "crontab": "0 3 * * * python /srv/app/shop/sweep.py\n"}
+    assert [one.kind for one in Plain(build(tmp_path / "s", {"shop/sweep.py": SWEEP, **ours})).wiring] == ["schedule"]

@@ -49,7 +49,7 @@ RULES: tuple[Rule, ...] = (
         "apscheduler.coroutine-in-threads",
         "handler",
         "A scheduler that runs its jobs in threads makes a coroutine of an async function, and never awaits it.",
-        "only apscheduler/executors/asyncio.py and tornado.py of APScheduler 3 ask whether the function is a coroutine's",
+        "of APScheduler 3's executors only asyncio.py and tornado.py ask whether the function is a coroutine's",
         found_in("apscheduler.rules", "coroutine_in_threads"),
     ),
     Rule(

@@ -32,8 +32,9 @@ def _leads_elsewhere(project: Project, start: Start, reach: Reach, consoles: dic
     if start.kind == "console":
         return start.name not in consoles
     entry = resolve(start, reach.entries)
-    every = [path for path in project.tree.files if path.endswith(".py") and not is_aside(path)]
-    return resolve(start, every) not in (entry, None)
+    word = _word(entry or "")
+    named = (*project.tree.match(f"**/{word}.py"), *project.tree.match(f"**/{word}/__main__.py"))
+    return resolve(start, [path for path in named if not is_aside(path)]) not in (entry, None)
 
 
 def _word(path: str) -> str:
