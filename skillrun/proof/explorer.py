@@ -66,14 +66,26 @@ class Explorer:
 
     # -- messages
 
+    def begin_as(self, other: Explorer) -> None:
+        """Takes another explorer's messages and files: both must see the same ids, or keys made of them would differ."""
+        self._boot(other.payloads)
+        self.origin, self.unpublished = other.origin, other.unpublished
+        if self.setting.servers and self.setting.spec.enqueue:
+            self._first_message(self.payloads[0])
+        self.setting.place.adopt(other.setting.place.kept)
+        self.setting.keep()
+
+    def _boot(self, payloads: Mapping[int, Any]) -> None:
+        self.facts = self.setting.zygote().facts
+        self.modules |= set(self.facts.get("modules") or ())
+        self.payloads = dict(payloads)
+
     def begin(self, payloads: Mapping[int, Any]) -> None:
         """Has every message published once: job 0 through the application's own way where the spec names it.
 
         What that call leaves behind is part of the world that each schedule begins with.
         """
-        self.facts = self.setting.zygote().facts
-        self.modules |= set(self.facts.get("modules") or ())
-        self.payloads = dict(payloads)
+        self._boot(payloads)
         messages: dict[int, dict[str, Any]] = {}
         for job, payload in payloads.items():
             if job == 0:
@@ -211,7 +223,7 @@ class Explorer:
         faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
         plan: dict[str, Any] = {f.at: self._order(f) for f in faults if not f.do.startswith("caller-")}
         if any(fault.delivery == EVERY for fault in schedule.faults):
-            plan["jitter"] = True  # a backoff is measured at its longest
+            plan["jitter"] = "low" if schedule.low_jitter else "high"  # a backoff is measured at its longest
         return plan
 
     def _order(self, fault: Fault) -> dict[str, Any]:

@@ -127,9 +127,14 @@ def _errors(spec: JobSpec, boundaries: list[Event], *, permanent: bool) -> Itera
 def _exhaustions(spec: JobSpec, boundaries: list[Event]) -> Iterator[Schedule]:
     """An error that does not pass: the job must be given up, after as many attempts as declared."""
     effects = list(dict.fromkeys(name.rpartition("#")[0] for name in _failing(spec, boundaries)))
+    jitter = bool(spec.retry and spec.retry.backoff and spec.retry.backoff.jitter)
     for error, index in _listed(spec.failures.transient if spec.failures else ()):
         for name in effects:
-            yield Schedule("exhaustion", (Fault("raise", f"before:{name}#*", EVERY, error, index),))
+            fault = Fault("raise", f"before:{name}#*", EVERY, error, index)
+            yield Schedule("exhaustion", (fault,))
+            if jitter:
+                yield Schedule("exhaustion", (fault,), low_jitter=True)
+                jitter = False
 
 
 def _kills(kills: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.explorer import CALLER, POISON, Explorer, NotPublished
-from skillrun.proof.families import Plan, double_kills, failing_kills, plan_schedules, points
-from skillrun.proof.history import Event, History
+from skillrun.proof.explorer import POISON, Explorer
+from skillrun.proof.families import Plan, double_kills, failing_kills, plan_schedules
+from skillrun.proof.history import History
 from skillrun.proof.jobs import distinct_payloads
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.setting import Setting
-from skillrun.proof.state import StateError
 from skillrun.proof.world import world_judgements
 
 if TYPE_CHECKING:
@@ -120,21 +119,30 @@ class _Session:
 
     def go(self, only: Schedule | None) -> Proof:
         self.payloads = self._payloads()
+        first: Future[Explorer] = Future()
         if only is None:
-            self.others = [self.threads.submit(self._explorer) for _ in range(1, self.workers)]
-        first = self._explorer()
-        self.explorers.append(first)
-        self.reference = self._reference(first)
-        caller = self._caller(first)
-        if self.reference.once.runs and not self._single_run_is_sound():
+            self.others = [self.threads.submit(self._explorer, first) for _ in range(1, self.workers)]
+        try:
+            first.set_result(self._explorer())
+        except BaseException as error:
+            first.set_exception(error)
+            raise
+        self._find_out(first.result())
+        if only is None and self.problems_fatal():
             return self._conclude(Plan())
-        plan = self._plan(caller, first)
+        plan = self._plan(first.result())
         if only is not None:
             plan = Plan([only])
         self._spread(plan.schedules)
         if only is None:
             self._second_phase(plan)
         return self._conclude(plan)
+
+    def _find_out(self, first: Explorer) -> None:
+        """The single runs, and whether they can be compared with."""
+        self.explorers.append(first)
+        self.reference = self._reference(first)
+        self._single_run_is_sound()
 
     # -- the beginning
 
@@ -147,7 +155,8 @@ class _Session:
         poison = spec.proof.poison if spec.proof else ()
         return payloads | {POISON - number: payload for number, payload in enumerate(poison)}
 
-    def _explorer(self) -> Explorer:
+    def _explorer(self, first: Future[Explorer] | None = None) -> Explorer:
+        """A setting of its own; all but the first take over the first one's messages."""
         target = self.target
         setting = Setting(target.spec, target.root, target.driver, target.paths)
         self.settings.append(setting)
@@ -155,7 +164,11 @@ class _Session:
         setting.start_servers()
         setting.set_up()
         explorer = Explorer(setting, limit=_limit(target.spec))
-        explorer.begin(self.payloads)
+        if first is None:
+            explorer.begin(self.payloads)
+        else:
+            setting.zygote()
+            explorer.begin_as(first.result())
         return explorer
 
     def _reference(self, explorer: Explorer) -> Reference:
@@ -163,40 +176,39 @@ class _Session:
         once = explorer.run(ONCE)
         later = explorer.run(Schedule("once", late=61))
         jobs = {}
-        for job in sorted(job for job in explorer.origin.messages if 0 < job):
+        for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):
             alone = explorer.run(Schedule("alone", moves=(f"job={job}",)))
-            if job == DIRECT or _succeeds(alone):
+            if _succeeds(alone):
                 jobs[job] = alone
         volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
-        self.direct = jobs.pop(DIRECT, once)
         reference = Reference(self.target.spec, once, jobs, explorer.facts, volatile)
         for history in (once, later):
             self._keep(history, reference)
         return reference
 
-    def _caller(self, explorer: Explorer) -> list[Event]:
-        """The boundaries of the application's own way to publish."""
-        return [e for e in explorer.caller.events if e.kind == "at"] if explorer.caller else []
-
-    def _single_run_is_sound(self) -> bool:
-        """Whether there is something to compare with; what is wrong becomes a problem."""
+    def _single_run_is_sound(self) -> None:
+        """What is wrong with the single run becomes a problem."""
         once, reference = self.reference.once, self.reference
         run = once.runs[0]
         problem = _single_run_problem(run, once, reference, self.target.spec)
         if problem:
             self.problems.append(Judgement(INCOMPLETE, "single-run", problem))
-            return False
-        if self.target.spec.enqueue is not None and _keys(self.direct) != _keys(once):
+        elif self.target.spec.enqueue is not None and self._other_arguments():
             said = "enqueue.args publishes another job than the first of payload.examples"
             self.problems.append(Judgement(INCOMPLETE, "enqueue.other-job", said))
-            return False
-        return True
 
-    def _plan(self, caller: list[Event], explorer: Explorer) -> Plan:
+    def _other_arguments(self) -> bool:
+        """Whether the application's call publishes other arguments than the first example has."""
+        messages = self.explorers[0].origin.messages
+        mine, direct = messages[0].get("arguments"), messages[DIRECT].get("arguments")
+        return mine is not None and direct is not None and mine != direct
+
+    def _plan(self, explorer: Explorer) -> Plan:
+        caller = [e for e in explorer.caller.events if e.kind == "at"] if explorer.caller else []
         plan = plan_schedules(
             self.target.spec, self.reference.once, dict(explorer.facts), sorted(self.reference.jobs), caller
         )
-        unpublished = {POISON - job for job in explorer.unpublished if job < 0 and job > CALLER - 1000}
+        unpublished = {POISON - job for job in explorer.unpublished if job < 0}
         for job, why in explorer.unpublished.items():
             self.problems.append(Judgement(INCOMPLETE, "not-published", f"{_job_words(job)}: {why}"))
         plan.schedules = [s for s in plan.schedules if s.poison is None or s.poison not in unpublished]
@@ -262,9 +274,10 @@ class _Session:
         tried = list(self.tried.values())
         histories = [item.history for item in tried]
         found = logs.answers(histories, self.reference, self.payloads)
-        self.explorers += [other.result() for other in self.others]
         self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
         witnesses = self._witnesses(tried)
+        self.problems += [_unstable(witness) for witness in witnesses if not witness.again]
+        witnesses = [witness for witness in witnesses if witness.again]
         witnesses += self._log_witnesses(found, tried) if not self.problems_fatal() else []
         incomplete = self.problems + [j for t in tried for j in t.judgements if j.verdict == INCOMPLETE]
         verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"
@@ -272,7 +285,7 @@ class _Session:
 
         return Proof(
             verdict, tried, witnesses, _distinct(incomplete), plan, self.reference, found,
-            self.explorers[0].facts, tuple(sorted(set().union(*(e.modules for e in self.explorers)))),
+            self.explorers[0].facts, tuple(sorted(set().union(*(e.modules for e in (*self.explorers, *(o.result() for o in self.others)))))),
             bool(network_wall()),
         )  # fmt: skip
 
@@ -309,6 +322,11 @@ class _Session:
         return made
 
 
+def _unstable(witness: Witness) -> Judgement:
+    said = f"{witness.judgement.message} under {witness.tried.schedule}, but not when that was run again {RERUNS} times"
+    return Judgement(INCOMPLETE, "witness.unstable", said)
+
+
 def _limit(spec: JobSpec) -> int:
     """Deliveries of one schedule after which a job counts as unbounded."""
     retry = spec.retry
@@ -340,10 +358,6 @@ def _single_run_problem(run: Any, once: History, reference: Reference, spec: Job
     return None
 
 
-def _keys(history: History) -> list[tuple[str, Any]]:
-    return sorted((e["effect"], str(e["key"] or e["args"])) for e in history.performed())
-
-
 def _job_words(job: int) -> str:
     return f"proof.poison[{POISON - job}]" if job < 0 else f"payload.examples[{job}]"
 
@@ -356,5 +370,3 @@ def _weight(schedule: Schedule) -> tuple[int, int]:
 def _distinct(judgements: Iterable[Judgement]) -> list[Judgement]:
     return list({(j.rule, j.message): j for j in judgements}.values())
 
-
-__all__ = ["NotPublished", "Proof", "StateError", "Target", "Tried", "Witness", "points", "prove"]

@@ -9,6 +9,7 @@
     lose                                     a killed message does not come back by itself
     raise=shop.mailer:Unavailable@before:email#1
     stall@before:email#1                     it stands still there; what follows runs, then it goes on
+    jitter=low                               random waits at their shortest (a repeated error has them at their longest)
     late=61                                  delivered so many seconds after it was published
     copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
     job=1                                    a distinct job is delivered as well
@@ -60,6 +61,7 @@ class Schedule:
     poison: int | None = None
     fresh: bool = False
     late: int = 0
+    low_jitter: bool = False
 
     def __str__(self) -> str:
         words = [str(fault) for fault in self.faults]
@@ -68,6 +70,7 @@ class Schedule:
         words += [f"poison={self.poison}"] if self.poison is not None else []
         words += ["fresh"] if self.fresh else []
         words += [f"late={self.late}"] if self.late else []
+        words += ["jitter=low"] if self.low_jitter else []
         return " ".join([*words, *self.moves]) or "once"
 
     @property
@@ -99,6 +102,8 @@ def _with(made: Schedule, word: str) -> Schedule:
     name, _, value = word.partition("=")
     if word == "once":
         return made
+    if word == "jitter=low":
+        return replace(made, low_jitter=True)
     if word in ("lose", "fresh"):
         return replace(made, lose=made.lose or word == "lose", fresh=made.fresh or word == "fresh")
     if name in ("copies", "poison", "late") and value.isdigit():

@@ -31,6 +31,11 @@ class Workplace:
         self._folders = {str(p.relative_to(self.scratch)) for p in self.scratch.rglob("*") if p.is_dir()}
         return self._snapshot
 
+    @property
+    def kept(self) -> dict[str, bytes]:
+        """The snapshot."""
+        return self._snapshot
+
     def adopt(self, snapshot: dict[str, bytes]) -> None:
         """Takes another workplace's snapshot."""
         self._snapshot = dict(snapshot)

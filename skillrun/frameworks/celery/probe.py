@@ -120,13 +120,14 @@ class Driver:
                     retry: Any = False, retry_policy: Any = None, declare: Any = None, expiration: Any = None,
                     timeout: Any = None, confirm_timeout: Any = None, **properties: Any) -> Any:  # fmt: skip
             headers = {} if headers is None else dict(headers)
+            arguments = driver._arguments(body) if headers.get("task") == driver.task.name else None
             body, content_type, content_encoding = producer._prepare(
                 body, serializer, content_type, content_encoding, compression, headers
             )
             message = {
                 "body": base64.b64encode(body if isinstance(body, bytes) else body.encode()).decode(),
                 "headers": headers, "content_type": content_type, "content_encoding": content_encoding,
-                "properties": _plain({**properties, "priority": priority}), "routing_key": routing_key,
+                "properties": _plain({**properties, "priority": priority}), "routing_key": routing_key, "arguments": arguments,
             }  # fmt: skip
             to_handler = headers.get("task") == driver.task.name
             label = str(headers.get("task") or routing_key or "message")
@@ -135,6 +136,13 @@ class Driver:
             )
 
         _part("swap").swap(Producer.publish, publish)
+
+    def _arguments(self, body: Any) -> str | None:
+        """Protocol 2 has (args, kwargs, embed) as its body."""
+        if not isinstance(body, (tuple, list)) or len(body) < 2:
+            return None
+        bound = (None, *body[0]) if getattr(self.task, "__bound__", False) else body[0]
+        return self.probe.bound(self.function(), bound, body[1])
 
     def publish(self, payload: Any) -> None:
         args, kwargs = self.probe.arguments(payload, self.function())

@@ -78,6 +78,9 @@ def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
     retry = reference.spec.retry
     if retry is None or retry.kind == "none" or retry.backoff is None:
         return
+    if history.schedule.low_jitter:
+        yield from _no_jitter(history, retry.delays())
+        return
     wanted, seen = retry.delays(), measured_delays(history)
     text = {"expected": _seconds(wanted), "seen": _seconds(seen)}
     if len(seen) != len(wanted):
@@ -90,6 +93,14 @@ def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
         yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
     elif wanted and wanted[-1] > wanted[0] * 1.5 + SLACK_S and seen[-1] <= seen[0] + SLACK_S / 2:
         yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
+
+
+def _no_jitter(history: History, wanted: tuple[float, ...]) -> Iterator[Judgement]:
+    """With random waits at their shortest, the longest delay is shorter than declared; else nothing is random."""
+    seen = measured_delays(history)
+    if seen and wanted and len(seen) == len(wanted) and seen[-1] >= wanted[-1] * 0.97 and wanted[-1] > SLACK_S * 10:
+        said = "jitter is declared, but the delays are not random: all jobs of an outage come back at once"
+        yield Judgement(REFUTED, "delays.no-jitter", said, expected="random delays", seen=_seconds(seen))
 
 
 def _seconds(values: tuple[float, ...]) -> str:

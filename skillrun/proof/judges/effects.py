@@ -60,6 +60,11 @@ def _one_key_two_things(effect: Effect, calls: tuple[Event, ...]) -> Iterator[Ju
 
 def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
     """The distinct keys are those of the single run, and none comes again after its receiver's window."""
+    shared = _shared_keys(history, reference, effect)
+    if shared:
+        said = f"two distinct jobs call {effect.name} with the same key: its receiver drops the second one"
+        yield Judgement(REFUTED, "effect.key-of-two-jobs", said, effect.name, (), "a key for each job", shared)
+        return
     expected = {call["key"] for call in _expected(history, reference, effect.name)}
     calls = history.performed(effect.name)
     seen = {call["key"] for call in calls}
@@ -74,6 +79,13 @@ def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[J
         yield from _lost(history, reference, effect, len(expected), len(seen))
     else:
         yield from _after_window(history, reference, effect, calls)
+
+
+def _shared_keys(history: History, reference: Reference, effect: Effect) -> str:
+    """The keys that the single runs of two distinct jobs have in common, as text."""
+    jobs = [int(move[4:]) for move in history.schedule.moves if move.startswith("job=")]
+    others = {call["key"] for job in jobs if job in reference.jobs for call in reference.jobs[job].performed(effect.name)}
+    return ", ".join(sorted(str(call["key"]) for call in reference.calls(effect.name) if call["key"] in others))
 
 
 def _keys_text(keys: set[str]) -> str:

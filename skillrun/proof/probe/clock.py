@@ -121,9 +121,17 @@ def _set_in_type(kind: type, name: str, value: Any) -> None:
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
 
 
-def highest_jitter() -> None:
-    """Random waits become their longest, so that a backoff can be measured; for this process alone."""
-    random.random = lambda: 1.0 - 1e-9  # type: ignore[method-assign]
-    random.uniform = lambda a, b: max(a, b)  # type: ignore[method-assign]
-    random.randint = lambda a, b: b  # type: ignore[method-assign]
-    random.randrange = lambda start, stop=None, step=1: (start if stop is None else stop) - 1  # type: ignore[method-assign]
+def fix_jitter(*, highest: bool) -> None:
+    """Random waits become their longest or shortest, so that a backoff can be measured; for this process alone."""
+
+    def pick(low: Any, high: Any) -> Any:
+        return max(low, high) if highest else min(low, high)
+
+    def randrange(start: int, stop: Any = None, step: int = 1) -> int:
+        first, end = (0, start) if stop is None else (start, stop)
+        return end - 1 if highest else first
+
+    random.random = lambda: 1.0 - 1e-9 if highest else 0.0  # type: ignore[method-assign]
+    random.uniform = pick  # type: ignore[method-assign]
+    random.randint = pick  # type: ignore[method-assign]
+    random.randrange = randrange  # type: ignore[assignment]

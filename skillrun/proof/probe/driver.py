@@ -43,6 +43,14 @@ class Probe:
         """
         self.recorder.emit("settled", how=how, delay=delay, message=message, why=why)
 
+    def bound(self, function: Callable[..., Any], args: Any, kwargs: Any) -> str | None:
+        """A message's arguments as text that does not depend on how they were passed: its `arguments`."""
+        try:
+            bound = inspect.signature(function).bind_partial(*args, **kwargs)
+        except TypeError:
+            return None
+        return repr(sorted((name, repr(value)) for name, value in bound.arguments.items() if name != "self"))
+
     def arguments(self, payload: Any, function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) with which the payload reaches the handler."""
         mode = self.settings.get("message") or _message_mode(function, self.settings.get("fields") or [])

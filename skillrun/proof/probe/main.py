@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -208,7 +209,7 @@ class Zygote:
         sys.stdout.flush()
         sys.stderr.flush()
         modules = module_files(self.recorder.root) if order.get("modules") else None
-        self.recorder.emit("end", modules=modules, clock=self.clock.offset)
+        self.recorder.emit("end", modules=modules, clock=self.clock.offset, cpu=time.process_time())
         os._exit(0)
 
     def act(self, op: str, args: list[Any]) -> None:

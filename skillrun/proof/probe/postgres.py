@@ -209,9 +209,6 @@ class Psycopg2:
                 with statements.end(self, "rollback"):
                     super().rollback()
 
-            def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
-                self.commit() if kind is None else self.rollback()
-
         return _named_like(Connection, base)
 
     def _cursor_class(self, base: Any) -> Any:
@@ -256,7 +253,8 @@ class Asyncpg:
         around(connection, "execute", self._execute)
         for name in ("_execute", "_executemany"):
             around(connection, name, lambda held, query, *args, **kwargs: self.statements.statement(held, query))
-        around(connection, "_copy_in", self._copy)
+        around(connection, "_copy_in", lambda held, query, *args, **kwargs: self.statements.statement(held, query))
+        around(connection, "copy_records_to_table", self._records)
         for name in ("__bind_execute", "executemany"):
             owner = module.prepared_stmt.PreparedStatement
             mangled = f"_PreparedStatement{name}" if name.startswith("__") else name
@@ -269,8 +267,8 @@ class Asyncpg:
         """With arguments it goes on to `_execute`."""
         return contextlib.nullcontext() if args else self.statements.statement(connection, query)
 
-    def _copy(self, connection: Any, copy_stmt: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
-        return self.statements.statement(connection, copy_stmt)
+    def _records(self, connection: Any, table_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+        return self.statements.statement(connection, f"copy {table_name} from stdin")
 
     def _held(self, held: Any, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
         """Of a prepared statement or a cursor."""

@@ -126,7 +126,8 @@ def _store(database: Any) -> str:
     """Which database: an absolute path, or ":memory:"."""
     name = os.fsdecode(database) if isinstance(database, (str, bytes, os.PathLike)) else repr(database)
     if name.startswith("file:"):
-        name = name[5:].partition("?")[0]
+        in_memory = "mode=memory" in name
+        name = ":memory:" if in_memory else name[5:].partition("?")[0]
     return name if name == ":memory:" or not name else "sqlite:" + os.path.realpath(name)
 
 

@@ -64,6 +64,7 @@ class Statements:
             link.holds = True
             with self._told(connection, link, parsed, sql):
                 yield
+            link.holds = self.is_open(connection)
 
     @contextlib.contextmanager
     def _told(self, connection: Any, link: Link, parsed: Parsed, sql: str) -> Iterator[None]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes.util
 from collections.abc import Sequence
 
 from . import postgres, redis_client, unseen
 from .recorder import Recorder
+from .wrap import around
 
 
 def install(recorder: Recorder, servers: Sequence[str] = ()) -> None:
@@ -13,3 +15,5 @@ def install(recorder: Recorder, servers: Sequence[str] = ()) -> None:
     redis_client.install(recorder)
     postgres.install(recorder, tuple(servers))
     unseen.install(recorder)
+    # an import inside of the handler may look for a library (libpq): the processes that this starts are not its own
+    around(ctypes.util, "find_library", lambda *_: recorder.quiet())

@@ -1,0 +1,76 @@
+"""What a verdict takes for granted: said with it each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.blocked import PATIENCE_S, can_see
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Effect
+    from skillrun.proof.prove import Proof, Target
+
+
+def assumptions(proof: Proof, target: Target) -> list[str]:
+    """Sentences for people, the job's own first."""
+    return [
+        *(words for effect in target.spec.effects or () for words in _effect(effect)),
+        *_library(proof, target),
+        *_volatile(proof),
+        *_machine(proof, target),
+    ]
+
+
+def _effect(effect: Effect) -> Iterator[str]:
+    guarantee = effect.guarantee or "keyed"
+    if guarantee == "keyed" and effect.key_arg:
+        window = f"for {duration(effect.window)}" if effect.window else "for ever"
+        yield f"the receiver of {effect.name} drops a second call with the same {effect.key_arg} {window}"
+    if effect.mode == "pass_through":
+        yield f"{effect.name} really ran: what it does is judged by the state that it leaves"
+    elif guarantee == "transactional":
+        yield f"{effect.name} is undone together with the transaction in which it is called"
+    if effect.mode == "stand_in":
+        yield f"{effect.name} was not really called: a stand-in took the call at its owner, with the same signature"
+    if effect.reason:
+        yield f"{effect.name} is declared {guarantee}: {effect.reason}"
+
+
+def _library(proof: Proof, target: Target) -> Iterator[str]:
+    facts = proof.facts
+    if target.driver is None:
+        yield "the handler runs as a plain callable: what calls it calls it again at the next tick, and nothing else does"
+    if facts.get("on_kill"):
+        yield f"after a death: {facts['on_kill']}"
+    if facts.get("bounded_kills") is False:
+        yield "nothing bounds crash loops: a message that kills every worker that takes it comes back for ever"
+    if facts.get("lossy"):
+        yield f"{facts.get('library') or 'the library'} loses a job whose process dies: that is said and not blamed"
+    if facts.get("acks_late") is False:
+        yield "the message is acknowledged before the handler runs"
+
+
+def _volatile(proof: Proof) -> Iterator[str]:
+    for name in sorted(proof.reference.volatile if proof.reference else ()):
+        yield f"proof.state.{name} differs from run to run and was not compared"
+
+
+def _machine(proof: Proof, target: Target) -> Iterator[str]:
+    yield "records of level INFO and above are written, as the application's logging sends them"
+    yield "time is virtual in the handler: nothing sleeps"
+    services: tuple[Any, ...] = target.spec.proof.services if target.spec.proof else ()
+    if services:
+        yield f"the clock of {' and '.join(services)} is moved on where the server can be told, else it is its own"
+    if not proof.walled:
+        yield "this machine has no network wall (unshare): that nothing is sent rests on the hooks alone"
+    if not can_see():
+        yield f"this machine does not tell what a process waits for: silence for {PATIENCE_S:g} s counts as blocked"
+
+
+def duration(seconds: float) -> str:
+    """`24 h`, `7 d`, `90 s`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0 and not (unit == "d" and seconds < 2 * size):
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"

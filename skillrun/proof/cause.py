@@ -1,0 +1,238 @@
+"""Why a schedule refutes, in one line: a pure function over the history and what the judge said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from skillrun.proof.story import in_order
+
+if TYPE_CHECKING:
+    from skillrun.proof.history import Delivery, Event, History
+    from skillrun.proof.reference import Judgement
+
+UNKNOWN = "no usual cause fits: read the steps"
+
+
+def cause(history: History, judgement: Judgement) -> str:
+    """One sentence; it claims no more than the steps show, and says so where none of the usual causes fits."""
+    topic = judgement.rule.partition(".")[0]
+    found = _TOPICS[topic](history, judgement) if topic in _TOPICS else None
+    return found or UNKNOWN
+
+
+# -- effects and state
+
+
+def _effect(history: History, judgement: Judgement) -> str | None:
+    exact = {
+        "effect.no-key": "the call leaves its key out",
+        "effect.key-shared": "the key does not name all that makes two calls different",
+        "effect.key-of-two-jobs": "the key leaves out a field in which the two jobs differ",
+        "effect.repeated-after-success": "nothing remembers that the job was done",
+    }
+    if judgement.rule in exact:
+        return exact[judgement.rule]
+    if judgement.rule == "effect.lost":
+        return _lost(history, judgement)
+    if judgement.rule == "effect.window":
+        return "the job remembers for longer than the receiver does, or not at all"
+    other = _other_key(history) if judgement.rule == "effect.other-key" else None
+    return other or _repeated(history)
+
+
+def _other_key(history: History) -> str | None:
+    """What a key contains that changed between the two calls."""
+    schedule, moves = history.schedule, history.schedule.moves
+    if schedule.copies > 1 or "stall" in schedule.family:
+        return None
+    if schedule.fresh:
+        return "the key depends on the interpreter: its hash seed, its time zone, or something random"
+    if any(move.startswith("wait=") for move in moves):
+        return "the key contains the time"
+    if "re-enqueue" in moves or schedule.family == "publish-fault":
+        return "the key contains the message's id, or something random"
+    if any(run.retries for run in history.runs):
+        return "the key contains the attempt, or something random"
+    return "the key contains something that differs from run to run: a random value, or the time"
+
+
+def _repeated(history: History) -> str | None:
+    """Why the second delivery did not see that the first one had done it."""
+    schedule = history.schedule
+    if schedule.copies > 1:
+        return "two deliveries both pass the check before either writes its marker (check, then act)"
+    if schedule.family == "stall":
+        return "what guards the job is given up, or never taken, while a slow delivery still works"
+    if schedule.family == "before-commit":
+        return "the job is published before its transaction commits"
+    killed = _killed(history)
+    if killed is not None:
+        return _repeated_after_kill(history, killed)
+    if schedule.family == "error":
+        return "the effect took place and its answer was lost; the retry does it again"
+    if schedule.family == "window":
+        return "the marker is forgotten too early"
+    if schedule.family in ("redeliver", "re-enqueue", "fresh-interpreter", "publish-fault", "dst", "once"):
+        return "nothing that the first delivery leaves behind stops the second one"
+    return None
+
+
+def _repeated_after_kill(history: History, killed: Delivery) -> str | None:
+    if not any(killed.all("performed")):
+        return None
+    if _committed(killed):
+        return "the effect takes place again although a commit of the first delivery stands: it is not looked at"
+    if _commits_later(history, killed):
+        return "the effect takes place before its marker is committed, and the redelivery does not see it"
+    return "the effect takes place and nothing is committed that the redelivery could see"
+
+
+def _lost(history: History, judgement: Judgement) -> str | None:
+    """Why nobody does it any more."""
+    schedule = history.schedule
+    if schedule.family == "before-commit":
+        return "the job is published before its transaction commits: the delivery does not find what it needs"
+    if schedule.family == "publish-fault":
+        return "the application commits without publishing the job, and trying again does not publish it either"
+    if schedule.family == "distinct":
+        return "the two jobs are taken for one: a field is missing in the key"
+    killed = _killed(history)
+    if killed is not None:
+        return _lost_after_kill(history, killed, judgement.effect)
+    if any(event["do"] == "raise" for event in _faults(history)):
+        return _lost_after_error(history)
+    if schedule.copies > 1 or schedule.family == "stall":
+        return "one delivery takes the other's marker for work that was done"
+    return None
+
+
+def _lost_after_kill(history: History, killed: Delivery, effect: str | None) -> str | None:
+    done = any(effect in (None, event["effect"]) for event in killed.all("performed"))
+    later = [run for run in history.runs if run.number > killed.number]
+    if not later:
+        if history.lost or not history.schedule.lose:
+            return "the message is acknowledged before the work is done: a death loses it"
+        return None
+    if not done and _committed(killed):
+        return "the marker is committed before the effect"
+    if any(run.raised is not None for run in later):
+        return "what the first delivery left behind makes the next one fail"
+    return None
+
+
+def _lost_after_error(history: History) -> str | None:
+    last = history.runs[-1]
+    met = any(event["do"] == "raise" for event in last.all("fault"))
+    if met and last.first("returned") is not None and not last.will_retry:
+        return "the handler swallows the error"
+    earlier = [run for run in history.runs if any(e["do"] == "raise" for e in run.all("fault"))]
+    if len(history.runs) > 1 and any(_committed(run) for run in earlier):
+        return "the marker is committed before the effect"
+    if met and last.raised is not None:
+        return "the error is not retried"
+    return None
+
+
+def _state(history: History, judgement: Judgement) -> str | None:
+    if judgement.rule == "state.distinct-job":
+        return "the two jobs are taken for one: a field is missing in the key"
+    schedule = history.schedule
+    if schedule.copies > 1:
+        return "two deliveries both pass the check before either writes (check, then act)"
+    if schedule.family == "before-commit":
+        return "the job is published before its transaction commits"
+    killed = _killed(history)
+    if killed is not None and _committed(killed):
+        return "one commit holds only a part of the work, and the redelivery does not complete it or does it twice"
+    if killed is None and len(history.runs) > 1 and not _faults(history):
+        return "the write is made again by each delivery: it adds instead of setting, or has no unique key"
+    return None
+
+
+# -- attempts, dead letters, logs
+
+
+def _attempts(history: History, judgement: Judgement) -> str | None:
+    last = history.runs[-1] if history.runs else None
+    if judgement.rule == "attempts.too-few" and last is not None:
+        if last.first("returned") is not None and last.raised is None and not last.retries:
+            return "the handler swallows the error"
+        return "the error is not among those that are retried, or the limit is lower than declared"
+    return {
+        "attempts.too-many": "the limit of retries counts otherwise than declared: attempts count the first try",
+        "attempts.unbounded": "nothing counts the attempts",
+        "attempts.permanent-retried": "the error is among those that are retried",
+    }.get(judgement.rule)
+
+
+def _delays(history: History, judgement: Judgement) -> str | None:
+    return {
+        "delays.flat": "the wait is the same before each retry: no exponential backoff is in force",
+        "delays.no-jitter": "nothing random is in the wait",
+        "delays.too-long": "the cap or the base is larger than declared",
+        "delays.too-short": "the base or the factor is smaller than declared, or there is no backoff",
+    }.get(judgement.rule)
+
+
+def _dead(history: History, judgement: Judgement) -> str | None:
+    if judgement.rule == "dead-letter.missing":
+        return "nothing writes a dead letter on this way out"
+    if judgement.rule == "dead-letter.repeated":
+        return "the record of a dead letter has no unique key, or is written at each attempt"
+    return "a dead letter is written before the job is really given up"
+
+
+def _logs(history: History, judgement: Judgement) -> str | None:
+    question = judgement.rule.partition(".")[2]
+    return {
+        "ran": "no record with the key fields is written when the handler begins",
+        "succeeded": "no record with the key fields is written at the end, or the same one is written elsewhere too",
+        "why": "no record with the key fields names the error",
+        "retry": "no record with the key fields says that the job will be retried",
+    }.get(question)
+
+
+def _poison(history: History, judgement: Judgement) -> str | None:
+    return "the payload is not checked before the work begins"
+
+
+_TOPICS: dict[str, Callable[[History, Judgement], str | None]] = {
+    "effect": _effect,
+    "state": _state,
+    "attempts": _attempts,
+    "delays": _delays,
+    "dead-letter": _dead,
+    "logs": _logs,
+    "poison": _poison,
+}
+
+
+# -- what a history shows
+
+
+def _faults(history: History) -> list[Event]:
+    return [event for _, event in in_order(history) if event.kind == "fault"]
+
+
+def _killed(history: History) -> Delivery | None:
+    """The first delivery that was killed."""
+    return next((run for run in history.runs if any(e["do"] == "kill" for e in run.all("fault"))), None)
+
+
+def _committed(delivery: Delivery) -> bool:
+    """It made something last: a commit, a statement outside of a transaction, or a write to Redis."""
+    return any(_lasts(event) for event in delivery.all("at"))
+
+
+def _lasts(event: Event) -> bool:
+    if event["when"] != "after":
+        return False
+    if event["kind"] == "sql":
+        return event["verb"] in ("insert", "update", "delete", "replace", "merge") and event["open"] is False
+    return event["kind"] == "commit" or (event["kind"] == "redis" and bool(event["write"]))
+
+
+def _commits_later(history: History, killed: Delivery) -> bool:
+    """A later delivery shows that a commit belongs to the work."""
+    return any(_committed(run) for run in history.runs if run.number > killed.number)

@@ -1,0 +1,191 @@
+"""A history as a story: numbered steps, only those that matter, with the faults marked and the place of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.proof.schedule import ONCE
+from skillrun.text import masked, visible
+
+if TYPE_CHECKING:
+    from skillrun.proof.history import Delivery, Event, History
+    from skillrun.proof.schedule import Schedule
+
+MOST_STEPS = 60
+_TEXT = 300
+_AT_ONCE = ("at-once", "stall", "before-commit")
+_Maker = Callable[["History", "Delivery", "Event"], str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a story. `at_s`: virtual seconds since the proof's beginning."""
+
+    number: int
+    at_s: float
+    process: str  # "delivery 1", "publisher", "library"
+    text: str
+    fault: bool = False
+    place: tuple[str, int] | None = None
+
+
+def story(history: History) -> list[Step]:
+    """The steps in the order in which they happened; the middle of a very long story is left out."""
+    found = [step for step in _steps(history) if step.text]
+    if len(found) > MOST_STEPS:
+        left_out = len(found) - MOST_STEPS
+        gap = Step(0, found[MOST_STEPS // 2].at_s, "", f"({left_out} more steps like these)")
+        found = [*found[: MOST_STEPS // 2], gap, *found[-MOST_STEPS // 2 :]]
+    return [Step(n, s.at_s, s.process, s.text, s.fault, s.place) for n, s in enumerate(found, 1)]
+
+
+def _steps(history: History) -> Iterator[Step]:
+    names = _process_names(history)
+    for delivery, event in in_order(history):
+        text = _words(history, delivery, event)
+        if text:
+            safe = visible(masked(text), limit=_TEXT)
+            yield Step(0, delivery.clock, names[delivery.number], safe, event.kind == "fault", event.place)
+    if history.hung:
+        yield Step(0, 0.0, "", f"it does not end: its last boundary is {history.hung}, and it was stopped there")
+    if history.pending:
+        yield Step(0, 0.0, "", "the job is still waiting, and nothing says that it will ever end")
+
+
+def in_order(history: History) -> list[tuple[Delivery, Event]]:
+    """(delivery, event) as they happened. Numbers of two interpreters do not compare: there, one by one."""
+    pairs = [(delivery, event) for delivery in history.deliveries for event in delivery.events]
+    if history.schedule.family in _AT_ONCE or history.schedule.copies > 1:
+        return sorted(pairs, key=lambda pair: pair[1].number)
+    return pairs
+
+
+def _process_names(history: History) -> dict[int, str]:
+    """Delivery number -> what a person calls that process."""
+    names: dict[int, str] = {}
+    seen = 0
+    for delivery in sorted(history.deliveries, key=lambda item: item.number):
+        seen += delivery.op == "deliver"
+        names[delivery.number] = {"deliver": f"delivery {seen}", "died": "library"}.get(delivery.op, "publisher")
+    return names
+
+
+def _words(history: History, delivery: Delivery, event: Event) -> str:
+    """What an event is to a reader; "" where it does not matter."""
+    if delivery.op == "died" and event.kind in ("at", "log"):
+        return ""
+    maker = _MAKERS.get(event.kind)
+    return maker(history, delivery, event) if maker else ""
+
+
+def _began(history: History, delivery: Delivery, event: Event) -> str:
+    if delivery.op == "died":
+        return "learns that the process which had the message is dead"
+    if delivery.op == "publish":
+        return "publishes another message for the same job"
+    if delivery.op == "call":
+        return "the application publishes the job"
+    if delivery.job > 0:
+        return f"begins, with a distinct job (payload.examples or a variation, number {delivery.job})"
+    fresh = history.schedule.fresh and delivery is not history.runs[0]
+    return "begins, in an interpreter with another hash seed and time zone" if fresh else "begins"
+
+
+def _at(history: History, delivery: Delivery, event: Event) -> str:
+    kind, name = event["kind"], event["name"]
+    if event["when"] == "before":
+        return ""
+    if kind == "commit":
+        return f"commits ({name})"
+    if kind == "sql" and event["verb"] not in ("select", "pragma", "begin"):
+        table = f" {event['table']}" if event["table"] else ""
+        return f"{event['verb']}{table} ({name})" + (", not committed yet" if event["open"] else "")
+    if kind == "sql" and event["verb"] == "select" and history.schedule.family in _AT_ONCE:
+        return f"reads {event['table'] or 'the database'} ({name})"
+    if kind == "redis":
+        return f"writes to Redis ({name})" if event["write"] else f"reads from Redis ({name})"
+    return ""
+
+
+def _performed(history: History, delivery: Delivery, event: Event) -> str:
+    return f"{event['effect']} takes place: {event['name']}({event['args']})"
+
+
+def _published(history: History, delivery: Delivery, event: Event) -> str:
+    if not event["to_handler"]:
+        return f"publishes {event['label']}"
+    does = {"deliver": "has itself retried", "died": "has the job retried"}.get(delivery.op, "publishes the job")
+    return f"{does}{_later(event['delay'])}"
+
+
+def _later(delay: object) -> str:
+    seconds = float(delay) if isinstance(delay, int | float) else 0.0
+    return f", {seconds:.0f} s later" if seconds >= 0.5 else ""
+
+
+def _fault(history: History, delivery: Delivery, event: Event) -> str:
+    at = str(event["at"]).replace(":", " ", 1)
+    does = {
+        "kill": f"the process is killed {at}",
+        "raise": f"{event['error']} is raised {at}",
+        "pause": f"it stands still {at}, and the others go on",
+        "jump": f"the clock jumps {at}",
+    }
+    return does.get(str(event["do"]), f"{event['do']} {at}")
+
+
+def _raised(history: History, delivery: Delivery, event: Event) -> str:
+    name = str(event["error"]).rpartition(":")[2]
+    return f"the handler raises {name}: {event['text']}" if event["text"] else f"the handler raises {name}"
+
+
+def _settled(history: History, delivery: Delivery, event: Event) -> str:
+    how = event["how"]
+    if how == "requeued":
+        return f"the message comes back{_later(event['delay'])}"
+    if how == "acked" and (delivery.retries or delivery.op == "died"):
+        return ""
+    words = {
+        "acked": "the message is acknowledged",
+        "dead": "the message goes to the library's dead letters",
+        "lost": "the message is gone: nobody will see it again",
+    }
+    return words.get(str(how), str(how))
+
+
+def _died(history: History, delivery: Delivery, event: Event) -> str:
+    if any(fault["do"] == "kill" for fault in delivery.all("fault")):
+        return ""
+    if event["signal"]:
+        return f"the process ends by signal {event['signal']}"
+    return f"the process ends itself with exit status {event['exit']}"
+
+
+def _text_of(field: str, before: str) -> _Maker:
+    return lambda history, delivery, event: f"{before}{event[field]}"
+
+
+_MAKERS: dict[str, _Maker] = {
+    "began": _began,
+    "at": _at,
+    "performed": _performed,
+    "published": _published,
+    "fault": _fault,
+    "raised": _raised,
+    "returned": lambda history, delivery, event: "the handler returns",
+    "settled": _settled,
+    "died": _died,
+    "slept": _text_of("s", "sleeps, in seconds: "),
+    "undeclared": lambda history, delivery, event: f"undeclared {event['kind']}: {event['detail']}",
+    "caller-raised": _text_of("text", "the application's call raises: "),
+    "probe-error": _text_of("error", "outside of the handler: "),
+}
+
+
+def replay_command(schedule: Schedule, options: str) -> str:
+    """The ready command that runs one schedule again. `options`: what says which job, e.g. "--spec FILE"."""
+    import shlex
+
+    return f"skillrun prove{options}" + ("" if schedule == ONCE else f" --schedule {shlex.quote(str(schedule))}")
