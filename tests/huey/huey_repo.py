@@ -168,14 +168,23 @@ class Shop:
 
 
 def open_shop(
-    root: Path, tasks: str, *, app: str = APP, handler: str = "shop.tasks:send_receipt", **files: str
+    root: Path,
+    tasks: str,
+    *,
+    app: str = APP,
+    name: str = "huey",
+    handler: str = "shop.tasks:send_receipt",
+    **files: str,
 ) -> Shop:
     """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/app.py": app, "shop/tasks.py": tasks}
-    every |= {(name if "/" in name or "." in name else f"shop/{name}.py"): text for name, text in files.items()}
+    every |= {
+        (key if "/" in key or "." in key or key == "Procfile" else f"shop/{key}.py"): text
+        for key, text in files.items()
+    }
     helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in every.items()})
     project = Project(Tree(root))
-    use = FrameworkUse("huey", app="shop/app.py:huey", apps=("shop/app.py:huey",))
+    use = FrameworkUse("huey", app=f"shop/app.py:{name}", apps=(f"shop/app.py:{name}",))
     found = huey.find_handler(project, use, handler)
     assert found is not None
     return Shop(project, use, found)

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from huey_repo import APP, Shop, open_shop
+from huey_repo import APP, Shop, findings, open_shop
 
 from skillrun.frameworks import huey
 from skillrun.frameworks.interface import Backoff
@@ -268,3 +268,17 @@ def test_the_serializer_is_read(tmp_path: Path) -> None:
     signed += "huey = RedisHuey('shop', serializer=SignedSerializer(secret='x'))\n"
     assert open_shop(tmp_path / "r", HEAD + task(), app=signed).policy.serializer == "signed pickle"
     assert open_shop(tmp_path / "s", HEAD + task(), app=APP).policy.serializer == "pickle"
+
+
+SETTINGS = "HUEY = {'huey_class': 'huey.SqliteHuey', 'immediate': True, 'consumer': {'flush_locks': True}}\n"
+
+
+def test_the_dict_of_django_is_the_huey_object(tmp_path: Path) -> None:
+    """djhuey makes its object of settings.HUEY: storage, immediate mode and the consumer's options stand there."""
+    tasks = "from huey.contrib.djhuey import db_task, lock_task\n"
+    tasks += "@db_task()\n@lock_task('x'{})\ndef send_receipt(o): ...\n"
+    for ttl, rules in (("", {"immediate"}), (", ttl=5", {"immediate", "lock-ttl"})):
+        shop = open_shop(tmp_path / f"r{len(ttl)}", tasks.format(ttl), app=SETTINGS, name="HUEY")
+        assert {
+            rule for rule in ("immediate", "lock-ttl", "stale-lock", "pickle-serializer") if findings(shop, rule)
+        } == rules
