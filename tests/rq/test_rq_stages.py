@@ -187,6 +187,15 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
 }
 
 
+def test_an_option_is_no_retryable_test(tmp_path: Path) -> None:
+    """Retry is an exception of Celery and an option of RQ: only one of them says that a failure is tested."""
+    tests = FILES["tests/test_tasks.py"].replace("mailer.Unavailable", "ValueError")
+    tests = tests.replace(
+        "orders.settle(7", "orders.queue.enqueue(tasks.send_receipt, retry=Retry(max=3)); orders.settle(7"
+    )
+    assert stopping(case_of(tmp_path / "repo", {"tests/test_tasks.py": tests})) == {"tests": ["tests.no-retryable"]}
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_shops_fail(tmp_path: Path, name: str) -> None:
     path, old, new, stage = BROKEN[name]
