@@ -56,9 +56,9 @@ class _Reader:
         self.sources["max_attempts"] = most.place or again.place
         self.sources["backoff"] = self.sources["max_attempts"]
         requeued = any(one.retries is None or one.retries > 0 for one in given)
-        self.sources["retried"] = self.sources["autoretry"] = most.place if requeued else None
-        if not requeued:
-            del self.sources["autoretry"]
+        self.sources["retried"] = most.place if requeued else None
+        if requeued:
+            self.sources["autoretry"] = most.place  # RQ itself logs the error and that it retries
         spared = [c for c in self.project.handlers(self.handler, depth=1) if ends_job(c)]
         dead, permanent = self._dead_letter(), self._permanent()
         self.sources |= {"dead_letter": dead, "dead_letter_permanent": permanent}

@@ -91,7 +91,7 @@ def interval_length(job: Job) -> Iterator[Finding]:
         seen.add(place)
         written = ", ".join(f"{wait:g}" for wait in one.waits or ())
         if count == 0:
-            message = "no interval in the list: instead of retrying the worker quits with IndexError, and the job stays started"
+            message = "no interval in the list: when it should retry, the worker quits with IndexError"
             yield tell(job, "interval-length", Severity.ERROR, place, message, f"give {one.retries} intervals")
         elif count > 1 and count != one.retries:
             how = "the first is repeated until the end" if count < one.retries else "the first are never used"
