@@ -40,7 +40,7 @@ def _effect(effect: Effect) -> Iterator[str]:
 def _library(proof: Proof, target: Target) -> Iterator[str]:
     facts = proof.facts
     if target.driver is None:
-        yield "the handler runs as a plain callable: what calls it calls it again at the next tick, and nothing else does"
+        yield "the handler runs as a plain callable: the next tick runs it again, and nothing else does"
     if facts.get("on_kill"):
         yield f"after a death: {facts['on_kill']}"
     if facts.get("bounded_kills") is False:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillrun.errors import Misuse
 from skillrun.proof.explorer import POISON, Explorer
 from skillrun.proof.families import Plan, double_kills, failing_kills, plan_schedules
 from skillrun.proof.history import History
@@ -93,6 +94,12 @@ def prove(target: Target, *, only: str | None = None, progress: OnProgress | Non
     return proof
 
 
+def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
+    """The single run and the plan that follows from it; no schedule is run. `verdict` is "incomplete"."""
+    with _Session(target, progress or (lambda what, done, of: None), workers=1) as session:
+        return session.look()
+
+
 class _Session:
     """The settings of one proof, and what they have found so far."""
 
@@ -105,6 +112,7 @@ class _Session:
         self.others: list[Future[Explorer]] = []
         self.problems: list[Judgement] = []
         self.tried: dict[Schedule, Tried] = {}
+        self.only: Schedule | None = None
 
     def __enter__(self) -> _Session:
         return self
@@ -118,7 +126,7 @@ class _Session:
         self.threads.shutdown()
 
     def go(self, only: Schedule | None) -> Proof:
-        self.payloads = self._payloads()
+        self.payloads, self.only = self._payloads(), only
         first: Future[Explorer] = Future()
         if only is None:
             self.others = [self.threads.submit(self._explorer, first) for _ in range(1, self.workers)]
@@ -132,11 +140,22 @@ class _Session:
             return self._conclude(Plan())
         plan = self._plan(first.result())
         if only is not None:
+            check_given(only, self.target.spec, self.payloads)
             plan = Plan([only])
         self._spread(plan.schedules)
         if only is None:
             self._second_phase(plan)
         return self._conclude(plan)
+
+    def look(self) -> Proof:
+        """As `go`, up to the plan."""
+        self.payloads = self._payloads()
+        first = self._explorer()
+        self._find_out(first)
+        plan = self._plan(first)
+        return Proof(
+            "incomplete", list(self.tried.values()), [], list(self.problems), plan, self.reference, facts=first.facts
+        )
 
     def _find_out(self, first: Explorer) -> None:
         """The single runs, and whether they can be compared with."""
@@ -278,7 +297,10 @@ class _Session:
         witnesses = self._witnesses(tried)
         self.problems += [_unstable(witness) for witness in witnesses if not witness.again]
         witnesses = [witness for witness in witnesses if witness.again]
-        witnesses += self._log_witnesses(found, tried) if not self.problems_fatal() else []
+        if self.only is None and not self.problems_fatal():  # logs are compared over all schedules
+            witnesses += self._log_witnesses(found, tried)
+        if self.only is not None:
+            self.problems += unreached(self.tried[self.only].history)
         incomplete = self.problems + [j for t in tried for j in t.judgements if j.verdict == INCOMPLETE]
         verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"
         from skillrun.proof.zygote import network_wall
@@ -320,6 +342,36 @@ class _Session:
             item = next((t for t in tried if any(d.outcome == wanted for d in t.history.runs)), tried[0])
             made.append(Witness(item, judgement, RERUNS))
         return made
+
+
+def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> None:
+    """Raises Misuse for a given schedule that names what the spec does not have."""
+    jobs = [int(float(move.partition("=")[2])) for move in only.moves if move.startswith("job=")]
+    if only.poison is not None and POISON - only.poison not in payloads:
+        raise Misuse(f"--schedule: proof.poison has no payload {only.poison}", hint="they are counted from 0")
+    if any(not 0 < job < DIRECT or job not in payloads for job in jobs):
+        known = sum(0 < job < DIRECT for job in payloads)
+        raise Misuse(f"--schedule: no such job: {jobs[0]}", hint=f"there are {known} distinct jobs, counted from 1")
+    failures = spec.failures
+    listed = {error.type for error in (*failures.transient, *failures.permanent)} if failures else set()
+    for fault in only.faults:
+        if fault.do == "raise" and fault.error not in listed:
+            hint = f"failures lists: {', '.join(sorted(listed)) or 'nothing'}"
+            raise Misuse(f"--schedule: {fault.error} is not in failures", hint=hint)
+        if fault.do.startswith("caller-") and spec.enqueue is None:
+            raise Misuse(f"--schedule: {fault.do} needs enqueue in the spec", hint="enqueue: {call: module:function}")
+
+
+def unreached(history: History) -> list[Judgement]:
+    """A given schedule whose faults did not all come about shows nothing."""
+    met = [str(event["at"]) for event in history.events if event.kind == "fault"]
+    missed = [fault for fault in history.schedule.faults if not any(_is_at(fault.at, at) for at in met)]
+    said = "the job never came to"
+    return [Judgement(INCOMPLETE, "schedule.unreached", f"{said} {fault.at}") for fault in missed[:1]]
+
+
+def _is_at(planned: str, met: str) -> bool:
+    return planned == met or (planned.endswith("#*") and met.rpartition("#")[0] == planned[:-2])
 
 
 def _unstable(witness: Witness) -> Judgement:
