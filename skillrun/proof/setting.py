@@ -66,7 +66,7 @@ class Setting:
         from skillrun.proof.services.postgres import PostgresServer
         from skillrun.proof.services.redis import RedisServer
 
-        kinds = {"redis": RedisServer, "postgresql": PostgresServer}
+        kinds: dict[str, Any] = {"redis": RedisServer, "postgresql": PostgresServer}
         for name in sorted(wanted):
             folder = self.place.run / name
             folder.mkdir(mode=0o755)

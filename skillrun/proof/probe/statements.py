@@ -106,12 +106,14 @@ class Statements:
 
 
 def _of_the_driver(parsed: Parsed, sql: str) -> bool:
-    """Questions about the server and its catalog: drivers ask them when they connect."""
+    """What is asked of a new connection about its server and catalog, and how asyncpg resets an old one."""
     if parsed.verb != "select" or parsed.written:
         return False
     if parsed.table.startswith(("pg_", "sqlite_")):
         return True
-    return " ".join(sql.lower().split()).rstrip("; ") in (
-        "select pg_catalog.version()", "select version()", "select current_schema()", "select current_schema",
-        "select sqlite_version()", "select 1",
-    )  # fmt: skip
+    text = " ".join(sql.lower().split()).rstrip("; ")
+    return text in _QUESTIONS or (text.startswith("select pg_advisory_unlock_all()") and text.endswith("reset all"))
+
+
+_QUESTIONS = ("select pg_catalog.version()", "select version()", "select current_schema()", "select current_schema",
+              "select sqlite_version()", "select 1")  # fmt: skip
