@@ -29,8 +29,9 @@ QUICK = "lint:\n\ttrue\n\ntest:\n\ttrue\n"
 
 
 def shop(root: Path, *overlays: str, makefile: str = QUICK) -> Path:
-    """The bundled shop, whose validations take no time."""
+    """The bundled shop, whose validations take no time, and whose tests start no worker."""
     fixtures_repos.example_shop(root, *overlays)
+    (root / "tests" / "test_enqueue.py").unlink()
     (root / "Makefile").write_text(makefile)
     helpers.commit(root, "Quick validations")
     return root

@@ -315,7 +315,8 @@ class _Invocation:
     def _clean(self) -> bool:
         from skillrun.verdict import Status
 
-        return all(r.status in (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED) for r in self.results.values())
+        done = (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED)
+        return all(r.status in done or _only_asks(r) for r in self.results.values())
 
     def _visit(self, planned: Planned, event: dict[str, Any] | None) -> None:
         from skillrun.runner.checkpoint import is_done
@@ -502,6 +503,11 @@ class _Invocation:
             "repo": self.target.repo_name,
             "git_head": self.target.repo.head,
         }
+
+
+def _only_asks(result: StageResult) -> bool:
+    """Nothing is wrong, somebody has to agree: the stages after it say what they would run, too."""
+    return bool(result.next) and all(action.action == "consent" for action in result.next)
 
 
 def _waiver_words(waiver: Waiver) -> str:

@@ -24,6 +24,7 @@ def repo(tmp_path: Path) -> Path:
 def test_nothing_runs_without_consent(repo: Path) -> None:
     out = shops.run(repo, code=3)
     assert "make lint; make test" in out
+    assert "-m pytest" in out
     assert runs(repo) == 0
     shops.run(repo, code=3)
     assert runs(repo) == 0
@@ -42,14 +43,15 @@ def test_trust_once_until_what_runs_changes(repo: Path) -> None:
     shops.run(repo, "--trust", code=0)
     assert runs(repo) == 3
     given = shops.events(shops.ledger_of(repo), "consent.given")
-    assert [event["data"]["how"] for event in given] == ["--trust", "--trust"]
-    assert given[0]["data"]["commands"] == ["make lint", "make test"]
+    assert [event["data"]["how"] for event in given] == ["--trust"] * 3
+    assert given[0]["data"]["commands"][0].endswith("-m pytest")
+    assert given[1]["data"]["commands"] == given[2]["data"]["commands"] == ["make lint", "make test"]
 
 
 def test_the_answer_is_kept_outside_the_repository(repo: Path) -> None:
     shops.run(repo, "--trust", code=0)
     kept = list((repo.with_name("repo.home") / "state" / "consent").iterdir())
-    assert len(kept) == 1
+    assert len(kept) == 2  # the tests against a broken handler, and the validations
     assert not [path for path in repo.rglob("*") if "consent" in path.name]
 
 
@@ -64,7 +66,7 @@ def test_a_validation_that_fails_is_told_and_run_again(repo: Path) -> None:
     (finding,) = [f for s in report["stages"] for f in s["findings"] if f["rule"] == "validate.test-failed"]
     assert "make test" in finding["message"]
     assert finding["path"] == "Makefile"
-    (evidence,) = shops.select(shops.ledger_of(repo), "select * from evidence where role = 'command'")
+    (evidence,) = shops.select(shops.ledger_of(repo), "select * from evidence where path = 'make test'")
     assert '"exit_code":2' in evidence["detail"]
     assert "it broke" in evidence["detail"]
     shops.run(repo, code=1)

@@ -16,8 +16,10 @@ CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter
 
 @pytest.mark.parametrize("stage", CHEAP)
 def test_the_small_shop_passes(tmp_path, stage):
+    """The stage tests reads, and waits with what it would run."""
     result = cases.examine(stage, cases.build(tmp_path / "repo"))
-    assert result.status == "passed", [(f.rule, f.message) for f in result.findings]
+    wanted = "pending" if stage == "tests" else "passed"
+    assert result.status == wanted, [(f.rule, f.message) for f in result.findings]
 
 
 def test_the_bundled_example_passes(tmp_path):
