@@ -88,7 +88,7 @@ class Explorer:
         self._boot(payloads)
         messages: dict[int, dict[str, Any]] = {}
         for job, payload in payloads.items():
-            if job == 0:
+            if job == 0 and not self.facts.get("ticks"):
                 continue
             try:
                 made = self._process(_Run(Schedule("publish")), "publish", [payload], job=job)
@@ -96,8 +96,9 @@ class Explorer:
             except NotPublished as error:
                 self.unpublished[job] = error.why
             self.setting.restore()
-        messages[0] = self._first_message(payloads[0])
-        self.setting.keep()
+        if not self.facts.get("ticks"):
+            messages[0] = self._first_message(payloads[0])
+            self.setting.keep()
         self.origin = Origin(messages)
 
     def _first_message(self, payload: Any) -> dict[str, Any]:
@@ -131,12 +132,24 @@ class Explorer:
             self._drain(run)
         return self._finish(run)
 
+    def _bring(self, run: _Run, job: int) -> None:
+        """A callable that takes no payload finds its job by itself: the application's call leaves it there."""
+        enqueue = self.setting.spec.enqueue
+        if not self.facts.get("ticks") or enqueue is None or job < 0:
+            return
+        payload = self.payloads.get(job)
+        mine = payload if isinstance(payload, dict) else {}
+        args = {name: mine.get(name, value) if job else value for name, value in enqueue.args.items()}
+        run.deliveries.append(self._process(run, "call", [enqueue.call, args], job=CALLER))
+
     def _start(self, run: _Run) -> None:
         schedule = run.schedule
         job = POISON - schedule.poison if schedule.poison is not None else 0
         if any(fault.do.startswith("caller-") for fault in schedule.faults):
             self._call(run)
             return
+        if schedule.family != "alone":
+            self._bring(run, job)
         message = self.origin.messages[job]
         if any(fault.do == "stall" for fault in schedule.faults):
             self._stalled(run, message)
@@ -158,6 +171,7 @@ class Explorer:
         elif name == "re-enqueue":
             self._enqueue(run, 0)
         elif name == "job":
+            self._bring(run, int(value))
             run.queue.append(Waiting(self.origin.messages[int(value)], run.now, int(value)))
         elif name == "tick":
             run.now = max(run.now, float(value) - time.time())
@@ -168,6 +182,7 @@ class Explorer:
         self.setting.jump(seconds)
 
     def _enqueue(self, run: _Run, job: int) -> None:
+        self._bring(run, job)
         delivery = self._process(run, "publish", [self.payloads[job]], job=job)
         run.deliveries.append(delivery)
         run.queue.append(Waiting(self._published(delivery, job), run.now, job))
@@ -207,8 +222,16 @@ class Explorer:
         if settled["how"] == "requeued":
             message = settled["message"] or waiting.message
             run.queue.append(Waiting(dict(message), run.now + float(settled["delay"]), waiting.job))
+        elif self._ticks_again(delivery):
+            run.queue.append(Waiting(waiting.message, run.now + float(self.facts["redelivery_s"]), waiting.job))
         run.dead += settled["how"] == "dead"
         run.lost += settled["how"] == "lost"
+
+    def _ticks_again(self, delivery: Delivery) -> bool:
+        """A poller comes again whatever happened: after an error its next tick may try again."""
+        trigger = self.setting.spec.trigger
+        polls = trigger is not None and trigger.type == "poller" and self.facts.get("ticks")
+        return bool(polls) and any(event["do"] == "raise" for event in delivery.all("fault"))
 
     def _take_published(self, run: _Run, delivery: Delivery, job: int) -> None:
         for event in delivery.all("published"):
@@ -402,6 +425,8 @@ class Explorer:
             events.append(Event(number, "died", _how(status)))
         else:
             self.modules |= set(end.get("modules") or ())
+            if end.get("libraries"):
+                self.setting.zygote(process.zygote).warm(end["libraries"])
         clock = end["clock"] if end else process.clock
         run.now = max(run.now, float(clock)) + _STEP_S
         return Delivery(process.number, process.op, process.job, process.clock, tuple(events), process.copy)

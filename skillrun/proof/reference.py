@@ -87,9 +87,17 @@ MUST_COMPLETE = frozenset(
 def must_complete(history: History, reference: Reference) -> bool:
     """Whether the job must have been done at the end of the schedule, exactly as in the single run."""
     schedule = history.schedule
-    if schedule.family not in MUST_COMPLETE:
+    if schedule.family not in MUST_COMPLETE or gives_up(history, reference):
         return False
     return not any(fault.error and is_permanent(reference, fault.error) for fault in schedule.faults)
+
+
+def gives_up(history: History, reference: Reference) -> bool:
+    """Whether the job must have been given up: with an error that does not pass, or that may not be tried again."""
+    errors = [fault.error for fault in history.schedule.faults if fault.error and fault.do == "raise"]
+    if history.schedule.family in ("poison", "exhaustion") or any(is_permanent(reference, name) for name in errors):
+        return True
+    return history.schedule.family == "error" and reference.max_attempts == 1
 
 
 def was_met(history: History) -> bool:

@@ -198,8 +198,15 @@ class Zygote:
 
     def sweep(self) -> None:
         """Ends what handlers left running."""
+        self._order({"op": "sweep"})
+
+    def warm(self, libraries: list[str]) -> None:
+        """Has it import what deliveries imported from libraries."""
+        self._order({"op": "warm", "names": libraries})
+
+    def _order(self, order: dict[str, Any]) -> None:
         self.control.setblocking(True)
-        self.control.sendall(b'{"op": "sweep"}\n')
+        self.control.sendall(json.dumps(order).encode() + b"\n")
         self.control.setblocking(False)
 
     def stop(self) -> None:

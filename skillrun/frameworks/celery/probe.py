@@ -51,6 +51,7 @@ class Driver:
         self.task = self.app.tasks[found.name]
         self._trace()
         self._capture()
+        self._warm()
         return self._facts()
 
     def _prepare(self) -> None:
@@ -71,6 +72,14 @@ class Driver:
         trace._localized[:] = [app.tasks, trace.prepare_accept_content(app.conf.accept_content), "proof@skillrun"]
         app.use_fast_trace_task = True
         task.__trace__ = trace.build_tracer(task.name, task, app.loader, "proof@skillrun", app=app, propagate=False)
+
+    def _warm(self) -> None:
+        """What Celery makes on first use is made once, before the forks."""
+        app = self.app
+        assert app.backend and self.task.backend and app.amqp.send_task_message and app.timezone
+        with app.producer_pool.acquire(block=True) as producer:
+            assert producer
+        self._request(_example(self.task.name), _Settled())
 
     def _facts(self) -> dict[str, Any]:
         conf, task = self.app.conf, self.task
@@ -232,6 +241,13 @@ class _Settled:
     def reject(self, *args: Any) -> None:
         """`on_reject(logger, connection_errors, requeue)`."""
         self.how, self.requeue = "rejected", bool(args[-1]) if args else False
+
+
+def _example(task: str) -> dict[str, Any]:
+    headers = {"task": task, "id": "0", "lang": "py", "argsrepr": "()", "kwargsrepr": "{}"}
+    body = base64.b64encode(b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]').decode()
+    return {"body": body, "headers": headers, "content_type": "application/json", "content_encoding": "utf-8",
+            "properties": {"correlation_id": "0", "reply_to": ""}}  # fmt: skip
 
 
 def message_body(message: dict[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.proof.history import Event, History
-from skillrun.proof.reference import REFUTED, Judgement, Reference, is_permanent, must_complete
+from skillrun.proof.reference import REFUTED, Judgement, Reference, gives_up, is_permanent, must_complete
 
 SLACK_S = 1.5  # a delay is measured between two readings of a clock
 
@@ -23,9 +23,9 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _no_effect(history)
         elif errors and is_permanent(reference, errors[0]):
             yield from _one_attempt(history, reference, f"the permanent error {errors[0]}")
-        elif family == "exhaustion":
+        elif family == "exhaustion" or gives_up(history, reference):
             yield from _exhausted(history, reference)
-    yield from _dead(history, reference, [error for error in errors if error])
+    yield from _dead(history, reference)
 
 
 def _bound(reference: Reference) -> str:
@@ -123,13 +123,12 @@ def _no_effect(history: History) -> Iterator[Judgement]:
         )
 
 
-def _dead(history: History, reference: Reference, errors: list[str]) -> Iterator[Judgement]:
+def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
     """One dead letter for a job that was given up, none for one that was done."""
     if history.dead_letters is None or not reference.has_dead_letter:
         return
     seen = history.dead_letters - (reference.once.dead_letters or 0)
-    given_up = history.schedule.family in ("poison", "exhaustion") or any(is_permanent(reference, e) for e in errors)
-    if given_up and seen != 1:
+    if gives_up(history, reference) and seen != 1:
         if not history.schedule.faults or faults_met(history):
             said = "the job was given up without a dead letter" if seen < 1 else f"one job left {seen} dead letters"
             rule = "dead-letter.missing" if seen < 1 else "dead-letter.repeated"

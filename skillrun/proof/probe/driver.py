@@ -80,7 +80,8 @@ class Driver:
         _, _, self.target = find(handler)
         if not callable(self.target):
             raise NotThere(f"{handler} cannot be called")
-        return {"redelivery_s": 60.0, "ticks": True, "bounded_kills": False,
+        takes = bool([name for name in inspect.signature(self.target).parameters if name not in ("self", "cls")])
+        return {"library": "a plain callable", "redelivery_s": 60.0, "ticks": not takes, "bounded_kills": False,
                 "on_kill": "the next tick runs it again; its state in the database decides"}  # fmt: skip
 
     def function(self) -> Any:
@@ -94,7 +95,8 @@ class Driver:
 
     def deliver(self, message: dict[str, Any]) -> None:
         """Runs one delivery with the library's own executor; reports `settled`."""
-        args, kwargs = self.probe.arguments(message["payload"], self.function())
+        takes = inspect.signature(self.target).parameters
+        args, kwargs = self.probe.arguments(message["payload"], self.function()) if takes else ([], {})
         try:
             result = self.target(*args, **kwargs)
             if inspect.iscoroutine(result):

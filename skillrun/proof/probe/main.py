@@ -96,6 +96,7 @@ class Zygote:
         audit.servers = tuple(config["servers"])
         audit.install()
         self.hooked = driver
+        self.imported = frozenset(sys.modules)
         return {**facts, "file": place.co_filename, "line": place.co_firstlineno, "loggers": list(driver.LOGGERS),
                 "python": sys.version.split()[0], "modules": module_files(recorder.root)}  # fmt: skip
 
@@ -146,8 +147,11 @@ class Zygote:
         *lines, self.unread = (self.unread + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
-            if order.get("op") == "sweep":
+            if order["op"] == "sweep":
                 self.sweep()
+                continue
+            if order["op"] == "warm":
+                self.warm(order["names"])
                 continue
             self.fork(order, self.fds.pop(0))
         return True
@@ -176,6 +180,13 @@ class Zygote:
                 os.killpg(pid, signal.SIGKILL)
             if pid in self.children:
                 self.send({"exited": self.children.pop(pid), "status": status})
+
+    def warm(self, names: list[str]) -> None:
+        """Imports what a delivery imported from libraries, so that the next ones need not."""
+        for name in names:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        gc.freeze()
 
     def sweep(self) -> None:
         """Ends what a handler left running outside of its process group."""
@@ -209,8 +220,16 @@ class Zygote:
         sys.stdout.flush()
         sys.stderr.flush()
         modules = module_files(self.recorder.root) if order.get("modules") else None
-        self.recorder.emit("end", modules=modules, clock=self.clock.offset, cpu=time.process_time())
+        libraries = self.new_libraries() if order.get("modules") else None
+        self.recorder.emit("end", modules=modules, libraries=libraries, clock=self.clock.offset, cpu=time.process_time())
         os._exit(0)
+
+    def new_libraries(self) -> list[str]:
+        """What was imported since the boot, without the repository's own modules: those may mean to come late."""
+        new = [name for name in sys.modules if name not in self.imported]
+        own = set(module_files(self.recorder.root))
+        files = {name: str(getattr(sys.modules[name], "__file__", "") or "") for name in new}
+        return [name for name, file in files.items() if os.path.realpath(file)[len(self.recorder.root) :] not in own]
 
     def act(self, op: str, args: list[Any]) -> None:
         if op == "call":
