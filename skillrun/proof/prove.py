@@ -82,13 +82,17 @@ class Target:
     paths: tuple[str, ...] = ()
 
 
-def prove(target: Target, *, only: str | None = None, progress: OnProgress | None = None, workers: int = 2) -> Proof:
+def prove(target: Target, *, only: str | None = None, progress: OnProgress | None = None, workers: int = 2,
+          stop_early: bool = False) -> Proof:  # fmt: skip
     """Runs every schedule (or `only` the given one) and judges. Raises SkillrunError where nothing could run.
+
+    `stop_early`: the first refutation is enough; what was not tried is then not known.
 
     The same spec, code and machine give the same schedules in the same order, and so the same first witness.
     """
     begun = time.monotonic()
     with _Session(target, progress or (lambda what, done, of: None), workers) as session:
+        session.stop_early = stop_early
         proof = session.go(parse_schedule(only) if only else None)
     proof.duration_ms = int((time.monotonic() - begun) * 1000)
     return proof
@@ -105,6 +109,8 @@ class _Session:
 
     def __init__(self, target: Target, progress: OnProgress, workers: int) -> None:
         self.target, self.progress, self.workers = target, progress, workers
+        self.stop_early = False
+        self.refuted = False
         self.settings: list[Setting] = []
         self.explorers: list[Explorer] = []
         # A zygote's watcher ends with the thread that started it (prctl PDEATHSIG): these live as long as the session.
@@ -143,7 +149,7 @@ class _Session:
             check_given(only, self.target.spec, self.payloads)
             plan = Plan([only])
         self._spread(plan.schedules)
-        if only is None:
+        if only is None and not (self.stop_early and self.refuted):
             self._second_phase(plan)
         return self._conclude(plan)
 
@@ -245,7 +251,7 @@ class _Session:
 
         def work(explorer: Explorer) -> None:
             try:
-                while not failed:
+                while not failed and not (self.stop_early and self.refuted):
                     with lock:
                         schedule = next(queue, None)
                     if schedule is None:
@@ -265,7 +271,9 @@ class _Session:
             thread.result()
 
     def _keep(self, history: History, reference: Reference) -> None:
-        self.tried[history.schedule] = Tried(history.schedule, history, judge_history(history, reference))
+        judgements = judge_history(history, reference)
+        self.tried[history.schedule] = Tried(history.schedule, history, judgements)
+        self.refuted = self.refuted or (was_met(history) and any(j.verdict == REFUTED for j in judgements))
 
     def _second_phase(self, plan: Plan) -> None:
         """Second deaths, at the boundaries that the deliveries after a first one really had."""
