@@ -80,7 +80,8 @@ def target_python(case: Case, spec: JobSpec) -> str:
     from skillrun.validations.environment import find_venv
 
     if spec.proof is not None and spec.proof.python:
-        return str(case.root / spec.proof.python)
+        named = spec.proof.python
+        return str(case.root / named) if "/" in named else named
     active = os.environ.get("VIRTUAL_ENV")
     for venv in (find_venv(case.root), Path(active) if active else None):
         if venv is not None and os.access(venv / "bin" / "python", os.X_OK):
@@ -88,7 +89,7 @@ def target_python(case: Case, spec: JobSpec) -> str:
     return sys.executable
 
 
-def record_lookups(case: Case, records: Records, folder: str = "") -> None:
+def record_lookups(case: Case, records: Records) -> None:
     """What the tests read becomes what the stage depends on; everything, where other processes read too."""
     if records.spawned or not records.opened:
         case.tree.everything()
@@ -111,10 +112,12 @@ def _job(case: Case, spec: JobSpec, function: Definition, files: tuple[str, ...]
 
     failures = spec.failures
     effect = _effect(spec)
+    edits = _edits(case, function, effect)
     return Job(
         root=case.root,
         files=files,
-        edits=_edits(case, function, effect),
+        edits=edits,
+        modules=tuple(case.project.import_name(path) for path in edits),
         python=python,
         folder=folder,
         import_root=_import_root(function),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import helpers
 import pytest
-from breaking_repo import CODE, HAPPY, RETRYABLE, TERMINAL, breaks, case, cases, rule, rules, tried
+from breaking_repo import CODE, HAPPY, HEAD, RETRYABLE, TERMINAL, breaks, case, cases, rule, rules, tried
 
 from skillrun.verdict import StageResult
 
@@ -196,3 +196,17 @@ def test_nothing_runs_without_consent_or_before_all_is_clean(tmp_path: Path) -> 
     made.clean = False
     early = cases.examine("tests", made)
     assert (early.status, early.grade, rules(early)) == ("pending", "static", [])
+
+
+def test_a_project_in_a_folder_with_sources_of_its_own(tmp_path: Path) -> None:
+    """Its tests run there, under its own configuration; a module `tasks` elsewhere is no matter."""
+    moved = {f"back/{path.replace('shop/', 'src/shop/')}": text for path, text in CODE.items()}
+    tests = {"back/tests/test_tasks.py": HEAD}
+    tests["back/tests/test_tasks.py"] += "".join(ALL)
+    config = "[tool.pytest.ini_options]\naddopts = '-x -n 1'\ntestpaths = ['tests']\npythonpath = ['src']\n"
+    made = cases.build(tmp_path / "repo", {**moved, **tests, "back/pyproject.toml": config}, alone=True)
+    made.clean, made.consent = True, lambda plan: True
+    result = cases.examine("tests", made)
+    assert (result.status, breaks(result)) == ("passed", NOTICED), result.findings
+    seen = [item.detail["seen"] for item in result.evidence if item.role == "command"]
+    assert seen[1].startswith("noticed: back/tests/test_tasks.py::")

@@ -48,6 +48,7 @@ class Job:
     root: Path
     files: tuple[str, ...]  # of the repository: what is copied
     edits: Mapping[str, FileEdit]  # path -> where the handler can be broken
+    modules: tuple[str, ...]  # the import names of the edited files
     python: str
     folder: str  # where the tests run, relative to the root
     import_root: str  # the folder from which the handler is imported
@@ -122,7 +123,7 @@ def _write_runtime(job: Job, asked: Asked, repo: Path, records: Path) -> None:
         **asked.broken,
         "out": str(records),
         "root": str(repo),
-        "files": [f"/{path}" for path in job.edits],
+        "modules": list(job.modules),
         "transient": [dict(item) for item in job.transient],
         "permanent": [dict(item) for item in job.permanent],
         "returns": job.returns,
@@ -131,7 +132,7 @@ def _write_runtime(job: Job, asked: Asked, repo: Path, records: Path) -> None:
         "stop": bool(asked.broken),
         "watch": not asked.broken,
     }
-    place.with_suffix(".json").write_text(json.dumps(settings), encoding="utf-8")
+    place.with_suffix(".json").write_text(json.dumps(settings, default=str), encoding="utf-8")
 
 
 def _command(job: Job, asked: Asked) -> str:

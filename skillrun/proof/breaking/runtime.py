@@ -144,7 +144,8 @@ class Watching:
 
     def pytest_sessionstart(self, session: Any) -> None:
         self.session = session
-        _say("root", path=str(getattr(session.config, "rootpath", session.config.rootdir)))
+        config = session.config
+        _say("root", path=str(config.rootpath if hasattr(config, "rootpath") else config.rootdir))
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
         if SETTINGS["only"] is not None:
@@ -190,11 +191,10 @@ def _message(report: Any) -> str:
 
 
 def _elsewhere() -> set[str]:
-    """Files that were imported and that a changed file of the copy should have been."""
-    root = SETTINGS["root"]
-    files = [str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())]
-    real = {os.path.realpath(file) for file in files if file.endswith(tuple(SETTINGS["files"]))}
-    return {file for file in real if not file.startswith(root + os.sep)}
+    """Files that were imported in the place of the copy's changed ones."""
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in SETTINGS["modules"])
+    real = {os.path.realpath(file) for file in files if file}
+    return {file for file in real if not file.startswith(SETTINGS["root"] + os.sep)}
 
 
 _opened: set[str] = set()
@@ -222,8 +222,8 @@ def launch(arguments: list[str]) -> int:
 
 
 def _plain() -> list[str]:
-    """One process, no coverage: a few tests of many would miss any threshold."""
-    found = []
+    """One process, all failures, and no coverage: a few tests of many would miss any threshold."""
+    found = ["--maxfail=0"]
     if not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
         found += ["--no-cov"] if importlib.util.find_spec("pytest_cov") else []
         found += ["-n", "0"] if importlib.util.find_spec("xdist") else []
