@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .clock import Clock
+from .imports import when_imported
 from .recorder import Recorder
 from .statements import Statements
-from .swap import replace_everywhere
+from .swap import replace_everywhere, swap
 
 
 class SqliteHook:
@@ -41,6 +42,21 @@ class SqliteHook:
             return self.statements.opened(made)
 
         replace_everywhere(sqlite3, "connect", connect)
+        when_imported("aiosqlite.core", self.lend_place)
+
+    def lend_place(self, module: Any) -> None:
+        """aiosqlite works in a thread of its own, which knows nothing of the line that waits for it."""
+
+        async def execute(connection: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            place = self.recorder.place()
+
+            def work(*given: Any, **named: Any) -> Any:
+                self.statements.lent.place = place
+                return function(*given, **named)
+
+            return await before(connection, work, *args, **kwargs)
+
+        before = swap(module.Connection._execute, execute)
 
     def kind(self, base: Any) -> Any:
         """A subclass of a connection class that reports; made once. A factory that is no class is left, and said."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,6 +37,7 @@ class Statements:
 
     def __init__(self, recorder: Recorder, is_open: Callable[[Any], bool], store_of: Callable[[Any], str]) -> None:
         self.recorder, self.is_open, self.store_of = recorder, is_open, store_of
+        self.lent = threading.local()  # .place: whose work a library's own thread does
         self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
 
     def opened(self, connection: Any) -> Any:
@@ -45,6 +47,9 @@ class Statements:
 
     def link(self, connection: Any) -> Link:
         return self._links.get(connection) or self._links.setdefault(connection, Link(os.getpid()))
+
+    def place(self) -> list[Any] | None:
+        return self.recorder.place() or getattr(self.lent, "place", None)
 
     @contextlib.contextmanager
     def statement(self, connection: Any, sql: str) -> Iterator[None]:
@@ -75,7 +80,7 @@ class Statements:
         self._tell_age(connection, link)
         name = self.recorder.next_name(re.sub(r"[^\w.-]", "_", f"{verb}-{table}" if table else verb))
         fields: dict[str, Any] = {"kind": "sql", "verb": verb, "table": table, "tables": list(written),
-                                  "store": self.store_of(connection), "place": self.recorder.place()}  # fmt: skip
+                                  "store": self.store_of(connection), "place": self.place()}  # fmt: skip
         self.recorder.boundary("before", name, sql=brief(" ".join(sql.split())), **fields)
         yield
         fields["open"] = self.is_open(connection)
@@ -90,7 +95,7 @@ class Statements:
             yield
             return
         name = self.recorder.next_name(what)
-        fields = {"kind": what, "store": self.store_of(connection), "place": self.recorder.place()}
+        fields = {"kind": what, "store": self.store_of(connection), "place": self.place()}
         self.recorder.boundary("before", name, **fields)
         yield
         self.recorder.boundary("after", name, **fields)
@@ -102,7 +107,7 @@ class Statements:
         link.pid = os.getpid()
         self.recorder.emit("note", what="connection-before-fork", store=self.store_of(connection),
                            text="a database connection that was opened at import is used after the fork",
-                           place=self.recorder.place())  # fmt: skip
+                           place=self.place())  # fmt: skip
 
 
 def _of_the_driver(parsed: Parsed, sql: str) -> bool:
@@ -112,8 +117,9 @@ def _of_the_driver(parsed: Parsed, sql: str) -> bool:
     if parsed.table.startswith(("pg_", "sqlite_")):
         return True
     text = " ".join(sql.lower().split()).rstrip("; ")
-    return text in _QUESTIONS or (text.startswith("select pg_advisory_unlock_all()") and text.endswith("reset all"))
+    reset = text.startswith("select pg_advisory_unlock_all()") and text.endswith("reset all")
+    return reset or text in _QUESTIONS or text.startswith("select sqlite_")
 
 
 _QUESTIONS = ("select pg_catalog.version()", "select version()", "select current_schema()", "select current_schema",
-              "select sqlite_version()", "select 1")  # fmt: skip
+              "select 1")  # fmt: skip

@@ -69,13 +69,24 @@ def install(recorder: Recorder) -> None:
 
 
 class Watch:
-    """Tells once a delivery of each client that the handler uses."""
+    """Tells once a delivery of each client that the handler uses, or that was opened before it."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.told: set[str] = set()
+        self.early: set[str] = set()
+        self._begin = recorder.begin
+        recorder.begin = self.begin  # type: ignore[method-assign]
 
-    def tell(self, name: str) -> None:
+    def begin(self, channel: Any, plan: Any) -> None:
+        """As the recorder's; what is done with a connection from before the fork is never seen."""
+        self._begin(channel, plan)
+        for name in sorted(self.early):
+            self.recorder.emit("undeclared", kind="store", detail=f"{name}, opened at import", place=None)
+
+    def tell(self, name: str, opens: bool = False) -> None:
+        if opens and not self.recorder.active:
+            self.early.add(name)
         if self.recorder.mine and name not in self.told and not self.recorder.effect_depth:
             self.told.add(name)
             self.recorder.emit("undeclared", kind="store", detail=name, place=self.recorder.place())
@@ -94,12 +105,14 @@ class Watch:
                 self._replace(owner, last, value, name)
 
     def _swap(self, function: types.FunctionType, name: str) -> None:
+        opens = function.__name__.startswith("connect")
+
         def hook(*args: Any, **kwargs: Any) -> Any:
-            self.tell(name)
+            self.tell(name, opens)
             return before(*args, **kwargs)
 
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            self.tell(name)
+            self.tell(name, opens)
             return await before(*args, **kwargs)
 
         before: Callable[..., Any] = swap(function, coroutine if inspect.iscoroutinefunction(function) else hook)
@@ -109,11 +122,11 @@ class Watch:
         if isinstance(value, type):
             replace_everywhere(owner, last, self._subclass(value, name))
         else:
-            replace_everywhere(owner, last, self._telling(value, name))
+            replace_everywhere(owner, last, self._telling(value, name, opens=True))
 
-    def _telling(self, function: Any, name: str) -> Any:
+    def _telling(self, function: Any, name: str, opens: bool = False) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.tell(name)
+            self.tell(name, opens)
             return function(*args, **kwargs)
 
         return call
