@@ -19,22 +19,29 @@ LAYERS: tuple[set[str], ...] = (
     WORDS,
     {"contract"},
     {"repo"},
-    {"frameworks", "validations", "proof"},
+    {"frameworks", "validations"},
+    {"proof"},
     {"stages", "ledger"},
     {"runner"},
     {"reports"},
     {"cli", "demo", "__main__"},
 )
-STRANGERS = ({"frameworks", "validations", "proof"}, {"stages", "ledger"})
+STRANGERS = ({"frameworks", "validations"}, {"stages", "ledger"})
 LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}
 FOR_TYPES_ONLY = {("repo", "frameworks")}  # the survey hands on what a recogniser found, and looks at none of it
 HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich"}
 
 
+def in_target(path: Path) -> bool:
+    """Whether a file runs in the repository's interpreter: it knows neither skillrun nor the layers."""
+    parts = path.relative_to(PACKAGE).parts
+    return parts[:2] == ("proof", "probe") or (parts[0] == "frameworks" and parts[-1] == "probe.py")
+
+
 def modules() -> dict[str, Path]:
     """Dotted name below skillrun -> file."""
     found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in sorted(path for path in PACKAGE.rglob("*.py") if not in_target(path)):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
     return found
@@ -166,7 +173,7 @@ def test_every_module_opens_with_a_sentence() -> None:
 
 def test_no_framework_is_imported_by_skillrun_itself() -> None:
     for path in PACKAGE.rglob("*.py"):
-        if "examples" not in path.parts:
+        if "examples" not in path.parts and not in_target(path):
             assert not re.search(r"^\s*(import|from) (celery|kombu|rq|dramatiq|huey|arq)\b", path.read_text(), re.M), (
                 path
             )
@@ -206,3 +213,21 @@ def test_status_and_an_unchanged_resume_start_light(tmp_path: Path, typer_alone:
     shops.run(repo, "--trust", code=0)
     for args in (["status"], ["next"], ["why", "retry"], [shops.SKILL], ["ledger", "list"]):
         assert (loaded(repo, *args) - typer_alone) & HEAVY == set(), args
+
+
+def test_what_runs_in_the_target_knows_the_library_alone() -> None:
+    """The zygote has the standard library, its own files, and in a driver the job library: no skillrun, no pydantic."""
+    for path in (path for path in PACKAGE.rglob("*.py") if in_target(path)):
+        own = {path.parent.name, "kombu", "billiard"} if path.parent.parent.name == "frameworks" else set()
+        clients = {"redis", "psycopg", "psycopg2", "asyncpg"} if path.parent.name == "probe" else set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and not _for_types(path, node):
+                names = [node.module or ""]
+            for name in names:
+                top = name.partition(".")[0]
+                assert top in sys.stdlib_module_names | own | clients, f"{path}:{node.lineno}: {name}"
+
+
+def _for_types(path: Path, node: ast.ImportFrom) -> bool:
+    return (node.module or "").startswith("skillrun.") and "TYPE_CHECKING" in path.read_text()

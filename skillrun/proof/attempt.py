@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from skillrun.errors import Misuse, SkillrunError
 from skillrun.proof.explorer import NotPublished
-from skillrun.proof.prove import OnProgress, Proof, Target, prove
+from skillrun.proof.prove import Proof, Target, look, prove
 from skillrun.proof.reference import INCOMPLETE, Judgement
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.state import StateError
@@ -15,8 +16,17 @@ from skillrun.proof.zygote import BootFailed
 
 def try_prove(target: Target, **options: Any) -> Proof:
     """As `prove`; an error that the repository or this machine causes is an incomplete proof. Misuse is raised."""
+    return _attempt(lambda: prove(target, **options))
+
+
+def try_look(target: Target, **options: Any) -> Proof:
+    """As `look`, with the same promise."""
+    return _attempt(lambda: look(target, **options))
+
+
+def _attempt(work: Callable[[], Proof]) -> Proof:
     try:
-        return prove(target, **options)
+        return work()
     except Misuse:
         raise
     except NotPublished as error:
@@ -34,6 +44,3 @@ def try_prove(target: Target, **options: Any) -> Proof:
 
 def _incomplete(rule: str, message: str, hint: str | None) -> Proof:
     return Proof("incomplete", incomplete=[Judgement(INCOMPLETE, rule, message, expected=hint or "")])
-
-
-__all__ = ["OnProgress", "Proof", "try_prove"]

@@ -67,7 +67,7 @@ class Explorer:
     # -- messages
 
     def begin_as(self, other: Explorer) -> None:
-        """Takes another explorer's messages and files: both must see the same ids, or keys made of them would differ."""
+        """Takes another explorer's messages and files: keys made of ids must be the same in both."""
         self._boot(other.payloads)
         self.origin, self.unpublished = other.origin, other.unpublished
         if self.setting.servers and self.setting.spec.enqueue:
@@ -212,7 +212,8 @@ class Explorer:
             if run.schedule.lose:
                 run.queue = [item for item in run.queue if item.job != waiting.job]
                 return
-            after = self._process(run, "died", [waiting.message, self._victim(run.schedule, run.count)], job=waiting.job)
+            who = self._victim(run.schedule, run.count)
+            after = self._process(run, "died", [waiting.message, who], job=waiting.job)
             run.deliveries.append(after)
             self._take_published(run, after, waiting.job)
             settled = after.settled

@@ -43,13 +43,13 @@ def points(history: History, delivery: int = 0) -> list[Event]:
 
 def kill_points(boundaries: list[Event]) -> list[str]:
     """Where a death makes a difference: around whatever outlasts the process, and after each uncommitted write."""
-    found = []
-    for event in boundaries:
-        if event["kind"] in ("effect", "commit", "publish") or (event["kind"] == "redis" and event["write"]):
-            found.append(event.boundary)
-        elif event["kind"] == "sql" and event["verb"] != "select" and event["when"] == "after":
-            found.append(event.boundary)
-    return [point for point in found if point]
+    return [event.boundary for event in boundaries if event.boundary and _outlasts(event)]
+
+
+def _outlasts(event: Event) -> bool:
+    if event["kind"] == "sql":
+        return bool(event["verb"] != "select" and event["when"] == "after")
+    return event["kind"] in ("effect", "commit", "publish") or bool(event["kind"] == "redis" and event["write"])
 
 
 def switch_points(boundaries: list[Event]) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skillrun.proof.reference import Reference
 
 _STRENGTH = {"exactly_once": 3, "keyed": 2, "transactional": 3, "at_least_once": 1, "at_most_once": 1, "none": 0}
+_DEATHS = ("kill", "kill-lose", "double-kill", "fresh-interpreter")
 _OTHER_WINDOWS = {
     "redeliver": "a redelivery after success",
     "re-enqueue": "another message for the same job",
@@ -52,10 +53,10 @@ def observe(effect: Effect, histories: Iterable[History], reference: Reference) 
         new = {call["key"] for call in seen} - {call["key"] for call in expected}
         other = other or bool(new)
         if len(seen) > len(expected) or (effect.key_arg is not None and new):
-            repeated.append(window_of(history, reference))
+            repeated.append(window_of(history, reference, effect.name))
         missing = {call["key"] for call in expected} - {call["key"] for call in seen}
         if ((missing and not new) or len(seen) < len(expected)) and not is_kept(history, reference):
-            lost.append(window_of(history, reference))
+            lost.append(window_of(history, reference, effect.name))
     keyed = effect.key_arg is not None and not other
     return Observed(_word(bool(repeated), bool(lost), keyed), _distinct(repeated), _distinct(lost))
 
@@ -102,13 +103,14 @@ def _distinct(windows: list[str]) -> tuple[str, ...]:
 # -- windows
 
 
-def window_of(history: History, reference: Reference) -> str:
+def window_of(history: History, reference: Reference, effect: str) -> str:
     """Where a death lies between what lasts ("between email and commit"), else what else the schedule does."""
-    family = history.schedule.family
-    kills = [fault for fault in history.schedule.faults if fault.do in ("kill", "kill-worker")]
-    if kills and family in ("kill", "kill-lose", "double-kill", "fresh-interpreter"):
-        return _gap(kills[0].at, reference.once)
-    return _OTHER_WINDOWS.get(family, family)
+    killed = [run for run in history.runs if any(event["do"] == "kill" for event in run.all("fault"))]
+    if not killed or history.schedule.family not in _DEATHS:
+        return _OTHER_WINDOWS.get(history.schedule.family, history.schedule.family)
+    did = next((run for run in killed if any(e["effect"] == effect for e in run.all("performed"))), killed[-1])
+    fault = next(event for event in did.all("fault") if event["do"] == "kill")
+    return _gap(str(fault["at"]), reference.once)
 
 
 def lasting(once: History) -> list[Event]:

@@ -265,7 +265,7 @@ class _Session:
                 failed.append(error)
                 raise
 
-        beside = [self.threads.submit(lambda other=other: work(other.result())) for other in self.others]
+        beside = [self.threads.submit(lambda found: work(found.result()), other) for other in self.others]
         work(self.explorers[0])
         for thread in beside:
             thread.result()
@@ -313,10 +313,11 @@ class _Session:
         verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"
         from skillrun.proof.zygote import network_wall
 
+        explorers = (*self.explorers, *(other.result() for other in self.others))
+        modules = tuple(sorted(set().union(*(explorer.modules for explorer in explorers))))
         return Proof(
             verdict, tried, witnesses, _distinct(incomplete), plan, self.reference, found,
-            self.explorers[0].facts, tuple(sorted(set().union(*(e.modules for e in (*self.explorers, *(o.result() for o in self.others)))))),
-            bool(network_wall()),
+            self.explorers[0].facts, modules, bool(network_wall()),
         )  # fmt: skip
 
     def problems_fatal(self) -> bool:
@@ -409,7 +410,7 @@ def _single_run_problem(run: Any, once: History, reference: Reference, spec: Job
         return f"the single run fails: {error['error'].rpartition(':')[2]}: {error['text']}{place}"
     broken = run.first("probe-error")
     if broken is not None:
-        return f"the single run fails: {str(broken['error'])}"
+        return f"the single run fails: {broken['error']!s}"
     if not run.entered:
         return "the single run never reached the handler"
     missing = [effect.name for effect in spec.effects or () if not reference.calls(effect.name)]

@@ -12,20 +12,25 @@ from skillrun.proof.judges.attempts import attempts, measured_delays
 from skillrun.proof.judges.logs import QUESTIONS
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.reference import HINT, was_met
+from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.story import replay_command, story
 from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
-    from skillrun.proof.history import History
+    from skillrun.proof.history import Event, History
+    from skillrun.proof.judges.logs import Answer
     from skillrun.proof.prove import Proof, Target, Tried, Witness
     from skillrun.proof.reference import Judgement
 
 _SHOWN = 500
 
 
-def proof_report(proof: Proof, target: Target, options: str = "") -> dict[str, Any]:
-    """The document. `options` is what a replay needs to find the job, e.g. " --spec FILE"."""
+def proof_report(proof: Proof, target: Target, options: str = "", only: str | None = None) -> dict[str, Any]:
+    """The document. `options` is what a replay needs to find the job, e.g. " --spec FILE".
+
+    `only`: the one schedule that was asked for. What is told by comparing many schedules is left open then.
+    """
     effects = [_effect(effect, proof) for effect in target.spec.effects or ()]
     return {
         "schema_version": 1,
@@ -34,6 +39,7 @@ def proof_report(proof: Proof, target: Target, options: str = "") -> dict[str, A
         "handler": shown(target.spec.handler or ""),
         "library": shown(str(proof.facts.get("library") or "none")),
         "network": "walled" if proof.walled else "open",
+        "given": _given(proof, only),
         "bounds": bounds(proof),
         "assumptions": [shown(text) for text in assumptions(proof, target)],
         "schedules": {"total": len(proof.tried), "families": _families(proof)},
@@ -43,7 +49,7 @@ def proof_report(proof: Proof, target: Target, options: str = "") -> dict[str, A
         "attempts": _attempts(proof, target),
         "delays": _delays(proof, target),
         "dead_letters": _dead_letters(proof, target),
-        "log_answers": _log_answers(proof),
+        "log_answers": _log_answers({} if only else proof.answers),
         "witnesses": [_witness(witness, options) for witness in proof.witnesses],
         "undeclared": [shown(j.message) for j in proof.incomplete if j.rule == "effect.undeclared"],
         "incomplete": [_incomplete(judgement) for judgement in proof.incomplete],
@@ -55,6 +61,18 @@ def proof_report(proof: Proof, target: Target, options: str = "") -> dict[str, A
 def shown(text: str, limit: int = _SHOWN) -> str:
     """Text of a repository: bounded, nothing hidden in it, no secret."""
     return visible(masked(text), limit=limit)
+
+
+def _given(proof: Proof, only: str | None) -> dict[str, Any] | None:
+    """What happened under the schedule that was asked for, whether or not it refutes."""
+    if only is None or not proof.tried:
+        return None
+    wanted = str(parse_schedule(only))
+    tried = next((item for item in proof.tried if str(item.schedule) == wanted), None)
+    if tried is None:
+        return None
+    boundaries = [] if was_met(tried.history) else _boundaries(proof)
+    return {"schedule": wanted, "reached": was_met(tried.history), "boundaries": boundaries, "events": steps(tried)}
 
 
 def _families(proof: Proof) -> dict[str, int]:
@@ -77,9 +95,12 @@ def bounds(proof: Proof) -> dict[str, Any]:
 
 
 def _boundaries(proof: Proof) -> list[str]:
+    return [str(event.boundary) for event in _boundary_events(proof)]
+
+
+def _boundary_events(proof: Proof) -> list[Event]:
     once = proof.reference.once if proof.reference else None
-    events = once.runs[0].events if once and once.runs else ()
-    return [event.boundary for event in events if event.boundary]
+    return [event for event in once.runs[0].events if event.boundary] if once and once.runs else []
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
@@ -150,11 +171,11 @@ def _dead_letters(proof: Proof, target: Target) -> dict[str, Any]:
     return {"declared": shown(declared) if declared else None, **found}
 
 
-def _log_answers(proof: Proof) -> dict[str, Any]:
+def _log_answers(answers: Mapping[str, Answer]) -> dict[str, Any]:
     return {
         name: {
             "question": words,
-            "by": answer.by if (answer := proof.answers.get(name)) else "not asked",
+            "by": answer.by if (answer := answers.get(name)) else "not asked",
             "record": shown(answer.record, 200) if answer else "",
             "logger": shown(answer.logger, 100) if answer else "",
         }
@@ -212,3 +233,23 @@ def steps(tried: Tried) -> list[dict[str, Any]]:
         }
         for step in story(tried.history)
     ]
+
+
+def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
+    """What `--list` shows: the boundaries of the single run, and the schedules that follow from them."""
+    schedules = proof.plan.schedules
+    return {
+        "schema_version": 1,
+        "job": shown(target.spec.job),
+        "boundaries": [_boundary(event) for event in _boundary_events(proof)],
+        "families": dict(Counter(schedule.family for schedule in schedules)),
+        "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
+        "cut": dict(sorted(proof.plan.cut.items())),
+        "schedules": [str(schedule) for schedule in schedules],
+        "incomplete": [_incomplete(judgement) for judgement in proof.incomplete],
+    }
+
+
+def _boundary(event: Event) -> dict[str, Any]:
+    path, line = event.place or (None, None)
+    return {"at": event.boundary, "kind": event["kind"], "path": visible(path) if path else None, "line": line}

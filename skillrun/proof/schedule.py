@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 from skillrun.errors import Misuse
 
@@ -107,7 +108,8 @@ def _with(made: Schedule, word: str) -> Schedule:
     if word in ("lose", "fresh"):
         return replace(made, lose=made.lose or word == "lose", fresh=made.fresh or word == "fresh")
     if name in ("copies", "poison", "late") and value.isdigit():
-        return replace(made, **{name: int(value)})
+        numbers: dict[str, Any] = {name: int(value)}
+        return replace(made, **numbers)
     if word in ("redeliver", "re-enqueue") or (name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)):
         return replace(made, moves=(*made.moves, word))
     raise Misuse(

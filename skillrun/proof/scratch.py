@@ -59,7 +59,7 @@ class Workplace:
     def _files(self) -> list[str]:
         found = []
         for folder, _, names in os.walk(self.scratch):
-            found += [os.path.relpath(os.path.join(folder, name), self.scratch) for name in names]
+            found += [str((Path(folder) / name).relative_to(self.scratch)) for name in names]
         return found
 
     def remove(self) -> None:

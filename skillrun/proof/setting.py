@@ -171,7 +171,7 @@ class Setting:
             if found is None:
                 raise Refused(f"proof.database: {database} is no server of the proof", hint='use "{postgresql}"')
             return found
-        return SqliteStore(Path(path) if os.path.isabs(path) else self.place.scratch / path)
+        return SqliteStore(self.place.scratch / path)  # an absolute path stays as it is
 
     def close(self) -> None:
         """Leaves no process and no file."""

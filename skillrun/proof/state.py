@@ -31,7 +31,8 @@ class SqliteStore:
         self.path = path
 
     def query(self, sql: str) -> list[list[Any]]:
-        return self._ask(lambda connection: [[_plain(value) for value in row] for row in connection.execute(sql)])
+        rows: list[list[Any]] = self._ask(lambda c: [[_plain(value) for value in row] for row in c.execute(sql)])
+        return rows
 
     def _ask(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         if not self.path.exists():

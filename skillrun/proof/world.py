@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from skillrun.proof.explorer import Explorer
 
 
-def world_judgements(target: Any, reference: Reference, histories: Iterable[History], explorer: Explorer) -> list[Judgement]:  # fmt: skip
+def world_judgements(
+    target: Any, reference: Reference, histories: Iterable[History], explorer: Explorer
+) -> list[Judgement]:
     """Whatever makes the verdict incomplete as a whole."""
     return [
         *_source(target.root, reference),
@@ -47,7 +49,8 @@ def _unread(spec: Any, histories: list[History], explorer: Explorer) -> Iterator
     if not written:
         return
     proof = spec.proof
-    queries = [*(proof.state.values() if proof else ()), *([proof.dead_letters] if proof and proof.dead_letters else ())]
+    queries = list(proof.state.values()) if proof else []
+    queries += [proof.dead_letters] if proof and proof.dead_letters else []
     if explorer.store is None:
         said = f"{', '.join(sorted({table for _, table in written}))} written, but proof.database names no database"
         yield Judgement(INCOMPLETE, "state.no-database", said)

@@ -136,11 +136,11 @@ class Zygote:
     def hear(self, timeout_s: float) -> bool:
         """Takes in what has arrived, waiting at most so long; whether anything did."""
         fds = [running.fd for running in self._running.values() if not running.closed]
-        ready, _, _ = select.select([self.control, *fds], [], [], timeout_s)
+        ready, _, _ = select.select([self.control.fileno(), *fds], [], [], timeout_s)
         for running in list(self._running.values()):
             if not running.closed and running.fd in ready:
                 self._take(running)
-        if self.control in ready:
+        if self.control.fileno() in ready:
             self._exits()
         return bool(ready)
 

@@ -1,8 +1,8 @@
 """Celery 5: how it is recognised, what its tasks really do, who publishes them, and what people get wrong.
 
 `recognise.py` finds its use; `policy.py` reads the effective policy with `config.py`, `tasks.py`, `retries.py`,
-`deadletter.py` and `common/countdown.py`; `wiring.py` finds publishers and schedules; `rules/` holds what people get wrong,
-each with its source.
+`deadletter.py` and `common/countdown.py`; `wiring.py` finds publishers and schedules; `rules/` holds what people get
+wrong, each with its source; `probe.py` is its driver in a proof.
 Celery itself is never imported. Everything heavy is imported when it is first asked for.
 """
 

@@ -84,7 +84,8 @@ def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[J
 def _shared_keys(history: History, reference: Reference, effect: Effect) -> str:
     """The keys that the single runs of two distinct jobs have in common, as text."""
     jobs = [int(move[4:]) for move in history.schedule.moves if move.startswith("job=")]
-    others = {call["key"] for job in jobs if job in reference.jobs for call in reference.jobs[job].performed(effect.name)}
+    alone = [reference.jobs[job] for job in jobs if job in reference.jobs]
+    others = {call["key"] for history in alone for call in history.performed(effect.name)}
     return ", ".join(sorted(str(call["key"]) for call in reference.calls(effect.name) if call["key"] in others))
 
 

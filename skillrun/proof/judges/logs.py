@@ -93,9 +93,12 @@ def _best(
 ) -> Answer | None:
     """A record of a delivery that answers, the application's own before the library's."""
     good = [
-        event for event in delivery.all("log")
-        if template(event) not in elsewhere and carries(event, fields) and (question != "why" or _says_why(event, delivery))
-    ]  # fmt: skip
+        event
+        for event in delivery.all("log")
+        if template(event) not in elsewhere
+        and carries(event, fields)
+        and (question != "why" or _says_why(event, delivery))
+    ]
     own = [event for event in good if not str(event["logger"]).startswith(loggers or ("\0",))]
     for found, by in ((own, "application"), (good, "framework")):
         if found:

@@ -23,7 +23,7 @@ class Audit:
         """`scratch`: files there are the job's store. `free`: folders where writing is nobody's business."""
         self.recorder = recorder
         self.scratch = scratch.rstrip("/") + "/"
-        self.free = tuple(folder.rstrip("/") + "/" for folder in free) + ("/dev/", "/proc/self/")
+        self.free = (*(folder.rstrip("/") + "/" for folder in free), "/dev/", "/proc/self/")
         self.servers: tuple[str, ...] = ()
         self.pid = os.getpid()
 

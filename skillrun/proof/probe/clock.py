@@ -131,7 +131,7 @@ def fix_jitter(*, highest: bool) -> None:
         first, end = (0, start) if stop is None else (start, stop)
         return end - 1 if highest else first
 
-    random.random = lambda: 1.0 - 1e-9 if highest else 0.0  # type: ignore[method-assign]
-    random.uniform = pick  # type: ignore[method-assign]
-    random.randint = pick  # type: ignore[method-assign]
-    random.randrange = randrange  # type: ignore[assignment]
+    fixed: dict[str, Any] = {"uniform": pick, "randint": pick, "randrange": randrange}
+    fixed["random"] = lambda: 1.0 - 1e-9 if highest else 0.0
+    for name, function in fixed.items():
+        setattr(random, name, function)

@@ -45,7 +45,7 @@ class Logs:
         except Exception as error:
             text = f"{record.msg!r} (not formatted: {error})"
         extra = {k: str(v) for k, v in vars(record).items() if k not in _PLAIN and not k.startswith("_")}
-        error = record.exc_info[1] if record.exc_info and len(record.exc_info) > 1 else None
+        cause = record.exc_info[1] if record.exc_info and len(record.exc_info) > 1 else None
         self.recorder.emit(
             "log",
             logger=record.name,
@@ -53,7 +53,7 @@ class Logs:
             template=brief(str(record.msg)),
             text=brief(text),
             extra={k: brief(v) for k, v in list(extra.items())[:20]},
-            error=f"{type(error).__name__}: {error}" if error else None,
+            error=f"{type(cause).__name__}: {cause}" if cause else None,
             place=[_within(self.recorder.root, record.pathname), record.lineno],
         )
 
@@ -78,8 +78,8 @@ class Printed(io.TextIOBase):
         self.name_, self.real, self.logs = name, real, logs
         self._unread = ""
 
-    encoding = "utf-8"  # type: ignore[assignment]
-    errors = "backslashreplace"  # type: ignore[assignment]
+    encoding = "utf-8"
+    errors = "backslashreplace"
 
     @property
     def buffer(self) -> Any:

@@ -110,7 +110,8 @@ class Zygote:
             raise BootFailed("framework", path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[f"{NAME}.framework"] = module
-        self.attempt("framework", lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
+        loader = spec.loader
+        self.attempt("framework", lambda: loader.exec_module(module))
         return self.attempt("framework", lambda: module.Driver(probe))
 
     def attempt(self, what: str, work: Any, prefix: str = "") -> Any:
@@ -132,11 +133,11 @@ class Zygote:
         gc.freeze()
         wake = wake_on_children()
         while True:
-            ready, _, _ = select.select([self.control, wake], [], [])
+            ready, _, _ = select.select([self.control.fileno(), wake], [], [])
             if wake in ready:
                 os.read(wake, 512)
                 self.reap()
-            if self.control in ready and not self.read():
+            if self.control.fileno() in ready and not self.read():
                 return
 
     def read(self) -> bool:
@@ -221,7 +222,8 @@ class Zygote:
         sys.stderr.flush()
         modules = module_files(self.recorder.root) if order.get("modules") else None
         libraries = self.new_libraries() if order.get("modules") else None
-        self.recorder.emit("end", modules=modules, libraries=libraries, clock=self.clock.offset, cpu=time.process_time())
+        cpu = time.process_time()
+        self.recorder.emit("end", modules=modules, libraries=libraries, clock=self.clock.offset, cpu=cpu)
         os._exit(0)
 
     def new_libraries(self) -> list[str]:

@@ -29,7 +29,7 @@ class Lost(BaseException):
 class Recorder:
     """The events of one delivery. `plan` maps a boundary such as "before:email#1" to what happens there:
 
-    {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "pause"} | {"do": "jump", "s": 1.0}
+    {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "pause"} | {"do": "jump", "s": 1}
     "*" in place of the number means each time: "before:email#*".
     """
 

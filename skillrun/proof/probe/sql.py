@@ -93,7 +93,7 @@ class SqliteHook:
                 connection.create_function(name, -1, self.function(name, first), deterministic=True)
 
     def utc(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(self.clock.time(), datetime.timezone.utc)  # noqa: UP017
+        return datetime.datetime.fromtimestamp(self.clock.time(), datetime.timezone.utc)
 
     def function(self, name: str, first: int) -> Callable[..., Any]:
         """SQLite's own function with the virtual time in place of 'now'. `first`: where its time value is."""

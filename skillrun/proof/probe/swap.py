@@ -28,7 +28,7 @@ def swap(function: types.FunctionType, hook: Callable[..., Any]) -> types.Functi
     signature = _signature(function)
     function.__code__ = code.replace(co_consts=consts, co_name=function.__name__)
     function.__defaults__ = None
-    function.__kwdefaults__ = None  # type: ignore[assignment]
+    function.__kwdefaults__ = None
     if signature is not None and not hasattr(function, "__signature__"):
         function.__signature__ = signature  # type: ignore[attr-defined]
     return before
@@ -46,7 +46,7 @@ def _copy(function: types.FunctionType) -> types.FunctionType:
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
     )
     functools.update_wrapper(before, function)
-    del before.__wrapped__
+    vars(before).pop("__wrapped__", None)
     before.__kwdefaults__ = function.__kwdefaults__
     return before
 
