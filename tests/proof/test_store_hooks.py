@@ -223,6 +223,22 @@ def test_a_driver_that_is_only_imported_is_not_said(tmp_path: Path) -> None:
     assert not list(delivery.all("undeclared"))
 
 
+def test_a_module_is_hooked_though_somebody_only_asked_for_it_before(tmp_path: Path) -> None:
+    files = {
+        "duckdb.py": "from _sqlite3 import complete_statement as connect\n",
+        "jobs.py": """
+            import importlib.util
+            assert importlib.util.find_spec("duckdb")
+            def main(payload):
+                import duckdb
+                duckdb.connect("x")
+            """,
+    }
+    with hooked.explorer(tmp_path, files) as made:
+        delivery = made.run(hooked.parse_schedule("once")).runs[0]
+    assert [e["detail"] for e in delivery.all("undeclared")] == ["DuckDB"]
+
+
 def test_a_late_import_of_libpq_is_no_process_of_the_handlers(tmp_path: Path) -> None:
     delivery = hooked.run(tmp_path, "def main(payload):\n    import psycopg\n")
     assert not list(delivery.all("undeclared"))

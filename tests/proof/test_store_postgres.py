@@ -49,6 +49,7 @@ def test_psycopg(tmp_path: Path) -> None:
                 c.execute("delete from t where id = 2")
                 with c.transaction():
                     c.execute("delete from t where id = 3")
+                c.execute("delete from t where id = 3")
             with c.transaction(force_rollback=True):
                 c.execute("delete from t")
             list(c.cursor().stream("select * from t where id = %s", [4]))
@@ -65,8 +66,9 @@ def test_psycopg(tmp_path: Path) -> None:
         ("delete-t#1", False),
         ("delete-t#2", True),
         ("delete-t#3", True),
-        ("commit#2", None),
         ("delete-t#4", True),
+        ("commit#2", None),
+        ("delete-t#5", True),
         ("rollback#1", None),
         ("select-t#2", False),
     ]
@@ -290,9 +292,11 @@ ELSEWHERE = """
     import os, {driver}
     def main(payload):
         os.environ["PGHOST"] = "198.51.100.1"
-        for arguments in (["postgresql://u@127.0.0.1:1/x"], ["host=/nowhere port=2"], ["connect_timeout=1 port=3"]):
+        folder = os.environ["PG"].rpartition("=")[2].replace("%2F", "/")
+        for where in ("postgresql://u@127.0.0.1:1/x", "host=/nowhere port=2", "connect_timeout=1 port=3",
+                      f"host={{folder}} hostaddr=127.0.0.2 port=4"):
             try:
-                {driver}.connect(*arguments)
+                {driver}.connect(where)
             except {driver}.OperationalError:
                 pass
         {driver}.connect(os.environ["PG"]).close()
@@ -306,6 +310,7 @@ def test_any_server_but_the_proofs_is_network(tmp_path: Path, driver: str) -> No
         ("network", "PostgreSQL at 127.0.0.1:1"),
         ("network", "PostgreSQL at /nowhere:2"),
         ("network", "PostgreSQL at 198.51.100.1:3"),
+        ("network", "PostgreSQL at 127.0.0.2:4"),
     ]
 
 

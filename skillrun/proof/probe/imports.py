@@ -22,19 +22,20 @@ class _Finder(importlib.abc.MetaPathFinder):
             return None
         spec = next(filter(None, (f.find_spec(fullname, path, target) for f in self._others())), None)
         if spec is not None and spec.loader is not None:
-            self._tell_when_done(spec.loader, self.waiting.pop(fullname))
+            self._tell_when_done(spec.loader, fullname)
         return spec
 
     def _others(self) -> list[Any]:
         return [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
 
-    def _tell_when_done(self, loader: Any, works: list[Work]) -> None:
+    def _tell_when_done(self, loader: Any, name: str) -> None:
+        """Whoever only asks for the spec does not import: the work waits on."""
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
             del loader.exec_module
             execute(module)
-            for work in works:
+            for work in self.waiting.pop(name, ()):
                 work(module)
 
         loader.exec_module = exec_module
