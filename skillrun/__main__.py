@@ -6,7 +6,7 @@ import errno
 import sys
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
-COMMANDS = ("run", "list", "show", "check", "spec", "detect", "status", "why", "next", "ledger", "demo")
+COMMANDS = ("run", "list", "show", "check", "spec", "detect", "prove", "status", "why", "next", "ledger", "demo")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -150,6 +150,27 @@ def detect(
     return detect(repo, write, json)
 
 
+@app.command("prove")
+def prove(
+    repo: Repo = Path(),
+    spec: Spec = None,
+    set_: Annotated[Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")] = [],  # noqa: B006
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", metavar="S", help="Replay this one, e.g. 'kill@before:email#1'.")
+    ] = None,
+    pytest: Annotated[
+        Path | None, typer.Option("--pytest", metavar="FILE", help="Write the refutation as a regression test.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List boundaries and schedules; run none of them.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Allow the repository's own code to run.")] = False,
+    json: Json = False,
+) -> int:
+    """Prove a handler by fault injection, or show how it fails."""
+    from skillrun.cli.commands.prove import prove as run_proof
+
+    return run_proof(repo, spec, set_, schedule, pytest, list_, trust, json)
+
+
 @app.command("status")
 def status(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
     """Say where the run stands, and what has gone stale."""

@@ -36,7 +36,7 @@ def _effect(history: History, judgement: Judgement) -> str | None:
     if judgement.rule == "effect.lost":
         return _lost(history, judgement)
     if judgement.rule == "effect.window":
-        return "the job remembers for longer than the receiver does, or not at all"
+        return "the receiver has forgotten the key by then, and nothing in the job remembers that it was done"
     other = _other_key(history) if judgement.rule == "effect.other-key" else None
     return other or _repeated(history)
 
@@ -122,15 +122,15 @@ def _lost_after_kill(history: History, killed: Delivery, effect: str | None) -> 
 
 
 def _lost_after_error(history: History) -> str | None:
+    """An error was met, and the job ended as if there had been none."""
     last = history.runs[-1]
     met = any(event["do"] == "raise" for event in last.all("fault"))
-    if met and last.first("returned") is not None and not last.will_retry:
+    if last.first("returned") is None:
+        return None if last.retries else "the error is not retried" if history.schedule.family == "error" else None
+    if met:
         return "the handler swallows the error"
-    earlier = [run for run in history.runs if any(e["do"] == "raise" for e in run.all("fault"))]
-    if len(history.runs) > 1 and any(_committed(run) for run in earlier):
+    if any(_committed(run) for run in history.runs[:-1]):
         return "the marker is committed before the effect"
-    if met and last.raised is not None:
-        return "the error is not retried"
     return None
 
 
@@ -143,8 +143,12 @@ def _state(history: History, judgement: Judgement) -> str | None:
     if schedule.family == "before-commit":
         return "the job is published before its transaction commits"
     killed = _killed(history)
+    if killed is not None and not any(run.number > killed.number for run in history.runs):
+        return _lost_after_kill(history, killed, None)
     if killed is not None and _committed(killed):
         return "one commit holds only a part of the work, and the redelivery does not complete it or does it twice"
+    if killed is None and any(event["do"] == "raise" for event in _faults(history)):
+        return _lost_after_error(history)
     if killed is None and len(history.runs) > 1 and not _faults(history):
         return "the write is made again by each delivery: it adds instead of setting, or has no unique key"
     return None
@@ -156,8 +160,8 @@ def _state(history: History, judgement: Judgement) -> str | None:
 def _attempts(history: History, judgement: Judgement) -> str | None:
     last = history.runs[-1] if history.runs else None
     if judgement.rule == "attempts.too-few" and last is not None:
-        if last.first("returned") is not None and last.raised is None and not last.retries:
-            return "the handler swallows the error"
+        if last.first("returned") is not None and not last.retries:
+            return _lost_after_error(history)
         return "the error is not among those that are retried, or the limit is lower than declared"
     return {
         "attempts.too-many": "the limit of retries counts otherwise than declared: attempts count the first try",
@@ -170,14 +174,17 @@ def _delays(history: History, judgement: Judgement) -> str | None:
     return {
         "delays.flat": "the wait is the same before each retry: no exponential backoff is in force",
         "delays.no-jitter": "nothing random is in the wait",
-        "delays.too-long": "the cap or the base is larger than declared",
+        "delays.too-long": "the base or the cap is larger than declared",
         "delays.too-short": "the base or the factor is smaller than declared, or there is no backoff",
     }.get(judgement.rule)
 
 
 def _dead(history: History, judgement: Judgement) -> str | None:
+    own = next((run.raised for run in history.runs if run.raised is not None and not run.raised["injected"]), None)
+    if judgement.rule == "dead-letter.unexpected" and own is not None:
+        return f"a delivery fails with {str(own['error']).rpartition(':')[2]} where it should find the work done"
     if judgement.rule == "dead-letter.missing":
-        return "nothing writes a dead letter on this way out"
+        return _lost_after_error(history) or "nothing writes a dead letter on this way out"
     if judgement.rule == "dead-letter.repeated":
         return "the record of a dead letter has no unique key, or is written at each attempt"
     return "a dead letter is written before the job is really given up"

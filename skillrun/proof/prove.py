@@ -423,9 +423,9 @@ def _job_words(job: int) -> str:
     return f"proof.poison[{POISON - job}]" if job < 0 else f"payload.examples[{job}]"
 
 
-def _weight(schedule: Schedule) -> tuple[int, int]:
-    """The simplest witness first."""
-    return len(schedule.faults) + len(schedule.moves) + (schedule.copies - 1) * 2, schedule.copies
+def _weight(schedule: Schedule) -> tuple[bool, int, int]:
+    """The simplest witness first; a single run shows no repetition, so it comes last."""
+    return schedule.family == "once", len(schedule.faults) + len(schedule.moves) + (schedule.copies - 1) * 2, schedule.copies
 
 
 def _distinct(judgements: Iterable[Judgement]) -> list[Judgement]:

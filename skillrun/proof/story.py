@@ -116,7 +116,7 @@ def _performed(history: History, delivery: Delivery, event: Event) -> str:
 def _published(history: History, delivery: Delivery, event: Event) -> str:
     if not event["to_handler"]:
         return f"publishes {event['label']}"
-    does = {"deliver": "has itself retried", "died": "has the job retried"}.get(delivery.op, "publishes the job")
+    does = {"deliver": "publishes a retry", "died": "publishes a retry"}.get(delivery.op, "publishes the job")
     return f"{does}{_later(event['delay'])}"
 
 

@@ -1,0 +1,207 @@
+"""`skillrun prove`: runs the job's handler under faults and says what happened."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.cli.commands.common import pairs, print_json
+from skillrun.errors import Blocked, Misuse
+
+if TYPE_CHECKING:
+    from skillrun.proof.prove import OnProgress, Proof, Target
+    from skillrun.reports.watchers import Silent
+    from skillrun.stages.interface import Case
+
+EXIT_CODES = {"proved": 0, "refuted": 1, "incomplete": 3}
+
+
+def prove(
+    repo: Path,
+    spec: Path | None,
+    set_: list[str],
+    schedule: str | None,
+    pytest_file: Path | None,
+    listing: bool,
+    trust: bool,
+    json: bool,
+) -> int:
+    """Proves, replays one schedule, or lists what there is to replay; the exit code says the verdict."""
+    from skillrun.reports.watchers import watcher_for
+    from skillrun.stages.proving import proof_target
+
+    _check_options(schedule, pytest_file, listing)
+    case = _case(repo, spec, pairs("--set", set_))
+    target = proof_target(case)
+    watcher = watcher_for(json=json)
+    _ask(case, target, watcher, trust)
+    options = _options(repo, spec, set_)
+    with _ended_by_signals(), _progress(json=json) as progress:
+        proof = _run(target, schedule, listing, progress)
+    if listing and proof.reference is not None:
+        _show_plan(proof, target, watcher, json)
+        return 0
+    report = _show(proof, target, options, schedule, watcher, json)
+    if pytest_file is not None:
+        _write_test(report, target, case, pytest_file, json)
+    return EXIT_CODES[proof.verdict]
+
+
+def _check_options(schedule: str | None, pytest_file: Path | None, listing: bool) -> None:
+    from skillrun.proof.schedule import parse_schedule
+
+    if schedule is not None:
+        parse_schedule(schedule)
+    if listing and (schedule or pytest_file):
+        raise Misuse("--list runs no schedule", hint="leave out --schedule and --pytest")
+    if pytest_file is not None and pytest_file.exists():
+        raise Misuse(f"--pytest {pytest_file}: exists already", hint="name a new file; nothing is overwritten")
+    if pytest_file is not None and not pytest_file.parent.is_dir():
+        raise Misuse(f"--pytest {pytest_file}: there is no such folder", hint="name a file in a folder that exists")
+
+
+def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> Case:
+    """The job as the stages see it. Raises what is refused or misused, Blocked where there is no spec."""
+    from skillrun.contract.locate import find_skill
+    from skillrun.contract.skill import load_skill
+    from skillrun.contract.spec import load_spec
+    from skillrun.repo.git import open_repo
+    from skillrun.repo.tree import Tree
+    from skillrun.resources import resource
+    from skillrun.runner.target import ledger_path, own_files, the_only_spec
+    from skillrun.stages.interface import Case
+
+    opened = open_repo(repo)
+    file = spec if spec is not None else the_only_spec(opened)
+    if file is None:
+        raise Blocked("there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init")
+    skill = load_skill(find_skill(str(resource("skills", "job-worker-orchestration"))))
+    tree = Tree(opened.root, without=own_files(opened, ledger_path(opened, None)))
+    return Case(skill, load_spec(file, overrides=overrides, root=opened.root), opened, tree)
+
+
+def _ask(case: Case, target: Target, watcher: Silent, trust: bool) -> None:
+    """Asks once for the same content. Raises Blocked where nobody has agreed."""
+    from skillrun.stages.proving import consent_plan
+    from skillrun.validations.consent import Consent, consent_key
+
+    plan = consent_plan(case, target)
+    key, store = consent_key(plan.commands, plan.files), Consent()
+    if store.given(key):
+        return
+    how = "--trust" if trust else watcher.may_run(plan)
+    if how is None:
+        lines = "".join(f"\n  {command}" for command in plan.commands)
+        hint = "read them, then answer yes on a terminal, or run again with --trust"
+        raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=hint)
+    store.give(key, how, plan.commands)
+
+
+def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgress) -> Proof:
+    from skillrun.proof.attempt import try_look, try_prove
+
+    if listing:
+        return try_look(target, progress=progress)
+    return try_prove(target, only=schedule, progress=progress)
+
+
+def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:
+    """What a replay needs on its command line to find the same job."""
+    words = ["--spec", str(spec)] if spec is not None else []
+    words += ["--repo", str(repo)] if repo != Path() else []
+    words += [word for pair in set_ for word in ("--set", pair)]
+    return f" {shlex.join(words)}" if words else ""
+
+
+def _show(
+    proof: Proof, target: Target, options: str, schedule: str | None, watcher: Silent, json: bool
+) -> dict[str, Any]:
+    from skillrun.proof.report import proof_report
+    from skillrun.reports.proofs import proof_lines
+
+    report = proof_report(proof, target, options, schedule)
+    if json:
+        print_json(report)
+    else:
+        for shown in proof_lines(report):
+            watcher.show(shown)
+    return report
+
+
+def _show_plan(proof: Proof, target: Target, watcher: Silent, json: bool) -> None:
+    from skillrun.proof.report import plan_report
+    from skillrun.reports.proofs import plan_lines
+
+    report = plan_report(proof, target)
+    if json:
+        print_json(report)
+    else:
+        for shown in plan_lines(report):
+            watcher.show(shown)
+
+
+def _write_test(report: dict[str, Any], target: Target, case: Case, file: Path, json: bool) -> None:
+    """Writes the first witness that has a schedule as a regression test."""
+    from skillrun.proof.export import write_test
+
+    said = write_test(report, target, case.root, file)
+    print(said, file=sys.stderr if json else sys.stdout)
+
+
+# -- while it runs
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends a proof as Ctrl-C does; a second signal does not disturb the cleaning up."""
+
+    def end(*_: object) -> None:
+        for number in wanted:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(*, json: bool) -> Iterator[OnProgress]:
+    """A bar over the schedules on a terminal, a few plain lines on a pipe, nothing with --json."""
+    from skillrun.reports.watchers import at_terminal
+
+    if json:
+        yield lambda what, done, of: None
+    elif not at_terminal():
+        yield _plain_progress()
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+        columns = (SpinnerColumn(), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=Console(highlight=False, markup=False, emoji=False), transient=True) as bar:
+            task = bar.add_task("setting up", total=None)
+            yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of or None)
+
+
+def _plain_progress() -> OnProgress:
+    """A line at the beginning and at each quarter of what is known to come."""
+    said: set[str] = set()
+
+    def show(what: str, done: int, of: int) -> None:
+        is_due = not of or done == of or done % max(of // 4, 1) == 0
+        text = f"{done} of {of} schedules" if of else what
+        if is_due and text not in said:
+            said.add(text)
+            print(text, flush=True)
+
+    return show
