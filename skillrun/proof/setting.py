@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked, Refused
+from skillrun.proof.packages import find_python
 from skillrun.proof.scratch import Workplace
 from skillrun.proof.state import SqliteStore, Store
 from skillrun.proof.zygote import Zygote
@@ -19,20 +18,6 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
 _FRAMEWORKS = Path(__file__).parent.parent / "frameworks"
-
-
-def find_python(root: Path, named: str | None) -> str:
-    """proof.python, else the repository's environment, else the one that runs skillrun. Raises Blocked."""
-    from skillrun.validations.environment import find_venv
-
-    if named is not None:
-        path = Path(named) if os.sep in named else Path(shutil.which(named) or named)
-        path = path if path.is_absolute() else root / path
-        if not os.access(path, os.X_OK):
-            raise Blocked(f"proof.python: there is no interpreter {named}", hint="name the worker's python")
-        return str(path)
-    venv = find_venv(root)
-    return str(venv / "bin" / "python") if venv else sys.executable
 
 
 @dataclass
@@ -155,6 +140,7 @@ class Setting:
                 "redis": self.urls.get("redis"),
                 "queue": spec.dead_letter.where if spec.dead_letter and spec.dead_letter.kind == "queue" else None,
                 "scratch": str(self.place.scratch),
+                "trigger": spec.trigger.model_dump() if spec.trigger else None,
             },
         }  # fmt: skip
 

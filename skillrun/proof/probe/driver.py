@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from .imports import when_imported
 from .names import NotThere, find
 from .recorder import Recorder
+from .swap import swap
 
 
 class Probe:
     """What a driver may use. A driver is `class Driver` in `frameworks/<id>/probe.py`, made with this object.
 
     `settings` holds the proof's settings for it: `redis` (URL or None), `message` (payload | kwargs | None),
-    `fields` (the payload's field names), `queue` (where dead letters go, for kind queue).
+    `fields` (the payload's field names), `queue` (where dead letters go, for kind queue), `trigger` (type, every).
     """
 
     def __init__(self, recorder: Recorder, settings: dict[str, Any]) -> None:
@@ -69,49 +74,140 @@ class Driver:
     """Plain callables: a cron script, a poller, an APScheduler function. The next tick is the only retry."""
 
     CONTROL: tuple[str, ...] = ()  # exception classes by which the library itself steers, "module.Class"
-    LOGGERS: tuple[str, ...] = ()  # prefixes of the library's own loggers
+    LOGGERS: tuple[str, ...] = ("traceback",)  # prefixes of the library's own loggers
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.target: Callable[..., Any] = lambda: None
+        self.trigger: dict[str, Any] = probe.settings.get("trigger") or {}
 
     def boot(self, handler: str) -> dict[str, Any]:
         """Finds the handler. Facts about it and its library that the verdict speaks of. Raises NotThere."""
-        _, _, self.target = find(handler)
+        owner, _, value = find(handler)
+        self.target = _bound(owner, value)
         if not callable(self.target):
             raise NotThere(f"{handler} cannot be called")
-        takes = bool([name for name in inspect.signature(self.target).parameters if name not in ("self", "cls")])
-        return {"library": "a plain callable", "redelivery_s": 60.0, "ticks": not takes, "bounded_kills": False,
-                "on_kill": "the next tick runs it again; its state in the database decides"}  # fmt: skip
+        self.takes = _takes(self.target, self.probe.settings)
+        sys.argv[:] = [getattr(inspect.getmodule(self.function()), "__file__", None) or handler]  # a script reads it
+        when_imported("apscheduler.schedulers.base", self._capture)
+        return {"library": "a plain callable", "redelivery_s": self._again_s(), "ticks": not self.takes,
+                "bounded_kills": False, "on_kill": self._on_kill()}  # fmt: skip
+
+    def _again_s(self) -> float:
+        return float(self.trigger.get("every") or 60.0)
+
+    def _on_kill(self) -> str:
+        if self.takes:
+            return "no library gives it back: whoever called it is taken to call it again"
+        if self.trigger.get("type") == "cron":
+            return "no library gives it back: it is taken to be started again by hand, or by the next tick"
+        return "the next tick runs it again; its state in the database decides"
 
     def function(self) -> Any:
         """The Python function that is the handler, below every decorator of the library."""
-        return inspect.unwrap(self.target)
+        found: Any = self.target
+        while isinstance(found, functools.partial):
+            found = found.func
+        found = inspect.unwrap(getattr(found, "__func__", found))
+        return found if hasattr(found, "__code__") else type(found).__call__
+
+    def _capture(self, module: Any) -> None:
+        """APScheduler's `add_job` publishes; nothing is scheduled."""
+
+        def add_job(scheduler: Any, func: Any, trigger: Any = None, args: Any = None, kwargs: Any = None, *more: Any,
+                    **options: Any) -> Any:  # fmt: skip
+            if not self.probe.recorder.active:
+                return before(scheduler, func, trigger, args, kwargs, *more, **options)
+            to_handler, label = self._is_handler(func)
+            message = {"args": list(args or ()), "kwargs": dict(kwargs or {}),
+                       "arguments": self.probe.bound(self.function(), args or (), kwargs or {})}  # fmt: skip
+            message = json.loads(json.dumps(message, default=repr))
+            delay = _seconds_until(options.get("run_date", getattr(trigger, "run_date", None)))
+            return self.probe.publish(lambda: None, message, to_handler=to_handler, delay=delay, label=label)
+
+        before = swap(module.BaseScheduler.add_job, add_job)
+
+    def _is_handler(self, func: Any) -> tuple[bool, str]:
+        """(is it the handler, its name). `func` is a callable or "module:function"."""
+        with contextlib.suppress(Exception):
+            func = find(func)[2] if isinstance(func, str) else func
+        found = inspect.unwrap(getattr(func, "__func__", func)) if callable(func) else func
+        return found is self.function(), str(getattr(found, "__qualname__", found))
 
     def publish(self, payload: Any) -> None:
         """What the publisher sends for a payload, through the library's own serialisation; reports `published`."""
-        message = {"payload": json.loads(json.dumps(payload))}
+        message: dict[str, Any] = {"payload": json.loads(json.dumps(payload))}
+        if self.takes:
+            args, kwargs = self.probe.arguments(message["payload"], self.function())
+            message["arguments"] = self.probe.bound(self.function(), args, kwargs)
         self.probe.publish(lambda: None, message, to_handler=True, delay=0.0, label="tick")
 
     def deliver(self, message: dict[str, Any]) -> None:
         """Runs one delivery with the library's own executor; reports `settled`."""
-        takes = inspect.signature(self.target).parameters
-        args, kwargs = self.probe.arguments(message["payload"], self.function()) if takes else ([], {})
         try:
+            args, kwargs = self._given(message)
             result = self.target(*args, **kwargs)
-            if inspect.iscoroutine(result):
+            if inspect.isawaitable(result):
                 import asyncio
 
-                asyncio.run(result)
-        except (Exception, SystemExit):
+                asyncio.run(_awaited(result))
+        except SystemExit as error:
+            self.probe.settle("acked", why="raised" if error.code not in (None, 0) else "")
+        except Exception as error:
+            self._tell(error)
             self.probe.settle("acked", why="raised")
-            return
-        self.probe.settle("acked")
+        else:
+            self.probe.settle("acked")
+
+    def _given(self, message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        if "payload" not in message:
+            return message["args"], message["kwargs"]
+        return self.probe.arguments(message["payload"], self.function()) if self.takes else ([], {})
+
+    def _tell(self, error: Exception) -> None:
+        """What nobody catches is printed by the interpreter, or logged by the scheduler, with its traceback."""
+        text = f"{type(error).__name__}: {error}"
+        self.probe.recorder.emit("log", logger="traceback", level="ERROR", template=None, text=text, extra={},
+                                 error=text, place=None)  # fmt: skip
 
     def died(self, message: dict[str, Any], who: str) -> None:
         """What the library does with the message of a process that died: `who` is child or worker."""
-        self.probe.settle("requeued", delay=60.0, why="the next tick")
+        self.probe.settle("requeued", delay=self._again_s(), why="the next tick")
 
     def dead_letters(self) -> int | None:
         """How many the library's own dead-letter place holds; None where it has none."""
         return None
+
+
+def _bound(owner: Any, value: Any) -> Any:
+    """A method is called on an object of its class."""
+    if inspect.isclass(owner) and inspect.isfunction(value) and "self" in inspect.signature(value).parameters:
+        return getattr(owner(), value.__name__)
+    return value
+
+
+def _takes(target: Callable[..., Any], settings: dict[str, Any]) -> bool:
+    """Whether the payload is an argument. `main(argv=None)` and `poll(limit=50)` find their work by themselves."""
+    if settings.get("message"):
+        return bool(inspect.signature(target).parameters)
+    fields = settings.get("fields") or []
+    return any(
+        p.name in fields or (p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+        for p in inspect.signature(target).parameters.values()
+    )
+
+
+def _seconds_until(when: Any) -> float:
+    """From the process's own clock to a run date; 0.0 where there is none."""
+    import datetime
+
+    if isinstance(when, str):
+        with contextlib.suppress(ValueError):
+            when = datetime.datetime.fromisoformat(when)
+    if not isinstance(when, datetime.datetime):
+        return 0.0
+    return max(0.0, (when - datetime.datetime.now(when.tzinfo)).total_seconds())
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result

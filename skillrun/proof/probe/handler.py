@@ -57,7 +57,10 @@ class HandlerHook:
         self.recorder.emit("entered")
 
     def raised(self, error: BaseException) -> None:
-        """Reports an exception by its class and all of its base classes."""
+        """Reports an exception by its class and all of its base classes. A script that exits with 0 has returned."""
+        if isinstance(error, SystemExit) and error.code in (None, 0):
+            self.recorder.emit("returned")
+            return
         names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
         self.recorder.emit(
             "raised",
