@@ -29,13 +29,13 @@ class _Finder(importlib.abc.MetaPathFinder):
         return [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
 
     def _tell_when_done(self, loader: Any, name: str) -> None:
-        """Whoever only asks for the spec does not import: the work waits on."""
+        """Whoever only asks for the spec does not import; a module that is loaded again is new."""
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
             del loader.exec_module
             execute(module)
-            for work in self.waiting.pop(name, ()):
+            for work in self.waiting.get(name, ()):
                 work(module)
 
         loader.exec_module = exec_module
@@ -45,10 +45,9 @@ _FINDER = _Finder()
 
 
 def when_imported(name: str, work: Work) -> None:
-    """Does `work(module)` once: now if the module is there, else right after its import."""
+    """Does `work(module)`: now if the module is there, and right after each time that it is loaded."""
     if name in sys.modules:
         work(sys.modules[name])
-        return
     _FINDER.waiting.setdefault(name, []).append(work)
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
