@@ -32,6 +32,7 @@ class Setting:
     servers: list[Any] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
     zygotes: dict[str, Zygote] = field(default_factory=dict)
+    abandoned: bool = False
 
     @property
     def proof(self) -> Any:
@@ -118,8 +119,10 @@ class Setting:
             if "TZ" in self.proof.env:
                 more.pop("TZ", None)
             output = self.place.run / f"{kind}.out"
-            made = Zygote(self.python, self.config(), self.env(**more), self.root, output)
-            self.zygotes[kind] = made.start()
+            if self.abandoned:
+                raise Blocked("the proof was interrupted")
+            made = self.zygotes[kind] = Zygote(self.python, self.config(), self.env(**more), self.root, output)
+            made.start()
         return self.zygotes[kind]
 
     def config(self) -> dict[str, Any]:
@@ -137,7 +140,7 @@ class Setting:
             "scratch": str(self.place.scratch), "free": free, "servers": servers,
             "settings": {
                 "message": spec.message, "fields": sorted((spec.payload or {}).get("properties", {})),
-                "redis": self.urls.get("redis"),
+                "redis": self.urls.get("redis"), "enqueue": spec.enqueue.call if spec.enqueue else None,
                 "queue": spec.dead_letter.where if spec.dead_letter and spec.dead_letter.kind == "queue" else None,
                 "scratch": str(self.place.scratch),
                 "trigger": spec.trigger.model_dump() if spec.trigger else None,
@@ -158,6 +161,12 @@ class Setting:
                 raise Refused(f"proof.database: {database} is no server of the proof", hint='use "{postgresql}"')
             return found
         return SqliteStore(self.place.scratch / path)  # an absolute path stays as it is
+
+    def abandon(self) -> None:
+        """Has whoever works in it, in another thread, come to an end at once. `close` is still to come."""
+        self.abandoned = True
+        for zygote in list(self.zygotes.values()):
+            zygote.abandon()
 
     def close(self) -> None:
         """Leaves no process and no file."""

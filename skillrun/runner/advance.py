@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from skillrun.contract.skill import Skill
     from skillrun.contract.spec import JobSpec
     from skillrun.ledger.store import Ledger
+    from skillrun.repo.tree import Lookup
     from skillrun.runner.options import Waiver
     from skillrun.stages.conclude import CheckResult, Recommendation
     from skillrun.stages.interface import Attestation, CommandPlan
@@ -177,6 +178,8 @@ class _Invocation:
     actor: Actor = field(default_factory=who)
     results: dict[str, StageResult] = field(default_factory=dict)
     shown: list[dict[str, Any]] = field(default_factory=list)
+    proof_done: bool = False
+    held: list[str] = field(default_factory=list)  # stages that the watcher has not been told of yet
 
     def go(self) -> dict[str, Any]:
         from skillrun.stages.interface import Case
@@ -304,13 +307,63 @@ class _Invocation:
         stopped = False
         for planned in self.inputs.planned:
             stage = planned.stage
+            if not stopped and self._is_behind_proof(stage.ID):
+                self._prove()
             self.watcher.stage_begins(stage.ID)
             if stopped or (stage.COSTLY and not self._clean()):
                 self._put_off(planned, "after --until" if stopped else "runs once the stages before it are clean")
             else:
                 self._visit(planned, latest.get(stage.ID))
-            self.watcher.stage_ends(self.shown[-1])
+            self._show(stage.ID, hold=not stopped)
             stopped = stopped or self.request.until == stage.ID
+        self._tell()
+
+    def _show(self, stage: str, *, hold: bool) -> None:
+        """Tells the watcher of a stage; those that wait for the proof, and those between them, are held until then."""
+        self.held.append(stage)
+        if hold and not self.proof_done and self._awaits_proof():
+            return
+        self._tell()
+
+    def _tell(self) -> None:
+        for stage in self.held:
+            self.watcher.stage_ends(next(s for s in self.shown if s["id"] == stage))
+        self.held.clear()
+
+    def _awaits_proof(self) -> bool:
+        """Something was read that a proof may still speak of."""
+        from skillrun.stages.proving import PROVEN
+
+        return self._clean() and any(stage in PROVEN and self._wants_proof(stage) for stage in self.results)
+
+    def _is_behind_proof(self, stage: str) -> bool:
+        """The first stage after those that a proof speaks of, with nothing open before it."""
+        from skillrun.stages.proving import PROVEN
+
+        return set(PROVEN) <= set(self.results) and stage not in PROVEN and not self.proof_done and self._clean()
+
+    def _prove(self) -> None:
+        """Stages that were read so far are proved by fault injection, once for all of them."""
+        from skillrun.stages.proving import PROVEN, not_asked, prove_case, with_proof
+
+        self.proof_done = True
+        left = [p for p in self.inputs.planned if p.stage.ID in PROVEN and self._wants_proof(p.stage.ID)]
+        if not left:
+            return
+        with self.seen.tree.recording() as lookups:
+            why = not_asked(self.case)
+            report = prove_case(self.case) if why is None else None
+        for planned in left:
+            self._examine(
+                planned, time.monotonic(), lambda r, p=planned: with_proof(p.stage.ID, r, report, why), lookups
+            )
+
+    def _wants_proof(self, stage: str) -> bool:
+        """Passed by reading alone."""
+        from skillrun.verdict import Status
+
+        result = self.results[stage]
+        return result.status == Status.PASSED and "proof" not in result.facts
 
     def _clean(self) -> bool:
         from skillrun.verdict import Status
@@ -329,14 +382,22 @@ class _Invocation:
             return
         self._examine(planned, begun)
 
-    def _examine(self, planned: Planned, begun: float) -> None:
+    def _examine(
+        self,
+        planned: Planned,
+        begun: float,
+        more: Callable[[StageResult], StageResult] = lambda result: result,
+        rests_too: Iterable[Lookup] = (),
+    ) -> None:
+        """Examines a stage and commits what it found; `more` adds what was found elsewhere, from `rests_too`."""
         from skillrun.runner.checkpoint import basis, fingerprint
         from skillrun.runner.codec import result_json
 
         stage = planned.stage
         self.case.clean = self._clean()
         with self.seen.tree.recording() as lookups:
-            result = stage.examine(self.case)
+            result = more(stage.examine(self.case))
+            self.seen.tree.record(rests_too)
         result = self._waived(stage.ID, result)
         took = time.monotonic() - begun
         rests_on = basis(self.case, stage)
@@ -378,6 +439,11 @@ class _Invocation:
         self.results[planned.stage.ID] = result
         skill_file = shown(self.target.repo.root, self.target.skill_file)
         stage = stage_json(planned, result, cached=cached, duration_ms=duration_ms, skill_file=skill_file)
+        position = next((n for n, s in enumerate(self.shown) if s["id"] == planned.stage.ID), None)
+        if position is not None:
+            stage["duration_ms"] += self.shown[position]["duration_ms"]
+            self.shown[position] = stage
+            return
         if not self.shown:  # what the text of the skill lacks belongs to no stage: it is said with the first
             stage["findings"] += [finding_json(finding) for finding in self.inputs.missing_steps]
         self.shown.append(stage)

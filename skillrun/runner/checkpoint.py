@@ -9,7 +9,7 @@ from typing import Any
 from skillrun.canonical import digest
 from skillrun.repo.tree import Lookup, changed
 from skillrun.resources import tool_version
-from skillrun.stages.interface import Case, Stage, survey_value
+from skillrun.stages.interface import Case, Stage
 from skillrun.verdict import Status
 
 _DONE = (Status.PASSED, Status.NOT_APPLICABLE)
@@ -70,9 +70,7 @@ def staleness(case: Case, stage: Stage, event: Mapping[str, Any]) -> Staleness:
     parts = before["spec"].keys() | now["spec"].keys()
     reasons += [f"spec: {part}" for part in sorted(parts) if before["spec"].get(part) != now["spec"].get(part)]
     for lookup in map(Lookup.from_json, data["lookups"]):
-        reasons += changed(
-            lookup, case.tree.repeat(lookup, survey=lambda name: survey_value(case.survey_everything(), name))
-        )
+        reasons += changed(lookup, case.tree.repeat(lookup, survey=case.section))
     return Staleness(tuple(dict.fromkeys(reasons)))
 
 

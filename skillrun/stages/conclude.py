@@ -26,6 +26,7 @@ class CheckRule:
     text: str
     answers: re.Pattern[str]
     stages: tuple[str, ...]
+    graded_by: tuple[str, ...] = ()  # the stages whose evidence is the check's own; (): all of them
 
 
 CHECKS: dict[str, tuple[CheckRule, ...]] = {
@@ -35,6 +36,7 @@ CHECKS: dict[str, tuple[CheckRule, ...]] = {
             "Idempotency is explicit and correct for all side effects",
             wording(r"\bidempoten"),
             ("contract", "idempotency", "handler"),
+            graded_by=("idempotency",),
         ),
         CheckRule(
             "permanent-failures-end",
@@ -142,7 +144,8 @@ def _from_stages(rule: CheckRule, text: str, line: int | None, results: Mapping[
     seen = [results[stage] for stage in rule.stages if stage in results]
     statuses = {result.status for result in seen} or {Status.PENDING}
     status = next(status for status in _WORST_FIRST if status in statuses)
-    counted = [result.grade for result in seen if result.status == Status.PASSED]
+    own = [results[stage] for stage in rule.graded_by or rule.stages if stage in results]
+    counted = [result.grade for result in own if result.status == Status.PASSED]
     return CheckResult(rule.id, text, status, weakest(counted), rule.stages, line)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.stages.interface import Case, blocker, error, warning, wording
+from skillrun.stages.interface import PROOF_PARTS, Case, blocker, error, warning, wording
 from skillrun.stages.uniqueness import tables
 from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, Status, status_of
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ID = "dead-letter"
 TITLE = "Add dead-letter or quarantine"
 ANSWERS = wording(r"\bdead[- ]?letter|\bquarantine")
-READS = ("dead_letter", "retry", "handler")
+READS = PROOF_PARTS
 COSTLY = False
 
 # Libraries of the registry that have a dead-letter place of their own; Celery has none (proof research, section 3).

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.stages.adapters import adapter_findings
 from skillrun.stages.dedupe import store_findings, window_findings
-from skillrun.stages.interface import Case, blocker, note, warning, wording
+from skillrun.stages.interface import PROOF_PARTS, Case, blocker, note, warning, wording
 from skillrun.stages.keys import key_findings
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ID = "idempotency"
 TITLE = "Establish idempotency"
 ANSWERS = wording(r"\bidempoten")
-READS = ("idempotency", "effects", "payload", "failures", "retry", "handler")
+READS = PROOF_PARTS
 COSTLY = False
 
 _NOT_IN_PAYLOAD = "idempotency.key-not-in-payload"

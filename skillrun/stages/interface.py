@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PROOF_PARTS = ("trigger", "payload", "handler", "message", "enqueue", "idempotency", "effects", "failures", "retry",
+               "dead_letter", "proof")  # fmt: skip
+"""The parts of the spec that a proof depends on, and so the stages that it speaks of."""
+
 
 @dataclass(frozen=True)
 class Attestation:
@@ -114,6 +118,14 @@ class Case:
         from skillrun.repo.python import Project
 
         return self.once("project", lambda: Project(self.tree))
+
+    def section(self, name: str) -> tuple[Any, tuple[str, ...]]:
+        """(JSON value, files it came from) of a named fact: a section of the survey, or "packages:<interpreter>"."""
+        if name.startswith("packages:"):
+            from skillrun.proof.packages import find_python, installed
+
+            return installed(find_python(self.root, name.partition(":")[2] or None)), ()
+        return survey_value(self.survey_everything(), name)
 
     def survey_section(self, section: str) -> Any:
         """A part of the survey as a JSON value, recorded as a look-up; see `survey_value` for the sections."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.stages.effects import adapter_names, dotted, effect_calls, handler_calls
-from skillrun.stages.interface import Case, blocker, note, warning, wording
+from skillrun.stages.interface import PROOF_PARTS, Case, blocker, note, warning, wording
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ID = "observability"
 TITLE = "Add observability"
 ANSWERS = wording(r"\bobservab|\blog (start|end)")
-READS = ("effects", "idempotency", "payload", "retry", "handler")
+READS = PROOF_PARTS
 COSTLY = False
 
 QUESTIONS = {
@@ -45,7 +45,17 @@ _METRIC_CALLS = (
     "start_as_current_span",
     "labels",
 )
-_CORRELATION = ("correlation", "job_id", "job.id", "message_id", "request.id", "task_id", "trace_id", "request_id", "root_id")
+_CORRELATION = (
+    "correlation",
+    "job_id",
+    "job.id",
+    "message_id",
+    "request.id",
+    "task_id",
+    "trace_id",
+    "request_id",
+    "root_id",
+)
 _CAUSES = ("exc", "exception", "einfo", "error", "traceback", "exc_value", "value")  # what a failure hook is given
 _BINDING = ("bind", "bind_contextvars", "bound_contextvars", "new", "contextualize", "LoggerAdapter")
 _NO_NOTES = re.compile(r"(^|/)(requirements|constraints|changelog|history|news|changes)[^/]*$", re.IGNORECASE)

@@ -1,13 +1,17 @@
-"""What the proof needs to know of a job, found in its repository: the driver, the source roots, and who must agree."""
+"""The proof of a run's job: what it needs to know of the repository, who must agree, and what it says to the stages."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked
 from skillrun.proof.prove import Target
-from skillrun.stages.interface import Case, CommandPlan
+from skillrun.stages.interface import PROOF_PARTS, Case, CommandPlan, error, note, warning
+from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -99,3 +103,185 @@ def consent_plan(case: Case, target: Target) -> CommandPlan:
     return CommandPlan(
         "prove the job in a scratch folder", (*setup, f"{spec.handler}   under fault injection, many times"), files
     )
+
+
+# -- what the proof says to the stages
+
+PROVEN: dict[str, tuple[str, ...]] = {
+    "idempotency": ("effect.", "state."),
+    "retry": ("attempts.", "delays."),
+    "dead-letter": ("dead-letter.", "poison."),
+    "observability": ("logs.",),
+}
+"""Stage -> the rules of the judges that speak of it."""
+
+
+def not_asked(case: Case) -> Finding | None:
+    """Why no proof is made, as a note; None where one can be made."""
+    spec = case.spec
+    if spec is None or spec.proof is None:
+        hint = "proof: {env: ..., setup: ..., database: ..., state: ...}; then skillrun prove tries it"
+        place = {"path": spec.shown_path, "line": 1} if spec else {}
+        return note("proof.not-asked", "read, not proved: the spec has no proof section", hint=hint, **place)
+    try:
+        proof_target(case)
+    except Blocked as blocked:
+        return note("proof.not-possible", f"read, not proved: {blocked.message}", hint=blocked.hint)
+    return None
+
+
+def prove_case(case: Case) -> dict[str, Any] | None:
+    """The proof's report (proof.v1); None where nobody agreed to run the code. What it rests on becomes look-ups.
+
+    With the same inputs as the last time, its report is taken from the state folder and nothing runs.
+    """
+    target = proof_target(case)
+    kept = _kept(case)
+    if kept is not None:
+        _record(case, kept)
+        report: dict[str, Any] = kept["report"]
+        return report
+    if not case.consent(consent_plan(case, target)):
+        return None
+    from skillrun.proof.attempt import try_prove
+    from skillrun.proof.report import proof_report
+
+    proof = try_prove(target, progress=_progress(case))
+    spec = target.spec
+    report = proof_report(proof, target, f" --spec {spec.shown_path}")
+    files = {path: case.tree.sha256(path) or "" for path in proof.modules}
+    _keep(case, {"rests_on": _rests_on(case), "files": files, "report": report})
+    _record(case, {"files": files})
+    return report
+
+
+def _progress(case: Case) -> Any:
+    """A line at each quarter."""
+    said: set[int] = set()
+
+    def show(what: str, done: int, of: int) -> None:
+        quarter = done * 4 // of if of else 0
+        if case.on_output is not None and of and quarter not in said:
+            said.add(quarter)
+            case.on_output(f"proof: {done} of {of} schedules")
+
+    return show
+
+
+def _packages(case: Case) -> str:
+    proof = case.spec.proof if case.spec else None
+    return f"packages:{(proof.python if proof else None) or ''}"
+
+
+def _rests_on(case: Case) -> dict[str, Any]:
+    """All but the files that a proof depends on."""
+    from skillrun.resources import tool_version
+
+    raw = case.spec.raw if case.spec else {}
+    return {
+        "spec": {part: raw.get(part) for part in PROOF_PARTS},
+        "version": tool_version(),
+        "packages": case.section(_packages(case))[0],
+    }
+
+
+def _record(case: Case, kept: Mapping[str, Any]) -> None:
+    """The imported modules and the installed packages become look-ups of the stage."""
+    for path in kept["files"]:
+        case.tree.read(path)
+    value, files = case.section(_packages(case))
+    case.tree.fact(_packages(case), value, files)
+
+
+def _cache(case: Case) -> Path:
+    from skillrun.canonical import digest
+    from skillrun.validations.consent import state_dir
+
+    name = digest([str(case.root), case.spec.job if case.spec else "", case.spec.shown_path if case.spec else ""])
+    return state_dir() / "proofs" / f"{name}.json"
+
+
+def _kept(case: Case) -> dict[str, Any] | None:
+    """The last proof of this job, where all that it rests on is unchanged."""
+    try:
+        kept: dict[str, Any] = json.loads(_cache(case).read_bytes())
+        same = kept["rests_on"] == json.loads(json.dumps(_rests_on(case)))
+        fresh = all((case.tree.sha256(path) or "") == sha for path, sha in kept["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return kept if same and fresh and kept["files"] else None
+
+
+def _keep(case: Case, value: Mapping[str, Any]) -> None:
+    """Outside the repository, for its owner alone. Not being able to is no error: the next run proves again."""
+    import contextlib
+    import os
+    import tempfile
+
+    path = _cache(case)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "w") as file:
+            json.dump(value, file)
+        Path(name).replace(path)
+
+
+def with_proof(
+    stage: str, result: StageResult, report: Mapping[str, Any] | None, why: Finding | None = None
+) -> StageResult:
+    """A stage's result, with what the proof says of it: proved, refuted (it fails), or why it is left as it was read."""
+    if why is not None:
+        return replace(result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"})
+    if report is None:
+        said = note("proof.no-consent", "read, not proved: nobody has allowed it yet", hint="allow it with --trust")
+        return replace(result, findings=(*result.findings, said), facts={**result.facts, "settled": False})
+    mine = [w for w in report["witnesses"] if w["rule"].startswith(PROVEN[stage])]
+    found = [*map(_refuted, mine)]
+    if not found and report["incomplete"]:
+        found = [*_incomplete(report)]
+    is_proved = not found and result.status == Status.PASSED
+    findings = (*(f for f in result.findings if not (is_proved and f.rule in _ANSWERED)), *found)
+    actions = tuple(Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error")
+    return replace(
+        result,
+        status=status_of(findings) if mine else result.status,
+        grade=Grade.PROVED if mine or is_proved else result.grade,
+        findings=findings,
+        evidence=(*result.evidence, _evidence(report)),
+        next=(*result.next, *actions),
+        summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
+        facts={**result.facts, "proof": report["verdict"]},
+    )
+
+
+# Notes of the reading stage that a proof answers.
+_ANSWERED = ("retry.unread", "idempotency.guard-not-judged", "idempotency.key-not-read")
+
+
+def _refuted(witness: Mapping[str, Any]) -> Finding:
+    places = [step for step in witness["events"] if step["path"]]
+    place = next((step for step in places if step["fault"]), places[-1] if places else {})
+    cause = f": {witness['cause']}" if witness["cause"] else ""
+    message = f"{witness['message']}{cause} (expected {witness['expected']}, seen {witness['seen']})"
+    where = {"path": place.get("path"), "line": place.get("line")}
+    return error(f"proof.{witness['rule']}", message, hint=f"see it happen: {witness['replay']}", **where)
+
+
+def _incomplete(report: Mapping[str, Any]) -> Iterator[Finding]:
+    for item in report["incomplete"][:5]:
+        yield warning("proof.incomplete", f"not proved: {item['message']}", hint=item["hint"])
+
+
+def _summary(report: Mapping[str, Any], *, refuted: bool, proved: bool) -> str:
+    if refuted:
+        return "refuted by fault injection"
+    total = report["schedules"]["total"]
+    return f"proved under {total} schedules" if proved else "the proof is incomplete"
+
+
+def _evidence(report: Mapping[str, Any]) -> Evidence:
+    from skillrun.canonical import digest
+
+    detail = {"verdict": report["verdict"], "bounds": report["bounds"]["sentence"]}
+    return Evidence("proof", report["handler"], digest(dict(report)), detail=detail)

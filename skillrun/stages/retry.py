@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.stages.effects import dotted
 from skillrun.stages.horizon import duration
-from skillrun.stages.interface import Case, blocker, error, note, warning, wording
+from skillrun.stages.interface import PROOF_PARTS, Case, blocker, error, note, warning, wording
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ID = "retry"
 TITLE = "Define retry policy"
 ANSWERS = wording(r"\bretr(y|ies)\b.*\bpolicy\b|\bbackoff\b|\bretry\b")
-READS = ("retry", "failures", "handler")
+READS = PROOF_PARTS
 COSTLY = False
 
 _UNSAFE = "where no safe policy is known, write retry: {kind: none, reason: ...} and take the retry out of the code"
