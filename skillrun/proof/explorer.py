@@ -87,19 +87,24 @@ class Explorer:
         """
         self._boot(payloads)
         messages: dict[int, dict[str, Any]] = {}
-        for job, payload in payloads.items():
-            if job == 0 and not self.facts.get("ticks"):
-                continue
-            try:
-                made = self._process(_Run(Schedule("publish")), "publish", [payload], job=job)
-                messages[job] = self._published(made, job)
-            except NotPublished as error:
-                self.unpublished[job] = error.why
-            self.setting.restore()
         if not self.facts.get("ticks"):
             messages[0] = self._first_message(payloads[0])
             self.setting.keep()
         self.origin = Origin(messages)
+        for job, payload in payloads.items():
+            if job == 0 and not self.facts.get("ticks"):
+                continue
+            try:
+                made = self._process(_Run(Schedule("publish")), "publish", self._publishing(payload), job=job)
+                messages[job] = self._published(made, job)
+            except NotPublished as error:
+                self.unpublished[job] = error.why
+            self.setting.restore()
+
+    def _publishing(self, payload: Any) -> list[Any]:
+        """What the driver's publish is given: also the application's own message, for a library that says there how."""
+        like = self.origin.messages.get(0)
+        return [payload, like] if like is not None and self.facts.get("alike") else [payload]
 
     def _first_message(self, payload: Any) -> dict[str, Any]:
         enqueue = self.setting.spec.enqueue
@@ -183,7 +188,7 @@ class Explorer:
 
     def _enqueue(self, run: _Run, job: int) -> None:
         self._bring(run, job)
-        delivery = self._process(run, "publish", [self.payloads[job]], job=job)
+        delivery = self._process(run, "publish", self._publishing(self.payloads[job]), job=job)
         run.deliveries.append(delivery)
         run.queue.append(Waiting(self._published(delivery, job), run.now, job))
 

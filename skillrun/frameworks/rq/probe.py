@@ -1,0 +1,364 @@
+"""RQ in the repository's interpreter: real jobs in a private Redis, and the worker's own code around the handler.
+
+Loaded by path into the zygote (see proof/probe/main.py); standard library, redis and RQ alone.
+A message holds the job's whole hash, so that any setting can put the job into its own Redis. The end of a delivery is
+read from what RQ's worker did there. What becomes of a job whose process died is RQ's own code too: the worker's
+`monitor_work_horse` for a work horse, `StartedJobRegistry.cleanup` for a worker.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import os
+import re
+import signal
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import rq
+from redis import Redis  # type: ignore[import-untyped,unused-ignore]
+from redis.client import Pipeline  # type: ignore[import-untyped,unused-ignore]
+from redis.connection import ConnectionPool  # type: ignore[import-untyped,unused-ignore]
+from rq import Queue, Worker
+from rq.job import Job, JobStatus
+from rq.utils import get_version, import_attribute, now
+from rq.version import VERSION
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.driver import Probe
+
+HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
+_RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
+_PUBLISHES = ("_enqueue_async_job", "schedule_job", "_enqueue_rate_limited_job")
+_NOT_SAID = (
+    "RQ's retries, callbacks and timeouts are said where a job is enqueued, and {handler} has no @job decorator: "
+    "name that place, enqueue: {{call: module:function, args: {{...}}}}"
+)
+
+
+def _part(name: str) -> Any:
+    return sys.modules[f"_skillrun_probe.{name}"]
+
+
+class InProcess(Worker):
+    """RQ's forking worker, as it is, except that this process is its work horse already."""
+
+    def wait_for_horse(self) -> Any:
+        """As waitpid says it of a process that was killed."""
+        return os.getpid(), int(signal.SIGKILL), None
+
+    def procline(self, message: str) -> None:
+        """The process keeps its title."""
+
+
+class Driver:
+    """See proof/probe/driver.py for what each method promises."""
+
+    CONTROL: tuple[str, ...] = ()
+    LOGGERS = ("rq.",)
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.url = str(probe.settings["redis"])
+        self.target: Any = None
+        self.at_work: str | None = None  # the id of the job that the worker has
+        self.piped: list[tuple[Any, Queue, Job, float]] = []  # enqueued into a pipeline that was not sent yet
+        self._capture()
+
+    def boot(self, handler: str) -> dict[str, Any]:
+        names = _part("names")
+        _, _, self.target = names.find(handler)
+        if not inspect.isroutine(self.target):
+            raise names.NotThere(f"{handler} is no function but {type(self.target).__name__}")
+        if not self.probe.settings.get("enqueue") and not hasattr(self.target, "delay"):
+            raise names.NotThere(_NOT_SAID.format(handler=handler))
+        self._warm()
+        return {
+            "library": f"rq {VERSION}", "redelivery_s": HEARTBEAT_S + MAINTENANCE_S, "acks_late": True,
+            "bounded_kills": True, "victims_differ": True, "counts_dead": True, "alike": True,
+            "broker_error": "redis.exceptions:ConnectionError",
+            "on_kill": "a work horse that dies is retried at once or after its interval, without on_failure; the job of a "
+                       "worker that dies is found by another one within 690 s, and on_failure is called; each counts "
+                       "as an attempt, and a job without retries left goes to the FailedJobRegistry",
+        }  # fmt: skip
+
+    def function(self) -> Any:
+        wrapped = inspect.unwrap(self.target)
+        return getattr(wrapped, "__func__", wrapped)
+
+    def _warm(self) -> None:
+        """What RQ imports and asks on first use is there before the forks; no connection outlives this."""
+        connection = self._connection(0)
+        self.version = get_version(connection)
+        job = Job.create(_nothing, id="warm", connection=connection, origin="warm")
+        queue = Queue("warm", connection=connection)
+        worker = self._worker(queue)
+        with connection.pipeline() as pipeline:
+            job.save(pipeline=pipeline)
+            pipeline.execute()
+        worker.perform_job(job, queue, worker.prepare_execution(job))
+        connection.flushall()
+        connection.connection_pool.disconnect()
+
+    # -- connections
+
+    def _connection(self, db: int) -> Any:
+        return Redis(connection_pool=self._pool(db))
+
+    def _pool(self, db: int) -> Any:
+        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}")
+
+    def _redirect(self, connection: Any) -> None:
+        """A queue of the repository's speaks to the private Redis, whatever its settings say."""
+        kwargs = connection.connection_pool.connection_kwargs
+        pool = self._pool(int(kwargs.get("db") or 0))
+        if kwargs.get("path") != pool.connection_kwargs["path"]:
+            connection.connection_pool = pool
+
+    def _worker(self, queue: Queue) -> InProcess:
+        worker = InProcess(
+            [queue], name="proof", connection=queue.connection, prepare_for_work=False, job_class=queue.job_class,
+            queue_class=type(queue), serializer=queue.serializer,
+        )  # fmt: skip
+        worker.redis_server_version = self.version
+        worker.last_cleaned_at = now()  # registries are cleaned when a worker died: see `died`
+        return worker
+
+    def _queue(self, message: dict[str, Any]) -> Queue:
+        connection = self._connection(message["db"])
+        setattr(connection, "__rq_redis_server_version", self.version)
+        kinds = {name: import_attribute(path) for name, path in message["kinds"].items()}
+        queue: Queue = kinds["queue"](
+            message["queue"], connection=connection, job_class=kinds["job"], serializer=kinds["serializer"]
+        )
+        queue.redis_server_version = self.version
+        return queue
+
+    # -- publishing
+
+    def _capture(self) -> None:
+        """Every way into a queue or its schedule is a publish; what RQ does there with Redis is no boundary."""
+        quiet = self.probe.recorder.quiet
+        around, swap = _part("wrap").around, _part("swap").swap
+        for name in _PUBLISHES:
+            self._hook(vars(Queue).get(name))
+        for owner, names in ((Queue, ("enqueue_job", "schedule_job", "enqueue_many")), (Job, ("refresh",))):
+            for name in names:
+                around(owner, name, lambda *_, **__: quiet())
+        made: Callable[..., None] = swap(Queue.__init__, lambda queue, *args, **kwargs: self._made(made, queue, args, kwargs))  # type: ignore[arg-type]
+        sent: Callable[..., Any] = swap(
+            Pipeline.execute, lambda pipeline, *args, **kwargs: self._sent(pipeline, lambda: sent(pipeline, *args, **kwargs))
+        )
+
+    def _made(self, before: Callable[..., None], queue: Queue, args: Any, kwargs: Any) -> None:
+        before(queue, *args, **kwargs)
+        self._redirect(queue.connection)
+
+    def _hook(self, function: Any) -> None:
+        if not isinstance(function, types.FunctionType):
+            return
+
+        def publish(queue: Queue, job: Job, *args: Any, **kwargs: Any) -> Any:
+            return self._published(queue, job, lambda: before(queue, job, *args, **kwargs), args, kwargs)
+
+        before: Callable[..., Any] = _part("swap").swap(function, publish)
+
+    def _published(self, queue: Queue, job: Job, send: Callable[[], Any], args: Any, kwargs: Any) -> Any:
+        """What the worker itself does with the job that it has is told at the end of the delivery."""
+        recorder = self.probe.recorder
+        if not recorder.active or (job.id == self.at_work and recorder.depth == 0):
+            return send()
+        due = next((value for value in args if hasattr(value, "timestamp")), None)
+        delay = max(0.0, due.timestamp() - time.time()) if due else 0.0
+        if kwargs.get("pipeline") is not None:
+            self.piped.append((kwargs["pipeline"], queue, job, delay))
+            return send()
+        return self._publish([(queue, job, delay)], send)
+
+    def _sent(self, pipeline: Any, send: Callable[[], Any]) -> Any:
+        """Jobs that were put into a pipeline are published together when it is sent."""
+        mine = [item[1:] for item in self.piped if item[0] is pipeline]
+        if not mine:
+            return send()
+        self.piped = [item for item in self.piped if item[0] is not pipeline]
+        return self._publish(mine, send)
+
+    def _publish(self, jobs: list[tuple[Queue, Job, float]], send: Callable[[], Any]) -> Any:
+        """One sending for all of them."""
+        message: dict[str, Any] = {}
+        (queue, job, delay), *others = jobs
+
+        def really() -> Any:
+            result = send()
+            message.update(self._message(queue, job))
+            for other in others:
+                self._also(*other)
+            return result
+
+        label = f"{job.func_name}"
+        return self.probe.publish(really, message, to_handler=self._is_mine(job), delay=delay, label=label)
+
+    def _also(self, queue: Queue, job: Job, delay: float) -> None:
+        recorder = self.probe.recorder
+        recorder.emit("published", name=f"{job.func_name}", message=self._message(queue, job), to_handler=self._is_mine(job),
+                      delay=delay, label=f"{job.func_name}", in_handler=recorder.depth > 0,
+                      in_effect=recorder.effect_depth > 0, place=recorder.place())  # fmt: skip
+
+    def _is_mine(self, job: Job) -> bool:
+        try:
+            function = job.func
+        except Exception:
+            return False
+        return getattr(function, "__func__", function) is getattr(self.target, "__func__", self.target)
+
+    def _message(self, queue: Queue, job: Job) -> dict[str, Any]:
+        """Everything that another Redis needs to have this job."""
+        kinds = {"job": queue.job_class, "queue": type(queue), "serializer": queue.serializer}
+        bound = self.probe.bound(self.function(), job.args, job.kwargs) if self._is_mine(job) else None
+        return {
+            "id": job.id, "queue": queue.name, "db": int(queue.connection.connection_pool.connection_kwargs.get("db") or 0),
+            "kinds": {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in kinds.items()},  # type: ignore[attr-defined]
+            "fields": {name: _encoded(value) for name, value in job.to_dict(include_result=False).items()},
+            "until": time.time() + job.ttl if job.ttl and job.ttl > 0 else None, "arguments": bound,
+        }  # fmt: skip
+
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
+        """As the application published `like`: with its retries, callbacks and timeouts."""
+        args, kwargs = self.probe.arguments(payload, self.function())
+        if like is None:
+            self.target.delay(*args, **kwargs)
+            return
+        queue = self._queue(like)
+        job = self._job(like, queue)
+        if job.description == job.get_call_string():
+            job.description = None
+        old = {**job.kwargs, **dict(enumerate(job.args))}
+        job.args, job.kwargs = tuple(args), kwargs
+        job.description = job.description or job.get_call_string()
+        job.id = self._id(like["id"], self._values(old), self._values({**kwargs, **dict(enumerate(args))}))
+        job.created_at = now()
+        queue.enqueue_job(job)
+
+    def _job(self, message: dict[str, Any], queue: Queue) -> Job:
+        """The job as a worker has it that took the message from the queue."""
+        job: Job = queue.job_class(message["id"], connection=queue.connection, serializer=queue.serializer)
+        job.restore({name.encode(): base64.b64decode(value) for name, value in message["fields"].items()})
+        job.redis_server_version = self.version  # type: ignore[attr-defined]
+        return job
+
+    def _values(self, given: dict[Any, Any]) -> dict[str, str]:
+        """The arguments by name, as the text that an id would hold; the payload's own where it is one argument."""
+        names = list(inspect.signature(self.function()).parameters)
+        named = {names[key] if isinstance(key, int) and key < len(names) else str(key): v for key, v in given.items()}
+        found: dict[str, str] = {}
+        for name, value in named.items():
+            found |= {k: str(v) for k, v in value.items()} if isinstance(value, dict) else {name: str(value)}
+        return found
+
+    def _id(self, like: str, old: dict[str, str], new: dict[str, str]) -> str:
+        """Another random id; an id that the application makes of the arguments is made of these."""
+        if _RANDOM_ID.fullmatch(like):
+            from uuid import uuid4
+
+            return str(uuid4())
+        made = like
+        for name, value in old.items():
+            if value and new.get(name, value) != value:
+                made = re.sub(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", lambda _, n=name: new[n], made)
+        return re.sub(r"[^\w-]", "_", made) if made != like else made
+
+    # -- delivering
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        if message["until"] is not None and time.time() > message["until"]:
+            self.probe.settle("lost", why="its ttl was over before a worker took it")
+            return
+        queue = self._queue(message)
+        worker = self._worker(queue)
+        self._bring(message, queue)
+        taken = worker.dequeue_job_and_maintain_ttl(None)
+        if taken is None:
+            raise LookupError(f"the job {message['id']} is not in its queue")
+        job, queue = taken
+        self.at_work = job.id
+        worker.perform_job(job, queue, worker.prepare_execution(job))
+        self._settle(job, queue, message)
+
+    def _bring(self, message: dict[str, Any], queue: Queue) -> None:
+        """The job waits at the front of its queue, as it was published. A redelivery keeps what the handler noted."""
+        connection, id_ = queue.connection, message["id"]
+        key = queue.job_class.key_for(id_)
+        fields = {name: base64.b64decode(value) for name, value in message["fields"].items()}
+        meta = connection.hget(key, "meta") if message.get("redelivered") else None
+        with connection.pipeline() as pipeline:
+            pipeline.delete(key)
+            pipeline.hset(key, mapping={**fields, **({"meta": meta} if meta else {})})
+            pipeline.zrem(queue.scheduled_job_registry.key, id_)
+            pipeline.lrem(queue.key, 0, id_)
+            pipeline.lpush(queue.key, id_)
+            pipeline.execute()
+
+    def _settle(self, job: Job, queue: Queue, message: dict[str, Any], waited: float = 0.0) -> None:
+        """Says what RQ did with the job; `waited`: seconds that pass before it does so."""
+        status = job.get_status(refresh=False)
+        fields = queue.connection.hgetall(queue.job_class.key_for(job.id))
+        if status in (JobStatus.FAILED, JobStatus.STOPPED):
+            self._failed(job, queue)
+        elif status in (JobStatus.QUEUED, JobStatus.SCHEDULED) and not _is_repeat(fields, message):
+            due = queue.connection.zscore(queue.scheduled_job_registry.key, job.id)
+            delay = max(0.0, float(due) - time.time()) if status == JobStatus.SCHEDULED and due else 0.0
+            again = {name.decode(): base64.b64encode(value).decode() for name, value in fields.items()}
+            self.probe.settle("requeued", delay=waited + delay, message={**message, "fields": again})
+        else:
+            self.probe.settle("acked")
+
+    def _failed(self, job: Job, queue: Queue) -> None:
+        """A failed job is kept for its failure_ttl; 0 keeps none."""
+        kept = queue.connection.zscore(queue.failed_job_registry.key, job.id)
+        if kept is None or 0 <= kept <= time.time():
+            self.probe.settle("lost", why="it failed, and its failure_ttl keeps nothing of it")
+        else:
+            self.probe.settle("dead", why="FailedJobRegistry")
+
+    def died(self, message: dict[str, Any], who: str) -> None:
+        queue = self._queue(message)
+        self.at_work = message["id"]
+        if who == "worker":
+            wait = HEARTBEAT_S + MAINTENANCE_S
+            queue.started_job_registry.cleanup(time.time() + wait)
+            job = queue.job_class.fetch(message["id"], connection=queue.connection, serializer=queue.serializer)
+            self._settle(job, queue, message, waited=wait)
+            return
+        job = self._job(message, queue)
+        execution = next(iter(reversed(job.get_executions())), None)
+        self._worker(queue).monitor_work_horse(job, queue, execution)  # type: ignore[arg-type]
+        self._settle(job, queue, message)
+
+    def dead_letters(self) -> int | None:
+        """What the failed registries of all queues hold."""
+        connection = self._connection(0)
+        return sum(connection.zcard(queue.failed_job_registry.key) for queue in _queues(connection))
+
+
+def _queues(connection: Any) -> Iterator[Queue]:
+    yield from rq.Queue.all(connection=connection)
+
+
+def _is_repeat(fields: dict[bytes, bytes], message: dict[str, Any]) -> bool:
+    """It succeeded and comes again because it was enqueued with `repeat`: the next time is another job."""
+    before = message["fields"].get("repeats_left")
+    return before is not None and fields.get(b"repeats_left") != base64.b64decode(before)
+
+
+def _encoded(value: Any) -> str:
+    """As redis-py sends a value."""
+    data = value if isinstance(value, bytes) else str(getattr(value, "value", value)).encode()
+    return base64.b64encode(data).decode()
+
+
+def _nothing() -> None:
+    """The job that is run once at boot."""
