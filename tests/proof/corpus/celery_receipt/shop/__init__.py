@@ -1,0 +1,1 @@
+"""A small shop that emails a receipt once the payment settles."""
