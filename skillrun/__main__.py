@@ -38,7 +38,8 @@ def _run(arguments: list[str]) -> int:
         _leave_pipe()
         return 0
     except KeyboardInterrupt:
-        print("skillrun: interrupted; the same command resumes", file=sys.stderr)
+        does = "begins again" if arguments[:1] == ["prove"] else "resumes"
+        print(f"skillrun: interrupted; the same command {does}", file=sys.stderr)
         return 130
     except OSError as error:
         return _say_unwritable(error) if error.errno in _NO_ROOM else _say_bug()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +116,7 @@ class _Session:
         # A zygote's watcher ends with the thread that started it (prctl PDEATHSIG): these live as long as the session.
         self.threads = ThreadPoolExecutor(max_workers=max(workers - 1, 1))
         self.others: list[Future[Explorer]] = []
+        self.beside: list[Future[None]] = []
         self.problems: list[Judgement] = []
         self.tried: dict[Schedule, Tried] = {}
         self.only: Schedule | None = None
@@ -123,10 +124,15 @@ class _Session:
     def __enter__(self) -> _Session:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.stop = True
-        for other in self.others:
-            other.exception()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leaves nothing behind; where the proof was interrupted, the other threads end first."""
+        if kind is not None:
+            for setting in self.settings:
+                setting.abandon()
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        for future in self.beside:
+            future.cancel()
+        wait([*self.others, *self.beside])
         for setting in self.settings:
             setting.close()
         self.threads.shutdown()
@@ -265,9 +271,9 @@ class _Session:
                 failed.append(error)
                 raise
 
-        beside = [self.threads.submit(lambda found: work(found.result()), other) for other in self.others]
+        self.beside = [self.threads.submit(lambda found: work(found.result()), other) for other in self.others]
         work(self.explorers[0])
-        for thread in beside:
+        for thread in self.beside:
             thread.result()
 
     def _keep(self, history: History, reference: Reference) -> None:
@@ -327,7 +333,7 @@ class _Session:
     def _witnesses(self, tried: list[Tried]) -> list[Witness]:
         """The first schedule of each kind of refutation, run again to see whether it is one each time."""
         chosen: dict[tuple[str, str | None], tuple[Tried, Judgement]] = {}
-        for item in sorted(tried, key=lambda t: _weight(t.schedule)):
+        for item in sorted(tried, key=lambda t: (_is_thin(t), *_weight(t.schedule))):
             if not was_met(item.history):
                 continue
             for judgement in item.judgements:
@@ -423,9 +429,15 @@ def _job_words(job: int) -> str:
     return f"proof.poison[{POISON - job}]" if job < 0 else f"payload.examples[{job}]"
 
 
-def _weight(schedule: Schedule) -> tuple[bool, int, int]:
-    """The simplest witness first; a single run shows no repetition, so it comes last."""
-    return schedule.family == "once", len(schedule.faults) + len(schedule.moves) + (schedule.copies - 1) * 2, schedule.copies
+def _is_thin(tried: Tried) -> bool:
+    """The key differs from the single run's, and the schedule has no second call beside it to show that."""
+    other = [j.effect for j in tried.judgements if j.rule == "effect.other-key"]
+    return bool(other) and all(len(tried.history.performed(effect)) < 2 for effect in other)
+
+
+def _weight(schedule: Schedule) -> tuple[int, int]:
+    """The simplest witness first."""
+    return len(schedule.faults) + len(schedule.moves) + (schedule.copies - 1) * 2, schedule.copies
 
 
 def _distinct(judgements: Iterable[Judgement]) -> list[Judgement]:

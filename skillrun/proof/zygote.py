@@ -69,18 +69,23 @@ class Zygote:
         self._next = 0
         self._running: dict[int, Running] = {}
         self._unread = b""
+        self._life = -1
+        self._stopped = False
         self.heard = 0
 
     def start(self) -> Zygote:
         """Boots it. Raises BootFailed."""
         self.control, theirs = socket.socketpair()
-        with theirs:
-            self._spawn(theirs.fileno())
-        self.control.sendall(json.dumps(self.config).encode() + b"\n")
-        answer = self._answer()
-        if "booted" not in answer:
+        try:
+            with theirs:
+                self._spawn(theirs.fileno())
+            self.control.sendall(json.dumps(self.config).encode() + b"\n")
+            answer = self._answer()
+            if "booted" not in answer:
+                raise _boot_failed(answer)
+        except BaseException:
             self.stop()
-            raise _boot_failed(answer)
+            raise
         self.facts = answer["booted"]
         self.control.setblocking(False)
         return self
@@ -104,7 +109,6 @@ class Zygote:
         while not data.endswith(b"\n"):
             ready, _, _ = select.select([self.control], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                self.stop()
                 return {"failed": "handler", "text": f"importing it took longer than {BOOT_S:g} s"}
             chunk = self.control.recv(1 << 20)
             if not chunk:
@@ -209,16 +213,26 @@ class Zygote:
         self.control.sendall(json.dumps(order).encode() + b"\n")
         self.control.setblocking(False)
 
+    def abandon(self) -> None:
+        """Ends the interpreter; whoever works with it, in another thread, gets BootFailed. `stop` is still to come."""
+        life, self._life = self._life, -1
+        if life >= 0:
+            os.close(life)
+
     def stop(self) -> None:
         """Ends the interpreter and everything below it."""
+        if self._stopped:
+            return
+        self._stopped = True
         for running in self._running.values():
             if not running.closed:
                 with contextlib.suppress(OSError):
                     os.close(running.fd)
         self._running.clear()
         self.control.close()
-        with contextlib.suppress(OSError):
-            os.close(self._life)
+        self.abandon()
+        if not hasattr(self, "process"):
+            return
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
