@@ -110,8 +110,8 @@ class Recorder:
             self.emit("fault", at=at, do="kill", **place)
             os.kill(os.getpid(), signal.SIGKILL)
         elif what == "raise":
-            self.emit("fault", at=at, do="raise", error=fault["error"], **place)
             error = self.make_error(fault["error"], fault.get("args") or [])
+            self.emit("fault", at=at, do="raise", error=fault["error"], text=brief(str(error)), **place)
             error.__skillrun__ = True  # type: ignore[attr-defined]
             raise error
         elif what == "jump":
