@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skillrun.proof import ticks
 from skillrun.proof.blocked import PATIENCE_S, can_see, is_blocked
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.schedule import EVERY, Fault, Schedule
@@ -41,6 +42,10 @@ class _Run:
     lost: int = 0
     hung: str | None = None
     notes: list[str] = field(default_factory=list)
+    idle: int = 0  # ticks that found nothing to do
+    tries: int = 0  # ticks that met a fault
+    follow: list[float] = field(default_factory=list)  # when a poller is looked at again
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,15 @@ class Explorer:
         self.modules: set[str] = set()
         self.caller: Delivery | None = None  # the application's own publish
         self.unpublished: dict[int, str] = {}  # job -> why
+        self.refused: set[int] = set()  # poison that the application itself takes no job from
+        self.base = 0.0  # where virtual time begins
 
     # -- messages
 
     def begin_as(self, other: Explorer) -> None:
         """Takes another explorer's messages and files: keys made of ids must be the same in both."""
         self._boot(other.payloads)
-        self.origin, self.unpublished = other.origin, other.unpublished
+        self.origin, self.unpublished, self.refused = other.origin, other.unpublished, other.refused
         if self.setting.servers and self.setting.spec.enqueue:
             self._first_message(self.payloads[0])
         self.setting.place.adopt(other.setting.place.kept)
@@ -79,6 +86,10 @@ class Explorer:
         self.facts = self.setting.zygote().facts
         self.modules |= set(self.facts.get("modules") or ())
         self.payloads = dict(payloads)
+        spec = self.setting.spec
+        self.polled, self.clocked = ticks.is_polled(spec, self.facts), ticks.is_clocked(spec, self.facts)
+        if self.clocked and not self.setting.servers and spec.trigger:
+            self.base = ticks.noon(spec.trigger.timezone)
 
     def begin(self, payloads: Mapping[int, Any]) -> None:
         """Has every message published once: job 0 through the application's own way where the spec names it.
@@ -100,6 +111,26 @@ class Explorer:
             except NotPublished as error:
                 self.unpublished[job] = error.why
             self.setting.restore()
+        if self.clocked:
+            self._add_next_tick(messages)
+        if self.polled:
+            self.refused = {job for job in messages if job < 0 and not self._takes_poison(job)}
+            self.caller = self._bring(_Run(Schedule("publish")), 0)
+            self.setting.restore()
+
+    def _add_next_tick(self, messages: dict[int, dict[str, Any]]) -> None:
+        """The tick of another day is another job, where the job has a key."""
+        spec = self.setting.spec
+        later = ticks.next_tick_s(spec.trigger.schedule if spec.trigger else None)
+        if later is not None and spec.idempotency is not None and spec.idempotency.key:
+            messages[ticks.NEXT] = {**messages[0], "later": later}
+            self.payloads[ticks.NEXT] = self.payloads[0]
+
+    def _takes_poison(self, job: int) -> bool:
+        """Whether the application would ever make such a job."""
+        made = self._bring(_Run(Schedule("publish")), job)
+        self.setting.restore()
+        return made is None or made.first("caller-raised") is None
 
     def _publishing(self, payload: Any) -> list[Any]:
         """What the driver's publish is given: also the application's own message, for a library that says there how."""
@@ -129,7 +160,7 @@ class Explorer:
         """The history of a schedule, from the snapshot."""
         self.setting.restore()
         self.numbers = 0
-        run = _Run(schedule, now=_STEP_S + schedule.late)
+        run = _Run(schedule, now=self.base + _STEP_S + schedule.late)
         self._start(run)
         self._drain(run)
         for move in schedule.moves:
@@ -137,15 +168,23 @@ class Explorer:
             self._drain(run)
         return self._finish(run)
 
-    def _bring(self, run: _Run, job: int) -> None:
+    def _bring(self, run: _Run, job: int) -> Delivery | None:
         """A callable that takes no payload finds its job by itself: the application's call leaves it there."""
         enqueue = self.setting.spec.enqueue
-        if not self.facts.get("ticks") or enqueue is None or job < 0:
-            return
+        if not self.facts.get("ticks") or enqueue is None:
+            return None
+        made = self._process(run, "call", [enqueue.call, self._call_arguments(job)], job=CALLER)
+        run.deliveries.append(made)
+        return made
+
+    def _call_arguments(self, job: int) -> dict[str, Any]:
+        """The arguments of the application's call for a job: what its payload says, and of poison nothing else."""
+        given = dict(self.setting.spec.enqueue.args) if self.setting.spec.enqueue else {}
         payload = self.payloads.get(job)
         mine = payload if isinstance(payload, dict) else {}
-        args = {name: mine.get(name, value) if job else value for name, value in enqueue.args.items()}
-        run.deliveries.append(self._process(run, "call", [enqueue.call, args], job=CALLER))
+        if job == 0:
+            return given
+        return {name: mine.get(name, value) for name, value in given.items() if job > 0 or name in mine}
 
     def _start(self, run: _Run) -> None:
         schedule = run.schedule
@@ -177,7 +216,9 @@ class Explorer:
             self._enqueue(run, 0)
         elif name == "job":
             self._bring(run, int(value))
-            run.queue.append(Waiting(self.origin.messages[int(value)], run.now, int(value)))
+            message = self.origin.messages[int(value)]
+            run.now = max(run.now, self.base + float(message.get("later", 0.0)))
+            run.queue.append(Waiting(message, run.now, int(value)))
         elif name == "tick":
             run.now = max(run.now, float(value) - time.time())
             run.queue.append(Waiting(self.origin.messages[0], run.now, 0))
@@ -193,7 +234,7 @@ class Explorer:
         run.queue.append(Waiting(self._published(delivery, job), run.now, job))
 
     def _drain(self, run: _Run) -> None:
-        while run.queue and run.count < self.limit and run.hung is None:
+        while run.queue and run.count - run.idle < self.limit and run.hung is None:
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
             if waiting.due > run.now:
@@ -212,6 +253,9 @@ class Explorer:
         """Does to the queue what the delivery, or the library after its death, said."""
         run.deliveries.append(delivery)
         self._take_published(run, delivery, waiting.job)
+        if self.polled:
+            self._look_again(run, waiting, delivery)
+            return
         settled = delivery.settled
         if settled is None and delivery.died:
             if run.schedule.lose:
@@ -228,16 +272,20 @@ class Explorer:
         if settled["how"] == "requeued":
             message = settled["message"] or waiting.message
             run.queue.append(Waiting(dict(message), run.now + float(settled["delay"]), waiting.job))
-        elif self._ticks_again(delivery):
-            run.queue.append(Waiting(waiting.message, run.now + float(self.facts["redelivery_s"]), waiting.job))
         run.dead += settled["how"] == "dead"
         run.lost += settled["how"] == "lost"
 
-    def _ticks_again(self, delivery: Delivery) -> bool:
-        """A poller comes again whatever happened: after an error its next tick may try again."""
-        trigger = self.setting.spec.trigger
-        polls = trigger is not None and trigger.type == "poller" and self.facts.get("ticks")
-        return bool(polls) and any(event["do"] == "raise" for event in delivery.all("fault"))
+    def _look_again(self, run: _Run, waiting: Waiting, delivery: Delivery) -> None:
+        """A poller comes again whatever happened; after a fault it is followed until nothing more can come of that."""
+        if ticks.is_faulty(delivery) or (run.schedule.poison is not None and run.count == 1):
+            run.tries += 1
+            run.since, run.follow = run.now, ticks.waits(self.setting.spec, run.tries)
+        elif ticks.is_idle(delivery):
+            run.idle += 1
+        elif run.follow:
+            run.since, run.follow = run.now, [ticks.every(self.setting.spec)]
+        if run.follow and not run.queue:
+            run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
 
     def _take_published(self, run: _Run, delivery: Delivery, job: int) -> None:
         for event in delivery.all("published"):
@@ -281,6 +329,8 @@ class Explorer:
         if any(fault.do == "caller-pause" for fault in run.schedule.faults):
             self._before_commit(run, args, plan)
             return
+        if self.polled:
+            run.queue.append(Waiting(self.origin.messages[0], run.now + ticks.every(self.setting.spec), 0))
         first = self._process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
         self._take_published(run, first, 0)
@@ -455,6 +505,7 @@ class Explorer:
             dead,
             pending=len(run.queue),
             lost=run.lost,
+            kept=run.dead,
             hung=run.hung,
             notes=tuple(notes),
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof import ticks
 from skillrun.proof.history import Event, History
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 
@@ -64,7 +65,8 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     kills = kill_points(boundaries)
     plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
-    plan.add("window", _windows(spec))
+    clocked = ticks.is_clocked(spec, facts)
+    plan.add("window", [] if clocked else _windows(spec))
     plan.add("error", _errors(spec, boundaries, permanent=False))
     plan.add("exhaustion", _exhaustions(spec, boundaries))
     plan.add("permanent", _errors(spec, boundaries, permanent=True))
@@ -72,14 +74,18 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("kill", _kills(kills, facts))
     lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
-    plan.add("kill-lose", lost)
+    plan.add("kill-lose", [] if facts.get("ticks") else lost)
     plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
     plan.add("stall", _stalls(spec, switch_points(boundaries)))
     plan.add("fresh-interpreter", _fresh(boundaries))
     plan.add("publish-fault", _publish_faults(caller, facts))
     plan.add("before-commit", _before_commit(caller))
-    plan.add("dst", _dst(spec))
+    plan.add("dst", dst(spec))
     _name_skipped(plan, spec, kills)
+    if facts.get("ticks"):
+        plan.skipped["kill-lose"] = "no message is lost where ticks look for their work"
+    if clocked:
+        plan.skipped["window"] = "a tick of another day is another job"
     return plan
 
 
@@ -146,8 +152,11 @@ def _kills(kills: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
 def double_kills(history: History) -> Iterator[Schedule]:
     """A second death in the delivery that follows a first one: its boundaries are its own."""
     first = history.schedule.faults[0]
-    for at in kill_points(points(history, 1)):
-        yield Schedule("double-kill", (first, Fault("kill", at, 2)))
+    for number in range(1, len(history.runs)):
+        found = kill_points(points(history, number))
+        yield from (Schedule("double-kill", (first, Fault("kill", at, number + 1))) for at in found)
+        if found:
+            return  # the ticks before it found nothing to do
 
 
 def failing_kills(history: History) -> Iterator[Schedule]:
@@ -207,37 +216,13 @@ def _before_commit(caller: list[Event]) -> Iterator[Schedule]:
             yield Schedule("before-commit", (Fault("caller-pause", event.boundary),))
 
 
-def _dst(spec: JobSpec) -> list[Schedule]:
-    """Two ticks an hour apart, around the next instant at which the job's time zone turns its clock back."""
+def dst(spec: JobSpec) -> list[Schedule]:
+    """The two ticks of a daily time in the hour that comes twice when clocks are turned back."""
     trigger = spec.trigger
-    if trigger is None or trigger.type != "cron" or not trigger.timezone:
+    if trigger is None or trigger.type != "cron":
         return []
-    back = next_clock_back(trigger.timezone)
-    if back is None:
-        return []
-    return [Schedule("dst", moves=(f"tick={int(back - 1800)}", f"tick={int(back + 1800)}"))]
-
-
-def next_clock_back(zone: str) -> float | None:
-    """The Unix time of the next instant at which clocks in a zone are turned back; None within two years."""
-    import time
-    from datetime import datetime, timedelta
-    from zoneinfo import ZoneInfo
-
-    try:
-        place = ZoneInfo(zone)
-    except (KeyError, ValueError):
-        return None
-    start = int(time.time()) // 3600 * 3600
-
-    def offset(moment: int) -> timedelta:
-        return datetime.fromtimestamp(moment, place).utcoffset() or timedelta()
-
-    for hour in range(2 * 366 * 24):
-        moment = start + hour * 3600
-        if offset(moment + 3600) < offset(moment):
-            return float(moment + 3600)
-    return None
+    twice = ticks.fires_twice(trigger.schedule, trigger.timezone)
+    return [Schedule("dst", moves=tuple(f"tick={int(at)}" for at in twice))] if twice else []
 
 
 def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
@@ -256,6 +241,6 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
         "stall": "the single run has no boundary",
         "publish-fault": "enqueue is not given",
         "before-commit": "enqueue is not given",
-        "dst": "no cron trigger with a time zone that turns its clocks back",
+        "dst": "no cron trigger that fires in the hour that comes twice when its time zone turns clocks back",
     }
     plan.skipped |= {family: why for family, why in reasons.items() if family not in present}

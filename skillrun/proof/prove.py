@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Misuse
 from skillrun.proof.explorer import POISON, Explorer
-from skillrun.proof.families import Plan, double_kills, failing_kills, plan_schedules
+from skillrun.proof.families import Plan, double_kills, dst, failing_kills, plan_schedules
 from skillrun.proof.history import History
 from skillrun.proof.jobs import distinct_payloads
 from skillrun.proof.judges import logs
@@ -132,7 +132,8 @@ class _Session:
         self.threads.shutdown(wait=False, cancel_futures=True)
         for future in self.beside:
             future.cancel()
-        wait([*self.others, *self.beside])
+        running: list[Future[Any]] = [*self.others, *self.beside]
+        wait(running)
         for setting in self.settings:
             setting.close()
         self.threads.shutdown()
@@ -212,10 +213,15 @@ class _Session:
             if _succeeds(alone):
                 jobs[job] = alone
         volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
-        reference = Reference(self.target.spec, once, jobs, explorer.facts, volatile)
+        reference = Reference(self.target.spec, once, jobs, explorer.facts, volatile, self._single_ticks(explorer))
         for history in (once, later):
             self._keep(history, reference)
         return reference
+
+    def _single_ticks(self, explorer: Explorer) -> dict[str, History]:
+        """What a clocked job does in the tick at which two of them are to do it once."""
+        moves = [s.moves[0] for s in dst(self.target.spec)] if explorer.clocked else []
+        return {move: explorer.run(Schedule("alone", moves=(move,))) for move in moves}
 
     def _single_run_is_sound(self) -> None:
         """What is wrong with the single run becomes a problem."""
@@ -242,7 +248,10 @@ class _Session:
         unpublished = {POISON - job for job in explorer.unpublished if job < 0}
         for job, why in explorer.unpublished.items():
             self.problems.append(Judgement(INCOMPLETE, "not-published", f"{_job_words(job)}: {why}"))
-        plan.schedules = [s for s in plan.schedules if s.poison is None or s.poison not in unpublished]
+        refused = {POISON - job for job in explorer.refused}
+        plan.schedules = [s for s in plan.schedules if s.poison is None or s.poison not in unpublished | refused]
+        if refused and not any(s.poison is not None for s in plan.schedules):
+            plan.skipped["poison"] = "the application itself refuses every poison payload"
         return plan
 
     # -- running

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.history import Event, History
@@ -36,6 +36,7 @@ class Reference:
     jobs: Mapping[int, History] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
+    ticks: Mapping[str, History] = field(default_factory=dict)  # move -> the single run of a tick at that time
 
     @property
     def effects(self) -> tuple[Effect, ...]:
@@ -44,6 +45,11 @@ class Reference:
     def calls(self, effect: str) -> tuple[Event, ...]:
         """An effect's calls in the single run."""
         return self.once.performed(effect)
+
+    def at_tick(self, history: History) -> Reference:
+        """As seen from a schedule of ticks at set times: the single run is that of the first of them."""
+        first = history.schedule.moves[0] if history.schedule.moves else ""
+        return replace(self, once=self.ticks[first]) if first in self.ticks else self
 
     @property
     def max_attempts(self) -> int | None:

@@ -116,7 +116,9 @@ class Setting:
         """The interpreter that has imported the handler; "fresh": one with another hash seed and time zone."""
         if kind not in self.zygotes:
             more = {"PYTHONHASHSEED": "4711", "TZ": "Pacific/Auckland"} if kind == "fresh" else {}
-            if "TZ" in self.proof.env:
+            trigger = self.spec.trigger
+            meant = trigger is not None and trigger.type == "cron" and trigger.timezone is None
+            if "TZ" in self.proof.env or meant:  # the machine's own time zone is the job's
                 more.pop("TZ", None)
             output = self.place.run / f"{kind}.out"
             if self.abandoned:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.proof.history import Event, History
+from skillrun.proof import ticks
+from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.reference import REFUTED, Judgement, Reference, gives_up, is_permanent, must_complete
 
 SLACK_S = 1.5  # a delay is measured between two readings of a clock
@@ -42,9 +45,24 @@ def faults_met(history: History) -> tuple[Event, ...]:
 def attempts(history: History, reference: Reference) -> int:
     """How often the job was tried: the injected errors, or the deliveries that met one where one delivery met many."""
     met = faults_met(history)
-    hit = [d for d in history.runs if any(e.kind == "fault" and e["do"] == "raise" for e in d.events)]
+    hit = _hit(history)
     calls = max((len(reference.calls(effect.name)) for effect in reference.effects), default=1)
-    return len(met) if calls <= 1 else len(hit)
+    return len(met) if calls <= 1 else max(len(hit), _most_of_one_call(history))
+
+
+def _hit(history: History) -> list[Delivery]:
+    """The deliveries that met an error."""
+    return [d for d in history.runs if any(e.kind == "fault" and e["do"] == "raise" for e in d.events)]
+
+
+def _most_of_one_call(history: History) -> int:
+    """How often the same call, with the same arguments, met an error: a handler may try again by itself."""
+    calls: Counter[tuple[str, str]] = Counter()
+    for delivery in history.runs:
+        for at, fault in itertools.pairwise(delivery.events):
+            if fault.kind == "fault" and fault["do"] == "raise" and at.kind == "at":
+                calls[at["name"].rpartition("#")[0], str(at["args"])] += 1
+    return max(calls.values(), default=0)
 
 
 def _exhausted(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -71,7 +89,15 @@ def measured_delays(history: History) -> tuple[float, ...]:
         if settled is not None and settled["how"] == "requeued":
             queued.append(float(settled["delay"]))
         found += slept + queued
+    hit = _hit(history)
+    if not found:  # nobody waits for a poller's next tick
+        found = [later.clock - first.clock for first, later in itertools.pairwise(hit)]
     return tuple(found)
+
+
+def _tick_s(reference: Reference) -> float:
+    """What the ticks add to a delay."""
+    return ticks.every(reference.spec) if ticks.is_polled(reference.spec, dict(reference.facts)) else 0.0
 
 
 def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -80,24 +106,24 @@ def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
     if retry is None or retry.kind == "none" or retry.backoff is None:
         return
     if history.schedule.low_jitter:
-        yield from _no_jitter(history, retry.delays())
+        yield from _no_jitter(history, retry.delays(), _tick_s(reference))
         return
     wanted = retry.delays()
     seen = (*measured_delays(history), *(0.0 for _ in wanted))[: len(wanted)]  # what was not waited is no wait
     text: dict[str, Any] = {"expected": _seconds(wanted), "seen": _seconds(seen)}
-    least = 0.45 if retry.backoff.jitter else 0.9
-    if any(s > w * 1.05 + SLACK_S for s, w in zip(seen, wanted, strict=True)):
+    least, tick = 0.45 if retry.backoff.jitter else 0.9, _tick_s(reference)
+    if any(s > w * 1.05 + SLACK_S + tick for s, w in zip(seen, wanted, strict=True)):
         yield Judgement(REFUTED, "delays.too-long", "a retry waits longer than declared", **text)
     elif any(s < w * least - SLACK_S for s, w in zip(seen, wanted, strict=True)):
         yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
-    elif wanted and wanted[-1] > wanted[0] * 1.5 + SLACK_S and seen[-1] <= seen[0] + SLACK_S / 2:
+    elif wanted and wanted[-1] > wanted[0] * 1.5 + SLACK_S + tick and seen[-1] <= seen[0] + SLACK_S / 2:
         yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
 
 
-def _no_jitter(history: History, wanted: tuple[float, ...]) -> Iterator[Judgement]:
+def _no_jitter(history: History, wanted: tuple[float, ...], tick: float) -> Iterator[Judgement]:
     """With random waits at their shortest, the longest delay is shorter than declared; else nothing is random."""
-    seen = measured_delays(history)
-    if seen and wanted and len(seen) == len(wanted) and seen[-1] >= wanted[-1] * 0.97 and wanted[-1] > SLACK_S * 2:
+    seen, least = measured_delays(history), SLACK_S * 2 + tick * 3
+    if seen and wanted and len(seen) == len(wanted) and seen[-1] >= wanted[-1] * 0.97 and wanted[-1] > least:
         said = "jitter is declared, but the delays are not random: all jobs of an outage come back at once"
         yield Judgement(REFUTED, "delays.no-jitter", said, expected="random delays", seen=_seconds(seen))
 
@@ -107,7 +133,9 @@ def _seconds(values: tuple[float, ...]) -> str:
 
 
 def _one_attempt(history: History, reference: Reference, what: str) -> Iterator[Judgement]:
-    seen = max(len(history.runs), attempts(history, reference) if faults_met(history) else 0)
+    polled = ticks.is_polled(reference.spec, dict(reference.facts))
+    runs = [run for run in history.runs if not (polled and ticks.is_idle(run))]
+    seen = max(len(runs), attempts(history, reference) if faults_met(history) else 0)
     if seen > 1:
         said = f"{what} was tried {seen} times: trying again cannot help"
         yield Judgement(REFUTED, "attempts.permanent-retried", said, expected="1", seen=f"{seen}")
@@ -129,6 +157,8 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
     seen = history.dead_letters - (reference.once.dead_letters or 0)
     if seen < 1 and history.lost and reference.facts.get("lossy"):
         return  # the library lost it while it was given up: that is said and not blamed
+    if seen < 1 and history.schedule.has_crash and history.kept:
+        return  # it died while it was given up, and the library's own dead letter has it
     if gives_up(history, reference) and seen != 1:
         if not history.schedule.faults or faults_met(history):
             said = "the job was given up without a dead letter" if seen < 1 else f"one job left {seen} dead letters"

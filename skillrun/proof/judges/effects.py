@@ -135,7 +135,7 @@ def _at_least_once(history: History, reference: Reference, effect: Effect) -> It
     if idempotency is None or idempotency.strategy != "keyed" or len(calls) <= len(expected):
         return
     done = _finished_at(history)
-    late = [call for call in calls if done is not None and call.number > done]
+    late = [c for c in calls if done is not None and history.delivery_of(c).events[0].number > done]  # no overlap
     if late and "job" not in " ".join(history.schedule.moves):
         said = f"{effect.name} took place again after the job had succeeded: a finished job is not remembered"
         yield Judgement(
@@ -188,8 +188,9 @@ def _lost(history: History, reference: Reference, effect: Effect, expected: int,
 
 
 def is_kept(history: History, reference: Reference) -> bool:
-    """The job was given up, and a dead letter says so."""
-    return reference.has_dead_letter and (history.dead_letters or 0) > (reference.once.dead_letters or 0)
+    """The job was given up, and a dead letter says so; after a death the library's own one is enough."""
+    found = (history.dead_letters or 0) > (reference.once.dead_letters or 0)
+    return reference.has_dead_letter and (found or (history.schedule.has_crash and history.kept > 0))
 
 
 _GUARANTEES = {

@@ -9,6 +9,7 @@ from typing import Any
 
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.ticks import is_idle, is_polled
 
 QUESTIONS = {
     "ran": "did it run?",
@@ -33,7 +34,8 @@ def answers(histories: Iterable[History], reference: Reference, payloads: Mappin
     """Question -> answer, over the deliveries of all histories that were not cut short."""
     deliveries = [(h, d) for h in histories if not h.hung and h.schedule.poison is None for d in h.runs]
     whole = [(h, d) for h, d in deliveries if d.entered and not d.died]
-    kinds = {id(d): _kind(h, d) for h, d in whole}
+    polled = is_polled(reference.spec, dict(reference.facts))
+    kinds = {id(d): _tick_kind(h, d) if polled else _kind(h, d) for h, d in whole}
     by_kind: dict[str, list[Delivery]] = {}
     for history, delivery in whole:
         if not history.schedule.has_crash or delivery.number == 1:
@@ -45,15 +47,27 @@ def answers(histories: Iterable[History], reference: Reference, payloads: Mappin
 
 
 def _kind(history: History, delivery: Delivery) -> str:
-    """did: it performed the job; again: a success that found nothing left to do; else how it ended."""
+    """did: it performed the job; recovered: after an error that it met; again: it found nothing left to do; else how it
+    ended."""
     if delivery.outcome != "succeeded":
         return delivery.outcome
     met = [event.number for event in delivery.all("fault") if event["do"] == "raise"]
     if met and not any(event.number > met[-1] for event in delivery.all("performed")):
         return "failed"  # the handler took the error and gave the job up by itself
+    if met:
+        return "recovered"
     if any(delivery.all("performed")) or history.schedule.family == "once":
         return "did"
     return "again"
+
+
+def _tick_kind(history: History, delivery: Delivery) -> str:
+    """Of a poller, later ticks tell whether it tried again. A tick that found nothing has no job to speak of."""
+    kind = _kind(history, delivery)
+    if kind == "again":
+        return "idle"
+    after = history.runs[history.runs.index(delivery) + 1 :]
+    return "retried" if kind == "failed" and not all(map(is_idle, after)) else kind
 
 
 _Pick = Callable[[dict[str, list[Delivery]]], list[Delivery]]
@@ -64,8 +78,8 @@ def _of(*kinds: str) -> _Pick:
 
 
 _CLASSES: dict[str, tuple[_Pick, _Pick]] = {
-    "ran": (_of("did", "again", "retried", "failed"), _of()),
-    "succeeded": (_of("did"), _of("retried", "failed")),
+    "ran": (_of("did", "recovered", "again", "retried", "failed"), _of()),
+    "succeeded": (_of("did", "recovered"), _of("retried", "failed")),
     "why": (_of("retried", "failed"), _of("did", "again")),
     "retry": (_of("retried"), _of("failed", "did", "again")),
 }

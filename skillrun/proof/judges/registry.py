@@ -25,6 +25,7 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
     """What all judges say of a history, worst first. One that crashes says incomplete, and so does an empty history."""
     if not history.deliveries:
         return (Judgement(INCOMPLETE, "proof.empty", "nothing was delivered"),)
+    reference = reference.at_tick(history)
     found: list[Judgement] = []
     for name, judge in JUDGES.items():
         try:

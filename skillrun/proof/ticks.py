@@ -1,0 +1,156 @@
+"""Jobs that nobody publishes: when a poller looks again, and when a cron job is due.
+
+A job is *polled* where its work lies in a database: after a fault the proof follows the ticks as long as something may
+still come of it. It is *clocked* where nothing but the time of the tick says which job it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.proof.history import Delivery
+
+DAY_S = 86400.0
+NEXT = 900  # the job of a clocked handler's next tick
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
+    (0, 59, ()), (0, 23, ()), (1, 31, ()), (1, 12, _MONTHS), (0, 7, _DAYS),
+)  # fmt: skip
+_NAMED = {"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
+
+
+def is_polled(spec: JobSpec, facts: dict[str, Any]) -> bool:
+    """Each tick looks for work in a database."""
+    polls = spec.trigger is not None and spec.trigger.type == "poller"
+    return bool(facts.get("ticks")) and (polls or spec.enqueue is not None)
+
+
+def is_clocked(spec: JobSpec, facts: dict[str, Any]) -> bool:
+    """Each tick is a job of its own."""
+    cron = spec.trigger is not None and spec.trigger.type == "cron"
+    return bool(facts.get("ticks")) and cron and spec.enqueue is None
+
+
+# -- polled
+
+
+def every(spec: JobSpec) -> float:
+    """Seconds between two ticks."""
+    if spec.trigger is None or spec.trigger.type == "cron":
+        return DAY_S
+    return spec.trigger.every or 60.0
+
+
+def waits(spec: JobSpec, tries: int) -> list[float]:
+    """When the proof looks again after the fault number `tries`, in seconds from it.
+
+    At the next tick; shortly before and after the declared delay, and when it is overdue; and when whatever a dead
+    process held must have been given up. A handler that is not due yet does nothing in between.
+    """
+    tick = every(spec)
+    declared = spec.retry.delays()[tries - 1 : tries] if spec.retry and spec.retry.kind is None else ()
+    found = {tick, max(3600.0, tick), max(_horizon(spec), tick)}
+    for delay in declared:
+        found |= {delay * 0.8, delay * 1.02 + 2, delay * 1.2 + tick + 5}
+    return sorted(wait for wait in found if wait >= tick)
+
+
+def _horizon(spec: JobSpec) -> float:
+    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    return min(25 * 3600.0, dedupe.window * 0.98) if dedupe and dedupe.window else 25 * 3600.0
+
+
+def is_faulty(delivery: Delivery) -> bool:
+    """It died, or an error was thrown into it."""
+    return delivery.died or any(event["do"] == "raise" for event in delivery.all("fault"))
+
+
+def is_idle(delivery: Delivery) -> bool:
+    """A tick that met nothing, called nothing and did not fail."""
+    return not is_faulty(delivery) and delivery.first("performed") is None and delivery.outcome == "succeeded"
+
+
+# -- clocked
+
+
+def noon(zone: str | None) -> float:
+    """Seconds from now to noon of this day in a time zone: far from every midnight."""
+    now = datetime.now(_zone(zone))
+    return now.replace(hour=12, minute=0, second=0, microsecond=0).timestamp() - time.time()
+
+
+def next_tick_s(schedule: str | None) -> float | None:
+    """Seconds after which another day, week or month has begun, whichever the schedule goes by; None: cannot tell."""
+    fields = cron_fields(schedule)
+    if fields is None:
+        return None
+    start = date(2026, 1, 1)
+    days = [day for day in (start + timedelta(n) for n in range(800)) if _is_due(fields, day)]
+    gaps = [(later - day).days for day, later in itertools.pairwise(days)]
+    return max(gaps) * DAY_S if gaps else None
+
+
+def fires_twice(schedule: str | None, zone: str | None) -> tuple[float, float] | None:
+    """The two instants at which a daily time comes when clocks are turned back; None where it comes once."""
+    fields = cron_fields(schedule)
+    if fields is None or zone is None or len(fields[0]) > 1 or len(fields[1]) > 12:
+        return None
+    place = _zone(zone)
+    today = datetime.now(place).date()
+    for day in (today + timedelta(n) for n in range(1, 2 * 366)):
+        for hour in sorted(fields[1]):
+            first = datetime(day.year, day.month, day.day, hour, min(fields[0]), tzinfo=place)
+            again = first.replace(fold=1)
+            if again.timestamp() > first.timestamp() and _is_due(fields, day):
+                return first.timestamp(), again.timestamp()
+    return None
+
+
+def cron_fields(schedule: str | None) -> tuple[frozenset[int], ...] | None:
+    """The values of minute, hour, day, month and weekday (0: Sunday); None for what cron alone does not know."""
+    words = _NAMED.get(schedule or "", schedule or "").split()
+    if len(words) != len(_FIELDS):
+        return None
+    try:
+        minute, hour, day, month, weekday = (
+            frozenset(_values(word, *field)) for word, field in zip(words, _FIELDS, strict=True)
+        )
+    except ValueError:
+        return None
+    return minute, hour, day, month, frozenset(number % 7 for number in weekday)
+
+
+def _values(word: str, low: int, high: int, names: tuple[str, ...]) -> Iterable[int]:
+    """Raises ValueError."""
+    for part in word.lower().split(","):
+        span, _, step = part.partition("/")
+        first, _, last = span.partition("-")
+        begin = low if span in "*?" else _number(first, low, names)
+        end = high if span in "*?" or (step and not last) else _number(last or first, low, names)
+        yield from range(begin, end + 1, int(step or 1))
+
+
+def _number(word: str, low: int, names: tuple[str, ...]) -> int:
+    return names.index(word) + low if word in names else int(word)
+
+
+def _is_due(fields: tuple[frozenset[int], ...], day: date) -> bool:
+    _, _, days, months, weekdays = fields
+    in_month, in_week = day.day in days, day.isoweekday() % 7 in weekdays
+    either = len(days) < 31 and len(weekdays) < 7  # cron takes a day that fits one of the two
+    return day.month in months and ((in_month or in_week) if either else (in_month and in_week))
+
+
+def _zone(name: str | None) -> ZoneInfo:
+    try:
+        return ZoneInfo(name or "UTC")
+    except (KeyError, ValueError):
+        return ZoneInfo("UTC")
