@@ -112,6 +112,7 @@ class History:
     deliveries: tuple[Delivery, ...]
     state: Mapping[str, Any] = field(default_factory=dict)  # query name -> rows, or "error: ..."
     dead_letters: int | None = None  # None: not counted
+    kept: int = 0  # jobs that the library itself keeps as failed, whatever the declared dead letter is
     pending: int = 0  # messages that were still waiting when the limit of deliveries was reached
     lost: int = 0  # messages that the library let go of without a trace
     hung: str | None = None  # the boundary after which a process had to be ended

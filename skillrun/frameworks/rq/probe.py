@@ -66,6 +66,7 @@ class Driver:
         self.url = str(probe.settings["redis"])
         self.target: Any = None
         self.at_work: str | None = None  # the id of the job that the worker has
+        self.wait = 0.0  # seconds until the worker's job comes again
         self.piped: list[tuple[Any, Queue, Job, float]] = []  # enqueued into a pipeline that was not sent yet
         self._capture()
 
@@ -170,10 +171,11 @@ class Driver:
     def _published(self, queue: Queue, job: Job, send: Callable[[], Any], args: Any, kwargs: Any) -> Any:
         """What the worker itself does with the job that it has is told at the end of the delivery."""
         recorder = self.probe.recorder
-        if not recorder.active or (job.id == self.at_work and recorder.depth == 0):
-            return send()
         due = next((value for value in args if hasattr(value, "timestamp")), None)
-        delay = max(0.0, due.timestamp() - time.time()) if due else 0.0
+        delay = max(0.0, round(due.timestamp() - time.time(), 2)) if due else 0.0
+        if not recorder.active or (job.id == self.at_work and recorder.depth == 0):
+            self.wait = delay
+            return send()
         if kwargs.get("pipeline") is not None:
             self.piped.append((kwargs["pipeline"], queue, job, delay))
             return send()
@@ -309,10 +311,8 @@ class Driver:
         if status in (JobStatus.FAILED, JobStatus.STOPPED):
             self._failed(job, queue)
         elif status in (JobStatus.QUEUED, JobStatus.SCHEDULED) and not _is_repeat(fields, message):
-            due = queue.connection.zscore(queue.scheduled_job_registry.key, job.id)
-            delay = max(0.0, float(due) - time.time()) if status == JobStatus.SCHEDULED and due else 0.0
             again = {name.decode(): base64.b64encode(value).decode() for name, value in fields.items()}
-            self.probe.settle("requeued", delay=waited + delay, message={**message, "fields": again})
+            self.probe.settle("requeued", delay=waited + self.wait, message={**message, "fields": again})
         else:
             self.probe.settle("acked")
 
