@@ -63,11 +63,12 @@ def test_consent_not_given(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     report = blocked(repo)
     statuses = shops.stages(report)
-    assert statuses.pop("validate") == "blocked"
+    assert (statuses.pop("tests"), statuses.pop("validate")) == ("blocked", "blocked")
     assert set(statuses.values()) == {"passed"}
-    (action,) = report["next"]
-    assert action["action"] == "consent"
-    assert "make lint; make test" in action["detail"]
+    breaking, validating = report["next"]
+    assert breaking["action"] == validating["action"] == "consent"
+    assert "-m pytest" in breaking["detail"]
+    assert "make lint; make test" in validating["detail"]
 
 
 def test_idempotency_unknown(tmp_path: Path) -> None:

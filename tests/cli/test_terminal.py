@@ -21,14 +21,14 @@ SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def at_terminal(repo: Path, *args: str, answer: str | None = None, columns: int = 80) -> tuple[int, str]:
-    """(exit code, all that was written to a terminal of so many columns); answers one question."""
+    """(exit code, all that was written to a terminal of so many columns); answers every question."""
     env = helpers.clean_env(repo.with_name("repo.home"), TERM="xterm-256color", COLUMNS=str(columns))
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(repo)
         os.execve(sys.executable, [sys.executable, "-m", "skillrun", *args], env)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    seen, deadline = b"", time.monotonic() + 60
+    seen, answered, deadline = b"", 0, time.monotonic() + 60
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.2)[0]:
             try:
@@ -38,9 +38,9 @@ def at_terminal(repo: Path, *args: str, answer: str | None = None, columns: int 
             if not data:
                 break
             seen += data
-        if answer is not None and b"[y/N]" in seen:
+        if answer is not None and seen.count(b"[y/N]") > answered:
             os.write(terminal, answer.encode() + b"\n")
-            answer = None
+            answered += 1
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode("utf-8", "replace")
 
@@ -58,7 +58,7 @@ def test_a_person_is_asked_before_anything_runs(answer: str, code: int, tmp_path
     assert "Run them? [y/N]" in plain(text)
     assert repo.with_name("runs").exists() == (code == 0)
     given = shops.events(shops.ledger_of(repo), "consent.given")
-    assert [event["data"]["how"] for event in given] == (["terminal"] if code == 0 else [])
+    assert [event["data"]["how"] for event in given] == (["terminal"] * 2 if code == 0 else [])
     (row,) = shops.telemetry(shops.ledger_of(repo))
     assert row["actor_kind"] == "human"
 
