@@ -37,11 +37,11 @@ def _effect(history: History, judgement: Judgement) -> str | None:
         return _lost(history, judgement)
     if judgement.rule == "effect.window":
         return "the receiver has forgotten the key by then, and nothing in the job remembers that it was done"
-    other = _other_key(history) if judgement.rule == "effect.other-key" else None
+    other = _other_key(history, judgement) if judgement.rule == "effect.other-key" else None
     return other or _repeated(history)
 
 
-def _other_key(history: History) -> str | None:
+def _other_key(history: History, judgement: Judgement) -> str | None:
     """What a key contains that changed between the two calls."""
     schedule, moves = history.schedule, history.schedule.moves
     if schedule.copies > 1 or "stall" in schedule.family:
@@ -52,9 +52,12 @@ def _other_key(history: History) -> str | None:
         return "the key contains the time"
     if "re-enqueue" in moves or schedule.family == "publish-fault":
         return "the key contains the message's id, or something random"
+    first = next(iter(history.performed(judgement.effect)), None)
+    if first is not None and first.number in judgement.events:  # already the first call has another key
+        return "the key contains something that differs from run to run: a random value, or the time"
     if any(run.retries for run in history.runs):
         return "the key contains the attempt, or something random"
-    return "the key contains something that differs from run to run: a random value, or the time"
+    return "the key contains something that differs from delivery to delivery"
 
 
 def _repeated(history: History) -> str | None:

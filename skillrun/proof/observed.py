@@ -52,7 +52,7 @@ def observe(effect: Effect, histories: Iterable[History], reference: Reference) 
         expected, seen = _expected(history, reference, effect.name), history.performed(effect.name)
         new = {call["key"] for call in seen} - {call["key"] for call in expected}
         other = other or bool(new)
-        if len(seen) > len(expected) or (effect.key_arg is not None and new):
+        if len(seen) > len(expected):
             repeated.append(window_of(history, reference, effect.name))
         missing = {call["key"] for call in expected} - {call["key"] for call in seen}
         if ((missing and not new) or len(seen) < len(expected)) and not is_kept(history, reference):
