@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Task, current_app  # type: ignore[import-untyped,unused-ignore]
 from celery.app import trace  # type: ignore[import-untyped,unused-ignore]
+from celery.exceptions import Ignore, Retry  # type: ignore[import-untyped,unused-ignore]
 from celery.worker.request import Request  # type: ignore[import-untyped,unused-ignore]
 from kombu.message import Message  # type: ignore[import-untyped,unused-ignore]
 from kombu.messaging import Producer  # type: ignore[import-untyped,unused-ignore]
@@ -42,6 +44,7 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         names = _part("names")
+        _load_apps(handler.partition(":")[0].partition(".")[0])
         _, _, found = names.find(handler)
         found = found._get_current_object() if hasattr(found, "_get_current_object") else found
         if not isinstance(found, Task):
@@ -93,7 +96,13 @@ class Driver:
             "on_kill": self._on_kill(),
             "broker": scheme,
             "victims_differ": True,
+            "time_limit_s": self._time_limit_s(),
         }
+
+    def _time_limit_s(self) -> float | None:
+        """Seconds after which the pool kills a child that is still at it. Pools without processes kill nothing."""
+        limit = self.task.time_limit or self.app.conf.task_time_limit
+        return float(limit) if limit and self.app.conf.worker_pool in ("prefork", "processes") else None
 
     def _redelivery_s(self, scheme: str) -> float:
         """Redis gives a message back after the visibility timeout, AMQP at once."""
@@ -123,8 +132,8 @@ class Driver:
         """Every publish of any Celery app stops here, serialised as it would be sent."""
         driver = self
 
-        def publish(producer: Any, body: Any, routing_key: Any = None, delivery_mode: Any = None, mandatory: Any = False,
-                    immediate: Any = False, priority: Any = 0, content_type: Any = None, content_encoding: Any = None,
+        def publish(producer: Any, body: Any, routing_key: Any = None, delivery_mode: Any = None,
+                    mandatory: Any = False, immediate: Any = False, priority: Any = 0, content_type: Any = None, content_encoding: Any = None,
                     serializer: Any = None, headers: Any = None, compression: Any = None, exchange: Any = None,
                     retry: Any = False, retry_policy: Any = None, declare: Any = None, expiration: Any = None,
                     timeout: Any = None, confirm_timeout: Any = None, **properties: Any) -> Any:  # fmt: skip
@@ -136,22 +145,34 @@ class Driver:
             message = {
                 "body": base64.b64encode(body if isinstance(body, bytes) else body.encode()).decode(),
                 "headers": headers, "content_type": content_type, "content_encoding": content_encoding,
-                "properties": _plain({**properties, "priority": priority}), "routing_key": routing_key, "arguments": arguments,
+                "properties": _plain({**properties, "priority": priority}), "routing_key": routing_key,
+                "arguments": arguments,
             }  # fmt: skip
             to_handler = headers.get("task") == driver.task.name
-            label = str(headers.get("task") or routing_key or "message")
-            return driver.probe.publish(
-                lambda: None, message, to_handler=to_handler, delay=_delay(headers), label=label
-            )
+            label, delay = str(headers.get("task") or routing_key or "message"), _delay(headers)
+            driver.probe.publish(lambda: None, message, to_handler=to_handler, delay=delay, label=label)
+            if to_handler:
+                driver._given_back(message, delay)
 
         _part("swap").swap(Producer.publish, publish)
+
+    def _given_back(self, message: dict[str, Any], delay: float) -> None:
+        """Redis gives a message that waits for longer than the visibility timeout to other workers as well.
+
+        Each of them keeps it until its time has come: celery/kombu#337. Two copies show it as well as twenty.
+        """
+        if delay > self._facts()["redelivery_s"] > 1.0:
+            self.probe.recorder.emit("published", name="given-back", message={**message, "redelivered": True},
+                                     to_handler=True, delay=delay, label="visibility timeout", in_handler=False,
+                                     in_effect=False, place=None)  # fmt: skip
 
     def _arguments(self, body: Any) -> str | None:
         """Protocol 2 has (args, kwargs, embed) as its body."""
         if not isinstance(body, (tuple, list)) or len(body) < 2:
             return None
-        bound = (None, *body[0]) if getattr(self.task, "__bound__", False) else body[0]
-        return self.probe.bound(self.function(), bound, body[1])
+        function = self.function()
+        takes_self = next(iter(inspect.signature(function).parameters), "") == "self"
+        return self.probe.bound(function, (None, *body[0]) if takes_self else body[0], body[1])
 
     def publish(self, payload: Any) -> None:
         args, kwargs = self.probe.arguments(payload, self.function())
@@ -172,7 +193,10 @@ class Driver:
     def deliver(self, message: dict[str, Any]) -> None:
         settled = _Settled()
         request = self._request(message, settled)
-        request.on_accepted(os.getpid(), time.time())
+        if request.revoked():
+            self.probe.settle("lost", why="it had expired, and its worker discarded it")
+            return
+        request.on_accepted(os.getpid(), time.monotonic())
         try:
             result = trace.fast_trace_task(
                 self.task.name, request.id, request.request_dict,
@@ -181,17 +205,17 @@ class Driver:
         except (SystemExit, KeyboardInterrupt):
             os._exit(1)
         request.on_success(result)
-        self._settle(settled, message)
+        self._settle(settled, message, _how(result))
 
-    def _settle(self, settled: _Settled, message: dict[str, Any]) -> None:
+    def _settle(self, settled: _Settled, message: dict[str, Any], how: str = "") -> None:
         if settled.requeue:
             self.probe.settle("requeued", message={**message, "redelivered": True})
         else:
-            self.probe.settle("acked", why="rejected" if settled.how == "rejected" else "")
+            self.probe.settle("acked", why="rejected" if settled.how == "rejected" else how)
 
     def _request(self, message: dict[str, Any], settled: _Settled) -> Any:
         """The worker's own request for a message."""
-        received = Message(
+        received = Message(  # type: ignore[no-untyped-call,unused-ignore]
             body=message_body(message), delivery_tag="1", channel=None, headers=dict(message["headers"]),
             content_type=message["content_type"], content_encoding=message["content_encoding"],
             properties=dict(message["properties"]), accept=trace._localized[1],
@@ -217,7 +241,7 @@ class Driver:
 
         settled = _Settled()
         request = self._request(message, settled)
-        request.on_accepted(os.getpid(), time.time())
+        request.on_accepted(os.getpid(), time.monotonic())
         try:
             raise WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 0.")
         except WorkerLostError:
@@ -241,6 +265,29 @@ class _Settled:
     def reject(self, *args: Any) -> None:
         """`on_reject(logger, connection_errors, requeue)`."""
         self.how, self.requeue = "rejected", bool(args[-1]) if args else False
+
+
+def _load_apps(package: str) -> None:
+    """As `celery -A` does: the app is there, and Django is set up, before a module of tasks is imported."""
+    packages = [package]
+    if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        import django  # type: ignore[import-untyped,unused-ignore]
+
+        django.setup()
+        packages.insert(0, os.environ["DJANGO_SETTINGS_MODULE"].partition(".")[0])
+    for name in packages:
+        if importlib.util.find_spec(name) is not None and importlib.util.find_spec(f"{name}.celery") is not None:
+            importlib.import_module(f"{name}.celery")
+            return
+
+
+def _how(result: Any) -> str:
+    """What became of a task, of the tracer's (failed, value, runtime): "raised", "ignored", or "" ."""
+    error = getattr(result[1], "exception", None) if result[0] else None
+    error = getattr(error, "exc", error) if type(error).__name__ == "ExceptionWithTraceback" else error
+    if error is None or isinstance(error, Retry):
+        return ""
+    return "ignored" if isinstance(error, Ignore) else "raised"
 
 
 def _example(task: str) -> dict[str, Any]:
