@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import inspect
+import logging
 import os
 import re
 import signal
@@ -54,6 +55,12 @@ class InProcess(Worker):
     def procline(self, message: str) -> None:
         """The process keeps its title."""
 
+    def set_state(self, state: str, pipeline: Any = None) -> None:
+        """Nobody asks for this worker: it leaves no record of itself."""
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """As `set_state`."""
+
 
 class Driver:
     """See proof/probe/driver.py for what each method promises."""
@@ -92,16 +99,17 @@ class Driver:
         return getattr(wrapped, "__func__", wrapped)
 
     def _warm(self) -> None:
-        """What RQ imports and asks on first use is there before the forks; no connection outlives this."""
+        """What RQ imports, compiles and asks on first use is there before the forks; no connection outlives this."""
         connection = self._connection(0)
         self.version = get_version(connection)
-        job = Job.create(_nothing, id="warm", connection=connection, origin="warm")
         queue = Queue("warm", connection=connection)
         worker = self._worker(queue)
-        with connection.pipeline() as pipeline:
-            job.save(pipeline=pipeline)
-            pipeline.execute()
-        worker.perform_job(job, queue, worker.prepare_execution(job))
+        logging.disable(logging.CRITICAL)
+        for function in (_nothing, _failing):
+            Job.create(function, id="warm", connection=connection, origin="warm").save()
+            job = Job.fetch("warm", connection=connection)
+            worker.perform_job(job, queue, worker.prepare_execution(job))
+        logging.disable(logging.NOTSET)
         connection.flushall()
         connection.connection_pool.disconnect()
 
@@ -111,7 +119,8 @@ class Driver:
         return Redis(connection_pool=self._pool(db))
 
     def _pool(self, db: int) -> Any:
-        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}")
+        """RESP2 and no name: nothing has to be said to the server before the first command."""
+        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}", protocol=2, driver_info=None)
 
     def _redirect(self, connection: Any) -> None:
         """A queue of the repository's speaks to the private Redis, whatever its settings say."""
@@ -307,10 +316,12 @@ class Driver:
     def _settle(self, job: Job, queue: Queue, message: dict[str, Any], waited: float = 0.0) -> None:
         """Says what RQ did with the job; `waited`: seconds that pass before it does so."""
         status = job.get_status(refresh=False)
-        fields = queue.connection.hgetall(queue.job_class.key_for(job.id))
         if status in (JobStatus.FAILED, JobStatus.STOPPED):
             self._failed(job, queue)
-        elif status in (JobStatus.QUEUED, JobStatus.SCHEDULED) and not _is_repeat(fields, message):
+            return
+        waits = status in (JobStatus.QUEUED, JobStatus.SCHEDULED)
+        fields = queue.connection.hgetall(queue.job_class.key_for(job.id)) if waits else {}
+        if waits and not _is_repeat(fields, message):
             again = {name.decode(): base64.b64encode(value).decode() for name, value in fields.items()}
             self.probe.settle("requeued", delay=waited + self.wait, message={**message, "fields": again})
         else:
@@ -361,4 +372,9 @@ def _encoded(value: Any) -> str:
 
 
 def _nothing() -> None:
-    """The job that is run once at boot."""
+    """A job that is run once at boot."""
+
+
+def _failing() -> None:
+    """Another one."""
+    raise LookupError

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .imports import when_imported
 from .recorder import Recorder, brief
+from .swap import swap
 from .wrap import around
 
 _READS = """
@@ -37,6 +39,14 @@ def install(recorder: Recorder) -> None:
         for module in (f"{package}.client", f"{package}.asyncio.client"):
             when_imported(module, hook.client)
         when_imported(f"{package}.commands.core", hook.scripts)
+        when_imported(f"{package}.utils", _read_version_once)
+
+
+def _read_version_once(module: Any) -> None:
+    """A client looks its version up in the package's metadata: milliseconds in each delivery."""
+    if isinstance(getattr(module, "get_lib_version", None), types.FunctionType):
+        version = module.get_lib_version()
+        swap(module.get_lib_version, lambda: version)
 
 
 class RedisHook:
