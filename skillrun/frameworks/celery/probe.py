@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from celery import Task, current_app  # type: ignore[import-untyped,unused-ignore]
+from celery import Task, _state, current_app  # type: ignore[import-untyped,unused-ignore]
 from celery.app import trace  # type: ignore[import-untyped,unused-ignore]
 from celery.exceptions import Ignore, Retry  # type: ignore[import-untyped,unused-ignore]
 from celery.worker.request import Request  # type: ignore[import-untyped,unused-ignore]
@@ -41,6 +41,7 @@ class Driver:
         self.probe = probe
         self.task: Any = None
         self.app: Any = None
+        self.scheme = "amqp"
 
     def boot(self, handler: str) -> dict[str, Any]:
         names = _part("names")
@@ -58,8 +59,11 @@ class Driver:
         return self._facts()
 
     def _prepare(self) -> None:
-        """As a worker starts: all task modules are imported. No result leaves the process."""
+        """As a worker starts: all task modules are imported. No message and no result leaves the process."""
         app = self.app
+        self.scheme = str(app.conf.broker_url or app.conf.broker_read_url or "amqp").partition(":")[0]
+        for other in _state._get_active_apps():
+            other.conf.update(broker_url="memory://", broker_read_url=None, broker_write_url=None)
         app.conf.update(result_backend="cache+memory://", task_always_eager=False)
         for cache in ("_backend_cache",):
             if hasattr(app, cache):
@@ -85,16 +89,15 @@ class Driver:
         self._request(_example(self.task.name), _Settled())
 
     def _facts(self) -> dict[str, Any]:
-        conf, task = self.app.conf, self.task
-        scheme = str(conf.broker_url or conf.broker_read_url or "amqp").partition(":")[0]
+        task = self.task
         return {
             "library": f"celery {_part('names').find('celery:__version__')[2]}",
-            "redelivery_s": self._redelivery_s(scheme),
+            "redelivery_s": self._redelivery_s(),
             "acks_late": bool(task.acks_late),
             "bounded_kills": bool(getattr(task, "retry_on_worker_lost", False)) and task.max_retries is not None,
             "max_attempts": None if task.max_retries is None else task.max_retries + 1,
             "on_kill": self._on_kill(),
-            "broker": scheme,
+            "broker": self.scheme,
             "victims_differ": True,
             "time_limit_s": self._time_limit_s(),
         }
@@ -104,9 +107,9 @@ class Driver:
         limit = self.task.time_limit or self.app.conf.task_time_limit
         return float(limit) if limit and self.app.conf.worker_pool in ("prefork", "processes") else None
 
-    def _redelivery_s(self, scheme: str) -> float:
+    def _redelivery_s(self) -> float:
         """Redis gives a message back after the visibility timeout, AMQP at once."""
-        if not scheme.startswith(("redis", "sentinel", "sqs")):
+        if not self.scheme.startswith(("redis", "valkey", "unix", "sentinel", "sqs")):
             return 1.0
         return float((self.app.conf.broker_transport_options or {}).get("visibility_timeout", 3600))
 
@@ -133,10 +136,11 @@ class Driver:
         driver = self
 
         def publish(producer: Any, body: Any, routing_key: Any = None, delivery_mode: Any = None,
-                    mandatory: Any = False, immediate: Any = False, priority: Any = 0, content_type: Any = None, content_encoding: Any = None,
-                    serializer: Any = None, headers: Any = None, compression: Any = None, exchange: Any = None,
-                    retry: Any = False, retry_policy: Any = None, declare: Any = None, expiration: Any = None,
-                    timeout: Any = None, confirm_timeout: Any = None, **properties: Any) -> Any:  # fmt: skip
+                    mandatory: Any = False, immediate: Any = False, priority: Any = 0, content_type: Any = None,
+                    content_encoding: Any = None, serializer: Any = None, headers: Any = None,
+                    compression: Any = None, exchange: Any = None, retry: Any = False, retry_policy: Any = None,
+                    declare: Any = None, expiration: Any = None, timeout: Any = None, confirm_timeout: Any = None,
+                    **properties: Any) -> Any:  # fmt: skip
             headers = {} if headers is None else dict(headers)
             arguments = driver._arguments(body) if headers.get("task") == driver.task.name else None
             body, content_type, content_encoding = producer._prepare(
@@ -161,7 +165,7 @@ class Driver:
 
         Each of them keeps it until its time has come: celery/kombu#337. Two copies show it as well as twenty.
         """
-        if delay > self._facts()["redelivery_s"] > 1.0:
+        if delay > self._redelivery_s() > 1.0:
             self.probe.recorder.emit("published", name="given-back", message={**message, "redelivered": True},
                                      to_handler=True, delay=delay, label="visibility timeout", in_handler=False,
                                      in_effect=False, place=None)  # fmt: skip
@@ -233,8 +237,7 @@ class Driver:
             if not self.task.acks_late:
                 self.probe.settle("lost", why="it was acknowledged before it ran")
                 return
-            delay = float(self._facts()["redelivery_s"])
-            self.probe.settle("requeued", delay=delay, message={**message, "redelivered": True})
+            self.probe.settle("requeued", delay=self._redelivery_s(), message={**message, "redelivered": True})
             return
         from billiard.einfo import ExceptionInfo  # type: ignore[import-untyped,unused-ignore]
         from billiard.exceptions import WorkerLostError  # type: ignore[import-untyped,unused-ignore]
