@@ -19,12 +19,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from skillrun.errors import Refused
+from skillrun.errors import Misuse, Refused
 
 _SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
 _PROBE = Path(__file__).parent / "probe" / "main.py"
 BOOT_S = 120.0
-DELIVERY_S = 20.0
+
+
+def delivery_s() -> float:
+    """How long a delivery may take, in real seconds: SKILLRUN_DELIVERY_S, else 20. Raises Misuse for what is none."""
+    given = os.environ.get("SKILLRUN_DELIVERY_S") or "20"
+    try:
+        return max(float(given), 0.1)
+    except ValueError:
+        raise Misuse(f"SKILLRUN_DELIVERY_S={given}: not a number of seconds", hint="unset it, or give e.g. 60") from None
 
 
 class BootFailed(Refused):
