@@ -128,13 +128,14 @@ def template(event: Event) -> str:
 
 
 def _says_why(event: Event, delivery: Delivery) -> bool:
-    """It names the exception, by class or by words."""
+    """It names the exception, or what that was raised from, by class or by words."""
     met = next((event for event in delivery.all("fault") if event["do"] == "raise"), None)  # maybe taken by the handler
     raised = delivery.raised or met or delivery.first("raised")  # the last: only the library's own, such as a Retry
     if raised is None:
         return True
     text = f"{event['text']} {event['error'] or ''} {' '.join(map(str, (event['extra'] or {}).values()))}"
-    return str(raised["error"]).rpartition(":")[2] in text or (len(raised["text"] or "") > 2 and raised["text"] in text)
+    named = [(raised["error"], raised["text"]), *([raised["cause"]] if raised["cause"] else [])]
+    return any(str(name).rpartition(":")[2] in text or (len(said or "") > 2 and said in text) for name, said in named)
 
 
 def carries(event: Event, fields: list[str]) -> bool:

@@ -69,8 +69,16 @@ class HandlerHook:
             text=brief(str(error)),
             injected=bool(getattr(error, "__skillrun__", False)),
             control=bool(self.control & {name.replace(":", ".") for name in names}),
+            cause=_cause(error),
             place=_last_place(error, self.recorder.root),
         )
+
+
+def _cause(error: BaseException) -> list[str] | None:
+    """[class, words] of what an exception stands for: a retry's own, else what it was raised from."""
+    held = getattr(error, "exc", None)
+    cause = held if isinstance(held, BaseException) else error.__cause__ or error.__context__
+    return None if cause is None else [f"{type(cause).__module__}:{type(cause).__qualname__}", brief(str(cause))]
 
 
 def _last_place(error: BaseException, root: str) -> list[Any] | None:
