@@ -122,15 +122,15 @@ class Retry(Part):
     max_attempts: int | None = None  # counts the first try
     backoff: BackoffSpec | None = None
 
-    def delays(self) -> tuple[float, ...]:
-        """The longest wait before each retry, in seconds."""
+    def delays(self, spread: float = 1.0) -> tuple[float, ...]:
+        """The longest wait before each retry, in seconds; `spread`: jitter makes it so many times as long."""
         backoff = self.backoff
         retries = (self.max_attempts or 1) - 1
         if backoff is None or backoff.kind == "none":
             return (0.0,) * retries
         factor = backoff.factor if backoff.kind == "exponential" else 1.0
         cap = backoff.cap if backoff.cap is not None else float("inf")
-        return tuple(min((backoff.base or 0.0) * factor**n, cap) for n in range(retries))
+        return tuple(min((backoff.base or 0.0) * spread * factor**n, cap) for n in range(retries))
 
 
 class DeadLetter(Part):

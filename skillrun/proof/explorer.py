@@ -14,7 +14,7 @@ from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
-from skillrun.proof.zygote import DELIVERY_S, Running
+from skillrun.proof.zygote import Running, delivery_s
 
 _STEP_S = 1.0  # between one delivery and the next
 POISON, CALLER = -1, -2
@@ -27,6 +27,8 @@ class Waiting:
     message: dict[str, Any]
     due: float
     job: int
+    op: str = "deliver"  # "callback": it is for what the library calls after the handler
+    again: bool = False  # a callback's faults come about once
 
 
 @dataclass
@@ -38,6 +40,7 @@ class _Run:
     queue: list[Waiting] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     count: int = 0  # deliveries to the handler so far
+    callbacks: int = 0  # deliveries to its callbacks
     dead: int = 0
     lost: int = 0
     hung: str | None = None
@@ -234,18 +237,27 @@ class Explorer:
         run.queue.append(Waiting(self._published(delivery, job), run.now, job))
 
     def _drain(self, run: _Run) -> None:
-        while run.queue and run.count - run.idle < self.limit and run.hung is None:
+        while run.queue and self._goes_on(run):
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
             if waiting.due > run.now:
                 self._pass_time(run, waiting.due - run.now)
             self._deliver(run, waiting)
 
+    def _goes_on(self, run: _Run) -> bool:
+        return run.hung is None and max(run.count - run.idle, run.callbacks // 4) < self.limit
+
+    def _count(self, run: _Run, waiting: Waiting) -> None:
+        if waiting.op == "callback":
+            run.callbacks += 1
+        else:
+            run.count += 1
+
     def _deliver(self, run: _Run, waiting: Waiting) -> Delivery:
-        run.count += 1
+        self._count(run, waiting)
         zygote = "fresh" if run.schedule.fresh and run.count > 1 else "main"
-        plan = self._plan(run.schedule, run.count)
-        delivery = self._process(run, "deliver", [waiting.message], job=waiting.job, plan=plan, zygote=zygote)
+        plan = {} if waiting.again else self._plan(run.schedule, run.count)
+        delivery = self._process(run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote)
         self._settle(run, waiting, delivery)
         return delivery
 
@@ -271,9 +283,12 @@ class Explorer:
             return
         if settled["how"] == "requeued":
             message = settled["message"] or waiting.message
-            run.queue.append(Waiting(dict(message), run.now + float(settled["delay"]), waiting.job))
-        run.dead += settled["how"] == "dead"
-        run.lost += settled["how"] == "lost"
+            again = waiting.op == "callback"
+            due = run.now + float(settled["delay"])
+            run.queue.append(Waiting(dict(message), due, waiting.job, waiting.op, again))
+        elif waiting.op == "deliver":
+            run.dead += settled["how"] == "dead"
+            run.lost += settled["how"] == "lost"
 
     def _look_again(self, run: _Run, waiting: Waiting, delivery: Delivery) -> None:
         """A poller comes again whatever happened; after a fault it is followed until nothing more can come of that."""
@@ -289,8 +304,9 @@ class Explorer:
 
     def _take_published(self, run: _Run, delivery: Delivery, job: int) -> None:
         for event in delivery.all("published"):
-            if event["to_handler"]:
-                run.queue.append(Waiting(dict(event["message"]), run.now + float(event["delay"]), job))
+            if event["to_handler"] or event["callback"]:
+                op = "callback" if event["callback"] else "deliver"
+                run.queue.append(Waiting(dict(event["message"]), run.now + float(event["delay"]), job, op))
 
     def _victim(self, schedule: Schedule, number: int) -> str:
         worker = any(f.do == "kill-worker" and f.delivery in (number, EVERY) for f in schedule.faults)
@@ -353,11 +369,11 @@ class Explorer:
 
     def _drain_beside(self, run: _Run, other: _Process) -> None:
         """Delivers what waits while another process stands still; where it holds what they need, it goes on first."""
-        while run.queue and run.count < self.limit and run.hung is None:
+        while run.queue and self._goes_on(run):
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
-            run.count += 1
-            process = self._fork(run, "deliver", [waiting.message], job=waiting.job)
+            self._count(run, waiting)
+            process = self._fork(run, waiting.op, [waiting.message], job=waiting.job)
             self._finish_process(run, [process, other], process)
             self._settle(run, waiting, self._delivery(run, process))
 
@@ -425,7 +441,7 @@ class Explorer:
 
     def _finish_process(self, run: _Run, all_: list[_Process], process: _Process) -> None:
         """Until it has ended. Where it is blocked, whoever stands still goes on; what hangs is ended and said."""
-        deadline = time.monotonic() + DELIVERY_S
+        deadline = time.monotonic() + delivery_s()
         while not process.running.ended and time.monotonic() < deadline:
             state = self._follow(all_, process, deadline)
             if state == "paused":
@@ -448,7 +464,7 @@ class Explorer:
     def _follow(self, all_: list[_Process], process: _Process, deadline: float | None = None) -> str:
         """Until a process has ended, stands still, or is blocked: "ended", "paused", "blocked" or "late"."""
         zygote = self.setting.zygote(process.zygote)
-        deadline = deadline or time.monotonic() + DELIVERY_S
+        deadline = deadline or time.monotonic() + delivery_s()
         quiet_since = time.monotonic()
         others = len(all_) > 1
         while time.monotonic() < deadline:

@@ -42,6 +42,12 @@ def points(history: History, delivery: int = 0) -> list[Event]:
     return [event for event in runs[delivery].events if event.kind == "at"] if delivery < len(runs) else []
 
 
+def callback_points(history: History, delivery: int = 0) -> list[Event]:
+    """The boundaries of what the library called after a delivery to the handler."""
+    called = history.callbacks(history.runs[delivery]) if delivery < len(history.runs) else ()
+    return [event for process in called for event in process.events if event.kind == "at"]
+
+
 def kill_points(boundaries: list[Event]) -> list[str]:
     """Where a death makes a difference: around whatever outlasts the process, and after each uncommitted write."""
     return [event.boundary for event in boundaries if event.boundary and _outlasts(event)]
@@ -62,7 +68,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     """Everything that can be planned from the single run; `double_kills` follow from the kills' own histories."""
     plan = Plan()
     boundaries = points(once)
-    kills = kill_points(boundaries)
+    kills = kill_points([*boundaries, *callback_points(once)])
     plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
     clocked = ticks.is_clocked(spec, facts)
@@ -165,7 +171,8 @@ def failing_kills(history: History) -> Iterator[Schedule]:
     for number in sorted({met[0], met[-1]} if met else ()):
         events = list(history.runs[number].events)
         after = next(i for i, e in enumerate(events) if e.kind == "fault")
-        for at in kill_points([e for e in events[after:] if e.kind == "at"]):
+        own = [e for e in events[after:] if e.kind == "at"]
+        for at in kill_points([*own, *callback_points(history, number)]):
             yield Schedule(history.schedule.family, (*history.schedule.faults, Fault("kill", at, number + 1)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,7 +43,8 @@ class Event:
 class Delivery:
     """One process: a delivery to the handler, the caller that publishes, or the library after a death.
 
-    `op`: deliver, call, publish, died. `job`: 0 for the proof's own message, 1.. for distinct jobs, -1 poison.
+    `op`: deliver, callback, call, publish, died. `job`: 0 for the proof's own message, 1.. for distinct jobs,
+    -1 poison.
     """
 
     number: int  # from 1, in the order of the beginnings
@@ -132,6 +134,12 @@ class History:
         """The effects that took place, in the handler's processes."""
         found = (e for d in self.deliveries if d.op != "call" for e in d.all("performed"))
         return tuple(event for event in found if effect in (None, event["effect"]))
+
+    def callbacks(self, run: Delivery) -> tuple[Delivery, ...]:
+        """What the library called after a delivery to the handler, and before the next one."""
+        later = self.deliveries[self.deliveries.index(run) + 1 :]
+        until = itertools.takewhile(lambda delivery: delivery.op != "deliver", later)
+        return tuple(delivery for delivery in until if delivery.op == "callback")
 
     def delivery_of(self, event: Event) -> Delivery:
         """The delivery that reported an event."""

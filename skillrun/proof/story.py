@@ -68,7 +68,8 @@ def _process_names(history: History) -> dict[int, str]:
     seen = 0
     for delivery in sorted(history.deliveries, key=lambda item: item.number):
         seen += delivery.op == "deliver"
-        names[delivery.number] = {"deliver": f"delivery {seen}", "died": "library"}.get(delivery.op, "publisher")
+        known = {"deliver": f"delivery {seen}", "died": "library", "callback": "callback"}
+        names[delivery.number] = known.get(delivery.op, "publisher")
     return names
 
 

@@ -73,7 +73,7 @@ def _written(histories: Iterable[History]) -> set[tuple[str, str]]:
         (event["store"], event["table"])
         for history in histories
         for delivery in history.deliveries
-        if delivery.op in ("deliver", "died")
+        if delivery.op in ("deliver", "callback", "died")
         for event in delivery.all("at")
         if event["kind"] == "sql" and event["verb"] in ("insert", "update", "delete") and event["when"] == "after"
         and event["store"] != ":memory:"

@@ -105,19 +105,26 @@ def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
     retry = reference.spec.retry
     if retry is None or retry.kind == "none" or retry.backoff is None:
         return
+    wanted, longest = retry.delays(), retry.delays(_spread(reference))
     if history.schedule.low_jitter:
-        yield from _no_jitter(history, retry.delays(), _tick_s(reference))
+        yield from _no_jitter(history, longest, _tick_s(reference))
         return
-    wanted = retry.delays()
     seen = (*measured_delays(history), *(0.0 for _ in wanted))[: len(wanted)]  # what was not waited is no wait
     text: dict[str, Any] = {"expected": _seconds(wanted), "seen": _seconds(seen)}
     least, tick = 0.45 if retry.backoff.jitter else 0.9, _tick_s(reference)
-    if any(s > w * 1.05 + SLACK_S + tick for s, w in zip(seen, wanted, strict=True)):
+    if any(s > w * 1.05 + SLACK_S + tick for s, w in zip(seen, longest, strict=True)):
         yield Judgement(REFUTED, "delays.too-long", "a retry waits longer than declared", **text)
     elif any(s < w * least - SLACK_S for s, w in zip(seen, wanted, strict=True)):
         yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
     elif wanted and wanted[-1] > wanted[0] * 1.5 + SLACK_S + tick and seen[-1] <= seen[0] + SLACK_S / 2:
         yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
+
+
+def _spread(reference: Reference) -> float:
+    """How many times as long as computed the library's own jitter may make a wait."""
+    retry = reference.spec.retry
+    grows = retry is not None and retry.backoff is not None and retry.backoff.kind == "exponential"
+    return float(reference.facts.get("spread", 1.0)) if grows else 1.0
 
 
 def _no_jitter(history: History, wanted: tuple[float, ...], tick: float) -> Iterator[Judgement]:

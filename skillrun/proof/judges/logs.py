@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skillrun.proof.history import Delivery, Event, History
@@ -32,7 +32,7 @@ class Answer:
 
 def answers(histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]) -> dict[str, Answer]:
     """Question -> answer, over the deliveries of all histories that were not cut short."""
-    deliveries = [(h, d) for h in histories if not h.hung and h.schedule.poison is None for d in h.runs]
+    deliveries = [(h, _whole(h, d)) for h in histories if not h.hung and h.schedule.poison is None for d in h.runs]
     whole = [(h, d) for h, d in deliveries if d.entered and not d.died]
     polled = is_polled(reference.spec, dict(reference.facts))
     kinds = {id(d): _tick_kind(h, d) if polled else _kind(h, d) for h, d in whole}
@@ -44,6 +44,12 @@ def answers(histories: Iterable[History], reference: Reference, payloads: Mappin
         question: _answer(question, yes(by_kind), no(by_kind), reference, payloads)
         for question, (yes, no) in _CLASSES.items()
     }
+
+
+def _whole(history: History, run: Delivery) -> Delivery:
+    """A delivery with the records of what the library called after it."""
+    records = tuple(event for called in history.callbacks(run) for event in called.all("log"))
+    return replace(run, events=(*run.events, *records)) if records else run
 
 
 def _kind(history: History, delivery: Delivery) -> str:

@@ -29,7 +29,7 @@ def _undeclared(delivery: Delivery) -> Iterator[Judgement]:
         said = f"undeclared {event['kind']}: {event['detail']}{place}"
         yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
     for event in delivery.all("published"):
-        if not event["to_handler"] and not event["in_effect"]:
+        if not (event["to_handler"] or event["in_effect"] or event["callback"]):
             place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
             said = f"undeclared publish: {event['label']}{place}"
             yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))

@@ -134,4 +134,4 @@ def fix_jitter(*, highest: bool) -> None:
     fixed: dict[str, Any] = {"uniform": pick, "randint": pick, "randrange": randrange}
     fixed["random"] = lambda: 1.0 - 1e-9 if highest else 0.0
     for name, function in fixed.items():
-        setattr(random, name, function)
+        replace_everywhere(random, name, function)

@@ -27,8 +27,11 @@ class Probe:
         self.recorder, self.settings = recorder, settings
 
     def publish(self, send: Callable[[], Any], message: dict[str, Any], *, to_handler: bool, delay: float,
-                label: str) -> Any:  # fmt: skip
-        """Reports a publish with a boundary before and after it. `send` really sends where that must happen."""
+                label: str, callback: bool = False) -> Any:  # fmt: skip
+        """Reports a publish with a boundary before and after it. `send` really sends where that must happen.
+
+        `callback`: to what the library calls after the handler, as its options say; see `Driver.callback`.
+        """
         recorder = self.recorder
         name = recorder.next_name(f"publish-{label}" if not to_handler else "publish")
         place = recorder.place()
@@ -36,7 +39,8 @@ class Probe:
         with recorder.quiet():
             result = send()
         recorder.emit("published", name=name, message=message, to_handler=to_handler, delay=delay, label=label,
-                      in_handler=recorder.depth > 0, in_effect=recorder.effect_depth > 0, place=place)  # fmt: skip
+                      in_handler=recorder.depth > 0, in_effect=recorder.effect_depth > 0, place=place,
+                      callback=callback)  # fmt: skip
         recorder.boundary("after", name, kind="publish", to_handler=to_handler, label=label, place=place)
         return result
 

@@ -39,6 +39,7 @@ class Recorder:
         self.channel: Channel | None = None
         self.plan: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, int] = {}
+        self.prefix = ""  # of the names of boundaries, where this process is not the handler's own
         self.depth = 0  # > 0: inside the handler
         self.silent = 0  # > 0: inside a hook of ours, or in a framework's own work
         self.effect_depth = 0
@@ -87,6 +88,7 @@ class Recorder:
 
     def next_name(self, name: str) -> str:
         """`email` -> `email#1`, then `email#2`."""
+        name = self.prefix + name
         with self._lock:
             number = self.counts[name] = self.counts.get(name, 0) + 1
         return f"{name}#{number}"

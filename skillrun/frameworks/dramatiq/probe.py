@@ -1,0 +1,306 @@
+"""Dramatiq 2 in the repository's interpreter: real messages, the worker's own threads' code, and no broker.
+
+Loaded by path into the zygote (see proof/probe/main.py); standard library and Dramatiq alone.
+A message goes through `ConsumerThread.handle_message` and `WorkerThread.process_message`, so that every middleware of
+the repository has its say; neither thread is started, since in virtual time nothing waits.
+Messages to the actors that the handler's options name (`on_failure`, `on_success`, `on_retry_exhausted`) belong to the
+job and are delivered too: a dead letter is often written there.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import importlib
+import inspect
+import os
+import re
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from queue import PriorityQueue
+from typing import TYPE_CHECKING, Any
+
+import dramatiq
+from dramatiq.broker import Broker, MessageProxy
+from dramatiq.common import current_millis, dq_name
+from dramatiq.message import Message
+from dramatiq.middleware import AsyncIO, Retries
+from dramatiq.results import Results
+from dramatiq.results.backends import StubBackend
+from dramatiq.worker import ConsumerThread, WorkerThread
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.driver import Probe
+
+_CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
+_DEFAULT_S = 60.0  # dramatiq.brokers.redis.DEFAULT_HEARTBEAT_TIMEOUT
+
+
+def _part(name: str) -> Any:
+    return sys.modules[f"_skillrun_probe.{name}"]
+
+
+class Driver:
+    """See proof/probe/driver.py for what each method promises."""
+
+    CONTROL = ("dramatiq.errors.Retry", "dramatiq.errors.RateLimitExceeded")
+    LOGGERS = ("dramatiq.", "pika.", "apscheduler.")
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.actor: Any = None
+        self.moved: list[Message[Any]] | None = None  # takes what the consumer moves from the delay queue
+
+    def boot(self, handler: str) -> dict[str, Any]:
+        _set_up_django()
+        names = _part("names")
+        _, _, found = names.find(handler)
+        found = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
+        if not isinstance(found, dramatiq.Actor):
+            raise names.NotThere(f"{handler} is no Dramatiq actor but {type(found).__name__}")
+        self.actor = found
+        self.broker = found.broker
+        self._declare_callbacks()
+        self._prepare()
+        for owner in _enqueuers(Broker):
+            self._capture(owner)
+        return self._facts()
+
+    def _declare_callbacks(self) -> None:
+        """The worker imports every module of actors; here, those beside the handler's that a callback may be in."""
+        for name in self._callbacks({}):
+            for module in _modules_beside(self.function().__module__, name):
+                if name not in self.broker.actors:
+                    importlib.import_module(module)
+
+    def _prepare(self) -> None:
+        """No result leaves the process, and no timer thread waits for time to pass."""
+        for middleware in self.broker.middleware:
+            if isinstance(middleware, Results):
+                middleware.backend = StubBackend()
+
+    def _facts(self) -> dict[str, Any]:
+        kind = _kind(self.broker)
+        return {
+            "library": f"dramatiq {dramatiq.__version__}",
+            "redelivery_s": self._redelivery_s(kind),
+            "acks_late": True,
+            "bounded_kills": False,
+            "max_attempts": self._max_attempts(),
+            "on_kill": self._on_kill(kind),
+            "broker": kind,
+            "broker_error": {"redis": "redis.exceptions:ConnectionError"}.get(kind, "dramatiq.errors:ConnectionClosed"),
+            "counts_dead": True,
+            "spread": 2.0,
+        }
+
+    def _redelivery_s(self, kind: str) -> float:
+        """Redis gives a dead worker's messages back after the heartbeat timeout, RabbitMQ at once."""
+        if kind == "rabbitmq":
+            return 1.0
+        return float(getattr(self.broker, "heartbeat_timeout", _DEFAULT_S * 1000)) / 1000
+
+    def _on_kill(self, kind: str) -> str:
+        when = "once its connection is gone" if kind == "rabbitmq" else f"after {self._redelivery_s(kind):g} s"
+        words = f"a worker process that dies gives its messages back {when}; that counts as no attempt"
+        return f"{words} (a StubBroker is taken for a RedisBroker)" if kind == "stub" else words
+
+    def _max_attempts(self) -> int | None:
+        """As `Retries` counts them; without it a failure is acknowledged."""
+        middleware = next((m for m in self.broker.middleware if isinstance(m, Retries)), None)
+        if middleware is None:
+            return 1
+        options = self.actor.options
+        if options.get("retry_when", middleware.retry_when) is not None:
+            return None
+        most = options.get("max_retries", middleware.max_retries)
+        return None if most is None else int(most) + 1
+
+    def function(self) -> Any:
+        run = self.actor.fn
+        if not isinstance(run, types.FunctionType | types.MethodType) and hasattr(run, "perform"):
+            run = run.perform  # dramatiq.GenericActor
+        wrapped = inspect.unwrap(getattr(run, "__func__", run))
+        return getattr(wrapped, "__func__", wrapped)
+
+    # -- publishing
+
+    def _capture(self, owner: type[Broker]) -> None:
+        """Every message to any broker stops here, encoded as it would be sent."""
+        driver = self
+
+        def enqueue(broker: Any, message: Any, *, delay: int | None = None) -> Any:
+            if driver.moved is not None:
+                driver.moved.append(message)
+            message = _stamped(message, broker, delay)
+            broker.emit_before("enqueue", message, delay)
+            data = message.encode()
+            if driver.moved is None:
+                driver._publish(message, data, delay)
+            broker.emit_after("enqueue", message, delay)
+            return message
+
+        _part("swap").swap(vars(owner)["enqueue"], enqueue)
+
+    def _publish(self, message: Any, data: bytes, delay: int | None) -> None:
+        name = str(message.actor_name)
+        to_handler = name == self.actor.actor_name
+        sent = {
+            "data": base64.b64encode(data).decode(),
+            "arguments": self.probe.bound(self.function(), message.args, message.kwargs) if to_handler else None,
+        }
+        self.probe.publish(lambda: None, sent, to_handler=to_handler, delay=(delay or 0) / 1000, label=name,
+                           callback=not to_handler and name in self._callbacks(message.options))  # fmt: skip
+
+    def _callbacks(self, options: dict[str, Any]) -> set[str]:
+        """The actors that the handler's options name, or those of its message."""
+        found = (held.get(name) for held in (self.actor.options, options) for name in _CALLBACKS)
+        return {name for name in found if isinstance(name, str)}
+
+    def publish(self, payload: Any) -> None:
+        args, kwargs = self.probe.arguments(payload, self.function())
+        self.actor.send_with_options(args=tuple(args), kwargs=kwargs)
+
+    # -- delivering
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        settled = _Settled()
+        proxy = MessageProxy(Message.decode(base64.b64decode(message["data"])))
+        with self._worker(settled, proxy.queue_name) as (consumer, worker):
+            work = self._taken(consumer, proxy)
+            if work is not None:
+                worker.process_message(work)
+        self.probe.settle(settled.how or "lost")
+
+    def callback(self, message: dict[str, Any]) -> None:
+        """One delivery to an actor that the handler's options name; its boundaries have that actor's name."""
+        actor = Message.decode(base64.b64decode(message["data"])).actor_name
+        self.probe.recorder.prefix = re.sub(r"[^\w-]", "-", actor) + "."
+        self.deliver(message)
+
+    def _taken(self, consumer: ConsumerThread, proxy: MessageProxy) -> MessageProxy | None:
+        """A message on its way from the broker to a worker thread, out of the delay queue where it was in one."""
+        if isinstance(proxy.options.get("eta"), int | float):
+            proxy.options["eta"] = min(proxy.options["eta"], current_millis())
+        consumer.handle_message(proxy)
+        if not consumer.delay_queue.empty():
+            self.moved = []
+            consumer.handle_delayed_messages()
+            moved, self.moved = self.moved, None
+            settled: Any = consumer.consumer
+            settled.how = ""
+            consumer.handle_message(MessageProxy(Message.decode(moved[0].encode())))
+        return None if consumer.work_queue.empty() else consumer.work_queue.get_nowait().message
+
+    @contextlib.contextmanager
+    def _worker(self, settled: _Settled, queue: str) -> Iterator[tuple[ConsumerThread, WorkerThread]]:
+        """A consumer and a worker thread of one worker, after its boot; neither runs by itself."""
+        work: PriorityQueue[Any] = PriorityQueue()
+        consumer = ConsumerThread(
+            broker=self.broker, queue_name=queue, prefetch=1, work_queue=work, worker_timeout=1000
+        )
+        consumer.consumer = settled  # type: ignore[assignment]
+        worker = WorkerThread(broker=self.broker, consumers=_Every(consumer), work_queue=work, worker_timeout=1000)
+        with self.probe.recorder.quiet():
+            self._boot_worker(worker)
+        yield consumer, worker
+
+    def _boot_worker(self, worker: WorkerThread) -> None:
+        """What the middlewares of the repository do when a worker starts, and the event loop of asynchronous actors.
+
+        Those of libraries start threads that wait (TimeLimit, Prometheus): time is virtual here, they would never end.
+        """
+        mine = [m for m in self.broker.middleware if isinstance(m, AsyncIO) or self._is_own(type(m))]
+        for middleware in mine:
+            middleware.after_process_boot(self.broker)
+            middleware.before_worker_boot(self.broker, worker)  # type: ignore[arg-type]
+            middleware.after_worker_boot(self.broker, worker)  # type: ignore[arg-type]
+            middleware.after_worker_thread_boot(self.broker, worker)
+
+    def _is_own(self, kind: type) -> bool:
+        file = str(getattr(sys.modules.get(kind.__module__), "__file__", ""))
+        return os.path.realpath(file).startswith(self.probe.recorder.root) and "site-packages" not in file
+
+    def died(self, message: dict[str, Any], who: str) -> None:
+        """Every process of a worker may die: `who` makes no difference, and `Retries` does not know of it."""
+        self.probe.settle("requeued", delay=self._redelivery_s(_kind(self.broker)))
+
+    def dead_letters(self) -> int | None:
+        return None
+
+
+class _Settled:
+    """Stands for the broker's consumer: what the worker told it."""
+
+    def __init__(self) -> None:
+        self.how = ""
+
+    def ack(self, message: MessageProxy) -> None:
+        self.how = "acked"
+
+    def nack(self, message: MessageProxy) -> None:
+        self.how = "dead"
+
+
+class _Every(dict[str, ConsumerThread]):
+    """The worker's consumers by queue: one for all."""
+
+    def __init__(self, consumer: ConsumerThread) -> None:
+        super().__init__()
+        self.consumer = consumer
+
+    def __missing__(self, queue: str) -> ConsumerThread:
+        return self.consumer
+
+
+def _stamped(message: Any, broker: Broker, delay: int | None) -> Any:
+    """The message as the library's own brokers change it on its way out."""
+    options: dict[str, Any] = {}
+    if _kind(broker) == "redis":
+        options["redis_message_id"] = message.message_id
+    if delay is None:
+        return message.copy(options=options)
+    return message.copy(queue_name=dq_name(message.queue_name), options={**options, "eta": current_millis() + delay})
+
+
+def _kind(broker: Broker) -> str:
+    """redis | rabbitmq | stub, else the class's own name."""
+    names = [
+        kind.__module__.rpartition(".")[2]
+        for kind in type(broker).__mro__
+        if kind.__module__.startswith("dramatiq.brokers.")
+    ]
+    return names[0] if names else type(broker).__name__
+
+
+def _enqueuers(kind: type[Broker]) -> Iterator[type[Broker]]:
+    """The classes of brokers nearest to the base that have a way of their own to send."""
+    for broker in kind.__subclasses__():
+        if isinstance(vars(broker).get("enqueue"), types.FunctionType):
+            yield broker
+        else:
+            yield from _enqueuers(broker)
+
+
+def _modules_beside(module: str, word: str) -> Iterator[str]:
+    """The modules of the same package whose text has the word in it."""
+    file, package = getattr(sys.modules.get(module), "__file__", None), module.rpartition(".")[0]
+    for path in sorted(Path(file).parent.glob("*.py")) if file else ():
+        name = f"{package}.{path.stem}".lstrip(".")
+        if (
+            name not in sys.modules
+            and path.stem != "__main__"
+            and re.search(rf"\b{re.escape(word)}\b", path.read_text("utf-8", "replace"))
+        ):
+            yield name
+
+
+def _set_up_django() -> None:
+    """Actors of a Django project import its models."""
+    if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        with contextlib.suppress(ImportError):
+            import django  # type: ignore[import-untyped,unused-ignore]
+
+            django.setup()

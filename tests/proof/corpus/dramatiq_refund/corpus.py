@@ -1,0 +1,4 @@
+from run import Mutant, Variant
+DRIVER = "dramatiq"
+MUTANTS = []
+VARIANTS = []

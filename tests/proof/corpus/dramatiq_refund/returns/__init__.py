@@ -1,0 +1,1 @@
+"""Returned goods: the money goes back to the buyer."""
