@@ -115,19 +115,20 @@ class Explorer:
                 self.unpublished[job] = error.why
             self.setting.restore()
         if self.clocked:
-            self._add_next_tick(messages)
+            self._add_later_ticks(messages)
         if self.polled:
             self.refused = {job for job in messages if job < 0 and not self._takes_poison(job)}
             self.caller = self._bring(_Run(Schedule("publish")), 0)
             self.setting.restore()
 
-    def _add_next_tick(self, messages: dict[int, dict[str, Any]]) -> None:
+    def _add_later_ticks(self, messages: dict[int, dict[str, Any]]) -> None:
         """The tick of another day is another job, where the job has a key."""
         spec = self.setting.spec
-        later = ticks.next_tick_s(spec.trigger.schedule if spec.trigger else None)
-        if later is not None and spec.idempotency is not None and spec.idempotency.key:
-            messages[ticks.NEXT] = {**messages[0], "later": later}
-            self.payloads[ticks.NEXT] = self.payloads[0]
+        if spec.trigger is None or spec.idempotency is None or not spec.idempotency.key:
+            return
+        for number, later in enumerate(ticks.later_ticks(spec.trigger.schedule, spec.trigger.timezone), ticks.NEXT):
+            messages[number] = {**messages[0], "later": later}
+            self.payloads[number] = self.payloads[0]
 
     def _takes_poison(self, job: int) -> bool:
         """Whether the application would ever make such a job."""
@@ -163,13 +164,19 @@ class Explorer:
         """The history of a schedule, from the snapshot."""
         self.setting.restore()
         self.numbers = 0
-        run = _Run(schedule, now=self.base + _STEP_S + schedule.late)
+        run = _Run(schedule, now=self._begins(schedule))
         self._start(run)
         self._drain(run)
         for move in schedule.moves:
             self._move(run, move)
             self._drain(run)
         return self._finish(run)
+
+    def _begins(self, schedule: Schedule) -> float:
+        """Where virtual time stands at a schedule's beginning."""
+        if schedule.midnight:
+            return ticks.before_midnight(self.setting.proof.env.get("TZ"))
+        return self.base + _STEP_S + schedule.late
 
     def _bring(self, run: _Run, job: int) -> Delivery | None:
         """A callable that takes no payload finds its job by itself: the application's call leaves it there."""

@@ -80,10 +80,10 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("kill", _kills(kills, facts))
     lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
-    plan.add("kill-lose", [] if facts.get("ticks") else lost)
+    plan.add("kill-lose", [] if facts.get("ticks") else [*lost, *_next_day(spec)])
     plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
     plan.add("stall", _stalls(spec, switch_points(boundaries)))
-    plan.add("fresh-interpreter", _fresh(boundaries))
+    plan.add("fresh-interpreter", _fresh(boundaries, facts))
     plan.add("publish-fault", _publish_faults(caller, facts))
     plan.add("before-commit", _before_commit(caller))
     plan.add("dst", dst(spec))
@@ -176,6 +176,14 @@ def failing_kills(history: History) -> Iterator[Schedule]:
             yield Schedule(history.schedule.family, (*history.schedule.faults, Fault("kill", at, number + 1)))
 
 
+def _next_day(spec: JobSpec) -> Iterator[Schedule]:
+    """A key that contains the time is another one when the job is done again on the next day."""
+    for effect in spec.effects or ():
+        if effect.guarantee == "keyed":
+            fault = Fault("kill", f"after:{effect.name}#1")
+            yield Schedule("kill-lose", (fault,), ("wait=5", "re-enqueue"), lose=True, midnight=True)
+
+
 def _at_once(steps: list[str]) -> Iterator[Schedule]:
     """Two deliveries with one and two switches, then three."""
     for at in steps:
@@ -197,12 +205,15 @@ def _stalls(spec: JobSpec, steps: list[str]) -> Iterator[Schedule]:
         yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))
 
 
-def _fresh(boundaries: list[Event]) -> Iterator[Schedule]:
+def _fresh(boundaries: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
+    """What a death loses by design is published again."""
+    lossy = bool(facts.get("lossy"))
     yield Schedule("fresh-interpreter", moves=("redeliver",), fresh=True)
     effects = [e.boundary for e in boundaries if e["kind"] == "effect" and e["when"] == "after"]
     for at in effects:
         if at:
-            yield Schedule("fresh-interpreter", (Fault("kill", at),), fresh=True)
+            again = ("re-enqueue",) if lossy else ()
+            yield Schedule("fresh-interpreter", (Fault("kill", at),), again, lose=lossy, fresh=True)
 
 
 def _publish_faults(caller: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:

@@ -11,6 +11,7 @@
     stall@before:email#1                     it stands still there; what follows runs, then it goes on
     jitter=low                               random waits at their shortest (a repeated error has them at their longest)
     late=61                                  delivered so many seconds after it was published
+    midnight                                 delivered just before the day changes
     copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
     job=1                                    a distinct job is delivered as well
     poison=0                                 the proof's first poison payload instead of the message
@@ -62,6 +63,7 @@ class Schedule:
     poison: int | None = None
     fresh: bool = False
     late: int = 0
+    midnight: bool = False
     low_jitter: bool = False
 
     def __str__(self) -> str:
@@ -71,6 +73,7 @@ class Schedule:
         words += [f"poison={self.poison}"] if self.poison is not None else []
         words += ["fresh"] if self.fresh else []
         words += [f"late={self.late}"] if self.late else []
+        words += ["midnight"] if self.midnight else []
         words += ["jitter=low"] if self.low_jitter else []
         return " ".join([*words, *self.moves]) or "once"
 
@@ -103,6 +106,8 @@ def _with(made: Schedule, word: str) -> Schedule:
     name, _, value = word.partition("=")
     if word == "once":
         return made
+    if word == "midnight":
+        return replace(made, midnight=True)
     if word == "jitter=low":
         return replace(made, low_jitter=True)
     if word in ("lose", "fresh"):

@@ -87,15 +87,44 @@ def noon(zone: str | None) -> float:
     return now.replace(hour=12, minute=0, second=0, microsecond=0).timestamp() - time.time()
 
 
-def next_tick_s(schedule: str | None) -> float | None:
-    """Seconds after which another day, week or month has begun, whichever the schedule goes by; None: cannot tell."""
+def before_midnight(zone: str | None) -> float:
+    """Seconds from now to just before the next day in a time zone."""
+    now = datetime.now(_zone(zone))
+    end = now.replace(hour=23, minute=59, second=58, microsecond=0)
+    return (end if end > now else end + timedelta(1)).timestamp() - time.time()
+
+
+def later_ticks(schedule: str | None, zone: str | None) -> list[float]:
+    """Seconds from noon of this day to ticks that are other jobs than today's: the next one, then those that have its
+    weekday, its day of the month, and its date in common with it; none for what is no cron expression.
+    """
     fields = cron_fields(schedule)
-    if fields is None:
-        return None
+    gap = _longest_gap(fields) if fields else None
+    if fields is None or gap is None:
+        return []
+    today = datetime.now(_zone(zone)).date()
+    days = {today + timedelta(gap), _same_day(today, 12)}
+    if gap == 1:
+        days |= {today + timedelta(7), _same_day(today, 1)}
+    return sorted((day - today).days * DAY_S for day in days)
+
+
+def _same_day(day: date, months: int) -> date:
+    """The same day some months later; the first of the month after where that has no such day."""
+    month = day.month - 1 + months
+    first = date(day.year + month // 12, month % 12 + 1, 1)
+    try:
+        return first.replace(day=day.day)
+    except ValueError:
+        return first + timedelta(31)
+
+
+def _longest_gap(fields: tuple[frozenset[int], ...]) -> int | None:
+    """Days after which another day, week or month has begun, whichever the schedule goes by."""
     start = date(2026, 1, 1)
     days = [day for day in (start + timedelta(n) for n in range(800)) if _is_due(fields, day)]
     gaps = [(later - day).days for day, later in itertools.pairwise(days)]
-    return max(gaps) * DAY_S if gaps else None
+    return max(gaps, default=None)
 
 
 def fires_twice(schedule: str | None, zone: str | None) -> tuple[float, float] | None:

@@ -16,8 +16,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if isinstance(rows, str):
             yield Judgement(INCOMPLETE, "state.unreadable", f"proof.state.{name}: {rows.removeprefix('error: ')}")
             return
-    if not must_complete(history, reference) or _may_be_lost(history, reference):
-        return
+    if not must_complete(history, reference) or _may_be_lost(history, reference) or history.schedule.midnight:
+        return  # on another day a date in the state is another one
     if history.schedule.family == "distinct":
         yield from _distinct(history, reference)
         return
