@@ -80,7 +80,9 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("kill", _kills(kills, facts))
     lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
-    plan.add("kill-lose", [] if facts.get("ticks") else [*lost, *_next_day(spec)])
+    polled = ticks.is_polled(spec, facts)
+    plan.add("kill", _next_day(spec, polled) if polled else [])
+    plan.add("kill-lose", [] if facts.get("ticks") else [*lost, *_next_day(spec, polled)])
     plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
     plan.add("stall", _stalls(spec, switch_points(boundaries)))
     plan.add("fresh-interpreter", _fresh(boundaries, facts))
@@ -176,12 +178,15 @@ def failing_kills(history: History) -> Iterator[Schedule]:
             yield Schedule(history.schedule.family, (*history.schedule.faults, Fault("kill", at, number + 1)))
 
 
-def _next_day(spec: JobSpec) -> Iterator[Schedule]:
+def _next_day(spec: JobSpec, polled: bool) -> Iterator[Schedule]:
     """A key that contains the time is another one when the job is done again on the next day."""
     for effect in spec.effects or ():
         if effect.guarantee == "keyed":
             fault = Fault("kill", f"after:{effect.name}#1")
-            yield Schedule("kill-lose", (fault,), ("wait=5", "re-enqueue"), lose=True, midnight=True)
+            if polled:
+                yield Schedule("kill", (fault,), midnight=True)
+            else:
+                yield Schedule("kill-lose", (fault,), ("wait=5", "re-enqueue"), lose=True, midnight=True)
 
 
 def _at_once(steps: list[str]) -> Iterator[Schedule]:

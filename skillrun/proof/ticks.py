@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from skillrun.proof.history import Delivery
 
 DAY_S = 86400.0
-NEXT = 900  # the job of a clocked handler's next tick
+NEXT = 900  # the first job number of a clocked handler's later ticks
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
@@ -57,9 +57,9 @@ def waits(spec: JobSpec, tries: int) -> list[float]:
     """
     tick = every(spec)
     declared = spec.retry.delays()[tries - 1 : tries] if spec.retry and spec.retry.kind is None else ()
-    found = {tick, max(3600.0, tick), max(_horizon(spec), tick)}
+    found = {max(3600.0, tick), max(_horizon(spec), tick), max(tick, *(delay * 0.8 for delay in declared), 0.0)}
     for delay in declared:
-        found |= {delay * 0.8, delay * 1.02 + 2, delay * 1.2 + tick + 5}
+        found |= {delay * 1.02 + 2, delay * 1.2 + tick + 5}
     return sorted(wait for wait in found if wait >= tick)
 
 
