@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
@@ -354,9 +355,8 @@ class _Invocation:
             why = not_asked(self.case)
             report = prove_case(self.case) if why is None else None
         for planned in left:
-            self._examine(
-                planned, time.monotonic(), lambda r, p=planned: with_proof(p.stage.ID, r, report, why), lookups
-            )
+            more = partial(with_proof, planned.stage.ID, report=report, why=why)
+            self._examine(planned, time.monotonic(), more, lookups)
 
     def _wants_proof(self, stage: str) -> bool:
         """Passed by reading alone."""

@@ -26,7 +26,7 @@ class CheckRule:
     text: str
     answers: re.Pattern[str]
     stages: tuple[str, ...]
-    graded_by: tuple[str, ...] = ()  # the stages whose evidence is the check's own; (): all of them
+    proved_by: tuple[str, ...] = ()  # where these are proved, the check is: the proof ran what the others read
 
 
 CHECKS: dict[str, tuple[CheckRule, ...]] = {
@@ -36,7 +36,7 @@ CHECKS: dict[str, tuple[CheckRule, ...]] = {
             "Idempotency is explicit and correct for all side effects",
             wording(r"\bidempoten"),
             ("contract", "idempotency", "handler"),
-            graded_by=("idempotency",),
+            proved_by=("idempotency",),
         ),
         CheckRule(
             "permanent-failures-end",
@@ -144,8 +144,9 @@ def _from_stages(rule: CheckRule, text: str, line: int | None, results: Mapping[
     seen = [results[stage] for stage in rule.stages if stage in results]
     statuses = {result.status for result in seen} or {Status.PENDING}
     status = next(status for status in _WORST_FIRST if status in statuses)
-    own = [results[stage] for stage in rule.graded_by or rule.stages if stage in results]
-    counted = [result.grade for result in own if result.status == Status.PASSED]
+    own = [results[stage] for stage in rule.proved_by if stage in results]
+    is_proved = bool(own) and all(result.grade == Grade.PROVED for result in own)
+    counted = [result.grade for result in (own if is_proved else seen) if result.status == Status.PASSED]
     return CheckResult(rule.id, text, status, weakest(counted), rule.stages, line)
 
 

@@ -230,7 +230,7 @@ def _keep(case: Case, value: Mapping[str, Any]) -> None:
 def with_proof(
     stage: str, result: StageResult, report: Mapping[str, Any] | None, why: Finding | None = None
 ) -> StageResult:
-    """A stage's result, with what the proof says of it: proved, refuted (it fails), or why it is left as it was read."""
+    """A stage's result, with what the proof says of it: proved, refuted (it fails), or why it stays as read."""
     if why is not None:
         return replace(result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"})
     if report is None:
