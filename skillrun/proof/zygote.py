@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -23,6 +24,7 @@ from skillrun.errors import Misuse, Refused
 
 _SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
 _PROBE = Path(__file__).parent / "probe" / "main.py"
+_HEARD = itertools.count(1)  # of all zygotes: a later delivery in another interpreter is a later one
 BOOT_S = 120.0
 
 
@@ -79,7 +81,6 @@ class Zygote:
         self._unread = b""
         self._life = -1
         self._stopped = False
-        self.heard = 0
 
     def start(self) -> Zygote:
         """Boots it. Raises BootFailed."""
@@ -171,8 +172,7 @@ class Zygote:
         *lines, running.unread = (running.unread + chunk).split(b"\n")
         for line in lines:
             event = json.loads(line)
-            self.heard += 1
-            event["heard"] = self.heard
+            event["heard"] = next(_HEARD)
             running.events.append(event)
             if event["e"] == "began":
                 running.pid = event["pid"]
