@@ -17,6 +17,7 @@ from skillrun.proof.history import History
 from skillrun.proof.jobs import distinct_payloads
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.judges.unknowns import how_it_ended
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.setting import Setting
@@ -317,7 +318,7 @@ class _Session:
         histories = [item.history for item in tried]
         found = logs.answers(histories, self.reference, self.payloads)
         self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
-        witnesses = self._witnesses(tried)
+        witnesses = [] if self.problems_fatal() else self._witnesses(tried)
         self.problems += [_unstable(witness) for witness in witnesses if not witness.again]
         witnesses = [witness for witness in witnesses if witness.again]
         if self.only is None and not self.problems_fatal():  # logs are compared over all schedules
@@ -417,8 +418,9 @@ def _succeeds(history: History) -> bool:
 def _single_run_problem(run: Any, once: History, reference: Reference, spec: JobSpec) -> str | None:
     if once.hung:
         return f"the single run did not end; its last boundary was {once.hung}"
-    if run.died:
-        return "the single run ended its own process"
+    died = run.first("died")
+    if died is not None:
+        return f"the single run {how_it_ended(died)}"
     error = run.raised or run.first("raised")
     if error is not None:
         place = f" ({error.place[0]}:{error.place[1]})" if error.place else ""

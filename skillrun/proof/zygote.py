@@ -34,7 +34,8 @@ def delivery_s() -> float:
     try:
         return max(float(given), 0.1)
     except ValueError:
-        raise Misuse(f"SKILLRUN_DELIVERY_S={given}: not a number of seconds", hint="unset it, or give e.g. 60") from None
+        hint = "unset it, or give e.g. 60"
+        raise Misuse(f"SKILLRUN_DELIVERY_S={given}: not a number of seconds", hint=hint) from None
 
 
 class BootFailed(Refused):
@@ -119,12 +120,20 @@ class Zygote:
             ready, _, _ = select.select([self.control], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 return {"failed": "handler", "text": f"importing it took longer than {BOOT_S:g} s"}
-            chunk = self.control.recv(1 << 20)
+            try:
+                chunk = self.control.recv(1 << 20)
+            except ConnectionResetError:
+                chunk = b""
             if not chunk:
-                return {"failed": "handler", "text": "its interpreter ended while importing it", "trace": self._tail()}
+                return self._ended_early()
             data += chunk
         answer: dict[str, Any] = json.loads(data)
         return answer
+
+    def _ended_early(self) -> dict[str, Any]:
+        last = next(iter(reversed(self._tail().strip().splitlines())), "")
+        text = f"{self.python} ended while it imported the handler" + (f": {last}" if last else "")
+        return {"failed": "handler", "text": text, "trace": self._tail()}
 
     def _tail(self) -> str:
         with contextlib.suppress(OSError):
@@ -191,7 +200,18 @@ class Zygote:
             running = self._running.get(value["exited"])
             if running is not None:
                 running.status = value["status"]
+                self._hang_up(running)
                 self._forget(running)
+
+    def _hang_up(self, running: Running) -> None:
+        """All that a process said before its end is there; what it left running may hold its channel open."""
+        while not running.closed:
+            before = len(running.unread), len(running.events)
+            self._take(running)
+            if not running.closed and before == (len(running.unread), len(running.events)):
+                running.closed = True
+                os.close(running.fd)
+                self.sweep()
 
     def _forget(self, running: Running) -> None:
         if running.ended:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skillrun.proof.history import Delivery, History
+from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.probe.recorder import UNHEARD
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
 
@@ -43,8 +44,15 @@ def _broken(history: History, delivery: Delivery) -> Iterator[Judgement]:
     died = delivery.first("died")
     if died is None or history.hung or _was_killed(delivery):
         return
+    yield Judgement(INCOMPLETE, "handler.ends-its-process", f"the handler {how_it_ended(died)}")
+
+
+def how_it_ended(died: Event) -> str:
+    """What a process did that came to no end of its own."""
+    if died["exit"] == UNHEARD:
+        return "closed the descriptor on which skillrun hears it"
     how = f"by signal {died['signal']}" if died["signal"] else f"with exit status {died['exit']}"
-    yield Judgement(INCOMPLETE, "handler.ends-its-process", f"the handler ended its process {how}")
+    return f"ended its process {how}"
 
 
 def _was_killed(delivery: Delivery) -> bool:

@@ -20,6 +20,7 @@ from .channel import Channel
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SHOWN = 400
+UNHEARD = 96  # exit status: the channel was closed under it, so nothing more could be reported
 
 
 class Lost(BaseException):
@@ -41,11 +42,16 @@ class Recorder:
         self.counts: dict[str, int] = {}
         self.prefix = ""  # of the names of boundaries, where this process is not the handler's own
         self.depth = 0  # > 0: inside the handler
-        self.silent = 0  # > 0: inside a hook of ours, or in a framework's own work
+        self._own = threading.local()
         self.effect_depth = 0
         self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: RuntimeError(name)
         self.jump: Callable[[float], None] = lambda seconds: None
         self._lock = threading.RLock()
+
+    @property
+    def silent(self) -> int:
+        """> 0: this thread is inside a hook of ours, or in a framework's own work."""
+        return int(getattr(self._own, "silent", 0))
 
     @property
     def active(self) -> bool:
@@ -75,16 +81,16 @@ class Recorder:
             try:
                 self.channel.send({"e": event, **fields})
             except OSError:
-                os._exit(3)
+                os._exit(UNHEARD)
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
         """What happens inside is not the handler's doing."""
-        self.silent += 1
+        self._own.silent = self.silent + 1
         try:
             yield
         finally:
-            self.silent -= 1
+            self._own.silent -= 1
 
     def next_name(self, name: str) -> str:
         """`email` -> `email#1`, then `email#2`."""
@@ -129,7 +135,7 @@ class Recorder:
         with self._lock, self.quiet():
             order = self.channel.receive()
         if order is None:
-            os._exit(3)
+            os._exit(UNHEARD)
         self.plan = order.get("plan", {})
         if order.get("clock") is not None:
             self.jump(float(order["clock"]))
