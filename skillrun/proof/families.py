@@ -84,7 +84,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("kill", _next_day(spec, polled) if polled else [])
     plan.add("kill-lose", [] if facts.get("ticks") else [*lost, *_next_day(spec, polled)])
     plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
-    plan.add("stall", _stalls(spec, switch_points(boundaries)))
+    plan.add("stall", _stalls(spec, switch_points(boundaries), clocked))
     plan.add("fresh-interpreter", _fresh(boundaries, facts))
     plan.add("publish-fault", _publish_faults(caller, facts))
     plan.add("before-commit", _before_commit(caller))
@@ -200,11 +200,12 @@ def _at_once(steps: list[str]) -> Iterator[Schedule]:
             yield Schedule("at-once", (Fault("switch", at), Fault("switch", then)), copies=2)
 
 
-def _stalls(spec: JobSpec, steps: list[str]) -> Iterator[Schedule]:
+def _stalls(spec: JobSpec, steps: list[str], clocked: bool) -> Iterator[Schedule]:
     """An hour, or half of the shortest window where that is less: longer than a lock should live."""
     windows = [effect.window for effect in spec.effects or () if effect.window]
     dedupe = spec.idempotency.dedupe if spec.idempotency else None
     windows += [dedupe.window] if dedupe and dedupe.window else []
+    windows += [ticks.period_s(spec.trigger.schedule) / 3] if clocked and spec.trigger else []  # the tick's own job
     wait = int(min([3600.0, *(window / 2 for window in windows)]))
     for at in steps:
         yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))

@@ -109,6 +109,15 @@ def later_ticks(schedule: str | None, zone: str | None) -> list[float]:
     return sorted((day - today).days * DAY_S for day in days)
 
 
+def period_s(schedule: str | None) -> float:
+    """The shortest time between two ticks of a day; a day where there is one, or where it cannot be told."""
+    fields = cron_fields(schedule)
+    if fields is None:
+        return DAY_S
+    fires = sorted(hour * 3600 + minute * 60 for hour in fields[1] for minute in fields[0])
+    return float(min((later - one for one, later in itertools.pairwise(fires)), default=DAY_S))
+
+
 def _same_day(day: date, months: int) -> date:
     """The same day some months later; the first of the month after where that has no such day."""
     month = day.month - 1 + months

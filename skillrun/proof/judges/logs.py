@@ -136,7 +136,8 @@ def template(event: Event) -> str:
 def _says_why(event: Event, delivery: Delivery) -> bool:
     """It names the exception, or what that was raised from, by class or by words."""
     met = next((event for event in delivery.all("fault") if event["do"] == "raise"), None)  # maybe taken by the handler
-    raised = delivery.raised or met or delivery.first("raised")  # the last: only the library's own, such as a Retry
+    own = delivery.raised if delivery.raised and delivery.raised["error"] != "builtins:SystemExit" else None
+    raised = own or met or delivery.first("raised")  # the last: only the library's own, such as a Retry
     if raised is None:
         return True
     text = f"{event['text']} {event['error'] or ''} {' '.join(map(str, (event['extra'] or {}).values()))}"

@@ -59,9 +59,14 @@ def _was_killed(delivery: Delivery) -> bool:
     return any(event["do"] == "kill" for event in delivery.all("fault"))
 
 
+def _is_exit_status(event: Event, delivery: Delivery) -> bool:
+    """After an error a script says by its exit status that it failed."""
+    return event["error"] == "builtins:SystemExit" and any(fault["do"] == "raise" for fault in delivery.all("fault"))
+
+
 def _unlisted(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
     for event in delivery.all("raised"):
-        if event["control"] or event["injected"]:
+        if event["control"] or event["injected"] or _is_exit_status(event, delivery):
             continue
         if reference.is_listed(event, "transient") or reference.is_listed(event, "permanent"):
             continue
