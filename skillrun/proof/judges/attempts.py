@@ -162,11 +162,19 @@ def _may_vanish(reference: Reference) -> bool:
     return any(effect.guarantee == "at_most_once" for effect in reference.effects)
 
 
+def _library_counts(reference: Reference) -> bool:
+    """The dead letters are those of the library, and no query of the spec counts them."""
+    asked = reference.spec.proof.dead_letters if reference.spec.proof else None
+    return bool(reference.facts.get("counts_dead")) and asked is None
+
+
 def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
     """One dead letter for a job that was given up, none for one that was done."""
     if history.dead_letters is None or not reference.has_dead_letter:
         return
     seen = history.dead_letters - (reference.once.dead_letters or 0)
+    if seen > 1 and history.schedule.has_crash and _library_counts(reference):
+        return  # it died between the publish of a retry and the acknowledgement: nobody can help that
     if seen < 1 and history.lost and reference.facts.get("lossy"):
         return  # the library lost it while it was given up: that is said and not blamed
     if seen < 1 and history.schedule.has_crash and history.kept:
