@@ -271,6 +271,10 @@ class Explorer:
     def _settle(self, run: _Run, waiting: Waiting, delivery: Delivery) -> None:
         """Does to the queue what the delivery, or the library after its death, said."""
         run.deliveries.append(delivery)
+        endless = delivery.first("endless")
+        if endless is not None:
+            run.hung = str(endless["at"])
+            return
         self._take_published(run, delivery, waiting.job)
         if self.polled:
             self._look_again(run, waiting, delivery)

@@ -130,12 +130,15 @@ def _errors(spec: JobSpec, boundaries: list[Event], *, permanent: bool) -> Itera
     if failures is None:
         return
     names = _failing(spec, boundaries)
+    at_most_once = [effect.name for effect in spec.effects or () if effect.guarantee == "at_most_once"]
     for error, index in _listed(failures.permanent if permanent else failures.transient):
         for name in names:
             for when in ("before",) if permanent else ("before", "after"):
                 at = f"{when}:{name}"
                 fault = Fault("raise", at, EVERY if permanent else 1, error, index)
                 yield Schedule("permanent" if permanent else "error", (fault,))
+                if when == "after" and name.rpartition("#")[0] in at_most_once:  # also once the job was given up
+                    yield Schedule("error", (fault,), ("redeliver",))
 
 
 def _exhaustions(spec: JobSpec, boundaries: list[Event]) -> Iterator[Schedule]:

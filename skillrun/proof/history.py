@@ -17,7 +17,7 @@ class Event:
     """One thing that a process reported, in the order in which it was heard.
 
     `kind`: began, entered, at (a boundary), performed (an effect took place), published, log, slept, undeclared, fault,
-    returned, raised, settled, end, died, probe-error, caller-raised.
+    returned, raised, settled, end, died, probe-error, caller-raised, endless (it was ended: it tries again for ever).
     """
 
     number: int  # within the history, from 1

@@ -19,6 +19,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield from _keys(history, reference, effect)
         if must_complete(history, reference):
             yield from _GUARANTEES[effect.guarantee or "keyed"](history, reference, effect)
+        elif effect.guarantee == "at_most_once":  # also of a job that was given up
+            yield from _repeated(history, reference, effect)
 
 
 def _expected(history: History, reference: Reference, effect: str) -> list[Event]:

@@ -20,6 +20,7 @@ from .channel import Channel
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SHOWN = 400
+_MOST_ERRORS = 300  # thrown into one delivery: who then still tries again does so for ever, without any real wait
 UNHEARD = 96  # exit status: the channel was closed under it, so nothing more could be reported
 
 
@@ -41,6 +42,7 @@ class Recorder:
         self.plan: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, int] = {}
         self.prefix = ""  # of the names of boundaries, where this process is not the handler's own
+        self.raised = 0
         self.depth = 0  # > 0: inside the handler
         self._own = threading.local()
         self.effect_depth = 0
@@ -118,6 +120,10 @@ class Recorder:
             self.emit("fault", at=at, do="kill", **place)
             os.kill(os.getpid(), signal.SIGKILL)
         elif what == "raise":
+            self.raised += 1
+            if self.raised > _MOST_ERRORS:
+                self.emit("endless", at=at)
+                os.kill(os.getpid(), signal.SIGKILL)
             error = self.make_error(fault["error"], fault.get("args") or [])
             self.emit("fault", at=at, do="raise", error=fault["error"], text=brief(str(error)), **place)
             error.__skillrun__ = True  # type: ignore[attr-defined]

@@ -3,8 +3,7 @@
 from run import Mutant, Variant
 
 DRIVER = None
-P, ORDERS, SCHEMA, SPEC = "billing/poller.py", "billing/orders.py", "billing/schema.py", ".skillrun/jobs/send-invoice.yaml"
-SEND = 'mailer.send(row["email"], f"Invoice {order_id}", key=f"invoice-{order_id}")'
+P, SCHEMA, SPEC = "billing/poller.py", "billing/schema.py", ".skillrun/jobs/send-invoice.yaml"
 KEY = 'key=f"invoice-{order_id}"'
 MARK = """        with connection:
             connection.execute("update invoices set status = 'sent' where id = ?", (row["id"],))
@@ -26,13 +25,13 @@ MUTANTS = [
     Mutant("B01", "a new key for every attempt", ((P, KEY, "key=str(uuid.uuid4())"), (P, "import time\n", "import time\nimport uuid\n"))),
     Mutant("B02", "the key counts the attempts", ((P, KEY, 'key=f"invoice-{order_id}-{row[\'attempts\']}"'),), quick=True),
     Mutant("B03", "the key has the second in it", ((P, KEY, 'key=f"invoice-{order_id}-{int(time.time())}"'),)),
+    Mutant("B04", "the key has the day in it", (
+        (P, KEY, 'key=f"invoice-{order_id}-{date.today()}"'), (P, "import time\n", "import time\nfrom datetime import date\n"))),
     Mutant("C01", "marked as sent before it is sent", (
         (P, "set status = 'sending', attempts", "set status = 'sent', attempts"),)),
     Mutant("C02", "enqueued twice: nothing keeps the order unique (the key is the row)", (
         (SCHEMA, "integer not null unique", "integer not null"), (P, KEY, 'key=f"invoice-{row[\'id\']}"'),)),
-    Mutant("C03", "claimed by a look and a write: two runs take one row (the key is the attempt)", (
-        (P, CLAIM_WHERE, "where id = :id\n"), (P, KEY, 'key=f"invoice-{order_id}-{row[\'attempts\']}"'))),
-    Mutant("C04", "claimed by a look and a write, receiver keyed", ((P, CLAIM_WHERE, "where id = :id\n"),),
+    Mutant("C03", "claimed by a look and a write, receiver keyed", ((P, CLAIM_WHERE, "where id = :id\n"),),
            keeps="both runs send with the same key, and the receiver drops the second; the row ends as sent either way"),
     Mutant("D01", "nothing counts: tried at every tick for ever", (
         (P, 'if row["attempts"] >= MAX_ATTEMPTS:', "if False:"),), quick=True),
@@ -54,11 +53,9 @@ MUTANTS = [
     Mutant("E02", "given up without a dead letter", ((P, DEAD, ""),)),
     Mutant("E03", "the dead letter is another transaction", (
         (P, "(row[\"id\"],))\n        connection.execute(\n            \"insert", "(row[\"id\"],))\n    with connection:\n        connection.execute(\n            \"insert"),)),
-    Mutant("E04", "the placed order is not committed", (
-        (ORDERS, "    with connection:\n        connection.execute(", "    if True:\n        connection.execute("),)),
-    Mutant("E05", "one invoice that fails ends the run for all", (
+    Mutant("E04", "one invoice that fails ends the run for all", (
         (P, "            try_later(connection, row, error)\n", "            try_later(connection, row, error)\n            raise SystemExit(1)\n"),),
-        ),
+        keeps="the next tick finds the one that failed not due, and takes the others: a minute later"),
     Mutant("F01", "every error is swallowed and the row is sent", (
         (P, "    except (mailer.Unavailable, TimeoutError) as error:\n        if row[\"attempts\"] >= MAX_ATTEMPTS:\n            give_up(connection, row, repr(error))\n        else:\n            try_later(connection, row, error)\n    else:\n" + MARK,
          "    except Exception as error:\n        log.error(\"invoice of order %s: %r\", order_id, error)\n    if True:\n" + MARK),)),
