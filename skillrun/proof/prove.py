@@ -150,7 +150,7 @@ class _Session:
             first.set_exception(error)
             raise
         self._find_out(first.result())
-        if only is None and self.problems_fatal():
+        if self.problems_fatal():
             return self._conclude(Plan())
         plan = self._plan(first.result())
         if only is not None:
@@ -207,6 +207,9 @@ class _Session:
     def _reference(self, explorer: Explorer) -> Reference:
         """The single runs, and which state queries differ between two of them."""
         once = explorer.run(ONCE)
+        if once.hung or once.runs[0].died:
+            self._keep(once, Reference(self.target.spec, once, {}, explorer.facts))
+            return Reference(self.target.spec, once, {}, explorer.facts)
         later = explorer.run(Schedule("once", late=61))
         jobs = {}
         for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):
@@ -323,7 +326,7 @@ class _Session:
         witnesses = [witness for witness in witnesses if witness.again]
         if self.only is None and not self.problems_fatal():  # logs are compared over all schedules
             witnesses += self._log_witnesses(found, tried)
-        if self.only is not None:
+        if self.only in self.tried:
             self.problems += unreached(self.tried[self.only].history)
         incomplete = self.problems + [j for t in tried for j in t.judgements if j.verdict == INCOMPLETE]
         verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"

@@ -12,7 +12,7 @@ from skillrun.proof.judges.attempts import attempts, measured_delays
 from skillrun.proof.judges.logs import QUESTIONS
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.reference import HINT, was_met
-from skillrun.proof.schedule import parse_schedule
+from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.story import replay_command, story
 from skillrun.text import masked, visible
 
@@ -64,10 +64,10 @@ def shown(text: str, limit: int = _SHOWN) -> str:
 
 
 def _given(proof: Proof, only: str | None) -> dict[str, Any] | None:
-    """What happened under the schedule that was asked for, whether or not it refutes."""
-    if only is None or not proof.tried:
-        return None
-    wanted = str(parse_schedule(only))
+    """What happened under the schedule that was asked for, or in a single run that went wrong."""
+    wanted = str(parse_schedule(only)) if only else ""
+    if any(judgement.rule == "single-run" for judgement in proof.incomplete):
+        wanted = str(ONCE)
     tried = next((item for item in proof.tried if str(item.schedule) == wanted), None)
     if tried is None:
         return None

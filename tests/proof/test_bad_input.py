@@ -1,0 +1,166 @@
+"""What a repository or a machine can do wrong: one clear line, no traceback, no hang, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import helpers
+import pytest
+from plain_job import SPEC, plain_repo, proof_of
+
+from skillrun.proof.prove import Proof
+
+SEND = '            send(order_id, key=f"order-{order_id}")\n'
+
+
+@pytest.fixture(autouse=True)
+def little_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A delivery that hangs is ended after two seconds."""
+    monkeypatch.setenv("SKILLRUN_DELIVERY_S", "2")
+    before = set(zygotes())
+    yield
+    assert set(zygotes()) <= before
+
+
+def zygotes() -> list[str]:
+    """The interpreters of proofs that this test process has started, and all that came of them."""
+    mine, found = {os.getpid()}, []
+    for path in sorted(Path("/proc").glob("[0-9]*"), key=lambda p: int(p.name)):
+        try:
+            parent = int((path / "stat").read_bytes().rpartition(b")")[2].split()[1])
+        except OSError:
+            continue
+        if parent in mine:
+            mine.add(int(path.name))
+            found.append(path.name)
+    return found
+
+
+def proof_with(tmp_path: Path, code: str, only: str | None = "redeliver") -> Proof:
+    """The proof of a handler that does this after its effect."""
+    lines = "".join(f"            {line}\n" for line in code.splitlines())
+    return proof_of(plain_repo(tmp_path / "repo", was=SEND, becomes=SEND + lines), only)
+
+
+def messages(proof: Proof) -> str:
+    assert proof.verdict == "incomplete"
+    assert proof.witnesses == []
+    return "\n".join(f"{j.rule}: {j.message}" for j in proof.incomplete)
+
+
+HANGS = {
+    "loop": "while True: pass",
+    "pipe": "os.read(os.pipe()[0], 1)",
+    "signals": "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: pass",
+}
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_a_handler_that_hangs_is_stopped_and_its_last_boundary_is_said(name: str, tmp_path: Path) -> None:
+    assert "the single run did not end; its last boundary was after:send#1" in messages(
+        proof_with(tmp_path, HANGS[name])
+    )
+
+
+ENDS = {
+    "exit": ("os._exit(3)", "the single run ended its process with exit status 3"),
+    "signal": ("os.abort()", "the single run ended its process by signal 6"),
+    "parent": ("os.kill(os.getppid(), 9)", "the interpreter of the proof ended"),
+    "descriptors": ("os.closerange(0, 1000)", "closed the descriptor on which skillrun hears it"),
+    "big": ("file = open(DB + 'x', 'wb')\nfile.seek(300_000_000)\nfile.write(b'x')\nfile.flush()", "OSError: [Errno 27] File too large (jobs.py:28)"),
+    "deep": ("f = lambda: f()\nf()", "RecursionError"),
+    "exit-exception": ("raise SystemExit(2)", "the single run fails: SystemExit: 2 (jobs.py:25)"),
+    "repository": ("open('out.txt', 'w').write('x')", "undeclared file: out.txt (jobs.py:25)"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_handler_that_ends_itself_or_what_it_needs(name: str, tmp_path: Path) -> None:
+    code, said = ENDS[name]
+    assert said in messages(proof_with(tmp_path, code))
+
+
+FORKS = {
+    "fork": "os.fork()",
+    "exec": "if os.fork() == 0:\n    os.execv('/bin/sleep', ['sleep', '300'])",
+    "daemon": "if os.fork() == 0:\n    os.setsid()\n    os.execv('/bin/sleep', ['sleep', '300'])",
+}
+
+
+@pytest.mark.parametrize("name", FORKS)
+def test_processes_of_a_handler_are_said_and_ended(name: str, tmp_path: Path) -> None:
+    said = messages(proof_with(tmp_path, FORKS[name]))
+    assert "undeclared process: os.fork (jobs.py:25)" in said
+    assert "did not end" not in said
+
+
+def test_a_handler_may_patch_time_and_sleep_for_days(tmp_path: Path) -> None:
+    code = "time.sleep(300_000)\ntime.time = lambda: 5.0\ntime.monotonic = lambda: 1.0"
+    assert proof_with(tmp_path, code).verdict == "proved"
+
+
+def test_effects_that_are_never_reached(tmp_path: Path) -> None:
+    proof = proof_of(plain_repo(tmp_path / "repo", was=SEND, becomes="            pass\n"), only=None)
+    assert "the single run does not reach: send" in messages(proof)
+
+
+def changed(tmp_path: Path, **proof: Any) -> Proof:
+    return proof_of(plain_repo(tmp_path / "repo", changed={"proof": {**SPEC["proof"], **proof}}))
+
+
+PROOFS: dict[str, tuple[dict[str, Any], str]] = {
+    "unread": ({"state": {"one": "select 1"}}, "the table done is written but no query of proof.state reads it"),
+    "column": ({"state": {"one": "select nope from done"}}, "proof.state.one: no such column: nope"),
+    "writes": ({"state": {"one": "delete from done"}}, "attempt to write a readonly database"),
+    "database": ({"database": "{scratch}/other.db"}, "the handler writes to app.db, which is not proof.database"),
+    "python": ({"python": "/no/python"}, "proof.python: there is no interpreter /no/python"),
+    "no-python": ({"python": "/bin/false"}, "/bin/false ended while it imported the handler"),
+    "setup": ({"setup": "echo one; echo two >&2; exit 7"}, "proof.setup: exit 7: one | two"),
+    "no-setup": ({"setup": "no-such-command"}, "a program was not found"),
+}
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_what_the_spec_says_of_the_proof_is_wrong(name: str, tmp_path: Path) -> None:
+    fields, said = PROOFS[name]
+    assert said in messages(changed(tmp_path, **fields))
+
+
+MODULES = {
+    "missing": ("import no_such_module_anywhere\n", "No module named 'no_such_module_anywhere' (jobs.py:1)"),
+    "syntax": ("def handle(:\n", "SyntaxError: invalid syntax"),
+    "exits": ("import os\nos._exit(4)\n", "ended while it imported the handler"),
+    "leaves": ("raise SystemExit(3)\n", "SystemExit: 3 (jobs.py:1)"),
+    "empty": ("\n", "there is no handle in jobs"),
+    "no-function": ("handle = 5\n", "jobs:handle cannot be called"),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_handler_that_does_not_import(name: str, tmp_path: Path) -> None:
+    code, said = MODULES[name]
+    assert said in messages(proof_of(plain_repo(tmp_path / "repo", jobs=code)))
+
+
+NAMES: dict[str, tuple[dict[str, Any], str]] = {
+    "effect": ({"effects": [{**SPEC["effects"][0], "call": "jobs:nope"}]}, "there is no nope in jobs"),
+    "error": ({"failures": {"transient": ["jobs:Nope"]}}, "failures: jobs:Nope: there is no Nope in jobs"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_in_the_spec_that_lead_nowhere(name: str, tmp_path: Path) -> None:
+    fields, said = NAMES[name]
+    assert said in messages(proof_of(plain_repo(tmp_path / "repo", changed=fields)))
+
+
+def test_examples_that_break_the_payload_schema_are_refused(tmp_path: Path) -> None:
+    payload = {**SPEC["payload"], "examples": [{"order_id": "x"}]}
+    repo = plain_repo(tmp_path / "repo", changed={"payload": payload})
+    done = helpers.run_cli("prove", "--trust", cwd=repo)
+    assert done.returncode == 4
+    assert "payload.examples.0.order_id: x is text, not a whole number" in done.stderr
+    assert "Traceback" not in done.stderr
