@@ -80,7 +80,7 @@ class Explorer:
         """Takes another explorer's messages and files: keys made of ids must be the same in both."""
         self._boot(other.payloads)
         self.origin, self.unpublished, self.refused = other.origin, other.unpublished, other.refused
-        if self.setting.servers and self.setting.spec.enqueue:
+        if self.setting.servers and self.setting.spec.enqueue and not self.facts.get("ticks"):
             self._first_message(self.payloads[0])
         self.setting.place.adopt(other.setting.place.kept)
         self.setting.keep()
