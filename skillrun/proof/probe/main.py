@@ -27,6 +27,7 @@ from typing import Any
 
 NAME = "_skillrun_probe"
 _MOST_FILE = 256 * 1024 * 1024  # bytes that a delivery may write into one file
+LIBC = ctypes.CDLL(None)  # once, before the forks
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -310,7 +311,7 @@ def parent_of(pid: str) -> int:
 
 def prctl(option: int, value: int) -> None:
     if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        LIBC.prctl(option, value, 0, 0, 0)
 
 
 def main() -> None:

@@ -43,6 +43,15 @@ class SqliteHook:
 
         replace_everywhere(sqlite3, "connect", connect)
         when_imported("aiosqlite.core", self.lend_place)
+        self.warm()
+
+    def warm(self) -> None:
+        """Classes, caches and SQLite's own memory are made once, before the forks."""
+        connection = sqlite3.connect(":memory:")
+        with connection:
+            connection.execute("create table t (at text default current_timestamp)")
+            connection.execute("insert into t (at) values (datetime('now'))")
+        connection.close()
 
     def lend_place(self, module: Any) -> None:
         """aiosqlite works in a thread of its own, which knows nothing of the line that waits for it."""

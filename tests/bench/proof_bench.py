@@ -1,0 +1,199 @@
+"""Measures the proof of the bundled Celery shop: every figure is a ratio within this one run.
+
+    python tests/bench/proof_bench.py [--real N]
+
+Prints: a schedule against a bare fork and wait of the same interpreter; a whole proof against importing the target once
+for each family of schedules; a schedule against the same on a real worker with a real Redis; memory; both cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from skillrun.contract.spec import load_spec
+from skillrun.proof.explorer import Explorer
+from skillrun.proof.history import History
+from skillrun.proof.prove import Proof, Target, prove
+from skillrun.proof.schedule import Schedule
+from skillrun.proof.services.redis import RedisServer
+from skillrun.proof.setting import Setting
+from skillrun.resources import resource
+
+FORK = """
+import os, time
+
+def measure(rounds):
+    '''Raises the median of a bare fork and wait, in seconds.'''
+    taken = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        taken.append(time.perf_counter() - begun)
+    raise RuntimeError(repr(sorted(taken)[rounds // 2]))
+"""
+
+
+def shop(folder: Path) -> Path:
+    """A copy of the bundled example."""
+    root = folder / "shop"
+    shutil.copytree(resource("skills", "job-worker-orchestration", "examples", "celery-shop"), root)
+    (root / "bench_fork.py").write_text(FORK)
+    return root
+
+
+def bare_fork_s(root: Path) -> float:
+    """The median of a fork and wait in an interpreter that has imported the handler."""
+    spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
+    with Setting(spec, root, "celery", ()) as setting:
+        setting.start_servers()
+        setting.set_up()
+        explorer = Explorer(setting)
+        explorer.begin(dict(enumerate(spec.examples)))
+        running = setting.zygote().fork("call", ["bench_fork:measure", {"rounds": 100}], clock=0.0)
+        while not running.ended:
+            setting.zygote().hear(0.1)
+        raised = next(event for event in running.events if event["e"] == "caller-raised")
+        report_memory(setting)
+        return float(raised["text"])
+
+
+def report_memory(setting: Setting) -> None:
+    """The zygote's memory, and what a delivery adds to it."""
+    zygote = next(pid for pid in below(setting.zygote().process.pid) if "probe/main.py" in command_of(pid))
+    plan = {"after:email#1": {"do": "pause"}}
+    explorer = Explorer(setting)
+    explorer.begin(dict(enumerate(setting.spec.examples)))
+    running = setting.zygote().fork("deliver", [explorer.origin.messages[0]], clock=1.0, plan=plan)
+    while not (running.paused or running.ended):
+        setting.zygote().hear(0.1)
+    print(f"memory             zygote {rss_mib(zygote, 'Rss'):.0f} MiB; a delivery in mid-effect adds "
+          f"{rss_mib(running.pid, 'Private_Dirty'):.1f} MiB of its own")  # fmt: skip
+    setting.zygote().end(running)
+
+
+def rss_mib(pid: int, field: str) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
+
+
+def below(pid: int) -> list[int]:
+    from skillrun.validations.supervisor import descendants
+
+    return descendants(pid)
+
+
+def command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def timed_proof(root: Path, workers: int) -> tuple[Proof, dict[str, list[float]], float]:
+    """(proof, family -> seconds of its schedules, seconds of all)."""
+    spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
+    taken: dict[str, list[float]] = defaultdict(list)
+    run = Explorer.run
+
+    def measured(explorer: Explorer, schedule: Schedule) -> History:
+        begun = time.perf_counter()
+        history = run(explorer, schedule)
+        taken[schedule.family].append(time.perf_counter() - begun)
+        return history
+
+    Explorer.run = measured  # type: ignore[method-assign]
+    try:
+        begun = time.perf_counter()
+        proof = prove(Target(spec, root, "celery"), workers=workers)
+        return proof, taken, time.perf_counter() - begun
+    finally:
+        Explorer.run = run  # type: ignore[method-assign]
+
+
+def import_s(root: Path) -> float:
+    """Starting the target's interpreter and importing the handler: what a proof without a zygote pays each time."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import shop.tasks"], cwd=root, check=True)
+    return time.perf_counter() - begun
+
+
+def real_schedule_s(root: Path, folder: Path, *, kill: bool) -> float:
+    """One schedule on a real worker: boot, publish, (kill it once and boot again,) wait for the receipt, stop."""
+    redis = folder / f"redis-{time.monotonic_ns()}"
+    redis.mkdir()
+    database = redis / "app.db"
+    with RedisServer(redis) as server:
+        url = server.url.replace("unix://", "redis+socket://").replace("?db=0", "?virtual_host=0")
+        env = {**os.environ, "SHOP_DB": str(database), "SHOP_BROKER_URL": url, "SHOP_OUTBOX": str(redis / "outbox")}
+        subprocess.run([sys.executable, "-m", "shop.schema"], cwd=root, env=env, check=True)
+        begun = time.perf_counter()
+        worker = start_worker(root, env)
+        call = "from shop import orders; orders.settle(7, 'a@example.com')"
+        subprocess.run([sys.executable, "-c", call], cwd=root, env=env, check=True, capture_output=True)
+        wait_for_receipt(database)
+        if kill:
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+            worker = start_worker(root, env)
+            subprocess.run([sys.executable, "-c", call], cwd=root, env=env, check=True, capture_output=True)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        return time.perf_counter() - begun
+
+
+def start_worker(root: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "celery", "-A", "shop.celery:app", "worker", "--pool", "solo", "--loglevel", "INFO"]
+    return subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for_receipt(database: Path) -> None:
+    import sqlite3
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with sqlite3.connect(database) as connection:
+            if connection.execute("select count(*) from receipts").fetchone()[0]:
+                return
+        time.sleep(0.01)
+    raise SystemExit("the real worker did not do the job in a minute")
+
+
+def main() -> None:
+    """Entry point; see the module's docstring."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--real", type=int, default=4, help="schedules on a real worker")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="proof-bench-") as temporary:
+        folder = Path(temporary).resolve()
+        root = shop(folder)
+        bare = bare_fork_s(root)
+        proof, taken, one = timed_proof(root, workers=1)
+        _, _, two = timed_proof(root, workers=2)
+        schedules = [seconds for family in taken.values() for seconds in family]
+        median = statistics.median(schedules)
+        imported = statistics.median(import_s(root) for _ in range(5))
+        families = len(taken)
+        real = statistics.median(real_schedule_s(root, folder, kill=bool(n % 2)) for n in range(options.real))
+    print(f"verdict            {proof.verdict} under {len(schedules)} schedules of {families} families")
+    print(f"bare fork + wait   {bare * 1000:.2f} ms")
+    print(f"median schedule    {median * 1000:.1f} ms = {median / bare:.1f}x of a bare fork + wait   (aim: at most 8x)")
+    for family, seconds in sorted(taken.items()):
+        print(f"  {family:<18} {len(seconds):>4}  {statistics.median(seconds) * 1000:6.1f} ms")
+    print(f"whole proof        {two:.1f} s = {two / (imported * families):.1f}x of importing once a family "
+          f"({families} x {imported:.2f} s)   (aim: at most 6x)")  # fmt: skip
+    print(f"second core        one worker {one:.1f} s, two {two:.1f} s = {one / two:.1f}x")
+    print(f"real worker        {real:.2f} s a schedule = {real / median:.0f}x of a simulated one   (aim: at least 50x)")
+
+
+if __name__ == "__main__":
+    main()
