@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.proof.schedule import ONCE
 from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
@@ -186,7 +186,5 @@ _MAKERS: dict[str, _Maker] = {
 
 
 def replay_command(schedule: Schedule, options: str) -> str:
-    """The ready command that runs one schedule again. `options`: what says which job, e.g. "--spec FILE"."""
-    import shlex
-
-    return f"skillrun prove{options}" + ("" if schedule == ONCE else f" --schedule {shlex.quote(str(schedule))}")
+    """The ready command that runs one schedule again. `options`: what says which job, e.g. " --spec FILE"."""
+    return f"skillrun prove{options} --schedule {shlex.quote(str(schedule))}"
