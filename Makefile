@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test ci lint crash bench detection clean
+.PHONY: demo test ci lint crash bench detection proof-corpus proof-bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -28,6 +28,13 @@ crash: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py
+
+# Every correct handler is proved, every mutant that changes behaviour refuted; CORPUS names some of them.
+proof-corpus: $(VENV)/.installed
+	$(BIN)/python tests/proof/corpus/run.py $(CORPUS)
+
+proof-bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/proof_bench.py
 
 # LABELS is a labels file, CHECKOUTS a folder with one checkout an entry.
 detection: $(VENV)/.installed
