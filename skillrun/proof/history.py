@@ -100,8 +100,9 @@ class Delivery:
             return "died"
         if self.will_retry:
             return "retried"
-        control = any(event["control"] for event in self.all("raised"))
         settled = self.settled
+        ignored = settled is not None and settled["why"] == "ignored"  # by the library's own word for "nothing to do"
+        control = any(event["control"] for event in self.all("raised")) and not ignored
         gone = settled is not None and (settled["how"] in ("dead", "lost") or settled["why"] == "raised")
         return "failed" if self.raised is not None or control or gone else "succeeded"
 
