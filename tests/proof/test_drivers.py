@@ -185,9 +185,10 @@ def _settled(delivery: Delivery) -> str | None:
 
 
 def _check_sound(history: History) -> None:
-    """It ended by itself, nothing waits, and no driver failed."""
+    """It ended by itself, nothing waits, no driver failed, and each delivery was settled once."""
     broken = [event["text"] for event in history.events if event.kind == "probe-error"]
     assert (history.hung, history.pending, history.notes, broken) == (None, 0, (), [])
+    assert all(len(list(delivery.all("settled"))) == (not delivery.died) for delivery in history.runs)
 
 
 def _reference(job: Job) -> Any:
