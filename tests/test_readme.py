@@ -43,7 +43,7 @@ def test_every_command_line_of_the_readme_is_a_command() -> None:
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
-    for target in set(re.findall(r"[`$] ?make (\w+)", README)):
+    for target in set(re.findall(r"[`$] ?make ([\w-]+)", README)):
         done = subprocess.run(
             ["make", "-n", target, "LABELS=x", "CHECKOUTS=y"], cwd=helpers.ROOT, capture_output=True, text=True
         )
