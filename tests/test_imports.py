@@ -35,7 +35,7 @@ HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils",
 def in_target(path: Path) -> bool:
     """Whether a file runs in the repository's interpreter: it knows neither skillrun nor the layers."""
     parts = path.relative_to(PACKAGE).parts
-    return parts[:2] == ("proof", "probe") or (parts[0] == "frameworks" and parts[-1] == "probe.py")
+    return parts[:2] == ("proof", "probe") or (parts[0] == "frameworks" and parts[-1] in ("probe.py", "confirm.py"))
 
 
 def modules() -> dict[str, Path]:

@@ -1,0 +1,68 @@
+"""A real Celery worker on a private Redis, for the confirmation of a proof (see proof/probe/real.py)."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import TYPE_CHECKING, Any
+
+from celery import Task, _state, current_app, signals  # type: ignore[import-untyped,unused-ignore]
+from kombu.messaging import Producer  # type: ignore[import-untyped,unused-ignore]
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.real import Bench
+
+_OPTIONS = ("worker", "--pool", "prefork", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip",
+            "--without-mingle", "--without-heartbeat")  # fmt: skip
+
+
+class Worker:
+    """See proof/probe/real.py."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def boot(self, handler: str) -> Any:
+        driver, names = self.bench.driver, sys.modules["_skillrun_probe.names"]
+        driver._load_apps(handler.partition(":")[0].partition(".")[0])
+        found = names.find(handler)[2]
+        found = found._get_current_object() if hasattr(found, "_get_current_object") else found
+        if not isinstance(found, Task):
+            raise SystemExit(f"{handler} is no Celery task")
+        self.app = found.app or current_app._get_current_object()
+        self._redirect()
+        self.driver = driver.Driver(self.bench.probe)
+        self.driver.app, self.driver.task = self.app, self.app.tasks[found.name]
+        self._hook_waits()
+        signals.task_postrun.connect(lambda **_: self.bench.over(), weak=False)
+        signals.worker_ready.connect(lambda **_: self.bench.ready(), weak=False)
+        return self.driver.function()
+
+    def _redirect(self) -> None:
+        """Every message of every app goes to the private broker; no result leaves the process."""
+        for app in {id(app): app for app in (*_state._get_active_apps(), self.app)}.values():
+            app.conf.update(broker_url=self.bench.broker, broker_read_url=None, broker_write_url=None)
+        self.app.conf.update(result_backend="cache+memory://", task_always_eager=False)
+        self.app.finalize(auto=True)
+
+    def _hook_waits(self) -> None:
+        name = self.driver.task.name
+
+        def publish(producer: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
+            headers = kwargs.get("headers")
+            if isinstance(headers, dict) and headers.get("task") == name and headers.get("eta"):
+                kwargs["headers"] = {**headers, "eta": self._eta(headers)}
+            return before(producer, body, *args, **kwargs)
+
+        before = sys.modules["_skillrun_probe.swap"].swap(Producer.publish, publish)
+
+    def _eta(self, headers: dict[str, Any]) -> str:
+        wait = self.bench.cut(self.bench.driver._delay(headers))
+        return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=wait)).isoformat()
+
+    def publish(self, payload: Any) -> None:
+        self.driver.publish(payload)
+
+    def work(self) -> None:
+        queues = ("--queues", ",".join(self.bench.queues)) if self.bench.queues else ()
+        self.app.worker_main([*_OPTIONS, *queues])

@@ -1,0 +1,167 @@
+"""Which schedules are repeated, and whether the real worker did what the simulated one did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.confirm.interface import Confirmed, NotConfirmed, Seen
+from skillrun.proof.confirm.run import Stage, unsupported
+from skillrun.proof.reference import INCOMPLETE, Judgement, was_met
+from skillrun.proof.schedule import Schedule
+from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
+
+if TYPE_CHECKING:
+    from skillrun.proof.history import Delivery, History
+    from skillrun.proof.prove import Proof, Target
+
+KILLS = 3
+_SHORT_S = 0.05
+
+OnProgress = Callable[[str, int, int], None]
+
+
+def confirm(proof: Proof, target: Target, progress: OnProgress | None = None) -> list[Confirmed]:
+    """Repeats the first refutation and a few kills with a real worker. What differs makes a `proved` incomplete."""
+    progress = progress or (lambda what, done, of: None)
+    chosen = choose(proof)
+    found: list[Confirmed] = []
+    if not chosen:
+        return found
+    redelivery_s = float(proof.facts.get("redelivery_s") or 0.0)
+    volatile = proof.reference.volatile if proof.reference else frozenset()
+    try:
+        with Stage(target, redelivery_s=redelivery_s) as stage:
+            for number, history in enumerate(chosen):
+                progress("a real worker", number, len(chosen))
+                found.append(confirm_one(stage, history, redelivery_s, volatile, jitter=_jitter(target)))
+    except (NotConfirmed, ServiceMissing, ServiceFailed) as error:
+        missed = chosen[len(found) :]
+        found += [Confirmed(str(h.schedule), simulated(h, redelivery_s), None, note=str(error)) for h in missed]
+    return found
+
+
+def differences(found: list[Confirmed]) -> list[Judgement]:
+    """What a real worker did otherwise: the proof's own picture of the library is wrong there."""
+    return [
+        Judgement(INCOMPLETE, "confirm.differs", f"under {item.schedule} a real worker does otherwise: {item.note}")
+        for item in found
+        if item.agrees is False
+    ]
+
+
+def choose(proof: Proof) -> list[History]:
+    """The first stable refutation that can be repeated, then deaths of a child and of a worker after an effect."""
+    witnesses = [w.tried.history for w in proof.witnesses if w.stable and not w.judgement.rule.startswith("logs.")]
+    refuted = [history for history in witnesses if unsupported(history.schedule) is None][:1]
+    kills = [t.history for t in proof.tried if t.schedule.family == "kill" and was_met(t.history)]
+    kills = [history for history in kills if unsupported(history.schedule) is None and history not in refuted]
+    return refuted + sorted(kills, key=lambda history: _rank(history.schedule))[:KILLS]
+
+
+def _rank(schedule: Schedule) -> int:
+    """After an effect first: child, worker; then before one; then the rest as it comes."""
+    fault = schedule.faults[0]
+    technical = fault.at.partition(":")[2].partition("#")[0].startswith(("sql", "commit", "redis-", "publish"))
+    return (fault.at.startswith("before:") and 2) + (technical and 4) + (fault.do == "kill-worker")
+
+
+def _jitter(target: Target) -> bool:
+    backoff = target.spec.retry.backoff if target.spec.retry else None
+    return bool(backoff and backoff.jitter)
+
+
+def confirm_one(stage: Stage, history: History, redelivery_s: float, volatile: frozenset[str], *,
+                jitter: bool = False) -> Confirmed:  # fmt: skip
+    """One schedule, simulated and real."""
+    here, text = simulated(history, redelivery_s), str(history.schedule)
+    try:
+        real = stage.run(history.schedule)
+    except NotConfirmed as error:
+        return Confirmed(text, here, None, note=str(error))
+    loose = jitter and history.schedule.family != "exhaustion"
+    found = dict(compare(here, real, volatile, delays=not loose))
+    note = "; ".join(f"{name}: {words}" for name, words in found.items())
+    return Confirmed(text, here, real, tuple(found), note)
+
+
+def simulated(history: History, redelivery_s: float) -> Seen:
+    """A history in the words of a real worker."""
+    return Seen(
+        tuple(_outcome(run) for run in history.runs if run.entered),
+        tuple((event["effect"], event["key"]) for event in history.performed()),
+        history.state,
+        history.dead_letters,
+        tuple(_delays(history, redelivery_s)),
+    )
+
+
+def _outcome(run: Delivery) -> str:
+    if run.died:
+        return "died"
+    return "raised" if run.first("raised") is not None else "returned"
+
+
+def _delays(history: History, redelivery_s: float) -> Iterator[float]:
+    """For how long the job was made to wait; the time in which a death is noticed is not part of it."""
+    for delivery in history.deliveries:
+        if delivery.op not in ("deliver", "died"):
+            continue
+        waits = [float(event["delay"]) for event in delivery.retries]
+        if delivery.settled is not None and delivery.settled["how"] == "requeued":
+            waits.append(float(delivery.settled["delay"]))
+        for wait in waits:
+            left = wait - redelivery_s if delivery.op == "died" and wait >= redelivery_s else wait
+            if left > _SHORT_S:
+                yield left
+
+
+def compare(here: Seen, real: Seen, volatile: frozenset[str], *, delays: bool) -> Iterator[tuple[str, str]]:
+    """(what differs, in words)."""
+    if here.outcomes != real.outcomes:
+        yield "deliveries", f"{_words(here.outcomes)} simulated, {_words(real.outcomes)} real"
+    if not _same_calls(here.performed, real.performed):
+        yield "effects", f"{_calls(here)} simulated, {_calls(real)} real"
+    names = [name for name in here.state if name not in volatile and here.state[name] != real.state.get(name)]
+    for name in names[:1]:
+        yield "state", f"{name} is {here.state[name]!r} simulated, {real.state.get(name)!r} real"
+    if here.dead_letters != real.dead_letters:
+        yield "dead letters", f"{here.dead_letters} simulated, {real.dead_letters} real"
+    if delays and not _alike(here.delays, real.delays):
+        yield "delays", f"{_seconds(here.delays)} simulated, {_seconds(real.delays)} real"
+
+
+def _same_calls(here: tuple[tuple[str, str | None], ...], real: tuple[tuple[str, str | None], ...]) -> bool:
+    """The same keys; where keys are other ones in each run, the same pattern of repetition."""
+    if here == real:
+        return True
+    strangers = not {key for _, key in here} & {key for _, key in real}
+    return strangers and _pattern(here) == _pattern(real)
+
+
+def _pattern(calls: tuple[tuple[str, str | None], ...]) -> list[tuple[str, int]]:
+    seen: list[Any] = []
+    made = []
+    for name, key in calls:
+        if key not in seen:
+            seen.append(key)
+        made.append((name, seen.index(key)))
+    return made
+
+
+def _alike(here: tuple[float, ...], real: tuple[float, ...]) -> bool:
+    """As many, and each of the same order of magnitude."""
+    pairs = zip(here, real, strict=False)
+    return len(here) == len(real) and all(a / 2 - 1 <= b <= a * 2 + 1 for a, b in pairs)
+
+
+def _words(outcomes: tuple[str, ...]) -> str:
+    return ", ".join(outcomes) or "none"
+
+
+def _calls(seen: Seen) -> str:
+    return ", ".join(f"{name}({key})" for name, key in seen.performed) or "none"
+
+
+def _seconds(delays: tuple[float, ...]) -> str:
+    return ", ".join(f"{delay:.1f} s" for delay in delays) or "none"

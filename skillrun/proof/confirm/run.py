@@ -1,0 +1,343 @@
+"""Runs one schedule with a real worker: publishes, watches what the worker reports, restarts it where it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.confirm.interface import Broker, NotConfirmed, Seen
+from skillrun.proof.confirm.registry import BROKERS
+from skillrun.proof.schedule import EVERY, Fault, Schedule
+from skillrun.proof.setting import Setting
+from skillrun.proof.state import StateError, count, read_state
+from skillrun.proof.zygote import network_wall
+
+if TYPE_CHECKING:
+    from skillrun.proof.prove import Target
+
+_HERE = Path(__file__).resolve().parent
+_SUPERVISOR = _HERE.parents[1] / "validations" / "supervisor.py"
+_FRAMEWORKS = _HERE.parents[1] / "frameworks"
+_MAIN = _HERE.parent / "probe" / "main.py"
+_BOOT = (
+    "import importlib.util as u, sys; s = u.spec_from_file_location('_skillrun_main', sys.argv[1]); "
+    "m = u.module_from_spec(s); s.loader.exec_module(m); m.load_probe(); m.part('real').main(*sys.argv[2:4])"
+)
+LIMIT_S = 90.0  # for one schedule
+_QUIET_S = 0.5
+_POLL_S = 0.03
+_MOST_STARTS = 8
+
+
+class Process:
+    """One interpreter of the target under the supervisor; nothing that it starts outlives it."""
+
+    def __init__(self, python: str, args: list[str], env: Mapping[str, str], cwd: Path, output: Path) -> None:
+        report, self._report_end = os.pipe()
+        life, self._life = os.pipe()
+        self._report = report
+        command = f"exec {network_wall()}{shlex.join([python, '-B', '-c', _BOOT, str(_MAIN), *args])}"
+        with output.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), str(self._report_end), str(life), "0.2", command],
+                cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+                pass_fds=(self._report_end, life), start_new_session=True,
+            )  # fmt: skip
+        os.close(self._report_end)
+        os.close(life)
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def status(self, timeout_s: float) -> int | None:
+        """The exit status of the command itself; None where it had to be ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout_s)
+        self.stop()
+        data = b""
+        while chunk := os.read(self._report, 1 << 16):
+            data += chunk
+        os.close(self._report)
+        self._report = -1
+        told = [json.loads(line) for line in data.splitlines()]
+        return next((event["status"] for event in told if event["event"] == "exited"), None)
+
+    def stop(self) -> None:
+        """Ends it and everything below it."""
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def close(self) -> None:
+        """`stop`, and nothing is left open here."""
+        self.stop()
+        if self._report >= 0:
+            os.close(self._report)
+            self._report = -1
+
+
+class Watch:
+    """The events of one schedule, as they arrive in the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.read_to = path, 0
+        self.events: list[dict[str, Any]] = []
+
+    def read(self) -> bool:
+        """Whether there was anything new."""
+        if not self.path.exists():
+            return False
+        with self.path.open("rb") as file:
+            file.seek(self.read_to)
+            data = file.read()
+        whole, newline, _ = data.rpartition(b"\n")
+        self.read_to += len(whole) + len(newline)
+        self.events += [json.loads(line) for line in whole.splitlines()]
+        return bool(whole)
+
+    @property
+    def last(self) -> str:
+        """Where the last delivery stands: "" before the first, entered, killed, over."""
+        found = ""
+        for event in self.events:
+            kind = event["e"]
+            if kind in ("entered", "over") and event["delivery"]:
+                found = kind
+            elif kind == "fault" and event["do"] in ("kill", "kill-worker"):
+                found = "killed"
+        return found
+
+    @property
+    def kills(self) -> int:
+        return sum(e["e"] == "fault" and e["do"] in ("kill", "kill-worker") for e in self.events)
+
+    def place(self) -> str:
+        """The last boundary, for a person."""
+        points = [event for event in self.events if event["e"] == "at"]
+        return f"{points[-1]['when']}:{points[-1]['name']}" if points else "its beginning"
+
+
+class Stage:
+    """A setting with a private broker. Use as a context manager. Raises what starting a server raises."""
+
+    def __init__(self, target: Target, *, redelivery_s: float, wait_s: float | None = 0.2) -> None:
+        """`redelivery_s`: after how long the library gives a dead worker's message back.
+
+        `wait_s`: how long a retry really waits, at most; None: as long as it says.
+        """
+        if target.driver not in BROKERS:
+            raise NotConfirmed("there is no worker for it that could be started here")
+        self.target, self.redelivery_s, self.wait_s = target, redelivery_s, wait_s
+        self.setting = Setting(target.spec, target.root, target.driver, target.paths)
+        self.broker: Broker | None = None
+        self.processes: list[Process] = []
+        self.output = self.setting.place.run / "worker.out"
+        self.events = self.setting.place.run / "events.jsonl"
+
+    def __enter__(self) -> Stage:
+        try:
+            self.setting.start_servers()
+            self.setting.set_up()
+            self.broker = BROKERS[str(self.target.driver)](self.setting)
+            self.store = self.setting.store()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in self.processes:
+            process.close()
+        if self.broker is not None:
+            self.broker.stop()
+        self.setting.close()
+
+    # -- one schedule
+
+    def run(self, schedule: Schedule) -> Seen:
+        """What a real worker makes of it. Raises NotConfirmed."""
+        why = unsupported(schedule)
+        if why:
+            raise NotConfirmed(why)
+        begun = time.monotonic()
+        self._reset()
+        self._publish(schedule.poison)
+        self._broker.keep()
+        watch = self._work(schedule)
+        return self._seen(watch, time.monotonic() - begun)
+
+    @property
+    def _broker(self) -> Broker:
+        assert self.broker is not None
+        return self.broker
+
+    def _reset(self) -> None:
+        self.setting.restore()
+        self._broker.reset()
+        for path in self.setting.place.run.glob("events.jsonl*"):
+            path.unlink()
+        self.output.unlink(missing_ok=True)
+
+    def _config(self, op: str, **more: Any) -> str:
+        """The file that tells the process what it is."""
+        driver = str(self.target.driver)
+        config = {
+            **self.setting.config(), "events": str(self.events), "broker": self._broker.url,
+            "worker": str(_FRAMEWORKS / driver / "confirm.py"), "wait_s": self.wait_s,
+            "plans": {}, "queues": [], "call": None, "payload": None, **more,
+        }  # fmt: skip
+        file = self.setting.place.run / f"{op}.json"
+        file.write_text(json.dumps(config))
+        return str(file)
+
+    def _start(self, config: str, op: str) -> Process:
+        setting = self.setting
+        process = Process(setting.python, [config, op], setting.env(), setting.root, self.output)
+        self.processes.append(process)
+        return process
+
+    def _publish(self, poison: int | None) -> None:
+        """As the application does; a poison payload enters by the library's own way."""
+        spec = self.target.spec
+        if poison is not None and spec.proof is not None:
+            config = self._config("publish", payload=spec.proof.poison[poison])
+        elif spec.enqueue is not None:
+            config = self._config("publish", call=[spec.enqueue.call, dict(spec.enqueue.args)])
+        else:
+            config = self._config("publish", payload=spec.examples[0])
+        status = self._start(config, "publish").status(LIMIT_S)
+        if status != 0:
+            raise NotConfirmed(f"the job could not be published: {self._tail()}")
+        if not self._broker.waiting():
+            raise NotConfirmed("the application published nothing to the worker's queue")
+
+    def _work(self, schedule: Schedule) -> Watch:
+        """Until nothing is waiting any more and every move was made."""
+        config = self._config("work", plans=plans(schedule, self._order), queues=self._broker.queues())
+        watch, moves = Watch(self.events), list(schedule.moves)
+        deadline, starts, quiet_since = time.monotonic() + LIMIT_S, 1, time.monotonic()
+        worker, known = self._start(config, "work"), 0
+        while time.monotonic() < deadline:
+            if watch.read() or self._broker.waiting():
+                quiet_since = time.monotonic()
+            if worker.ended:
+                known = self._after_death(schedule, watch, known)
+                starts += 1
+                if starts > _MOST_STARTS:
+                    raise NotConfirmed(f"the worker died {_MOST_STARTS} times")
+                worker, quiet_since = self._start(config, "work"), time.monotonic()
+            elif self._is_done(watch, starts) and time.monotonic() - quiet_since > _QUIET_S:
+                if not moves:
+                    worker.stop()
+                    watch.read()
+                    return watch
+                self._move(moves.pop(0))
+            time.sleep(_POLL_S)
+        raise NotConfirmed(f"it did not come to an end within {LIMIT_S:g} s; its last boundary is {watch.place()}")
+
+    def _is_done(self, watch: Watch, starts: int) -> bool:
+        ready = sum(event["e"] == "ready" for event in watch.events)
+        return ready >= starts and watch.last in ("killed", "over")
+
+    def _after_death(self, schedule: Schedule, watch: Watch, known: int) -> int:
+        """The worker is gone: time passes until its message comes back. How many kills there were."""
+        watch.read()
+        if watch.kills == known:
+            raise NotConfirmed(f"the worker ended by itself: {self._tail()}")
+        if schedule.lose:
+            self._broker.clear()
+        else:
+            self._broker.age(self.redelivery_s + 5.0)
+        return watch.kills
+
+    def _move(self, move: str) -> None:
+        if move == "redeliver":
+            self._broker.again()
+        else:
+            self._publish(None)
+
+    def _tail(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = self.output.read_text("utf-8", "replace").strip().splitlines()
+            return lines[-1][-300:] if lines else "it said nothing"
+        return "it said nothing"
+
+    def _order(self, fault: Fault, lose: bool) -> dict[str, Any]:
+        if fault.do != "raise":
+            return {"do": "kill-worker" if lose else fault.do}
+        failures = self.target.spec.failures
+        listed = (*failures.transient, *failures.permanent) if failures else ()
+        same = [error for error in listed if error.type == fault.error]
+        args = list(same[fault.index].args) if fault.index < len(same) else []
+        return {"do": "raise", "error": fault.error, "args": args}
+
+    # -- the end
+
+    def _seen(self, watch: Watch, seconds: float) -> Seen:
+        proof, dead = self.setting.proof, self._broker.dead()
+        if proof.dead_letters is not None:
+            try:
+                dead = count(self.store, self.setting.filled(proof.dead_letters))
+            except StateError as error:
+                raise NotConfirmed(f"proof.dead_letters: {error}") from error
+        calls = [event for event in watch.events if event["e"] == "performed"]
+        return Seen(
+            outcomes(watch.events),
+            tuple((event["effect"], event.get("key")) for event in calls),
+            read_state(self.store, proof.state),
+            dead,
+            tuple(event["s"] for event in watch.events if event["e"] == "waits" and event["delivery"] >= 0),
+            seconds,
+        )
+
+
+def outcomes(events: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Of each delivery: returned | raised | died."""
+    numbers = sorted({event["delivery"] for event in events if event["e"] == "entered"})
+    found = []
+    for number in numbers:
+        mine = [event for event in events if event["delivery"] == number]
+        ends = [event["e"] for event in mine if event["e"] in ("returned", "raised")]
+        killed = any(event["e"] == "fault" and event["do"].startswith("kill") for event in mine)
+        found.append("died" if killed or not ends else ends[-1])
+    return tuple(found)
+
+
+def plans(schedule: Schedule, order: Any) -> dict[str, dict[str, Any]]:
+    """Number of a delivery, or "*" for every other one -> boundary -> what happens there."""
+    made: dict[str, dict[str, Any]] = {}
+    numbers = sorted({fault.delivery for fault in schedule.faults})
+    for number in numbers:
+        faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
+        plan = {fault.at: order(fault, schedule.lose) for fault in faults}
+        if EVERY in numbers:
+            plan["jitter"] = "low" if schedule.low_jitter else "high"
+        made["*" if number == EVERY else str(number)] = plan
+    return made
+
+
+def unsupported(schedule: Schedule) -> str | None:
+    """Why a schedule cannot be repeated in real time; None where it can."""
+    others = [fault.do for fault in schedule.faults if fault.do not in ("kill", "kill-worker", "raise")]
+    if others or schedule.copies > 1:
+        return "deliveries at once are not repeated with a real worker"
+    moves = [move for move in schedule.moves if move not in ("redeliver", "re-enqueue")]
+    if moves or schedule.late or schedule.midnight or schedule.fresh:
+        return "it needs another clock or another interpreter"
+    if any("." in fault.at.partition(":")[2].partition("#")[0] for fault in schedule.faults):
+        return "its fault is in a callback"
+    return None

@@ -1,0 +1,165 @@
+"""A real worker with the probe in it: for the confirmation of a proof (proof/confirm).
+
+    main(CONFIG_FILE, "publish" | "work")
+
+The library's own worker runs, on a private broker, with effects, handler and faults hooked as in a zygote; its clock is
+the machine's. Each entry into the handler is a delivery of its own, and events go to a file, a JSON line each. A wait
+that the library asks for is told, and then cut to `wait_s`, so that nobody has to sit through a backoff.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from . import names
+from .audit import Audit
+from .channel import Channel
+from .clock import Clock, fix_jitter
+from .driver import Probe
+from .effects import Effect
+from .handler import HandlerHook
+from .recorder import Recorder
+from .sql import SqliteHook
+from .stores import install as install_stores
+
+
+PUBLISHER = -1  # the number of its "delivery"; a worker's own doings have 0
+
+
+class File(Channel):
+    """Events at the end of a file; nobody answers."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        self.delivery = 0
+
+    def send(self, value: dict[str, Any]) -> None:
+        """One write: lines of several processes do not mix."""
+        full = {**value, "delivery": self.delivery, "pid": os.getpid(), "t": time.time()}
+        os.write(self.fd, json.dumps(full, default=repr).encode("utf-8", "backslashreplace") + b"\n")
+
+    def receive(self) -> dict[str, Any] | None:
+        return None
+
+
+class Live(Recorder):
+    """A recorder for a process that delivers more than once, and whose worker can be killed as well."""
+
+    def __init__(self, root: str, config: dict[str, Any]) -> None:
+        super().__init__(root)
+        self.plans: dict[str, dict[str, Any]] = config["plans"]
+        self.file = File(config["events"])
+        self.counter = os.open(config["events"] + ".count", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.worker = os.getpid()
+        self.begin(self.file, {})
+
+    def next_delivery(self) -> None:
+        """Numbered over all processes, from 1."""
+        os.write(self.counter, b".")
+        number = os.lseek(self.counter, 0, os.SEEK_CUR)
+        plan = dict(self.plans.get(str(number)) or self.plans.get("*") or {})
+        jitter = plan.pop("jitter", None)
+        if jitter:
+            fix_jitter(highest=jitter == "high")
+        self.file.delivery = number
+        self.begin(self.file, plan)
+
+    def _meet(self, at: str, fault: dict[str, Any]) -> None:
+        if fault["do"] != "kill-worker":
+            super()._meet(at, fault)
+            return
+        self.emit("fault", at=at, do="kill-worker", place=self.place())
+        if self.worker != os.getpid():
+            os.kill(self.worker, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class LiveHook(HandlerHook):
+    """In front of the handler: whoever enters it begins a delivery."""
+
+    recorder: Live
+
+    def enter(self) -> None:
+        self.recorder.next_delivery()
+        super().enter()
+
+
+class Bench:
+    """What a framework's `confirm.py` is given: `class Worker` there is made with it.
+
+    `boot(handler)` imports the repository, has the library use `broker` and returns the handler's own function;
+    `publish(payload)` publishes one; `work()` is the library's worker, in this process, until somebody ends it.
+    """
+
+    def __init__(self, recorder: Live, config: dict[str, Any], driver: Any) -> None:
+        self.recorder, self.config = recorder, config
+        self.driver = driver  # the module frameworks/<id>/probe.py
+        self.probe = Probe(recorder, config["settings"])
+        self.broker: str = config["broker"]
+        self.queues: list[str] = config["queues"]
+
+    def ready(self) -> None:
+        """The worker takes messages from now on."""
+        self.recorder.emit("ready")
+
+    def over(self) -> None:
+        """The library has done with a delivery all that it does."""
+        self.recorder.emit("over")
+
+    def cut(self, seconds: float) -> float:
+        """Tells for how long a job is to wait; how long it shall."""
+        self.recorder.emit("waits", s=seconds)
+        most = self.config["wait_s"]
+        return seconds if most is None else min(seconds, float(most))
+
+
+def _load(name: str, path: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"no {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _boot(config: dict[str, Any]) -> Any:
+    """As the zygote does, without its clock. The framework's worker."""
+    sys.path[:1] = config["paths"]
+    recorder = Live(os.path.realpath(config["root"]), config)
+    package = __name__.rpartition(".")[0]
+    SqliteHook(recorder, Clock(recorder)).install()
+    install_stores(recorder, config["servers"])
+    driver = _load(f"{package}.framework", config["driver"])
+    worker = _load(f"{package}.worker", config["worker"]).Worker(Bench(recorder, config, driver))
+    function = worker.boot(config["handler"])
+    for effect in config["effects"]:
+        Effect(recorder, effect).install()
+    LiveHook(recorder, driver.Driver.CONTROL).install(function)
+    recorder.make_error = names.make_error
+    audit = Audit(recorder, config["scratch"], config["free"])
+    audit.servers = tuple(config["servers"])
+    audit.install()
+    return worker
+
+
+def main(file: str, op: str) -> None:
+    """Publishes the configured job once, or works."""
+    with open(file) as stream:
+        config = json.load(stream)
+    worker = _boot(config)
+    call = config["call"]
+    if op == "work":
+        worker.work()
+        return
+    worker.bench.recorder.file.delivery = PUBLISHER
+    if call:
+        names.find(call[0])[2](**call[1])
+    else:
+        worker.publish(config["payload"])
