@@ -141,6 +141,8 @@ class _Session:
 
     def go(self, only: Schedule | None) -> Proof:
         self.payloads, self.only = self._payloads(), only
+        if only is not None:
+            check_given(only, self.target.spec, self.payloads)
         first: Future[Explorer] = Future()
         if only is None:
             self.others = [self.threads.submit(self._explorer, first) for _ in range(1, self.workers)]
@@ -154,7 +156,6 @@ class _Session:
             return self._conclude(Plan())
         plan = self._plan(first.result())
         if only is not None:
-            check_given(only, self.target.spec, self.payloads)
             plan = Plan([only])
         self._spread(plan.schedules)
         if only is None and not (self.stop_early and self.refuted):
