@@ -102,6 +102,7 @@ class Driver:
         """What RQ imports, compiles and asks on first use is there before the forks; no connection outlives this."""
         connection = self._connection(0)
         self.version = get_version(connection)
+        there, said = set(connection.keys("*")), logging.root.manager.disable
         queue = Queue("warm", connection=connection)
         worker = self._worker(queue)
         logging.disable(logging.CRITICAL)
@@ -109,8 +110,8 @@ class Driver:
             Job.create(function, id="warm", connection=connection, origin="warm").save()
             job = Job.fetch("warm", connection=connection)
             worker.perform_job(job, queue, worker.prepare_execution(job))
-        logging.disable(logging.NOTSET)
-        connection.flushall()
+        logging.disable(said)
+        connection.delete(*set(connection.keys("*")) - there)
         connection.connection_pool.disconnect()
 
     # -- connections
@@ -250,7 +251,10 @@ class Driver:
         old = {**job.kwargs, **dict(enumerate(job.args))}
         job.args, job.kwargs = tuple(args), kwargs
         job.description = job.description or job.get_call_string()
-        job.id = self._id(like["id"], self._values(old), self._values({**kwargs, **dict(enumerate(args))}))
+        new = {**kwargs, **dict(enumerate(args))}
+        job.id = self._id(like["id"], self._values(old), self._values(new))
+        if job.id == like["id"] and old != new:
+            raise ValueError(f"two distinct jobs have the same job_id {job.id}: the second replaces the first")
         job.created_at = now()
         queue.enqueue_job(job)
 
@@ -272,7 +276,7 @@ class Driver:
 
     def _id(self, like: str, old: dict[str, str], new: dict[str, str]) -> str:
         """Another random id; an id that the application makes of the arguments is made of these."""
-        if _RANDOM_ID.fullmatch(like):
+        if _RANDOM_ID.fullmatch(like) or not old.keys() <= new.keys():
             from uuid import uuid4
 
             return str(uuid4())

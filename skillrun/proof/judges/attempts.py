@@ -9,6 +9,7 @@ from typing import Any
 
 from skillrun.proof import ticks
 from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.reference import REFUTED, Judgement, Reference, gives_up, is_permanent, must_complete
 
 SLACK_S = 1.5  # a delay is measured between two readings of a clock
@@ -29,7 +30,19 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _one_attempt(history, reference, f"the permanent error {errors[0]}")
         elif family == "exhaustion" or gives_up(history, reference):
             yield from _exhausted(history, reference)
+    yield from _not_tried_again(history, reference)
     yield from _dead(history, reference)
+
+
+def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Where the library counts a death as an attempt, a job with attempts left runs again before it is given up."""
+    schedule, most = history.schedule, reference.max_attempts
+    counted = reference.facts.get("bounded_kills") and not schedule.lose and not any(f.error for f in schedule.faults)
+    if not counted or most is None or not schedule.kills or schedule.family not in ("kill", "double-kill"):
+        return
+    if len(history.runs) <= schedule.kills < most and is_kept(history, reference):
+        said = f"a death at {schedule.faults[-1].at} gave the job up: no attempt followed"
+        yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{len(history.runs)}")
 
 
 def _bound(reference: Reference) -> str:
