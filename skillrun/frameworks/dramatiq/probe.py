@@ -3,8 +3,8 @@
 Loaded by path into the zygote (see proof/probe/main.py); standard library and Dramatiq alone.
 A message goes through `ConsumerThread.handle_message` and `WorkerThread.process_message`, so that every middleware of
 the repository has its say; neither thread is started, since in virtual time nothing waits.
-Messages to the actors that the handler's options name (`on_failure`, `on_success`, `on_retry_exhausted`) belong to the
-job and are delivered too: a dead letter is often written there.
+Messages to the actors that the handler's options name (`on_failure`, `on_success`, `on_retry_exhausted`), and what a
+middleware sends after the handler, belong to the job and are delivered too: a dead letter is often written there.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ import dramatiq
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.common import current_millis, dq_name
 from dramatiq.message import Message
-from dramatiq.middleware import AsyncIO, Retries
+from dramatiq.middleware import Retries
 from dramatiq.results import Results
 from dramatiq.results.backends import StubBackend
-from dramatiq.worker import ConsumerThread, WorkerThread
+from dramatiq.worker import _ConsumerThread as ConsumerThread
+from dramatiq.worker import _WorkerThread as WorkerThread
 
 if TYPE_CHECKING:
     from skillrun.proof.probe.driver import Probe
@@ -51,6 +52,7 @@ class Driver:
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.actor: Any = None
+        self.delivering = False
         self.moved: list[Message[Any]] | None = None  # takes what the consumer moves from the delay queue
 
     def boot(self, handler: str) -> dict[str, Any]:
@@ -145,14 +147,15 @@ class Driver:
         _part("swap").swap(vars(owner)["enqueue"], enqueue)
 
     def _publish(self, message: Any, data: bytes, delay: int | None) -> None:
-        name = str(message.actor_name)
+        name, recorder = str(message.actor_name), self.probe.recorder
         to_handler = name == self.actor.actor_name
+        after = self.delivering and not recorder.depth and not recorder.effect_depth  # a middleware of the worker sends
         sent = {
             "data": base64.b64encode(data).decode(),
             "arguments": self.probe.bound(self.function(), message.args, message.kwargs) if to_handler else None,
         }
         self.probe.publish(lambda: None, sent, to_handler=to_handler, delay=(delay or 0) / 1000, label=name,
-                           callback=not to_handler and name in self._callbacks(message.options))  # fmt: skip
+                           callback=not to_handler and (after or name in self._callbacks(message.options)))  # fmt: skip
 
     def _callbacks(self, options: dict[str, Any]) -> set[str]:
         """The actors that the handler's options name, or those of its message."""
@@ -166,7 +169,7 @@ class Driver:
     # -- delivering
 
     def deliver(self, message: dict[str, Any]) -> None:
-        settled = _Settled()
+        settled, self.delivering = _Settled(), True
         proxy = MessageProxy(Message.decode(base64.b64decode(message["data"])))
         with self._worker(settled, proxy.queue_name) as (consumer, worker):
             work = self._taken(consumer, proxy)
@@ -192,7 +195,7 @@ class Driver:
             settled: Any = consumer.consumer
             settled.how = ""
             consumer.handle_message(MessageProxy(Message.decode(moved[0].encode())))
-        return None if consumer.work_queue.empty() else consumer.work_queue.get_nowait().message
+        return None if consumer.work_queue.empty() else _message(consumer.work_queue.get_nowait())
 
     @contextlib.contextmanager
     def _worker(self, settled: _Settled, queue: str) -> Iterator[tuple[ConsumerThread, WorkerThread]]:
@@ -212,7 +215,7 @@ class Driver:
 
         Those of libraries start threads that wait (TimeLimit, Prometheus): time is virtual here, they would never end.
         """
-        mine = [m for m in self.broker.middleware if isinstance(m, AsyncIO) or self._is_own(type(m))]
+        mine = [m for m in self.broker.middleware if type(m).__name__ == "AsyncIO" or self._is_own(type(m))]
         for middleware in mine:
             middleware.after_process_boot(self.broker)
             middleware.before_worker_boot(self.broker, worker)  # type: ignore[arg-type]
@@ -253,6 +256,12 @@ class _Every(dict[str, ConsumerThread]):
 
     def __missing__(self, queue: str) -> ConsumerThread:
         return self.consumer
+
+
+def _message(item: Any) -> MessageProxy:
+    """What a worker's queue holds, in Dramatiq 2 and before."""
+    found: MessageProxy = item[-1] if isinstance(item, tuple) else item.message
+    return found
 
 
 def _stamped(message: Any, broker: Broker, delay: int | None) -> Any:

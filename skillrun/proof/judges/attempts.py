@@ -21,13 +21,13 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         said = f"after {len(history.runs)} deliveries the job is still waiting: nothing bounds it"
         yield Judgement(REFUTED, "attempts.unbounded", said, expected=_bound(reference), seen=f"{len(history.runs)}+")
         return
-    family, errors = history.schedule.family, [f.error for f in history.schedule.faults if f.error]
+    family, errors = history.schedule.family, [f for f in history.schedule.faults if f.error]
     if not history.schedule.has_crash:
         if family == "poison":
             yield from _one_attempt(history, reference, "a poison message")
             yield from _no_effect(history)
         elif errors and is_permanent(reference, errors[0]):
-            yield from _one_attempt(history, reference, f"the permanent error {errors[0]}")
+            yield from _one_attempt(history, reference, f"the permanent error {errors[0].error}")
         elif family == "exhaustion" or gives_up(history, reference):
             yield from _exhausted(history, reference)
     yield from _not_tried_again(history, reference)
@@ -95,17 +95,30 @@ def measured_delays(history: History) -> tuple[float, ...]:
     """Seconds that the library, or the handler itself, waits before each further attempt."""
     found = []
     for delivery in history.runs:
-        met = [e.number for e in delivery.events if e.kind == "fault" and e["do"] == "raise"]
-        slept = [float(e["s"]) for e in delivery.all("slept") if met and e.number > met[0]]
+        *between, last = _slept(delivery)
         settled = delivery.settled
         queued = [float(event["delay"]) for event in delivery.retries]
         if settled is not None and settled["how"] == "requeued":
             queued.append(float(settled["delay"]))
-        found += slept + queued
+        found += [*between, *(last + delay for delay in queued)]
     hit = _hit(history)
     if not found:  # nobody waits for a poller's next tick
         found = [later.clock - first.clock for first, later in itertools.pairwise(hit)]
     return tuple(found)
+
+
+def _slept(delivery: Delivery) -> list[float]:
+    """Seconds between one error of a call and the next one of the same call, then those after the last."""
+    found, call = [0.0], ""
+    for before, event in itertools.pairwise(delivery.events):
+        if event.kind == "slept" and call:
+            found[-1] += float(event["s"])
+        elif event.kind == "fault" and event["do"] == "raise":
+            again = f"{before['name']}".rpartition("#")[0] + str(before["args"])
+            if call == again or (call and found[-1]):
+                found.append(0.0)
+            call, found[-1] = again, 0.0
+    return found
 
 
 def _tick_s(reference: Reference) -> float:
@@ -199,6 +212,8 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
             said = "the job was given up without a dead letter" if seen < 1 else f"one job left {seen} dead letters"
             rule = "dead-letter.missing" if seen < 1 else "dead-letter.repeated"
             yield Judgement(REFUTED, rule, said, expected="1", seen=f"{seen}")
+    elif history.schedule.family == "window" and _library_counts(reference):
+        return  # the library drops what is too old
     elif must_complete(history, reference) and seen > 0 and not history.schedule.has_crash:
         said = "a job that was not given up is in the dead letters"
         yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")

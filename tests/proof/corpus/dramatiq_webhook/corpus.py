@@ -62,12 +62,13 @@ VARIANTS = [
     Variant("at-least-once", "a receiver that drops nothing, said so", edits=(
         (SPEC, "key_arg: delivery_id, guarantee: keyed", "guarantee: at_least_once, reason: the subscriber was told to expect repetitions"),
         (SPEC, "  strategy: keyed\n  key: [event_id]\n  dedupe: {store: the subscriber}\n",
-         "  strategy: invariant\n  key: [event_id]\n  invariant: {statement: an event may be told twice, guarded_by: the subscriber}\n"),
+         "  strategy: invariant\n  invariant: {statement: an event may be told twice, guarded_by: the subscriber}\n"),
     )),
     Variant("stub", "the StubBroker that tests use", edits=(
         (WORKER, "from dramatiq.brokers.redis import RedisBroker", "from dramatiq.brokers.stub import StubBroker"),
         (WORKER, 'RedisBroker(host="localhost")', "StubBroker()"),
     )),
+    Variant("old", "messages older than a day are dropped", edits=((WORKER, "max_retries=RETRIES, ", "max_retries=RETRIES, max_age=86_400_000, "),)),
     Variant("subclass", "a broker of its own, that adds an option to each message", edits=(
         (WORKER, 'broker = RedisBroker(host="localhost")', """class Broker(RedisBroker):
     def enqueue(self, message: Any, *, delay: int | None = None) -> Any:
