@@ -114,14 +114,10 @@ def _failing(spec: JobSpec, boundaries: list[Event]) -> list[str]:
     return writes[:1]
 
 
-def _listed(errors: tuple[JobError, ...]) -> list[tuple[str, int]]:
-    """(class, which of the entries with that class)."""
-    seen: dict[str, int] = {}
-    found = []
-    for error in errors:
-        found.append((error.type, seen.get(error.type, 0)))
-        seen[error.type] = seen.get(error.type, 0) + 1
-    return found
+def _listed(errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()) -> list[tuple[str, int]]:
+    """(class, which of the entries with that class); `before`: the entries that are counted first."""
+    names = [error.type for error in (*before, *errors)]
+    return [(name, names[:at].count(name)) for at, name in enumerate(names) if at >= len(before)]
 
 
 def _errors(spec: JobSpec, boundaries: list[Event], *, permanent: bool) -> Iterator[Schedule]:
@@ -131,7 +127,8 @@ def _errors(spec: JobSpec, boundaries: list[Event], *, permanent: bool) -> Itera
         return
     names = _failing(spec, boundaries)
     at_most_once = [effect.name for effect in spec.effects or () if effect.guarantee == "at_most_once"]
-    for error, index in _listed(failures.permanent if permanent else failures.transient):
+    listed = _listed(failures.permanent, failures.transient) if permanent else _listed(failures.transient)
+    for error, index in listed:
         for name in names:
             for when in ("before",) if permanent else ("before", "after"):
                 at = f"{when}:{name}"

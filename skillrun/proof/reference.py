@@ -10,6 +10,7 @@ from skillrun.proof.history import Event, History
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobError, JobSpec
+    from skillrun.proof.schedule import Fault
 
 REFUTED, INCOMPLETE, HINT = "refuted", "incomplete", "hint"
 
@@ -78,10 +79,13 @@ def same_class(named: str, seen: str) -> bool:
     return named.replace(":", ".") == seen.replace(":", ".")
 
 
-def is_permanent(reference: Reference, name: str) -> bool:
-    """Whether an injected error is declared permanent."""
+def is_permanent(reference: Reference, fault: Fault) -> bool:
+    """Whether an injected error is declared permanent. One class may be both, with other arguments: HTTP 503 and 404."""
     failures = reference.spec.failures
-    return failures is not None and name in failures.permanent_names
+    if failures is None:
+        return False
+    transient, permanent = failures.transient_names.count(fault.error), failures.permanent_names.count(fault.error)
+    return transient <= fault.index < transient + permanent
 
 
 MUST_COMPLETE = frozenset(
@@ -95,13 +99,13 @@ def must_complete(history: History, reference: Reference) -> bool:
     schedule = history.schedule
     if schedule.family not in MUST_COMPLETE or gives_up(history, reference):
         return False
-    return not any(fault.error and is_permanent(reference, fault.error) for fault in schedule.faults)
+    return not any(is_permanent(reference, fault) for fault in schedule.faults)
 
 
 def gives_up(history: History, reference: Reference) -> bool:
     """Whether the job must have been given up: with an error that does not pass, or that may not be tried again."""
-    errors = [fault.error for fault in history.schedule.faults if fault.error and fault.do == "raise"]
-    if history.schedule.family in ("poison", "exhaustion") or any(is_permanent(reference, name) for name in errors):
+    faults = history.schedule.faults
+    if history.schedule.family in ("poison", "exhaustion") or any(is_permanent(reference, fault) for fault in faults):
         return True
     return history.schedule.family == "error" and reference.max_attempts == 1
 

@@ -43,7 +43,7 @@ class Fault:
     at: str  # "before:email#1"
     delivery: int = 1
     error: str | None = None
-    index: int = 0  # which entry of the spec's list, where a class is named twice with other arguments
+    index: int = 0  # which entry, transient ones first, where a class is named twice with other arguments
 
     def __str__(self) -> str:
         error = f"={self.error}" + (f"~{self.index}" if self.index else "") if self.error else ""
