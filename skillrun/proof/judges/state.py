@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.proof.history import History
+from skillrun.proof.history import Event, History
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, must_complete
 
@@ -16,6 +16,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if isinstance(rows, str):
             yield Judgement(INCOMPLETE, "state.unreadable", f"proof.state.{name}: {rows.removeprefix('error: ')}")
             return
+    if history.schedule.family == "once":
+        yield from _uncommitted(history)
     if not must_complete(history, reference) or _may_be_lost(history, reference) or history.schedule.midnight:
         return  # on another day a date in the state is another one
     if history.schedule.family == "distinct":
@@ -26,6 +28,22 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if name not in reference.volatile and rows != wanted:
             said = f"the state differs from that after a single run: {name}"
             yield Judgement(REFUTED, "state.differs", said, expected=_rows(wanted), seen=_rows(rows))
+
+
+def _uncommitted(history: History) -> Iterator[Judgement]:
+    """A write in an open transaction that nothing ends: the database forgets it as soon as the connection is closed."""
+    for delivery in history.deliveries:
+        if delivery.died or delivery.outcome != "succeeded":
+            continue
+        open_writes: dict[str, Event] = {}
+        for event in delivery.all("at"):
+            if event["kind"] in ("commit", "rollback"):
+                open_writes.pop(str(event["store"]), None)
+            elif event["open"] and event["verb"] in ("insert", "update", "delete"):
+                open_writes[str(event["store"])] = event
+        for event in open_writes.values():
+            said = f"{event['verb']} {event['table']} is never committed: nothing of it is left"
+            yield Judgement(REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none")
 
 
 def _may_be_lost(history: History, reference: Reference) -> bool:

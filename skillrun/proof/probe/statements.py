@@ -23,6 +23,7 @@ class Link:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.holds = False  # a statement ran in the open transaction
+        self.mine = False  # and it was the handler's: so is its end, also in a decorator of a library
         self.outer: str | None = None  # the savepoint that began it
 
     def is_older_than_this_process(self) -> bool:
@@ -76,6 +77,7 @@ class Statements:
         if not self.recorder.mine:
             yield
             return
+        link.mine = True
         verb, table, written = parsed
         self._tell_age(connection, link)
         name = self.recorder.next_name(re.sub(r"[^\w.-]", "_", f"{verb}-{table}" if table else verb))
@@ -90,8 +92,9 @@ class Statements:
     def end(self, connection: Any, what: str) -> Iterator[None]:
         """Boundaries around a commit or a rollback. Where there is nothing to end, there is none."""
         link = self.link(connection)
-        holds, link.holds, link.outer = link.holds, False, None
-        if not holds or not self.recorder.mine or not self.is_open(connection):
+        is_mine = self.recorder.mine or (link.mine and self.recorder.watching)
+        holds, link.holds, link.mine, link.outer = link.holds, False, False, None
+        if not holds or not is_mine or not self.is_open(connection):
             yield
             return
         name = self.recorder.next_name(what)

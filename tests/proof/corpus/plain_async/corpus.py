@@ -73,10 +73,6 @@ MUTANTS = [
     Mutant("G01", "the key is the address", ((W, KEY, 'key=f"welcome-{email}"'),)),
     Mutant("G02", "no check of the payload", (
         (W, "    if not isinstance(user_id, int) or \"@\" not in email:\n        await give_up(user_id, \"not a user with an address\")\n        return\n", ""),)),
-    Mutant("G03", "the whole row is published, as an object", (
-        (REG, 'kwargs={"user_id": user_id, "email": email}', 'kwargs={"user_id": User(user_id), "email": email}'),
-        (REG, "scheduler = ", "class User(int):\n    def __repr__(self) -> str:\n        return f'User({int(self)})'\n\n\nscheduler = ")),
-        keeps="an int of a subclass is an int to the database, the key and the records"),
 ]  # fmt: skip
 
 _TENACITY = '''"""The welcome mail."""
