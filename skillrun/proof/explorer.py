@@ -10,7 +10,7 @@ from typing import Any
 
 from skillrun.proof import ticks
 from skillrun.proof.blocked import PATIENCE_S, can_see, is_blocked
-from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.history import Delivery, Event, History, is_dead_letter
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
@@ -161,8 +161,8 @@ class Explorer:
     # -- one schedule
 
     def run(self, schedule: Schedule) -> History:
-        """The history of a schedule, from the snapshot."""
-        self.setting.restore()
+        """The history of a schedule, from the snapshot; where the application itself fails, from before its call."""
+        self.setting.restore(first=any(fault.do.startswith("caller-") for fault in schedule.faults))
         self.numbers = 0
         run = _Run(schedule, now=self._begins(schedule))
         self._start(run)
@@ -519,7 +519,7 @@ class Explorer:
     def _finish(self, run: _Run) -> History:
         proof, notes = self.setting.proof, run.notes
         state = read_state(self.store, proof.state)
-        dead: int | None = run.dead if self.facts.get("counts_dead") else None
+        dead = self._dead_letters(run)
         if proof.dead_letters is not None:
             try:
                 dead = count(self.store, self.setting.filled(proof.dead_letters))
@@ -536,6 +536,18 @@ class Explorer:
             hung=run.hung,
             notes=tuple(notes),
         )
+
+
+    def _dead_letters(self, run: _Run) -> int | None:
+        """In the library's own place, or published to the queue that the spec names; None: see proof.dead_letters."""
+        letter = self.setting.spec.dead_letter
+        counted: int | None = run.dead if self.facts.get("counts_dead") else None
+        if letter is None or letter.kind in ("table", "none"):
+            return None
+        if letter.kind == "framework":
+            return counted
+        sent = [e for d in run.deliveries for e in d.all("published") if is_dead_letter(e, letter.where)]
+        return len(sent) + (counted or 0)
 
 
 @dataclass

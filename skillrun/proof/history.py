@@ -39,6 +39,13 @@ class Event:
         return f"{self.data['when']}:{self.data['name']}" if self.kind == "at" else None
 
 
+def is_dead_letter(event: Event, queue: str | None) -> bool:
+    """Whether a publish goes to the queue (or task, or actor) where dead letters go."""
+    message = event["message"] or {}
+    names = {event["label"], message.get("routing_key"), message.get("queue"), message.get("queue_name")}
+    return queue is not None and not event["to_handler"] and queue in names
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One process: a delivery to the handler, the caller that publishes, or the library after a death.

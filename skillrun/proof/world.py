@@ -22,7 +22,58 @@ def world_judgements(
         *_source(target.root, reference),
         *_volatile(reference),
         *_unread(target.spec, list(histories), explorer),
+        *_nothing_to_judge(reference),
+        *_cannot_be_kept(reference),
+        *_uncounted(target.spec, list(histories)),
+        *_one_job_only(target.spec, reference),
     ]
+
+
+def _nothing_to_judge(reference: Reference) -> Iterator[Judgement]:
+    """Without effects and without state every history looks the same."""
+    if not reference.effects and not reference.once.state:
+        said = "the spec declares no effect and proof.state asks nothing: there is nothing to judge by"
+        yield Judgement(INCOMPLETE, "state.nothing", said)
+
+
+def _cannot_be_kept(reference: Reference) -> Iterator[Judgement]:
+    """A keyed effect needs to name its key; one that is passed through must do something that is seen."""
+    for effect in reference.effects:
+        if effect.guarantee == "keyed" and effect.key_arg is None:
+            said = f"effect {effect.name} is declared keyed, but key_arg names no argument"
+            yield Judgement(INCOMPLETE, "effect.key-not-named", said)
+        if effect.mode == "pass_through" and reference.calls(effect.name) and not _does_something(reference, effect):
+            said = f"effect {effect.name} is passed through, but nothing that it does was seen"
+            yield Judgement(INCOMPLETE, "effect.not-seen", said)
+
+
+def _does_something(reference: Reference, effect: Any) -> bool:
+    """A write, a command or a publish between the call and its end."""
+    inside, seen = False, False
+    for event in reference.once.events:
+        if event.kind == "at" and event["effect"] == effect.name:
+            inside = event["when"] == "before"
+        elif inside and event.kind == "at":
+            seen = (
+                seen or (event["kind"] == "sql" and event["verb"] != "select") or event["kind"] in ("redis", "publish")
+            )
+    return seen
+
+
+def _uncounted(spec: Any, histories: list[History]) -> Iterator[Judgement]:
+    """A dead letter that nobody counts may be missing, or there twice."""
+    letter = spec.dead_letter
+    if letter is not None and letter.kind != "none" and all(history.dead_letters is None for history in histories):
+        said = f"dead letters go to a {letter.kind}, but nothing counts them: proof.dead_letters"
+        yield Judgement(INCOMPLETE, "dead-letter.uncounted", said, expected="e.g. select count(*) from dead_jobs")
+
+
+def _one_job_only(spec: Any, reference: Reference) -> Iterator[Judgement]:
+    """That two jobs are told apart was not seen; a callable without a payload finds its jobs by itself."""
+    keyed = spec.idempotency is not None and spec.idempotency.strategy == "keyed"
+    if keyed and not reference.jobs and not reference.facts.get("ticks"):
+        said = "no second, distinct job could be run: give another one in payload.examples"
+        yield Judgement(INCOMPLETE, "distinct.none", said)
 
 
 def _source(root: Path, reference: Reference) -> Iterator[Judgement]:

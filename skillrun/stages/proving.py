@@ -236,10 +236,13 @@ def with_proof(
     if report is None:
         said = note("proof.no-consent", "read, not proved: nobody has allowed it yet", hint="allow it with --trust")
         return replace(result, findings=(*result.findings, said), facts={**result.facts, "settled": False})
+    open_question = _not_shown(stage, report)
     mine = [w for w in report["witnesses"] if w["rule"].startswith(PROVEN[stage])]
     found = [*map(_refuted, mine)]
     if not found and report["incomplete"]:
         found = [*_incomplete(report)]
+    elif not found and open_question:
+        found = [warning("proof.not-shown", f"not proved: {open_question}", hint="give it in the spec's failures")]
     is_proved = not found and result.status == Status.PASSED
     findings = (*(f for f in result.findings if not (is_proved and f.rule in _ANSWERED)), *found)
     actions = tuple(Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error")
@@ -253,6 +256,23 @@ def with_proof(
         summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
         facts={**result.facts, "proof": report["verdict"]},
     )
+
+
+def _not_shown(stage: str, report: Mapping[str, Any]) -> str | None:
+    """What no schedule could show of a stage, though nothing refutes it."""
+    gave_up = {"exhaustion", "permanent", "poison"} & set(report["schedules"]["families"])
+    once = report["attempts"]["declared"] == 1
+    if stage == "retry" and not (gave_up & {"exhaustion"} or (once and {"error", "permanent"} & _families(report))):
+        return "no transient error is declared, so no retry was seen"
+    if stage == "dead-letter" and not gave_up:
+        return "no error is declared, so no job was given up"
+    if stage == "observability" and report["log_answers"]["why"]["by"] == "not asked":
+        return "no error is declared, so no failure was seen in the logs"
+    return None
+
+
+def _families(report: Mapping[str, Any]) -> set[str]:
+    return set(report["schedules"]["families"])
 
 
 # Notes of the reading stage that a proof answers.

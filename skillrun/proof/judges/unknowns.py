@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.history import Delivery, Event, History, is_dead_letter
 from skillrun.proof.probe.recorder import UNHEARD
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
@@ -18,19 +18,22 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for delivery in history.deliveries:
         if delivery.op == "call":
             continue
-        yield from _undeclared(delivery)
+        yield from _undeclared(delivery, reference)
         yield from _broken(history, delivery)
         if history.schedule.poison is None:
             yield from _unlisted(delivery, reference)
 
 
-def _undeclared(delivery: Delivery) -> Iterator[Judgement]:
+def _undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+    letter = reference.spec.dead_letter
+    queue = letter.where if letter and letter.kind == "queue" else None
     for event in delivery.all("undeclared"):
         place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
         said = f"undeclared {event['kind']}: {event['detail']}{place}"
         yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
     for event in delivery.all("published"):
-        if not (event["to_handler"] or event["in_effect"] or event["callback"]):
+        known = event["to_handler"] or event["in_effect"] or event["callback"] or is_dead_letter(event, queue)
+        if not known:
             place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
             said = f"undeclared publish: {event['label']}{place}"
             yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
