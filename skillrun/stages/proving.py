@@ -48,7 +48,7 @@ def find_handler(case: Case) -> Definition | None:
 
 def _no_handler(case: Case, spec: JobSpec, name: str) -> Blocked:
     module, _, function = name.partition(":")
-    path = case.project.locate(module)
+    path = case.project.locate(module, anywhere=True)
     said = f"{path} has no {function}" if path else f"there is no module {module} in this repository"
     where = f"{spec.shown_path}:{spec.line('handler')}"
     return Blocked(f"{where}: handler: {said}", hint="handler: package.module:function")
@@ -72,15 +72,20 @@ def _probes() -> list[str]:
 def _source_roots(case: Case, spec: JobSpec) -> tuple[str, ...]:
     """The folders that the import paths of the spec begin in, the handler's first: src layouts, nested services."""
     failures = spec.failures
-    names = [spec.handler or "", *(effect.call for effect in spec.effects or ())]
-    names += [spec.enqueue.call] if spec.enqueue else []
+    names = [*(effect.call for effect in spec.effects or ()), *([spec.enqueue.call] if spec.enqueue else [])]
     names += [*failures.transient_names, *failures.permanent_names] if failures else []
-    roots = [_root_of(case, name.partition(":")[0]) for name in names if ":" in name]
-    return tuple(dict.fromkeys(root for root in roots if root is not None))
+    module = (spec.handler or "").partition(":")[0]
+    home = case.project.locate(module, anywhere=True)
+    found = [_root_of(home, module)]
+    for name in names:
+        module, colon, _ = name.partition(":")
+        # Only where its import would find it anyway: a file somewhere must not come before a library of that name.
+        found += [_root_of(case.project.locate(module, near=home), module)] if colon else []
+    return tuple(dict.fromkeys(root for root in found if root is not None))
 
 
-def _root_of(case: Case, module: str) -> str | None:
-    path = case.project.locate(module)
+def _root_of(path: str | None, module: str) -> str | None:
+    """The folder in which an import of a module finds that file."""
     if path is None:
         return None
     parts = module.split(".")

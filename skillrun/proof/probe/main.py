@@ -285,8 +285,9 @@ def last_place(error: BaseException, root: str) -> str | None:
         return f"{error.filename.replace(root, '')}:{error.lineno}"
     trace, place = error.__traceback__, None
     while trace is not None:
-        path = os.path.realpath(trace.tb_frame.f_code.co_filename)
-        if path.startswith(root) and "/site-packages/" not in path:
+        name = trace.tb_frame.f_code.co_filename
+        path = os.path.realpath(name)
+        if name[:1] != "<" and path.startswith(root) and "/site-packages/" not in path:
             place = f"{path[len(root) :]}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
