@@ -156,7 +156,8 @@ class Explorer:
                 return dict(event["message"])
         problem = delivery.first("caller-raised") or delivery.first("probe-error")
         words = f": {problem['error']}: {problem['text']}" if problem else ""
-        raise NotPublished(job, f"nothing was published to the handler{words}")
+        unfit = delivery if problem is not None and problem["serialising"] else None
+        raise NotPublished(job, f"nothing was published to the handler{words}", unfit)
 
     # -- one schedule
 
@@ -564,11 +565,11 @@ class _Process:
 
 
 class NotPublished(Exception):
-    """A message could not be made: which job's, and why."""
+    """A message could not be made: which job's, why, and the publish whose value no serialiser takes."""
 
-    def __init__(self, job: int, why: str) -> None:
+    def __init__(self, job: int, why: str, unfit: Delivery | None = None) -> None:
         super().__init__(why)
-        self.job, self.why = job, why
+        self.job, self.why, self.unfit = job, why, unfit
 
 
 def _how(status: int | None) -> dict[str, Any]:

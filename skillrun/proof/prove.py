@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Misuse
-from skillrun.proof.explorer import POISON, Explorer
+from skillrun.proof.explorer import POISON, Explorer, NotPublished
 from skillrun.proof.families import Plan, double_kills, dst, failing_kills, plan_schedules
-from skillrun.proof.history import History
+from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import distinct_payloads
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
@@ -94,9 +94,22 @@ def prove(target: Target, *, only: str | None = None, progress: OnProgress | Non
     begun = time.monotonic()
     with _Session(target, progress or (lambda what, done, of: None), workers) as session:
         session.stop_early = stop_early
-        proof = session.go(parse_schedule(only) if only else None)
+        try:
+            proof = session.go(parse_schedule(only) if only else None)
+        except NotPublished as error:
+            if error.unfit is None or error.job != 0:
+                raise
+            proof = _never_published(error.unfit, error.why)
     proof.duration_ms = int((time.monotonic() - begun) * 1000)
     return proof
+
+
+def _never_published(delivery: Delivery, why: str) -> Proof:
+    """The application's own call fails without any fault: its arguments are no message."""
+    want = "plain values: ids, not objects"
+    judgement = Judgement(REFUTED, "payload.not-serialisable", f"the job is never published: {why}", expected=want)
+    tried = Tried(ONCE, History(ONCE, (delivery,)), (judgement,))
+    return Proof("refuted", [tried], [Witness(tried, judgement, RERUNS)])
 
 
 def look(target: Target, *, progress: OnProgress | None = None) -> Proof:

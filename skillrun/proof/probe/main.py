@@ -247,8 +247,22 @@ class Zygote:
             function(**kwargs)
         except Exception as error:
             names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
-            self.recorder.emit("caller-raised", error=names[0], text=str(error)[:400],
+            self.recorder.emit("caller-raised", error=names[0], text=str(error)[:400], serialising=is_serialising(error),
                                injected=bool(getattr(error, "__skillrun__", False)))  # fmt: skip
+
+
+def is_serialising(error: BaseException) -> bool:
+    """Whether a value could not be made a message: a serialiser is on the way of the exception."""
+    text = str(error).lower()
+    if "pickle" in text or "serializable" in text or "serialisable" in text or "encode object" in text:
+        return True
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if name.split(".")[0] in ("json", "pickle", "msgpack") or name == "kombu.serialization":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def prepare_child(output: str | None) -> None:
