@@ -24,11 +24,13 @@ class Workplace:
             part.mkdir()
         self._snapshot: dict[str, bytes] = {}
         self._folders: set[str] = set()
+        self._first: tuple[dict[str, bytes], set[str]] | None = None
 
     def snapshot(self) -> dict[str, bytes]:
         """Remembers the scratch as it is; path -> content."""
         self._snapshot = {name: (self.scratch / name).read_bytes() for name in self._files()}
         self._folders = {str(p.relative_to(self.scratch)) for p in self.scratch.rglob("*") if p.is_dir()}
+        self._first = self._first or (self._snapshot, self._folders)
         return self._snapshot
 
     @property
@@ -42,17 +44,18 @@ class Workplace:
         self._folders = {str(Path(name).parent) for name in snapshot} - {"."}
         self.restore()
 
-    def restore(self) -> None:
-        """Puts the scratch back."""
+    def restore(self, *, first: bool = False) -> None:
+        """Puts the scratch back, to the last snapshot or to the first."""
+        files, folders = self._first if first and self._first else (self._snapshot, self._folders)
         for name in self._files():
-            if name not in self._snapshot:
+            if name not in files:
                 (self.scratch / name).unlink()
-        for name in sorted(self._folders):
+        for name in sorted(folders):
             (self.scratch / name).mkdir(parents=True, exist_ok=True)
-        for name, content in self._snapshot.items():
+        for name, content in files.items():
             (self.scratch / name).write_bytes(content)
         for path in sorted(self.scratch.rglob("*"), reverse=True):
-            if path.is_dir() and str(path.relative_to(self.scratch)) not in self._folders:
+            if path.is_dir() and str(path.relative_to(self.scratch)) not in folders:
                 with contextlib.suppress(OSError):
                     path.rmdir()
 

@@ -96,11 +96,11 @@ class Setting:
         for server in self.servers:
             server.snapshot()
 
-    def restore(self) -> None:
-        """Puts everything back."""
-        self.place.restore()
+    def restore(self, *, first: bool = False) -> None:
+        """Puts everything back; `first`: as the setup left it."""
+        self.place.restore(first=first)
         for server in self.servers:
-            server.restore()
+            server.restore_first() if first else server.restore()
 
     def jump(self, seconds: float) -> None:
         """Time passes for the servers too, as far as they can be told."""

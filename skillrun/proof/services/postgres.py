@@ -41,7 +41,7 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-_NAMES = (DATABASE, "app_next", "app_snapshot", "app_old")
+_NAMES = (DATABASE, "app_next", "app_snapshot", "app_first", "app_old")
 _ADMIN = {"application_name": "skillrun", "allow_system_table_mods": "on"}
 _READER = {
     "application_name": "skillrun",
@@ -70,7 +70,7 @@ class PostgresServer:
         self._is_borrowed = self.folder != folder.absolute()
         self.socket = self.folder / ".s.PGSQL.5432"
         check_socket_path(self.folder / ".s.PGSQL.5432.lock")
-        self._source, self._has_next = "template1", False
+        self._source, self._has_next, self._has_first = "template1", False, False
         self._reader: Session | None = None
         command = _command(binaries, self.folder, socket_mode="0700" if identity is None else "0777")
         self._child = Child("PostgreSQL", command, log=self.folder / "postgres.log", identity=identity)
@@ -102,8 +102,11 @@ class PostgresServer:
         return self._child.pid
 
     def snapshot(self) -> None:
-        """Remember the database as it is. Ends every connection to it."""
+        """Remember the database as it is; the first memory stays beside it. Ends every connection to it."""
         self._end_clients()
+        if self._source == "app_snapshot" and not self._has_first:
+            self._run("ALTER DATABASE app_snapshot RENAME TO app_first")
+            self._has_first = True
         self._run(
             "DROP DATABASE IF EXISTS app_next",
             "DROP DATABASE IF EXISTS app_snapshot",
@@ -125,6 +128,15 @@ class PostgresServer:
         self._run(f"ALTER DATABASE {DATABASE} RENAME TO app_old; ALTER DATABASE app_next RENAME TO {DATABASE}")
         self._admin.send("DROP DATABASE app_old")
         self._make_next()
+
+    def restore_first(self) -> None:
+        """The database as at the first snapshot. Ends every connection to it."""
+        if not self._has_first:
+            self.restore()
+            return
+        self._end_clients()
+        self._run(f"ALTER DATABASE {DATABASE} RENAME TO app_old", *self._copy_to(DATABASE, "app_first"))
+        self._admin.send("DROP DATABASE app_old")
 
     def query(self, sql: str) -> list[Row]:
         """The rows: int, float, bool, None, all else as text (times in UTC). Raises ServiceFailed with its message."""
@@ -176,12 +188,13 @@ class PostgresServer:
             self._admin.send(statement)
         self._has_next = True
 
-    def _copy_to(self, name: str) -> tuple[str, str]:
+    def _copy_to(self, name: str, source: str | None = None) -> tuple[str, str]:
         """ALTER DATABASE … SET is kept outside the database and not copied with it."""
+        source = source or self._source
         return (
-            f"CREATE DATABASE {name} TEMPLATE {self._source}",
+            f"CREATE DATABASE {name} TEMPLATE {source}",
             "INSERT INTO pg_db_role_setting SELECT new.oid, setrole, setconfig FROM pg_db_role_setting"
-            f" JOIN pg_database old ON old.oid = setdatabase AND old.datname = '{self._source}'"
+            f" JOIN pg_database old ON old.oid = setdatabase AND old.datname = '{source}'"
             f" JOIN pg_database new ON new.datname = '{name}'",
         )
 

@@ -33,6 +33,7 @@ class RedisServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         unlink_quietly(self.socket)
         self._saved: list[Command] = []
+        self._first: list[Command] | None = None
         self._child = Child("Redis", exec_line(_argv(binary, self.folder, self.socket)), log=self.folder / "redis.log")
         try:
             self._child.wait_until(self._answers, _START_S)
@@ -74,6 +75,7 @@ class RedisServer:
                 if data is not None and left is not None:
                     saved.append(("RESTORE", key, left, cast(bytes, data)))
         self._saved = saved
+        self._first = saved if self._first is None else self._first
 
     def restore(self) -> None:
         """Everything as it was at the snapshot (at the start where there is none), keys with the time left then.
@@ -81,6 +83,10 @@ class RedisServer:
         One round trip. Connections stay. The times of stream consumers and of hash fields are not kept.
         """
         self._resp.pipeline([("FLUSHALL",), *self._saved])
+
+    def restore_first(self) -> None:
+        """As `restore`, to the first snapshot."""
+        self._resp.pipeline([("FLUSHALL",), *(self._first or [])])
 
     def jump(self, seconds: float) -> None:
         """As if that time had passed: keys whose time is over are gone, the others have less left.
