@@ -80,7 +80,7 @@ def same_class(named: str, seen: str) -> bool:
 
 
 def is_permanent(reference: Reference, fault: Fault) -> bool:
-    """Whether an injected error is declared permanent. One class may be both, with other arguments: HTTP 503 and 404."""
+    """Whether an injected error is declared permanent. One class may be both, by its arguments: HTTP 503, 404."""
     failures = reference.spec.failures
     if failures is None:
         return False
