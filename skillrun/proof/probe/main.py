@@ -247,8 +247,9 @@ class Zygote:
             function(**kwargs)
         except Exception as error:
             names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
-            self.recorder.emit("caller-raised", error=names[0], text=str(error)[:400], serialising=is_serialising(error),
-                               injected=bool(getattr(error, "__skillrun__", False)))  # fmt: skip
+            injected = bool(getattr(error, "__skillrun__", False))
+            self.recorder.emit("caller-raised", error=names[0], text=str(error)[:400], injected=injected,
+                               serialising=is_serialising(error))  # fmt: skip
 
 
 def is_serialising(error: BaseException) -> bool:
