@@ -45,6 +45,19 @@ def _told() -> tuple[tuple[str, str, str], ...]:
             (TASKS, "        ship(payload)\n", "        ship(payload, task)\n"))  # fmt: skip
 
 
+READS = (
+    (DB, "CREATE TABLE shipments", "INSERT INTO orders VALUES (8, '1 Quay Street');\nCREATE TABLE shipments"),
+    (TASKS, "def ship(payload: dict[str, Any]) -> None:\n", """def look_up(order_id: int) -> None:
+    with db.transaction() as connection:
+        if connection.execute("SELECT 1 FROM orders WHERE id = ?", (order_id,)).fetchone() is None:
+            raise InvalidOrder(f"no order {order_id}")
+
+
+def ship(payload: dict[str, Any]) -> None:
+"""),
+    (TASKS, "    order_id, address = read(payload)\n", "    order_id, address = read(payload)\n    look_up(order_id)\n"),
+)  # fmt: skip
+
 MUTANTS = [
     Mutant("A01", "the lock that keeps two apart stays when its holder is killed",
            ((TASKS, DECORATOR, f'{DECORATOR}@huey.lock_task("book-shipment")\n'),), quick=True,
@@ -130,6 +143,8 @@ MUTANTS = [
            ((TASKS, f"        give_up(payload, error)\n{CANCEL}", CANCEL),)),
     Mutant("E05", "a timeout of the carrier is in no list",
            ((TASKS, "except (carrier.Unavailable, TimeoutError)", "except carrier.Unavailable"),)),
+    Mutant("E07", "published before the order is committed",
+           (*READS, (ORDERS, PUBLISH, f"    {PUBLISH}")), source="https://github.com/saleor/saleor/issues/5457"),
     _options("E06", "a message expires while the workers are busy", f"{OPTIONS}, expires=30",
              source="https://github.com/coleifer/huey/issues/559"),
     Mutant("F01", "an error becomes a result",
@@ -250,6 +265,7 @@ def free_locks() -> None:
         (TASKS, DONE, '    say("booked", order_id=order_id)\n'),
         (TASKS, GIVEN_UP, '    say("given up", order_id=payload.get("order_id"), reason=repr(error))\n'),
     )),
+    Variant("looks-up", "reads the order that the application committed before it published", edits=READS),
     Variant("at-least-once", "a carrier without keys: a crash may book twice, and the spec says so", edits=(
         ("depot/carrier.py", "address: str, *, idempotency_key: str)", "address: str)"),
         (TASKS, f", idempotency_key={KEY}", ""),
