@@ -94,9 +94,19 @@ class Driver:
             "on_kill": self._on_kill(kind),
             "broker": kind,
             "broker_error": {"redis": "redis.exceptions:ConnectionError"}.get(kind, "dramatiq.errors:ConnectionClosed"),
-            "counts_dead": True,
+            "counts_dead": not self._sends_dead_letters(),
             "spread": 2.0,
         }
+
+    def _sends_dead_letters(self) -> bool:
+        """The spec's dead-letter queue is that of another actor, and so no dead-letter queue of Dramatiq."""
+        where = self.probe.settings.get("queue")
+        others = [actor for actor in self.broker.actors.values() if actor is not self.actor]
+        return where is not None and any(where in (actor.actor_name, self._queue(actor)) for actor in others)
+
+    def _queue(self, actor: Any) -> str | None:
+        """The queue of an actor that does not share the handler's."""
+        return str(actor.queue_name) if actor.queue_name != self.actor.queue_name else None
 
     def _redelivery_s(self, kind: str) -> float:
         """Redis gives a dead worker's messages back after the heartbeat timeout, RabbitMQ at once."""
@@ -152,6 +162,7 @@ class Driver:
         after = self.delivering and not recorder.depth and not recorder.effect_depth  # a middleware of the worker sends
         sent = {
             "data": base64.b64encode(data).decode(),
+            "queue": None if message.queue_name == self.actor.queue_name else message.queue_name,
             "arguments": self.probe.bound(self.function(), message.args, message.kwargs) if to_handler else None,
         }
         self.probe.publish(lambda: None, sent, to_handler=to_handler, delay=(delay or 0) / 1000, label=name,

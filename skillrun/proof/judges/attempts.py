@@ -188,10 +188,9 @@ def _may_vanish(reference: Reference) -> bool:
     return any(effect.guarantee == "at_most_once" for effect in reference.effects)
 
 
-def _library_counts(reference: Reference) -> bool:
-    """The dead letters are those of the library, and no query of the spec counts them."""
-    asked = reference.spec.proof.dead_letters if reference.spec.proof else None
-    return bool(reference.facts.get("counts_dead")) and asked is None
+def _are_messages(reference: Reference) -> bool:
+    """The dead letters are messages, of the library or in a queue: nothing there could drop a second one."""
+    return reference.spec.proof is None or reference.spec.proof.dead_letters is None
 
 
 def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -199,7 +198,7 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
     if history.dead_letters is None or not reference.has_dead_letter:
         return
     seen = history.dead_letters - (reference.once.dead_letters or 0)
-    if seen > 1 and history.schedule.has_crash and _library_counts(reference):
+    if seen > 1 and history.schedule.has_crash and _are_messages(reference):
         return  # it died between the publish of a retry and the acknowledgement: nobody can help that
     if seen < 1 and history.lost and reference.facts.get("lossy"):
         return  # the library lost it while it was given up: that is said and not blamed
@@ -212,7 +211,7 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
             said = "the job was given up without a dead letter" if seen < 1 else f"one job left {seen} dead letters"
             rule = "dead-letter.missing" if seen < 1 else "dead-letter.repeated"
             yield Judgement(REFUTED, rule, said, expected="1", seen=f"{seen}")
-    elif history.schedule.family == "window" and _library_counts(reference):
+    elif history.schedule.family == "window" and _are_messages(reference):
         return  # the library drops what is too old
     elif must_complete(history, reference) and seen > 0 and not history.schedule.has_crash:
         said = "a job that was not given up is in the dead letters"

@@ -302,4 +302,18 @@ broker = Redis"""), (BROKER, ADD, f"{ADD}broker.add_middleware(SendDead())\n"),
     {CALL}    {MARK}'''),
         (SPEC, '  env: {RETURNS_DB: "{scratch}/returns.db"}', '  services: [redis]\n  env: {RETURNS_DB: "{scratch}/returns.db", REDIS_URL: "{redis}"}'),
     )),
+    Variant("queue", "the dead letters are the messages of another actor, for a person to read", edits=(
+        (JOBS, 'actor_name="bury_refund", queue_name="refunds"', 'actor_name="bury_refund", queue_name="dead_refunds"'),
+        (JOBS, """    with db.transaction() as connection:
+        row = (json.dumps(payload, sort_keys=True), reason)
+        connection.execute("INSERT INTO dead_refunds VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+""", ""), (JOBS, HEAD, ""),
+        (SPEC, "{kind: table, where: dead_refunds}", "{kind: queue, where: dead_refunds}"),
+        (SPEC, "  dead_letters: select count(*) from dead_refunds\n", ""),
+    )),
+    Variant("xq", "the dead letters are Dramatiq's own", edits=(
+        (JOBS, BURY, ""), (JOBS, BURIAL, ""), (JOBS, HEAD, ""), (JOBS, "from typing import Any\n\n", ""),
+        (SPEC, "{kind: table, where: dead_refunds}", "{kind: queue, where: refunds.XQ}"),
+        (SPEC, "  dead_letters: select count(*) from dead_refunds\n", ""),
+    )),
 ]  # fmt: skip
