@@ -52,7 +52,8 @@ STEPS = (
     ),
     Step(
         "The handler is mended",
-        "Only errors that may pass are tried again. Nothing is wrong any more, so the shop's own tests run too.",
+        "Only errors that may pass are tried again. Nothing reads wrong any more: now the handler is killed at every"
+        " step and delivered again, and the shop's own tests run.",
         (),
         exit_code=0,
         outcome="success",

@@ -28,9 +28,12 @@ STAGES = (
 QUICK = "lint:\n\ttrue\n\ntest:\n\ttrue\n"
 
 
-def shop(root: Path, *overlays: str, makefile: str = QUICK) -> Path:
-    """The bundled shop, whose validations take no time, and whose tests start no worker."""
+def shop(root: Path, *overlays: str, makefile: str = QUICK, proof: bool = False) -> Path:
+    """The bundled shop, whose validations take no time, whose tests start no worker, and whose job is not proved."""
     fixtures_repos.example_shop(root, *overlays)
+    if not proof:
+        spec = (root / SPEC).read_text()
+        (root / SPEC).write_text(spec[: spec.index("\nproof:")] + "\n")
     (root / "tests" / "test_enqueue.py").unlink()
     (root / "Makefile").write_text(makefile)
     helpers.commit(root, "Quick validations")

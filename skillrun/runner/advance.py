@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
 from skillrun.actor import Actor, host_id, who
 from skillrun.errors import Misuse, Refused, RepoUnusable
-from skillrun.ledger.rows import EvidenceRow, NewEvent, RunStart, Telemetry
+from skillrun.ledger.rows import NewEvent, RunStart, Telemetry
 from skillrun.lock import RunLock
 from skillrun.repo.git import Snapshot, snapshot, touched
 from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from skillrun.contract.skill import Skill
     from skillrun.contract.spec import JobSpec
     from skillrun.ledger.store import Ledger
-    from skillrun.repo.tree import Lookup
     from skillrun.runner.options import Waiver
+    from skillrun.runner.walk import Walk
     from skillrun.stages.conclude import CheckResult, Recommendation
     from skillrun.stages.interface import Attestation, CommandPlan
     from skillrun.stages.registry import Planned
@@ -177,10 +176,7 @@ class _Invocation:
     watcher: Watcher
     started: float
     actor: Actor = field(default_factory=who)
-    results: dict[str, StageResult] = field(default_factory=dict)
-    shown: list[dict[str, Any]] = field(default_factory=list)
-    proof_done: bool = False
-    held: list[str] = field(default_factory=list)  # stages that the watcher has not been told of yet
+    walk: Walk | None = None
 
     def go(self) -> dict[str, Any]:
         from skillrun.stages.interface import Case
@@ -199,7 +195,7 @@ class _Invocation:
         )
         self._record_words()
         self.watcher.begins(self._header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned])
-        self._walk()
+        self._through_the_stages()
         return self._conclude()
 
     # -- beginning
@@ -301,152 +297,29 @@ class _Invocation:
         )
         return True
 
-    # -- the stages
+    @property
+    def results(self) -> dict[str, StageResult]:
+        """What the stages have concluded so far."""
+        return self.walk.results if self.walk is not None else {}
 
-    def _walk(self) -> None:
-        latest = self.ledger.latest_stages(self.run_id)
-        stopped = False
-        for planned in self.inputs.planned:
-            stage = planned.stage
-            if not stopped and self._is_behind_proof(stage.ID):
-                self._prove()
-            self.watcher.stage_begins(stage.ID)
-            if stopped or (stage.COSTLY and not self._clean()):
-                self._put_off(planned, "after --until" if stopped else "runs once the stages before it are clean")
-            else:
-                self._visit(planned, latest.get(stage.ID))
-            self._show(stage.ID, hold=not stopped)
-            stopped = stopped or self.request.until == stage.ID
-        self._tell()
+    def _through_the_stages(self) -> None:
+        from skillrun.runner.walk import Walk
 
-    def _show(self, stage: str, *, hold: bool) -> None:
-        """Tells the watcher of a stage; those that wait for the proof, and those between them, are held until then."""
-        self.held.append(stage)
-        if hold and not self.proof_done and self._awaits_proof():
-            return
-        self._tell()
-
-    def _tell(self) -> None:
-        for stage in self.held:
-            self.watcher.stage_ends(next(s for s in self.shown if s["id"] == stage))
-        self.held.clear()
-
-    def _awaits_proof(self) -> bool:
-        """Something was read that a proof may still speak of."""
-        from skillrun.stages.proving import PROVEN
-
-        return self._clean() and any(stage in PROVEN and self._wants_proof(stage) for stage in self.results)
-
-    def _is_behind_proof(self, stage: str) -> bool:
-        """The first stage after those that a proof speaks of, with nothing open before it."""
-        from skillrun.stages.proving import PROVEN
-
-        return set(PROVEN) <= set(self.results) and stage not in PROVEN and not self.proof_done and self._clean()
-
-    def _prove(self) -> None:
-        """Stages that were read so far are proved by fault injection, once for all of them."""
-        from skillrun.stages.proving import PROVEN, not_asked, prove_case, with_proof
-
-        self.proof_done = True
-        left = [p for p in self.inputs.planned if p.stage.ID in PROVEN and self._wants_proof(p.stage.ID)]
-        if not left:
-            return
-        with self.seen.tree.recording() as lookups:
-            why = not_asked(self.case)
-            report = prove_case(self.case) if why is None else None
-        for planned in left:
-            more = partial(with_proof, planned.stage.ID, report=report, why=why)
-            self._examine(planned, time.monotonic(), more, lookups)
-
-    def _wants_proof(self, stage: str) -> bool:
-        """Passed by reading alone."""
-        from skillrun.verdict import Status
-
-        result = self.results[stage]
-        return result.status == Status.PASSED and "proof" not in result.facts
-
-    def _clean(self) -> bool:
-        from skillrun.verdict import Status
-
-        done = (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED)
-        return all(r.status in done or _only_asks(r) for r in self.results.values())
-
-    def _visit(self, planned: Planned, event: dict[str, Any] | None) -> None:
-        from skillrun.runner.checkpoint import is_done
-        from skillrun.runner.codec import result_of
-
-        begun = time.monotonic()
-        cached = is_done(self.case, planned.stage, event)
-        if cached and event is not None:
-            self._keep(planned, result_of(event["data"]["result"]), cached=True, duration_ms=0)
-            return
-        self._examine(planned, begun)
-
-    def _examine(
-        self,
-        planned: Planned,
-        begun: float,
-        more: Callable[[StageResult], StageResult] = lambda result: result,
-        rests_too: Iterable[Lookup] = (),
-    ) -> None:
-        """Examines a stage and commits what it found; `more` adds what was found elsewhere, from `rests_too`."""
-        from skillrun.runner.checkpoint import basis, fingerprint
-        from skillrun.runner.codec import result_json
-
-        stage = planned.stage
-        self.case.clean = self._clean()
-        with self.seen.tree.recording() as lookups:
-            result = more(stage.examine(self.case))
-            self.seen.tree.record(rests_too)
-        result = self._waived(stage.ID, result)
-        took = time.monotonic() - begun
-        rests_on = basis(self.case, stage)
-        event = self._event(
-            "stage.finished",
-            stage=stage.ID,
-            outcome=str(result.status),
-            dur_us=int(took * 1e6),
-            fingerprint=fingerprint(stage.ID, rests_on, lookups),
-            data={"result": result_json(result), "basis": rests_on, "lookups": lookups.as_json()},
-        )
-        self.ledger.append(self.run_id, [event], evidence=[EvidenceRow.of(item) for item in result.evidence])
-        self._keep(planned, result, cached=False, duration_ms=int(took * 1000))
-
-    def _put_off(self, planned: Planned, why: str) -> None:
-        from skillrun.verdict import StageResult, Status
-
-        waiver = self.waivers.get(planned.stage.ID)
-        if waiver is not None and planned.stage.COSTLY:
-            self._keep(
-                planned, StageResult(Status.WAIVED, None, summary=_waiver_words(waiver)), cached=False, duration_ms=0
-            )
-            return
-        self._keep(planned, StageResult(Status.PENDING, None, summary=why), cached=False, duration_ms=0)
-
-    def _waived(self, item: str, result: StageResult) -> StageResult:
-        from dataclasses import replace
-
-        from skillrun.verdict import Status
-
-        waiver = self.waivers.get(item)
-        if waiver is None or result.status in (Status.PASSED, Status.NOT_APPLICABLE):
-            return result
-        return replace(result, status=Status.WAIVED, next=(), summary=_waiver_words(waiver))
-
-    def _keep(self, planned: Planned, result: StageResult, *, cached: bool, duration_ms: int) -> None:
-        from skillrun.runner.report import finding_json, stage_json
-
-        self.results[planned.stage.ID] = result
         skill_file = shown(self.target.repo.root, self.target.skill_file)
-        stage = stage_json(planned, result, cached=cached, duration_ms=duration_ms, skill_file=skill_file)
-        position = next((n for n, s in enumerate(self.shown) if s["id"] == planned.stage.ID), None)
-        if position is not None:
-            stage["duration_ms"] += self.shown[position]["duration_ms"]
-            self.shown[position] = stage
-            return
-        if not self.shown:  # what the text of the skill lacks belongs to no stage: it is said with the first
-            stage["findings"] += [finding_json(finding) for finding in self.inputs.missing_steps]
-        self.shown.append(stage)
+        walk = Walk(
+            self.case,
+            self.inputs.planned,
+            self.inputs.missing_steps,
+            skill_file,
+            self.ledger,
+            self.run_id,
+            self._event,
+            self.watcher,
+            self.waivers,
+            self.request.until,
+        )
+        self.walk = walk
+        walk.go()
 
     # -- the end
 
@@ -456,8 +329,8 @@ class _Invocation:
         from skillrun.verdict import Status, outcome_of
 
         files = self._touched()
-        taken = {p.stage.ID for p in self.inputs.planned}
-        checks = [self._waived_check(c) for c in conclude_checks(self.inputs.skill, self.case, self.results, taken)]
+        taken, results = {p.stage.ID for p in self.inputs.planned}, self.results
+        checks = [self._waived_check(c) for c in conclude_checks(self.inputs.skill, self.case, results, taken)]
         checks += self._own_checks(files)
         recommendations = [self._waived_skill(r) for r in recommend(self.inputs.skill, self.case, self.results)]
         outcome = outcome_of([*(r.status for r in self.results.values()), *(c.status for c in checks)])
@@ -466,7 +339,7 @@ class _Invocation:
             "schema_version": 1,
             "run": self._header(),
             "outcome": str(outcome),
-            "stages": self.shown,
+            "stages": self.walk.shown if self.walk else [],
             "checks": _checks(checks),
             "recommendations": recommendations_json(recommendations),
             "next": next_json(self.results, checks, open_stages),
@@ -569,15 +442,6 @@ class _Invocation:
             "repo": self.target.repo_name,
             "git_head": self.target.repo.head,
         }
-
-
-def _only_asks(result: StageResult) -> bool:
-    """Nothing is wrong, somebody has to agree: the stages after it say what they would run, too."""
-    return bool(result.next) and all(action.action == "consent" for action in result.next)
-
-
-def _waiver_words(waiver: Waiver) -> str:
-    return f"waived by {waiver.by}: {waiver.reason}"
 
 
 def _checks(checks: list[CheckResult]) -> list[dict[str, Any]]:

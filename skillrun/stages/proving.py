@@ -232,12 +232,8 @@ def _keep(case: Case, value: Mapping[str, Any]) -> None:
         Path(name).replace(path)
 
 
-def with_proof(
-    stage: str, result: StageResult, report: Mapping[str, Any] | None, why: Finding | None = None
-) -> StageResult:
+def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None) -> StageResult:
     """A stage's result, with what the proof says of it: proved, refuted (it fails), or why it stays as read."""
-    if why is not None:
-        return replace(result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"})
     if report is None:
         said = note("proof.no-consent", "read, not proved: nobody has allowed it yet", hint="allow it with --trust")
         return replace(result, findings=(*result.findings, said), facts={**result.facts, "settled": False})

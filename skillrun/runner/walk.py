@@ -1,0 +1,205 @@
+"""The stages of a run in their order: examined or kept, proved in between, each committed before the next begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from skillrun.ledger.rows import EvidenceRow, NewEvent
+
+if TYPE_CHECKING:
+    from skillrun.ledger.store import Ledger
+    from skillrun.repo.tree import Lookup
+    from skillrun.runner.advance import Watcher
+    from skillrun.runner.options import Waiver
+    from skillrun.stages.interface import Case
+    from skillrun.stages.registry import Planned
+    from skillrun.verdict import Finding, StageResult
+
+
+@dataclass
+class Walk:
+    """One walk through the stages of a run. `event` makes an event of this invocation."""
+
+    case: Case
+    planned: tuple[Planned, ...]
+    missing_steps: tuple[Finding, ...]
+    skill_file: str
+    ledger: Ledger
+    run_id: str
+    event: Callable[..., NewEvent]
+    watcher: Watcher
+    waivers: Mapping[str, Waiver]
+    until: str | None
+    results: dict[str, StageResult] = field(default_factory=dict)
+    shown: list[dict[str, Any]] = field(default_factory=list)
+    proof_done: bool = False
+    held: list[str] = field(default_factory=list)  # stages that the watcher has not been told of yet
+
+    def go(self) -> None:
+        """As far as it can; every stage that is not reached is pending."""
+        latest = self.ledger.latest_stages(self.run_id)
+        stopped = False
+        for planned in self.planned:
+            stage = planned.stage
+            if not stopped and self._is_behind_proof(stage.ID):
+                self._prove()
+            self.watcher.stage_begins(stage.ID)
+            if stopped or (stage.COSTLY and not self._clean()):
+                self._put_off(planned, "after --until" if stopped else "runs once the stages before it are clean")
+            else:
+                self._visit(planned, latest.get(stage.ID))
+            self._show(stage.ID, hold=not stopped)
+            stopped = stopped or self.until == stage.ID
+        self._tell()
+
+    def _show(self, stage: str, *, hold: bool) -> None:
+        """Tells the watcher of a stage; those that wait for the proof, and those between them, are held until then."""
+        self.held.append(stage)
+        if hold and not self.proof_done and self._awaits_proof():
+            return
+        self._tell()
+
+    def _tell(self) -> None:
+        for stage in self.held:
+            self.watcher.stage_ends(next(s for s in self.shown if s["id"] == stage))
+        self.held.clear()
+
+    def _awaits_proof(self) -> bool:
+        """Something was read that a proof may still speak of."""
+        from skillrun.stages.proving import PROVEN
+
+        return self._clean() and any(stage in PROVEN and self._wants_proof(stage) for stage in self.results)
+
+    def _is_behind_proof(self, stage: str) -> bool:
+        """The first stage after those that a proof speaks of, with nothing open before it."""
+        from skillrun.stages.proving import PROVEN
+
+        return set(PROVEN) <= set(self.results) and stage not in PROVEN and not self.proof_done and self._clean()
+
+    def _prove(self) -> None:
+        """Stages that were read so far are proved by fault injection, once for all of them."""
+        from skillrun.stages.proving import PROVEN, prove_case, with_proof
+
+        self.proof_done = True
+        left = [p for p in self.planned if p.stage.ID in PROVEN and self._wants_proof(p.stage.ID)]
+        if not left:
+            return
+        begun = time.monotonic()
+        with self.case.tree.recording() as lookups:
+            report = prove_case(self.case)
+        for planned in left:
+            more = partial(with_proof, planned.stage.ID, report=report)
+            self._examine(planned, begun, more, lookups)
+            begun = time.monotonic()  # the proof's time is that of the first stage that it speaks of
+
+    def _wants_proof(self, stage: str) -> bool:
+        """Passed by reading alone."""
+        from skillrun.verdict import Status
+
+        result = self.results[stage]
+        return result.status == Status.PASSED and "proof" not in result.facts
+
+    def _clean(self) -> bool:
+        from skillrun.verdict import Status
+
+        done = (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED)
+        return all(r.status in done or _only_asks(r) for r in self.results.values())
+
+    def _visit(self, planned: Planned, event: dict[str, Any] | None) -> None:
+        from skillrun.runner.checkpoint import is_done
+        from skillrun.runner.codec import result_of
+
+        begun = time.monotonic()
+        cached = is_done(self.case, planned.stage, event)
+        if cached and event is not None:
+            self._keep(planned, result_of(event["data"]["result"]), cached=True, duration_ms=0)
+            return
+        self._examine(planned, begun, partial(self._said_unproved, planned.stage.ID))
+
+    def _said_unproved(self, stage: str, result: StageResult) -> StageResult:
+        """With a note where the job cannot be proved: then reading is all there will be."""
+        from skillrun.stages.proving import PROVEN, not_asked
+        from skillrun.verdict import Status
+
+        if stage not in PROVEN or result.status != Status.PASSED:
+            return result
+        why = self.case.once("not-asked", lambda: not_asked(self.case))
+        if why is None:
+            return result
+        return replace(result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"})
+
+    def _examine(
+        self,
+        planned: Planned,
+        begun: float,
+        more: Callable[[StageResult], StageResult] = lambda result: result,
+        rests_too: Iterable[Lookup] = (),
+    ) -> None:
+        """Examines a stage and commits what it found; `more` adds what was found elsewhere, from `rests_too`."""
+        from skillrun.runner.checkpoint import basis, fingerprint
+        from skillrun.runner.codec import result_json
+
+        stage = planned.stage
+        self.case.clean = self._clean()
+        with self.case.tree.recording() as lookups:
+            result = more(stage.examine(self.case))
+            self.case.tree.record(rests_too)
+        result = self.waived(stage.ID, result)
+        took = time.monotonic() - begun
+        rests_on = basis(self.case, stage)
+        event = self.event(
+            "stage.finished",
+            stage=stage.ID,
+            outcome=str(result.status),
+            dur_us=int(took * 1e6),
+            fingerprint=fingerprint(stage.ID, rests_on, lookups),
+            data={"result": result_json(result), "basis": rests_on, "lookups": lookups.as_json()},
+        )
+        self.ledger.append(self.run_id, [event], evidence=[EvidenceRow.of(item) for item in result.evidence])
+        self._keep(planned, result, cached=False, duration_ms=int(took * 1000))
+
+    def _put_off(self, planned: Planned, why: str) -> None:
+        from skillrun.verdict import StageResult, Status
+
+        waiver = self.waivers.get(planned.stage.ID)
+        if waiver is not None and planned.stage.COSTLY:
+            self._keep(
+                planned, StageResult(Status.WAIVED, None, summary=waiver_words(waiver)), cached=False, duration_ms=0
+            )
+            return
+        self._keep(planned, StageResult(Status.PENDING, None, summary=why), cached=False, duration_ms=0)
+
+    def waived(self, item: str, result: StageResult) -> StageResult:
+        from skillrun.verdict import Status
+
+        waiver = self.waivers.get(item)
+        if waiver is None or result.status in (Status.PASSED, Status.NOT_APPLICABLE):
+            return result
+        return replace(result, status=Status.WAIVED, next=(), summary=waiver_words(waiver))
+
+    def _keep(self, planned: Planned, result: StageResult, *, cached: bool, duration_ms: int) -> None:
+        from skillrun.runner.report import finding_json, stage_json
+
+        self.results[planned.stage.ID] = result
+        stage = stage_json(planned, result, cached=cached, duration_ms=duration_ms, skill_file=self.skill_file)
+        position = next((n for n, s in enumerate(self.shown) if s["id"] == planned.stage.ID), None)
+        if position is not None:
+            stage["duration_ms"] += self.shown[position]["duration_ms"]
+            self.shown[position] = stage
+            return
+        if not self.shown:  # what the text of the skill lacks belongs to no stage: it is said with the first
+            stage["findings"] += [finding_json(finding) for finding in self.missing_steps]
+        self.shown.append(stage)
+
+
+def _only_asks(result: StageResult) -> bool:
+    """Nothing is wrong, somebody has to agree: the stages after it say what they would run, too."""
+    return bool(result.next) and all(action.action == "consent" for action in result.next)
+
+
+def waiver_words(waiver: Waiver) -> str:
+    return f"waived by {waiver.by}: {waiver.reason}"
