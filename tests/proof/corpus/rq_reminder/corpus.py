@@ -148,7 +148,7 @@ VARIANTS = [
     Variant("waiting-lock", "the lock is waited for, and the key is looked at again", edits=(
         HELPERS, (JOBS, "from redis import Redis\n", "from redis import Redis\nfrom redis.exceptions import LockNotOwnedError\n"),
         (JOBS, "def remind(", BUSY), TRANSIENT,
-        (JOBS, CHECK + SEND + MARK, f'''    lock = redis.lock(f"lock:{{appointment}}", timeout=60, blocking_timeout=90)
+        (JOBS, CHECK + SEND + MARK, f'''    lock = redis.lock(f"lock:{{appointment}}", timeout=60, blocking_timeout=5)
     if not lock.acquire():
         raise Busy(f"another worker texts {{appointment}}")
     try:
@@ -184,10 +184,9 @@ VARIANTS = [
     )),
     Variant("at-most-once", "claimed before it is sent, and never sent twice", edits=(
         ("clinic/sms.py", ", *, reference: str", ""), ("clinic/sms.py", ', "reference": reference', ""),
-        (JOBS, f", reference={REFERENCE}", ""),
         (JOBS, CHECK + SEND + MARK, f'''    if not redis.set(key, "1", nx=True, ex=WEEK):
 {ALREADY}    sms.send(phone, f"Your appointment {{appointment}} is tomorrow")
-'''.replace(f", reference={REFERENCE}", "")),
+'''),
         (SPEC, "key_arg: reference, window: 24h, guarantee: keyed",
          "guarantee: at_most_once, reason: patients complained about second texts"),
     )),
