@@ -1,0 +1,247 @@
+"""The judges are pure functions: small histories, written down, and what each judge says of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from histories import ACKED, BEGAN, DONE, KILLED, ONCE, RETURNED, commit, effect, fault, history, raised, retry
+
+from skillrun.contract.job import DeadLetter, Effect, JobSpec
+from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.judges import attempts, effects, logs, state, unknowns
+from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Reference
+
+AWAY, NEVER = "app.mail:Away", "app.mail:Never"
+RETRY = {"max_attempts": 3, "backoff": {"kind": "exponential", "base": "10s", "factor": 2, "cap": "1h"}}
+
+
+def spec(guarantee: str = "keyed", **more: Any) -> JobSpec:
+    one = Effect(name="email", call="app.mail:send", key_arg="key", guarantee=guarantee, reason="said")
+    values: dict[str, Any] = {
+        "version": 1, "job": "job", "effects": (one,), "retry": RETRY, "dead_letter": DeadLetter(kind="table"),
+        "failures": {"transient": [AWAY], "permanent": [NEVER]},
+        "idempotency": {"strategy": "keyed", "key": ["id"], "dedupe": {"store": "table rows", "window": "7d"}},
+    }  # fmt: skip
+    return JobSpec(**(values | more))
+
+
+def against(made: JobSpec, once: History = ONCE, **more: Any) -> Reference:
+    return Reference(made, once, **more)
+
+
+def rules(judge: Any, seen: History, reference: Reference) -> list[str]:
+    return [judgement.rule for judgement in judge(seen, reference)]
+
+
+KILLED_AFTER = [*effect(), fault("kill", "after:email#1"), KILLED]
+TWICE = history("kill@after:email#1", KILLED_AFTER, DONE)
+OTHER_KEY = history("kill@after:email#1", KILLED_AFTER, [*effect(key="'other'"), *commit(), RETURNED, ACKED])
+LOST = history("kill@before:email#1", [fault("kill", "before:email#1"), KILLED], [RETURNED, ACKED])
+REPEATED = history("redeliver", DONE, DONE)
+
+# -- effects
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "seen", "expected"),
+    [
+        ("keyed", TWICE, []),  # the receiver drops the second call
+        ("keyed", OTHER_KEY, ["effect.other-key"]),
+        ("keyed", LOST, ["effect.lost"]),
+        ("transactional", TWICE, ["effect.repeated"]),
+        ("transactional", LOST, ["effect.lost"]),
+        ("at_least_once", TWICE, []),
+        ("at_least_once", LOST, ["effect.lost"]),
+        ("at_least_once", REPEATED, ["effect.repeated-after-success"]),
+        ("at_most_once", TWICE, ["effect.repeated"]),
+        ("at_most_once", LOST, []),
+    ],
+)
+def test_each_guarantee_allows_what_it_says(guarantee: str, seen: History, expected: list[str]) -> None:
+    assert rules(effects.judge, seen, against(spec(guarantee))) == expected
+
+
+def test_an_effect_that_only_a_fault_may_lose_is_not_lost_without_one() -> None:
+    nothing = history("redeliver", [RETURNED, ACKED], [RETURNED, ACKED])
+    assert rules(effects.judge, nothing, against(spec("at_most_once"))) == ["effect.lost"]
+
+
+def test_a_job_in_the_dead_letters_is_not_lost() -> None:
+    kept = history("kill@before:email#1", [fault("kill", "before:email#1"), KILLED], dead_letters=1)
+    assert rules(effects.judge, kept, against(spec())) == []
+
+
+def test_a_keyed_effect_without_its_key_is_refuted() -> None:
+    assert "effect.no-key" in rules(effects.judge, history("once", [*effect(key=None), ACKED]), against(spec()))
+
+
+def test_one_key_for_two_things_in_one_run_is_refuted() -> None:
+    first, second = effect(), effect()
+    second[1] = ("performed", {**second[1][1], "args": "to='b'"})
+    assert "effect.key-shared" in rules(effects.judge, history("once", [*first, *second, ACKED]), against(spec()))
+
+
+def test_two_distinct_jobs_need_keys_of_their_own() -> None:
+    both = history("job=1", DONE, DONE)
+    shared = against(spec(), jobs={1: ONCE})
+    apart = against(spec(), jobs={1: history("once", [*effect(key="'other'"), *commit(), ACKED])})
+    assert "effect.key-of-two-jobs" in rules(effects.judge, both, shared)
+    two = history("job=1", DONE, [*effect(key="'other'"), *commit(), ACKED])
+    assert rules(effects.judge, two, apart) == []
+
+
+def test_a_call_after_the_receivers_window_is_another_one() -> None:
+    once = spec()
+    made = once.model_copy(update={"effects": (once.effects[0].model_copy(update={"window": 3600.0}),)})
+    second = Delivery(2, "deliver", 0, 7300.0, tuple(Event(50 + n, *told) for n, told in enumerate([BEGAN, *DONE])))
+    late = History(REPEATED.schedule, (REPEATED.deliveries[0], second), {"rows": [[1]]})
+    assert rules(effects.judge, late, against(made)) == ["effect.window"]
+    assert rules(effects.judge, REPEATED, against(made)) == []
+
+
+# -- state
+
+
+def test_the_state_must_be_that_of_a_single_run() -> None:
+    assert rules(state.judge, history("redeliver", DONE, DONE, state=[[1], [1]]), against(spec())) == ["state.differs"]
+    assert rules(state.judge, history("redeliver", DONE, DONE), against(spec())) == []
+
+
+def test_an_unreadable_state_is_incomplete() -> None:
+    broken = history("redeliver", DONE, state="error: no such table")
+    assert [j.verdict for j in state.judge(broken, against(spec()))] == [INCOMPLETE]
+
+
+def test_a_query_that_differs_between_single_runs_is_not_compared() -> None:
+    seen = history("redeliver", DONE, state=[[2]])
+    assert rules(state.judge, seen, against(spec(), volatile=frozenset(("rows",)))) == []
+
+
+def test_a_distinct_job_that_leaves_no_trace_was_swallowed() -> None:
+    alone = history("once", DONE, state=[[2]])
+    swallowed = history("job=1", DONE, DONE, state=[[1]])
+    both = history("job=1", DONE, DONE, state=[[1], [2]])
+    assert rules(state.judge, swallowed, against(spec(), jobs={1: alone})) == ["state.distinct-job"]
+    assert rules(state.judge, both, against(spec(), jobs={1: alone})) == []
+
+
+# -- attempts
+
+MET = fault("raise", "before:email#1", error=AWAY)
+FAILING = f"raise={AWAY}@before:email#*/*"
+
+
+def exhausted(*delays: float, dead: int = 1) -> History:
+    """As many attempts as there are delays, and one more."""
+    tries = [[MET, raised(AWAY), retry(delay), ACKED] for delay in delays]
+    return history(FAILING, *tries, [MET, raised(AWAY), ACKED], dead_letters=dead)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (exhausted(10.0, 20.0), []),
+        (exhausted(10.0), ["attempts.too-few"]),
+        (exhausted(10.0, 20.0, 40.0), ["attempts.too-many"]),
+        (exhausted(10.0, 10.0), ["delays.too-short"]),
+        (exhausted(10.0, 60.0), ["delays.too-long"]),
+        (exhausted(0.0, 0.0), ["delays.too-short"]),
+        (exhausted(10.0, 20.0, dead=0), ["dead-letter.missing"]),
+        (exhausted(10.0, 20.0, dead=2), ["dead-letter.repeated"]),
+    ],
+)
+def test_an_error_that_does_not_pass_ends_as_declared(seen: History, expected: list[str]) -> None:
+    assert rules(attempts.judge, seen, against(spec(), history("once", DONE, dead_letters=0))) == expected
+
+
+def test_what_still_waits_at_the_limit_is_unbounded() -> None:
+    assert rules(attempts.judge, history(FAILING, [MET, ACKED], pending=1), against(spec())) == ["attempts.unbounded"]
+
+
+def test_a_permanent_error_is_tried_once() -> None:
+    met = fault("raise", "before:email#1", error=NEVER)
+    given_up = [met, raised(NEVER), ACKED]
+    tried = history(f"raise={NEVER}@before:email#1/*", [met, raised(NEVER), retry(), ACKED], given_up, dead_letters=1)
+    once = history(f"raise={NEVER}@before:email#1/*", given_up, dead_letters=1)
+    assert rules(attempts.judge, tried, against(spec())) == ["attempts.permanent-retried"]
+    assert rules(attempts.judge, once, against(spec())) == []
+
+
+def test_poison_has_no_effect() -> None:
+    assert "poison.effect" in rules(attempts.judge, history("poison=0", DONE, dead_letters=1), against(spec()))
+
+
+# -- what is not known
+
+
+def test_an_exception_in_neither_list_is_incomplete() -> None:
+    seen = history("once", [raised("app.mail:Surprise", injected=False), ACKED])
+    assert rules(unknowns.judge, seen, against(spec())) == ["failures.unlisted"]
+    listed = history("once", [raised(AWAY, injected=False), ACKED])
+    assert rules(unknowns.judge, listed, against(spec())) == []
+
+
+def test_an_undeclared_effect_is_incomplete() -> None:
+    seen = history("once", [("undeclared", {"kind": "network", "detail": "example.org:443"}), ACKED])
+    assert rules(unknowns.judge, seen, against(spec())) == ["effect.undeclared"]
+
+
+def test_a_judge_that_crashes_says_incomplete() -> None:
+    broken = Reference(None, ONCE)  # type: ignore[arg-type]
+    found = judge_history(TWICE, broken)
+    assert found and {judgement.verdict for judgement in found} == {INCOMPLETE}
+
+
+def test_an_empty_history_says_incomplete() -> None:
+    assert [j.rule for j in judge_history(History(ONCE.schedule, ()), against(spec()))] == ["proof.empty"]
+
+
+def test_refuted_comes_before_incomplete() -> None:
+    both = history("kill@before:email#1", [fault("kill", "before:email#1"), KILLED], [raised("x:Y", injected=False)])
+    verdicts = [judgement.verdict for judgement in judge_history(both, against(spec()))]
+    assert verdicts[0] == REFUTED
+    assert verdicts[-1] == INCOMPLETE
+
+
+# -- logs
+
+
+def log(text: str, logger: str = "app", **more: Any) -> tuple[str, dict[str, Any]]:
+    return ("log", {"logger": logger, "level": "INFO", "template": None, "text": text, "extra": {}, **more})
+
+
+def answered(*told: Any, failing: Any = (), fields: str = "id=7") -> dict[str, str]:
+    """Who answers each question, for one success and one attempt that is retried."""
+    good = history("once", [*told, *DONE])
+    bad = history(f"raise={AWAY}@before:email#1", [MET, *failing, raised(AWAY), retry(), ACKED], [*told, *DONE])
+    found = logs.answers([good, bad], against(spec(), facts={"loggers": ["library."]}), {0: {"id": 7}})
+    return {question: answer.by for question, answer in found.items()}
+
+
+def test_the_four_questions_are_answered_by_difference() -> None:
+    good = [log("started id=7"), log("done id=7")]
+    bad = [log("started id=7"), log("failed id=7: Away, will retry")]
+    assert set(answered(*good, failing=bad).values()) == {"application"}
+
+
+def test_a_record_that_is_always_there_answers_nothing() -> None:
+    same = [log("started id=7"), log("finished id=7")]
+    assert answered(*same, failing=same)["succeeded"] == "no"
+
+
+def test_a_record_without_the_key_answers_nothing() -> None:
+    assert answered(log("started"), log("done"), failing=[log("started")])["ran"] == "no"
+
+
+def test_the_library_is_counted_apart() -> None:
+    good = [log("started id=7"), log("done id=7")]
+    bad = [log("started id=7"), log("job id=7 failed: Away, again in 2 s", logger="library.worker")]
+    found = answered(*good, failing=bad)
+    assert (found["ran"], found["why"], found["retry"]) == ("application", "framework", "framework")
+
+
+def test_a_failure_whose_reason_is_not_told_is_unanswered() -> None:
+    good = [log("started id=7"), log("done id=7")]
+    assert answered(*good, failing=[log("started id=7"), log("something went wrong id=7")])["why"] == "no"

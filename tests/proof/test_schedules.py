@@ -1,0 +1,56 @@
+"""A schedule has a text that means the same schedule again; what cannot be read is refused in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from skillrun.errors import Misuse
+from skillrun.proof.schedule import EVERY, Fault, Schedule, parse_schedule
+
+TEXTS = {
+    "once": "once",
+    "redeliver": "redeliver",
+    "re-enqueue": "re-enqueue",
+    "wait=90000 redeliver": "window",
+    "kill@after:email#1": "kill",
+    "kill-worker@before:commit#1": "kill",
+    "kill@after:email#1 kill@before:commit#1/2": "double-kill",
+    "kill@after:email#1 lose re-enqueue": "kill-lose",
+    "raise=shop.mailer:Unavailable@before:email#1": "error",
+    "raise=requests:HTTPError~1@after:charge#2": "error",
+    "raise=TimeoutError@before:email#*/*": "exhaustion",
+    "copies=2 switch@before:insert-receipts#1": "at-once",
+    "stall@before:email#1 wait=3600 redeliver": "stall",
+    "poison=0": "poison",
+    "job=1": "distinct",
+    "kill@after:email#1 fresh": "fresh-interpreter",
+    "caller-kill@after:publish#1": "publish-fault",
+    "caller-pause@after:publish#1": "before-commit",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_comes_back(text: str) -> None:
+    made = parse_schedule(text)
+    assert parse_schedule(str(made)) == made
+    assert set(str(made).split()) == set(text.split())
+
+
+@pytest.mark.parametrize(("text", "family"), TEXTS.items())
+def test_a_schedule_knows_its_family(text: str, family: str) -> None:
+    assert parse_schedule(text).family == family
+
+
+def test_a_fault_in_every_delivery() -> None:
+    made = parse_schedule("raise=TimeoutError@before:email#*/*")
+    assert made.faults == (Fault("raise", "before:email#*", EVERY, "TimeoutError"),)
+
+
+def test_no_fault_is_once() -> None:
+    assert str(Schedule("once")) == "once"
+
+
+@pytest.mark.parametrize("text", ["kill", "kill@email#1", "kil@after:email#1", "copies=two", "wait=", "redeliver now"])
+def test_what_cannot_be_read_is_misuse(text: str) -> None:
+    with pytest.raises(Misuse, match="--schedule: cannot read"):
+        parse_schedule(text)
