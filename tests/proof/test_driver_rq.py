@@ -22,6 +22,7 @@ from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed
 
 CORPUS = Path(__file__).parent / "corpus" / "rq_reminder"
+JOBS, JOB = "clinic/reminders.py", "from rq.job import Job\n"
 ENQUEUE = "    texts.enqueue(\n"
 RETRY = "        retry=Retry(max=2, interval=[20, 40]),\n"
 PAYLOADS = {0: {"appointment_id": 5, "phone": "+4930123"}, 1: {"appointment_id": 6, "phone": "+4930123"}}
@@ -127,8 +128,14 @@ def test_without_retries_the_first_death_is_the_end(clinic: Clinic) -> None:
 
 
 @needs_redis
-@edited(("clinic/reminders.py", "    sms.send(", "    if not payload.get('x'):\n        return Retry(max=2, interval=[7, 9])\n    sms.send("),
-        ("clinic/reminders.py", "from rq.job import Job\n", "from rq import Retry\nfrom rq.job import Job\n"))  # fmt: skip
+@edited(
+    (
+        JOBS,
+        "    sms.send(",
+        "    if not payload.get('x'):\n        return Retry(max=2, interval=[7, 9])\n    sms.send(",
+    ),
+    (JOBS, JOB, f"from rq import Retry\n{JOB}"),
+)
 def test_a_returned_retry_is_counted_apart_and_ends_in_the_failed_registry(clinic: Clinic) -> None:
     history = clinic.under("once")
     assert settled(history) == [
@@ -137,10 +144,12 @@ def test_a_returned_retry_is_counted_apart_and_ends_in_the_failed_registry(clini
 
 
 @needs_redis
-@edited(("clinic/calendar.py", ENQUEUE, "    with redis.pipeline() as pipeline:\n      texts.enqueue(\n"),
-        ("clinic/calendar.py", RETRY, f"{RETRY}        pipeline=pipeline,\n"),
-        ("clinic/calendar.py", "Callback(reminders.failed),\n    )\n", "Callback(reminders.failed),\n    )\n      pipeline.execute()\n"),
-        ("clinic/calendar.py", "import texts", "import redis, texts"))  # fmt: skip
+@edited(
+    ("clinic/calendar.py", ENQUEUE, "    with redis.pipeline() as pipeline:\n      texts.enqueue(\n"),
+    ("clinic/calendar.py", RETRY, f"{RETRY}        pipeline=pipeline,\n"),
+    ("clinic/calendar.py", "failed),\n    )\n", "failed),\n    )\n      pipeline.execute()\n"),
+    ("clinic/calendar.py", "import texts", "import redis, texts"),
+)
 def test_what_is_enqueued_into_a_pipeline_is_published_when_that_is_sent(clinic: Clinic) -> None:
     assert clinic.explorer.caller is not None
     places = [event.place for event in clinic.explorer.caller.all("published")]
@@ -162,9 +171,15 @@ def test_one_id_for_two_jobs_is_said(clinic: Clinic) -> None:
 
 
 @needs_redis
-@edited(("clinic/reminders.py", "    key = f", "    job = get_current_job()\n    if job.get_meta().get('texted'):\n        return\n    key = f"),
-        ("clinic/reminders.py", "    redis.set(key", "    job.meta['texted'] = True\n    job.save_meta()\n    redis.set(key"),
-        ("clinic/reminders.py", "from rq.job import Job\n", "from rq import get_current_job\nfrom rq.job import Job\n"))  # fmt: skip
+@edited(
+    (
+        JOBS,
+        "    key = f",
+        "    job = get_current_job()\n    if job.get_meta().get('done'):\n        return\n    key = f",
+    ),
+    (JOBS, "    redis.set(key", "    job.meta['done'] = True\n    job.save_meta()\n    redis.set(key"),
+    (JOBS, JOB, f"from rq import get_current_job\n{JOB}"),
+)
 def test_what_the_handler_notes_in_the_jobs_meta_outlives_a_death(clinic: Clinic) -> None:
     history = clinic.under("kill@before:redis-set#1")
     assert [delivery.outcome for delivery in history.runs] == ["died", "succeeded"]

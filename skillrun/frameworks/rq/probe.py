@@ -17,10 +17,9 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import rq
 from redis import Redis  # type: ignore[import-untyped,unused-ignore]
 from redis.client import Pipeline  # type: ignore[import-untyped,unused-ignore]
 from redis.connection import ConnectionPool  # type: ignore[import-untyped,unused-ignore]
@@ -35,6 +34,11 @@ if TYPE_CHECKING:
 HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
 _RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
 _PUBLISHES = ("_enqueue_async_job", "schedule_job", "_enqueue_rate_limited_job")
+_ON_KILL = (
+    "a work horse that dies is retried at once or after its interval, without on_failure; the job of a worker that "
+    "dies is found by another one within 690 s, and on_failure is called; each counts as an attempt, and a job without "
+    "retries left goes to the FailedJobRegistry"
+)
 _NOT_SAID = (
     "RQ's retries, callbacks and timeouts are said where a job is enqueued, and {handler} has no @job decorator: "
     "name that place, enqueue: {{call: module:function, args: {{...}}}}"
@@ -89,9 +93,7 @@ class Driver:
             "library": f"rq {VERSION}", "redelivery_s": HEARTBEAT_S + MAINTENANCE_S, "acks_late": True,
             "bounded_kills": True, "victims_differ": True, "counts_dead": True, "alike": True,
             "broker_error": "redis.exceptions:ConnectionError",
-            "on_kill": "a work horse that dies is retried at once or after its interval, without on_failure; the job of a "
-                       "worker that dies is found by another one within 690 s, and on_failure is called; each counts "
-                       "as an attempt, and a job without retries left goes to the FailedJobRegistry",
+            "on_kill": _ON_KILL,
         }  # fmt: skip
 
     def function(self) -> Any:
@@ -125,19 +127,18 @@ class Driver:
 
     def _redirect(self, connection: Any) -> None:
         """A queue of the repository's speaks to the private Redis, whatever its settings say."""
-        kwargs = connection.connection_pool.connection_kwargs
-        pool = self._pool(int(kwargs.get("db") or 0))
-        if kwargs.get("path") != pool.connection_kwargs["path"]:
+        pool = self._pool(_db(connection))
+        if connection.connection_pool.connection_kwargs.get("path") != pool.connection_kwargs["path"]:
             connection.connection_pool = pool
 
     def _worker(self, queue: Queue) -> InProcess:
-        worker = InProcess(
+        worker: Any = InProcess(
             [queue], name="proof", connection=queue.connection, prepare_for_work=False, job_class=queue.job_class,
             queue_class=type(queue), serializer=queue.serializer,
         )  # fmt: skip
         worker.redis_server_version = self.version
         worker.last_cleaned_at = now()  # registries are cleaned when a worker died: see `died`
-        return worker
+        return worker  # type: ignore[no-any-return]
 
     def _queue(self, message: dict[str, Any]) -> Queue:
         connection = self._connection(message["db"])
@@ -160,14 +161,16 @@ class Driver:
         for owner, names in ((Queue, ("enqueue_job", "schedule_job", "enqueue_many")), (Job, ("refresh",))):
             for name in names:
                 around(owner, name, lambda *_, **__: quiet())
-        made: Callable[..., None] = swap(Queue.__init__, lambda queue, *args, **kwargs: self._made(made, queue, args, kwargs))  # type: ignore[arg-type]
-        sent: Callable[..., Any] = swap(
-            Pipeline.execute, lambda pipeline, *args, **kwargs: self._sent(pipeline, lambda: sent(pipeline, *args, **kwargs))
-        )
 
-    def _made(self, before: Callable[..., None], queue: Queue, args: Any, kwargs: Any) -> None:
-        before(queue, *args, **kwargs)
-        self._redirect(queue.connection)
+        def init(queue: Queue, *args: Any, **kwargs: Any) -> None:
+            made(queue, *args, **kwargs)
+            self._redirect(queue.connection)
+
+        def execute(pipeline: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._sent(pipeline, lambda: sent(pipeline, *args, **kwargs))
+
+        made: Callable[..., None] = swap(Queue.__init__, init)
+        sent: Callable[..., Any] = swap(Pipeline.execute, execute)
 
     def _hook(self, function: Any) -> None:
         if not isinstance(function, types.FunctionType):
@@ -216,9 +219,10 @@ class Driver:
 
     def _also(self, queue: Queue, job: Job, delay: float) -> None:
         recorder = self.probe.recorder
-        recorder.emit("published", name=f"{job.func_name}", message=self._message(queue, job), to_handler=self._is_mine(job),
-                      delay=delay, label=f"{job.func_name}", in_handler=recorder.depth > 0,
-                      in_effect=recorder.effect_depth > 0, place=recorder.place())  # fmt: skip
+        name, to_handler = f"{job.func_name}", self._is_mine(job)
+        recorder.emit("published", name=name, message=self._message(queue, job), to_handler=to_handler, delay=delay,
+                      label=name, in_handler=recorder.depth > 0, in_effect=recorder.effect_depth > 0,
+                      place=recorder.place())  # fmt: skip
 
     def _is_mine(self, job: Job) -> bool:
         try:
@@ -229,11 +233,11 @@ class Driver:
 
     def _message(self, queue: Queue, job: Job) -> dict[str, Any]:
         """Everything that another Redis needs to have this job."""
-        kinds = {"job": queue.job_class, "queue": type(queue), "serializer": queue.serializer}
+        kinds: dict[str, Any] = {"job": queue.job_class, "queue": type(queue), "serializer": queue.serializer}
         bound = self.probe.bound(self.function(), job.args, job.kwargs) if self._is_mine(job) else None
         return {
-            "id": job.id, "queue": queue.name, "db": int(queue.connection.connection_pool.connection_kwargs.get("db") or 0),
-            "kinds": {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in kinds.items()},  # type: ignore[attr-defined]
+            "id": job.id, "queue": queue.name, "db": _db(queue.connection),
+            "kinds": {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in kinds.items()},
             "fields": {name: _encoded(value) for name, value in job.to_dict(include_result=False).items()},
             "until": time.time() + job.ttl if job.ttl and job.ttl > 0 else None, "arguments": bound,
         }  # fmt: skip
@@ -248,11 +252,11 @@ class Driver:
         job = self._job(like, queue)
         if job.description == job.get_call_string():
             job.description = None
-        old = {**job.kwargs, **dict(enumerate(job.args))}
+        old = self._values(job.args, job.kwargs)
         job.args, job.kwargs = tuple(args), kwargs
         job.description = job.description or job.get_call_string()
-        new = {**kwargs, **dict(enumerate(args))}
-        job.id = self._id(like["id"], self._values(old), self._values(new))
+        new = self._values(args, kwargs)
+        job.id = self._id(like["id"], old, new)
         if job.id == like["id"] and old != new:
             raise ValueError(f"two distinct jobs have the same job_id {job.id}: the second replaces the first")
         job.created_at = now()
@@ -262,13 +266,13 @@ class Driver:
         """The job as a worker has it that took the message from the queue."""
         job: Job = queue.job_class(message["id"], connection=queue.connection, serializer=queue.serializer)
         job.restore({name.encode(): base64.b64decode(value) for name, value in message["fields"].items()})
-        job.redis_server_version = self.version  # type: ignore[attr-defined]
+        job.redis_server_version = self.version
         return job
 
-    def _values(self, given: dict[Any, Any]) -> dict[str, str]:
+    def _values(self, args: Any, kwargs: dict[str, Any]) -> dict[str, str]:
         """The arguments by name, as the text that an id would hold; the payload's own where it is one argument."""
         names = list(inspect.signature(self.function()).parameters)
-        named = {names[key] if isinstance(key, int) and key < len(names) else str(key): v for key, v in given.items()}
+        named = {**dict(zip(names, args, strict=False)), **kwargs}
         found: dict[str, str] = {}
         for name, value in named.items():
             found |= {k: str(v) for k, v in value.items()} if isinstance(value, dict) else {name: str(value)}
@@ -282,8 +286,8 @@ class Driver:
             return str(uuid4())
         made = like
         for name, value in old.items():
-            if value and new.get(name, value) != value:
-                made = re.sub(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", lambda _, n=name: new[n], made)
+            if value and new[name] != value:
+                made = new[name].join(re.split(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", made))
         return re.sub(r"[^\w-]", "_", made) if made != like else made
 
     # -- delivering
@@ -324,7 +328,7 @@ class Driver:
             self._failed(job, queue)
             return
         waits = status in (JobStatus.QUEUED, JobStatus.SCHEDULED)
-        fields = queue.connection.hgetall(queue.job_class.key_for(job.id)) if waits else {}
+        fields: Any = queue.connection.hgetall(queue.job_class.key_for(job.id)) if waits else {}
         if waits and not _is_repeat(fields, message):
             again = {name.decode(): base64.b64encode(value).decode() for name, value in fields.items()}
             self.probe.settle("requeued", delay=waited + self.wait, message={**message, "fields": again})
@@ -356,11 +360,11 @@ class Driver:
     def dead_letters(self) -> int | None:
         """What the failed registries of all queues hold."""
         connection = self._connection(0)
-        return sum(connection.zcard(queue.failed_job_registry.key) for queue in _queues(connection))
+        return sum(int(connection.zcard(queue.failed_job_registry.key)) for queue in Queue.all(connection=connection))
 
 
-def _queues(connection: Any) -> Iterator[Queue]:
-    yield from rq.Queue.all(connection=connection)
+def _db(connection: Any) -> int:
+    return int(connection.connection_pool.connection_kwargs.get("db") or 0)
 
 
 def _is_repeat(fields: dict[bytes, bytes], message: dict[str, Any]) -> bool:

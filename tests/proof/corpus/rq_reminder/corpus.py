@@ -189,6 +189,10 @@ VARIANTS = [
 '''),
         (SPEC, "key_arg: reference, window: 24h, guarantee: keyed",
          "guarantee: at_most_once, reason: patients complained about second texts"),
+        (CALENDAR, RETRY, ""), (CALENDAR, "from rq import Callback, Retry\n", "from rq import Callback\n"),
+        (SPEC, """  max_attempts: 3
+  backoff: {kind: exponential, base: 20s, factor: 2}
+""", "  kind: none\n  reason: nobody knows whether a text that failed was sent\n"),
     )),
     Variant("extra", "the fields of the records are in extra", edits=(
         (JOBS, 'log.info("reminder started appointment=%s", appointment)', 'log.info("reminder started", extra={"appointment": appointment})'),
