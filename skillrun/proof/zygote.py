@@ -148,7 +148,10 @@ class Zygote:
         order = {"id": self._next, "op": op, "args": args, "clock": clock, "plan": plan or {}, "modules": modules,
                  "output": str(self.output)}  # fmt: skip
         self.control.setblocking(True)
-        socket.send_fds(self.control, [json.dumps(order).encode() + b"\n"], [theirs.fileno()])
+        data = json.dumps(order).encode() + b"\n"
+        sent = socket.send_fds(self.control, [data], [theirs.fileno()])
+        if sent < len(data):
+            self.control.sendall(data[sent:])
         self.control.setblocking(False)
         theirs.close()
         ours.setblocking(False)

@@ -88,6 +88,10 @@ class Driver:
             assert producer
         self._request(_example(self.task.name), _Settled())
 
+    def rehearse(self) -> None:
+        """Touches what a delivery touches, in a child that waits for its order."""
+        self._request(_example(self.task.name), _Settled())
+
     def _facts(self) -> dict[str, Any]:
         task = self.task
         return {

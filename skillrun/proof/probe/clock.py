@@ -43,11 +43,14 @@ class Clock:
         """Seconds between the machine's clock and this one."""
         self.offset, self.ns = offset, int(offset * 1e9)
 
+    def install_early(self) -> None:
+        """Before the repository is imported: `default=datetime.utcnow` keeps the method that is there then."""
+        self._patch_datetime()
+
     def install(self) -> None:
         """Once, in the zygote, after the repository's modules were imported."""
         for name, hook in self._time_functions().items():
             replace_everywhere(time, name, hook)
-        self._patch_datetime()
         self._patch_asyncio()
 
     def time(self) -> float:

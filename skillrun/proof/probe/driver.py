@@ -178,6 +178,9 @@ class Driver:
         """What the library does with the message of a process that died: `who` is child or worker."""
         self.probe.settle("requeued", delay=self._again_s(), why="the next tick")
 
+    def rehearse(self) -> None:
+        """Touches what a delivery touches, in a child that waits for its order; may do nothing, reports nothing."""
+
     def dead_letters(self) -> int | None:
         """How many the library's own dead-letter place holds; None where it has none."""
         return None

@@ -66,6 +66,7 @@ class Zygote:
         self.clock = part("clock").Clock(self.recorder)
         self.logs = part("logs").Logs(self.recorder)
         self.children: dict[int, int] = {}
+        self.spare: tuple[int, socket.socket] | None = None
         self.unread = b""
         self.fds: list[int] = []
 
@@ -74,7 +75,9 @@ class Zygote:
         config, recorder = self.config, self.recorder
         sys.path[:0] = config["paths"]
         part("logs").install_printed(self.logs)
-        part("sql").SqliteHook(recorder, self.clock).install()
+        self.clock.install_early()
+        self.sqlite = part("sql").SqliteHook(recorder, self.clock)
+        self.sqlite.install()
         part("stores").install(recorder, config["servers"])
         driver = self.driver()
         facts = self.attempt("handler", lambda: driver.boot(config["handler"]))
@@ -134,6 +137,7 @@ class Zygote:
         gc.freeze()
         wake = wake_on_children()
         while True:
+            self.spare = self.spare or self.make_spare()
             ready, _, _ = select.select([self.control.fileno(), wake], [], [])
             if wake in ready:
                 os.read(wake, 512)
@@ -159,16 +163,37 @@ class Zygote:
         return True
 
     def fork(self, order: dict[str, Any], fd: int) -> None:
+        """Gives an order, and the channel of its delivery, to the child that waits for one."""
+        pid, wakes = self.spare or self.make_spare()
+        self.spare = None
+        data = json.dumps(order).encode() + b"\n"
+        sent = socket.send_fds(wakes, [data], [fd])
+        if sent < len(data):
+            wakes.sendall(data[sent:])
+        wakes.close()
+        os.close(fd)
+        self.children[pid] = order["id"]
+
+    def make_spare(self) -> tuple[int, socket.socket]:
+        """(pid, where its order goes): the next child is forked before it is asked for."""
+        ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
             try:
-                self.child(order, fd)
+                ours.close()
+                self.wait_for_order(theirs)
             finally:
                 os._exit(70)
-        os.close(fd)
-        self.children[pid] = order["id"]
+        theirs.close()
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
+        return pid, ours
+
+    def drop_spare(self) -> None:
+        """It knows the state of before."""
+        if self.spare is not None:
+            self.spare[1].close()
+            self.spare = None
 
     def reap(self) -> None:
         while True:
@@ -189,11 +214,13 @@ class Zygote:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
         gc.freeze()
+        self.drop_spare()
 
     def sweep(self) -> None:
         """Ends what a handler left running outside of its process group."""
         for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
-            if name.isdigit() and parent_of(name) == os.getpid() and int(name) not in self.children:
+            known = {*self.children, self.spare[0] if self.spare else 0}
+            if name.isdigit() and parent_of(name) == os.getpid() and int(name) not in known:
                 with contextlib.suppress(OSError):
                     os.kill(int(name), signal.SIGKILL)
 
@@ -202,10 +229,25 @@ class Zygote:
 
     # -- in the child
 
+    def wait_for_order(self, wakes: socket.socket) -> None:
+        """Whatever every delivery touches is touched while nobody waits; then one order comes, or the end."""
+        prepare_child()
+        self.control.close()
+        with contextlib.suppress(Exception):
+            self.sqlite.warm()
+            self.hooked.rehearse()
+        data, fds = b"", list[int]()
+        while not data.endswith(b"\n"):
+            chunk, more, _, _ = socket.recv_fds(wakes, 1 << 20, 1)
+            if not chunk:
+                os._exit(0)
+            data, fds = data + chunk, fds + more
+        wakes.close()
+        self.child(json.loads(data), fds[0])
+
     def child(self, order: dict[str, Any], fd: int) -> None:
         """One delivery, from its first event to its last."""
-        prepare_child(order.get("output"))
-        self.control.close()
+        redirect(order.get("output"))
         channel = part("channel").Channel(fd)
         self.clock.set(float(order["clock"]))
         jitter = order.get("plan", {}).pop("jitter", None)
@@ -266,8 +308,8 @@ def is_serialising(error: BaseException) -> bool:
     return False
 
 
-def prepare_child(output: str | None) -> None:
-    """A process group of its own, default signals, bounded files, output into a file."""
+def prepare_child() -> None:
+    """A process group of its own, default signals, bounded files."""
     os.setpgid(0, 0)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
@@ -275,6 +317,10 @@ def prepare_child(output: str | None) -> None:
         signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_FILE, _MOST_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def redirect(output: str | None) -> None:
+    """Output into a file."""
     if output:
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(fd, 1)
