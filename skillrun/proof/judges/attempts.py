@@ -140,7 +140,7 @@ def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
     least, tick = 0.45 if retry.backoff.jitter else 0.9, _tick_s(reference)
     if any(s > w * 1.05 + SLACK_S + tick for s, w in zip(seen, longest, strict=True)):
         yield Judgement(REFUTED, "delays.too-long", "a retry waits longer than declared", **text)
-    elif any(s < w * least - SLACK_S for s, w in zip(seen, wanted, strict=True)):
+    elif any(s < w * least - SLACK_S for s, w in zip(seen, wanted, strict=True)) or sum(seen) < sum(wanted) * 0.6 - 1:
         yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
     elif wanted and wanted[-1] > wanted[0] * 1.5 + SLACK_S + tick and seen[-1] <= seen[0] + SLACK_S / 2:
         yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
