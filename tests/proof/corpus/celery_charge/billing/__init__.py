@@ -1,0 +1,1 @@
+"""Charges customers and tells the ledger."""

@@ -1,0 +1,5 @@
+from run import Mutant, Variant
+
+DRIVER = "celery"
+MUTANTS: list[Mutant] = []
+VARIANTS: list[Variant] = []
