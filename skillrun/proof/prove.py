@@ -335,7 +335,7 @@ class _Session:
         histories = [item.history for item in tried]
         found = logs.answers(histories, self.reference, self.payloads)
         self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
-        witnesses = [] if self.problems_fatal() else self._witnesses(tried)
+        witnesses = self._witnesses(tried)
         self.problems += [_unstable(witness) for witness in witnesses if not witness.again]
         witnesses = [witness for witness in witnesses if witness.again]
         if self.only is None and not self.problems_fatal():  # logs are compared over all schedules
@@ -360,11 +360,12 @@ class _Session:
     def _witnesses(self, tried: list[Tried]) -> list[Witness]:
         """The first schedule of each kind of refutation, run again to see whether it is one each time."""
         chosen: dict[tuple[str, str | None], tuple[Tried, Judgement]] = {}
+        fatal = self.problems_fatal()  # there is nothing to compare with; what is never committed shows by itself
         for item in sorted(tried, key=lambda t: (_is_thin(t), *_weight(t.schedule))):
             if not was_met(item.history):
                 continue
             for judgement in item.judgements:
-                if judgement.verdict == REFUTED:
+                if judgement.verdict == REFUTED and (not fatal or judgement.rule == "state.not-committed"):
                     chosen.setdefault((judgement.rule, judgement.effect), (item, judgement))
         return [self._again(item, judgement) for item, judgement in list(chosen.values())[:MOST_WITNESSES]]
 

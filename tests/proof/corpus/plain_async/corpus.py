@@ -3,7 +3,12 @@
 from run import Mutant, Variant
 
 DRIVER = None
-W, DB, REG, SPEC = "accounts/welcome.py", "accounts/db.py", "accounts/registration.py", ".skillrun/jobs/send-welcome.yaml"
+W, DB, REG, SPEC = (
+    "accounts/welcome.py",
+    "accounts/db.py",
+    "accounts/registration.py",
+    ".skillrun/jobs/send-welcome.yaml",
+)
 KEY = 'key=f"welcome-{user_id}"'
 CHECK = """    if await was_sent(user_id):
         log.info("welcome for user %s: was sent before", user_id)
@@ -33,7 +38,7 @@ MUTANTS = [
     Mutant("B04", "the key has the wait in it", ((W, KEY, 'key=f"welcome-{user_id}-{wait}"'),), quick=True),
     Mutant("C01", "check, then insert, and the key of the table is not unique", (
         (DB, "welcomes (user_id integer primary key", "welcomes (user_id integer"), (W, "insert or ignore into welcomes", "insert into welcomes")),
-        source="https://github.com/NousResearch/hermes-agent/issues/57832", quick=True),
+        source="hermes-agent#57832", quick=True),
     Mutant("C02", "marked before it is sent", ((W, TRY + MARK, MARK + TRY),)),
     Mutant("C03", "nothing remembers that it was sent, and the mark fails the second time", (
         (W, CHECK, ""), (W, "insert or ignore into welcomes", "insert into welcomes"))),

@@ -3,7 +3,12 @@
 from run import Mutant, Variant
 
 DRIVER = None
-N, SCHEMA, SPEC, MAILER = "reports/nightly.py", "reports/schema.py", ".skillrun/jobs/nightly-digest.yaml", "reports/mailer.py"
+N, SCHEMA, SPEC, MAILER = (
+    "reports/nightly.py",
+    "reports/schema.py",
+    ".skillrun/jobs/nightly-digest.yaml",
+    "reports/mailer.py",
+)
 DAY = "day = datetime.now(ZONE).date()"
 CLAIM = """    try:
         with connection:
@@ -38,7 +43,7 @@ def _key(id_: str, what: str, key: str, **options: object) -> Mutant:
 
 MUTANTS = [
     Mutant("A01", "four web workers start the scheduler, and each looks before it writes", (
-        (N, CLAIM, LOOK), (SCHEMA, TABLE, "digests (day text, total")), source="https://github.com/ascoderu/lokole/issues/1", quick=True),
+        (N, CLAIM, LOOK), (SCHEMA, TABLE, "digests (day text, total")), source="lokole#1", quick=True),
     Mutant("A02", "the day's mail has no mark at all", ((N, CHECK, ""),)),
     Mutant("A03", "the last run is remembered for ten minutes: the doubled hour sends twice", (
         (N, CLAIM, LOOK.replace('"select 1 from digests where day = ?", (day.isoformat(),)',

@@ -56,6 +56,8 @@ MUTANTS = [
     Mutant("E04", "one invoice that fails ends the run for all", (
         (P, "            try_later(connection, row, error)\n", "            try_later(connection, row, error)\n            raise SystemExit(1)\n"),),
         keeps="the next tick finds the one that failed not due, and takes the others: a minute later"),
+    Mutant("E05", "the placed order is not committed", (
+        ("billing/orders.py", "    with connection:\n        connection.execute(", "    if True:\n        connection.execute("),)),
     Mutant("F01", "every error is swallowed and the row is sent", (
         (P, "    except (mailer.Unavailable, TimeoutError) as error:\n        if row[\"attempts\"] >= MAX_ATTEMPTS:\n            give_up(connection, row, repr(error))\n        else:\n            try_later(connection, row, error)\n    else:\n" + MARK,
          "    except Exception as error:\n        log.error(\"invoice of order %s: %r\", order_id, error)\n    if True:\n" + MARK),)),

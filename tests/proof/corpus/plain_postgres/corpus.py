@@ -14,19 +14,20 @@ TAKE = """    with connection.transaction():
 FAIL = """    with connection.transaction():
         connection.execute("update outbox set status = 'failed' where id = %(id)s", row)
         connection.execute(
-            "insert into failed_sms (parcel, reason) values (%s, %s) on conflict do nothing", (row["parcel"], repr(error))
+            "insert into failed_sms (parcel, reason) values (%s, %s) on conflict do nothing",
+            (row["parcel"], repr(error)),
         )
 """
 LOCK = " for update skip locked"
 
 MUTANTS = [
     Mutant("C01", "autocommit: the lock is gone when its statement ends", (
-        (P, CONNECT, CONNECT.replace(")", ", autocommit=True)", 1) if False else CONNECT[:-1] + ", autocommit=True)"),
+        (P, CONNECT, CONNECT[:-1] + ", autocommit=True)"),
         (P, TAKE, TAKE.replace("    with connection.transaction():\n", "    if True:\n"))),
-        source="https://github.com/DhananjayThomble/URL-Shortener-App/issues/282", quick=True),
+        source="DhananjayThomble/URL-Shortener-App#282", quick=True),
     Mutant("C02", "no lock: both runs read the same rows", ((P, LOCK, ""),),
-           source="https://github.com/makeplane/plane/pull/9609", quick=True),
-    Mutant("C03", "committed between the look and the write", ((P, "        if row is not None:\n", "    if row is not None:\n        with connection.transaction():\n    "),) if False else (
+           source="makeplane/plane#9609", quick=True),
+    Mutant("C03", "committed between the look and the write", (
         (P, TAKE, TAKE.replace("        if row is not None:\n            connection", "    with connection.transaction():\n        if row is not None:\n            connection")),)),
     Mutant("C04", "taken after it was sent", (
         (P, '            connection.execute("update outbox set status = \'taken\' where id = %(id)s", row)\n', "            pass\n"),

@@ -46,6 +46,7 @@ def fail(connection: psycopg.Connection, row: dict, error: Exception) -> None:
     with connection.transaction():
         connection.execute("update outbox set status = 'failed' where id = %(id)s", row)
         connection.execute(
-            "insert into failed_sms (parcel, reason) values (%s, %s) on conflict do nothing", (row["parcel"], repr(error))
+            "insert into failed_sms (parcel, reason) values (%s, %s) on conflict do nothing",
+            (row["parcel"], repr(error)),
         )
     log.error("text for parcel %s: given up: %r", row["parcel"], error)
