@@ -40,7 +40,7 @@ proof-bench: $(VENV)/.installed
 detection: $(VENV)/.installed
 	$(BIN)/python tests/detection/score.py $(LABELS) $(CHECKOUTS)
 
-ci: lint test crash bench
+ci: lint test crash bench proof-bench proof-corpus
 
 clean:
 	rm -rf $(VENV)
