@@ -98,9 +98,10 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
 
 
 def _windows(spec: JobSpec) -> list[Schedule]:
-    """Just inside the declared window, and a day later; for ever is taken as thirty days."""
+    """Just inside the declared window, and a day later; for ever is taken as longer than any receiver remembers."""
     dedupe = spec.idempotency.dedupe if spec.idempotency else None
-    window = dedupe.window if dedupe and dedupe.window is not None else 30 * DAY_S
+    forgotten = max([30 * DAY_S, *(effect.window * 1.05 for effect in spec.effects or () if effect.window)])
+    window = dedupe.window if dedupe and dedupe.window is not None else forgotten
     waits = {min(25 * 3600.0, window * 0.98), window * 0.98}
     return [Schedule("window", moves=(f"wait={int(wait)}", "redeliver")) for wait in sorted(waits)]
 
