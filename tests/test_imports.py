@@ -218,7 +218,11 @@ def test_status_and_an_unchanged_resume_start_light(tmp_path: Path, typer_alone:
 def test_what_runs_in_the_target_knows_the_library_alone() -> None:
     """The zygote has the standard library, its own files, and in a driver the job library: no skillrun, no pydantic."""
     for path in (path for path in PACKAGE.rglob("*.py") if in_target(path)):
-        own = {path.parent.name, "kombu", "billiard", "django", "redis"} if path.parent.parent.name == "frameworks" else set()
+        own = (
+            {path.parent.name, "kombu", "billiard", "django", "redis"}
+            if path.parent.parent.name == "frameworks"
+            else set()
+        )
         clients = {"redis", "psycopg", "psycopg2", "asyncpg"} if path.parent.name == "probe" else set()
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

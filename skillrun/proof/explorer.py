@@ -538,7 +538,6 @@ class Explorer:
             notes=tuple(notes),
         )
 
-
     def _dead_letters(self, run: _Run) -> int | None:
         """In the library's own place, or published to the queue that the spec names; None: see proof.dead_letters."""
         letter = self.setting.spec.dead_letter

@@ -471,4 +471,3 @@ def _weight(schedule: Schedule) -> tuple[int, int]:
 
 def _distinct(judgements: Iterable[Judgement]) -> list[Judgement]:
     return list({(j.rule, j.message): j for j in judgements}.values())
-

@@ -73,7 +73,7 @@ class Reference:
 
 
 def same_class(named: str, seen: str) -> bool:
-    """"shop.mailer:Unavailable" or "TimeoutError" against "builtins:TimeoutError"."""
+    """ "shop.mailer:Unavailable" or "TimeoutError" against "builtins:TimeoutError"."""
     if ":" not in named and "." not in named:
         return seen == f"builtins:{named}"
     return named.replace(":", ".") == seen.replace(":", ".")

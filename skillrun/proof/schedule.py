@@ -1,22 +1,22 @@
 """A schedule: which faults a job meets, and in what order its deliveries run. It has a text that replays it.
 
-    once                                     one delivery
-    redeliver · re-enqueue                   afterwards: the same message again · another message for the same job
-    wait=90000                               afterwards: so many seconds pass, before what follows
-    kill@after:email#1                       the process dies there; the library decides what becomes of the message
-    kill-worker@after:email#1                its worker dies too
-    kill@before:commit#1/2                   in the second delivery; /* in every one
-    lose                                     a killed message does not come back by itself
-    raise=shop.mailer:Unavailable@before:email#1
-    stall@before:email#1                     it stands still there; what follows runs, then it goes on
-    jitter=low                               random waits at their shortest (a repeated error has them at their longest)
-    late=61                                  delivered so many seconds after it was published
-    midnight                                 delivered just before the day changes
-    copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
-    job=1                                    a distinct job is delivered as well
-    poison=0                                 the proof's first poison payload instead of the message
-    fresh                                    later deliveries run in another interpreter (hash seed, time zone)
-    caller-kill@after:publish#1 · caller-raise@before:publish#1 · caller-pause@after:publish#1     in the publisher
+once                                     one delivery
+redeliver · re-enqueue                   afterwards: the same message again · another message for the same job
+wait=90000                               afterwards: so many seconds pass, before what follows
+kill@after:email#1                       the process dies there; the library decides what becomes of the message
+kill-worker@after:email#1                its worker dies too
+kill@before:commit#1/2                   in the second delivery; /* in every one
+lose                                     a killed message does not come back by itself
+raise=shop.mailer:Unavailable@before:email#1
+stall@before:email#1                     it stands still there; what follows runs, then it goes on
+jitter=low                               random waits at their shortest (a repeated error has them at their longest)
+late=61                                  delivered so many seconds after it was published
+midnight                                 delivered just before the day changes
+copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
+job=1                                    a distinct job is delivered as well
+poison=0                                 the proof's first poison payload instead of the message
+fresh                                    later deliveries run in another interpreter (hash seed, time zone)
+caller-kill@after:publish#1 · caller-raise@before:publish#1 · caller-pause@after:publish#1     in the publisher
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def real_schedule_s(root: Path, folder: Path, *, kill: bool) -> float:
 
 
 def start_worker(root: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "celery", "-A", "shop.celery:app", "worker", "--pool", "solo", "--loglevel", "INFO"]
+    command = [sys.executable, "-m", "celery", "-A", "shop.celery:app", "worker", "--pool", "solo", "-l", "INFO"]
     return subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

@@ -70,7 +70,10 @@ ENDS = {
     "signal": ("os.abort()", "the single run ended its process by signal 6"),
     "parent": ("os.kill(os.getppid(), 9)", "the interpreter of the proof ended"),
     "descriptors": ("os.closerange(0, 1000)", "closed the descriptor on which skillrun hears it"),
-    "big": ("file = open(DB + 'x', 'wb')\nfile.seek(300_000_000)\nfile.write(b'x')\nfile.flush()", "OSError: [Errno 27] File too large (jobs.py:28)"),
+    "big": (
+        "file = open(DB + 'x', 'wb')\nfile.seek(300_000_000)\nfile.write(b'x')\nfile.flush()",
+        "OSError: [Errno 27] File too large (jobs.py:28)",
+    ),
     "deep": ("f = lambda: f()\nf()", "RecursionError"),
     "exit-exception": ("raise SystemExit(2)", "the single run fails: SystemExit: 2 (jobs.py:25)"),
     "repository": ("open('out.txt', 'w').write('x')", "undeclared file: out.txt (jobs.py:25)"),

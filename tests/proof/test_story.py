@@ -139,9 +139,7 @@ def test_a_first_call_with_another_key_is_no_matter_of_the_attempt() -> None:
     assert "a random value" in cause(seen, refuted("effect.other-key", first))
 
 
-@pytest.mark.parametrize(
-    "text", ("once", "kill@before:email#1", "copies=2 switch@before:email#1", "wait=9 redeliver")
-)
+@pytest.mark.parametrize("text", ("once", "kill@before:email#1", "copies=2 switch@before:email#1", "wait=9 redeliver"))
 def test_the_replay_is_a_command_for_the_same_schedule(text: str) -> None:
     words = shlex.split(replay_command(parse_schedule(text), " --spec a.yaml"))
     assert words[:-1] == ["skillrun", "prove", "--spec", "a.yaml", "--schedule"]

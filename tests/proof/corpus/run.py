@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+WIDTHS = (8, 7, 9, 6, 8, 13)
 HERE = Path(__file__).resolve().parent
 
 
@@ -119,7 +120,8 @@ def outcomes(names: list[str], only: str | None = None, *, quick: bool = False) 
 
 def summary(done: list[Outcome]) -> str:
     """The table that closes a run."""
-    lines = [f"{'corpus':<24} {'mutants':>8} {'killed':>7} {'survived':>9} {'keeps':>6} {'correct':>8} {'false alarms':>13}"]
+    heads = ("mutants", "killed", "survived", "keeps", "correct", "false alarms")
+    lines = [f"{'corpus':<24} " + " ".join(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True))]
     for name in [*dict.fromkeys(item.corpus for item in done), "all"]:
         mine = [item for item in done if name in (item.corpus, "all")]
         mutants = [item for item in mine if item.kind == "mutant"]
