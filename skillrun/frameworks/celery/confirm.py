@@ -12,6 +12,7 @@ from kombu.messaging import Producer  # type: ignore[import-untyped,unused-ignor
 if TYPE_CHECKING:
     from skillrun.proof.probe.real import Bench
 
+_UTC = datetime.timezone.utc  # noqa: UP017 - the target may be older
 _OPTIONS = ("worker", "--pool", "prefork", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip",
             "--without-mingle", "--without-heartbeat")  # fmt: skip
 
@@ -49,16 +50,19 @@ class Worker:
         name = self.driver.task.name
 
         def publish(producer: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
-            headers = kwargs.get("headers")
-            if isinstance(headers, dict) and headers.get("task") == name and headers.get("eta"):
+            headers = kwargs.get("headers") or {}
+            mine = headers.get("task") == name
+            if mine and headers.get("eta"):
                 kwargs["headers"] = {**headers, "eta": self._eta(headers)}
-            return before(producer, body, *args, **kwargs)
+            label = str(headers.get("task") or kwargs.get("routing_key") or "message")
+            return self.bench.probe.publish(lambda: before(producer, body, *args, **kwargs), {}, to_handler=mine,
+                                            delay=0.0, label=label)  # fmt: skip
 
         before = sys.modules["_skillrun_probe.swap"].swap(Producer.publish, publish)
 
     def _eta(self, headers: dict[str, Any]) -> str:
         wait = self.bench.cut(self.bench.driver._delay(headers))
-        return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=wait)).isoformat()
+        return (datetime.datetime.now(_UTC) + datetime.timedelta(seconds=wait)).isoformat()
 
     def publish(self, payload: Any) -> None:
         self.driver.publish(payload)

@@ -76,7 +76,7 @@ def confirm_one(stage: Stage, history: History, redelivery_s: float, volatile: f
     """One schedule, simulated and real."""
     here, text = simulated(history, redelivery_s), str(history.schedule)
     try:
-        real = stage.run(history.schedule)
+        real = stage.run(history.schedule, [str(event["at"]) for event in history.events if event.kind == "fault"])
     except NotConfirmed as error:
         return Confirmed(text, here, None, note=str(error))
     loose = jitter and history.schedule.family != "exhaustion"

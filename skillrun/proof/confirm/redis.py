@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.services.redis import RedisServer
-from skillrun.proof.services.resp import Command, Resp
+from skillrun.proof.services.resp import Command, Reply, Resp
 
 if TYPE_CHECKING:
     from skillrun.proof.setting import Setting
@@ -52,12 +51,11 @@ class RedisBroker:
     def _sizes(self, pattern: re.Pattern[str]) -> int:
         count = {b"list": "LLEN", b"zset": "ZCARD", b"hash": "HLEN"}
         asked = [(count[kind], key) for key, kind in self._keys().items() if kind in count and pattern.fullmatch(key)]
-        return sum(int(size) for size in self.resp.pipeline(asked))  # type: ignore[arg-type]
+        return _sum(self.resp.pipeline(asked))
 
     def waiting(self) -> int:
         lists = [key for key, kind in self._keys().items() if kind == b"list" and self.QUEUE.fullmatch(key)]
-        sizes = self.resp.pipeline(("LLEN", key) for key in lists)
-        return sum(int(size) for size in sizes) + self._sizes(self.TAKEN)  # type: ignore[arg-type]
+        return _sum(self.resp.pipeline(("LLEN", key) for key in lists)) + self._sizes(self.TAKEN)
 
     def queues(self) -> list[str]:
         found = (self.QUEUE.fullmatch(key) for key, kind in self._keys().items() if kind == b"list")
@@ -74,7 +72,9 @@ class RedisBroker:
                 self.kept.append(("HSET", key, *fields))
 
     def again(self) -> None:
-        self.resp.pipeline(sorted(self.kept, key=lambda command: str(command[0])))  # what a message needs is there first
+        self.resp.pipeline(
+            sorted(self.kept, key=lambda command: str(command[0]))
+        )  # what a message needs is there first
 
     def clear(self) -> None:
         self.resp.pipeline(("DEL", key) for key in self._keys())
@@ -84,7 +84,8 @@ class RedisBroker:
         for key, kind in self._keys().items():
             if kind == b"zset" and self.CLOCKED.fullmatch(key):
                 members: Any = self.resp.call("ZRANGE", key, 0, -1)
-                self.resp.pipeline(("ZINCRBY", key, -seconds * self.PER_SECOND, member) for member in members)
+                older = str(-seconds * self.PER_SECOND)
+                self.resp.pipeline(("ZINCRBY", key, older, member) for member in members)
 
     def dead(self) -> int | None:
         return None if self.DEAD is None else self._sizes(self.DEAD)
@@ -96,3 +97,5 @@ class RedisBroker:
                 self.own.stop()
 
 
+def _sum(sizes: list[Reply]) -> int:
+    return sum(size for size in sizes if isinstance(size, int))

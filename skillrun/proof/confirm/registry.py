@@ -6,9 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skillrun.proof.confirm.celery import CeleryBroker
+from skillrun.proof.confirm.dramatiq import DramatiqBroker
+from skillrun.proof.confirm.huey import HueyBroker
 from skillrun.proof.confirm.interface import Broker
+from skillrun.proof.confirm.rq import RqBroker
 
 if TYPE_CHECKING:
     from skillrun.proof.setting import Setting
 
-BROKERS: dict[str, Callable[[Setting], Broker]] = {"celery": CeleryBroker}
+BROKERS: dict[str, Callable[[Setting], Broker]] = {
+    "celery": CeleryBroker,
+    "dramatiq": DramatiqBroker,
+    "huey": HueyBroker,
+    "rq": RqBroker,
+}

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,7 @@ class Watch:
     def __init__(self, path: Path) -> None:
         self.path, self.read_to = path, 0
         self.events: list[dict[str, Any]] = []
+        self.moved = 0  # how many of them are older than the last move
 
     def read(self) -> bool:
         """Whether there was anything new."""
@@ -111,11 +112,11 @@ class Watch:
 
     @property
     def last(self) -> str:
-        """Where the last delivery stands: "" before the first, entered, killed, over."""
+        """Where the last delivery stands: "" before the first one since the last move, entered, killed, over."""
         found = ""
-        for event in self.events:
+        for event in self.events[self.moved :]:
             kind = event["e"]
-            if kind in ("entered", "over") and event["delivery"]:
+            if kind in ("entered", "over") and event["delivery"] >= 0:
                 found = kind
             elif kind == "fault" and event["do"] in ("kill", "kill-worker"):
                 found = "killed"
@@ -160,25 +161,36 @@ class Stage:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for process in self.processes:
-            process.close()
+        self._stop_all()
         if self.broker is not None:
             self.broker.stop()
         self.setting.close()
 
     # -- one schedule
 
-    def run(self, schedule: Schedule) -> Seen:
-        """What a real worker makes of it. Raises NotConfirmed."""
+    def run(self, schedule: Schedule, met: Collection[str] | None = None) -> Seen:
+        """What a real worker makes of it. `met`: the faults that came about, None for all. Raises NotConfirmed."""
         why = unsupported(schedule)
         if why:
             raise NotConfirmed(why)
         begun = time.monotonic()
-        self._reset()
-        self._publish(schedule.poison)
-        self._broker.keep()
-        watch = self._work(schedule)
+        try:
+            self._reset()
+            self._publish(schedule.poison)
+            if not self._broker.waiting():
+                raise NotConfirmed("the application published nothing to the worker's queue")
+            self._broker.keep()
+            watch = self._work(schedule)
+        finally:
+            self._stop_all()
+        watch.read()
+        _check_met([fault.at for fault in schedule.faults] if met is None else met, watch)
         return self._seen(watch, time.monotonic() - begun)
+
+    def _stop_all(self) -> None:
+        for process in self.processes:
+            process.close()
+        self.processes.clear()
 
     @property
     def _broker(self) -> Broker:
@@ -222,8 +234,6 @@ class Stage:
         status = self._start(config, "publish").status(LIMIT_S)
         if status != 0:
             raise NotConfirmed(f"the job could not be published: {self._tail()}")
-        if not self._broker.waiting():
-            raise NotConfirmed("the application published nothing to the worker's queue")
 
     def _work(self, schedule: Schedule) -> Watch:
         """Until nothing is waiting any more and every move was made."""
@@ -242,9 +252,8 @@ class Stage:
                 worker, quiet_since = self._start(config, "work"), time.monotonic()
             elif self._is_done(watch, starts) and time.monotonic() - quiet_since > _QUIET_S:
                 if not moves:
-                    worker.stop()
-                    watch.read()
                     return watch
+                watch.moved = len(watch.events)
                 self._move(moves.pop(0))
             time.sleep(_POLL_S)
         raise NotConfirmed(f"it did not come to an end within {LIMIT_S:g} s; its last boundary is {watch.place()}")
@@ -303,6 +312,14 @@ class Stage:
             tuple(event["s"] for event in watch.events if event["e"] == "waits" and event["delivery"] >= 0),
             seconds,
         )
+
+
+def _check_met(wanted: Collection[str], watch: Watch) -> None:
+    """A fault that a real worker never came to shows nothing."""
+    met = {str(event["at"]).rpartition("#")[0] for event in watch.events if event["e"] == "fault"}
+    missed = [at for at in wanted if at.rpartition("#")[0] not in met]
+    if missed:
+        raise NotConfirmed(f"the real worker never came to {missed[0]}")
 
 
 def outcomes(events: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -28,7 +28,6 @@ from .recorder import Recorder
 from .sql import SqliteHook
 from .stores import install as install_stores
 
-
 PUBLISHER = -1  # the number of its "delivery"; a worker's own doings have 0
 
 

@@ -1,0 +1,92 @@
+"""A real Huey consumer on a SQLite file, for the confirmation of a proof (see proof/probe/real.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import huey.api  # type: ignore[import-untyped,unused-ignore]
+import huey.consumer  # type: ignore[import-untyped,unused-ignore]
+import huey.storage  # type: ignore[import-untyped,unused-ignore]
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.real import Bench
+
+
+class Worker:
+    """See proof/probe/real.py."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.instances: list[Any] = []
+        self.swap: Any = sys.modules["_skillrun_probe.swap"].swap
+        self.around: Any = sys.modules["_skillrun_probe.wrap"].around
+
+    def boot(self, handler: str) -> Any:
+        self._replace_storage()
+        self.bench.driver._set_up_django()
+        driver = self.driver = self.bench.driver.Driver(self.bench.probe)
+        driver.call = sys.modules["_skillrun_probe.names"].find(handler)[2]
+        driver.task = self.bench.driver._wrapper(driver.call)
+        if driver.task is None:
+            raise SystemExit(f"{handler} is no Huey task")
+        driver.huey = driver.task.huey
+        for instance in self.instances:
+            instance._immediate = False
+        self._hook_publishes()
+        self.around(huey.consumer.Worker, "initialize", lambda *_: self._after(self.bench.ready))
+        self.around(huey.api.Huey, "execute", lambda *_: self._after(self.bench.over))
+        return driver.function()
+
+    def _replace_storage(self) -> None:
+        """Before the repository is imported. What the storage does is not the handler's doing."""
+        kind = huey.storage.SqliteStorage
+        for owner in kind.__mro__[:-1]:
+            for name in [name for name in vars(owner) if not name.startswith("__")]:
+                self.around(owner, name, lambda *_, **__: self.bench.recorder.quiet())
+
+        def create_storage(instance: Any) -> Any:
+            self.instances.append(instance)
+            return kind(name=instance.name, filename=self.bench.broker)
+
+        self.swap(huey.api.Huey.create_storage, create_storage)
+
+    def _hook_publishes(self) -> None:
+        enqueue: Callable[..., Any] = self.swap(
+            huey.api.Huey.enqueue, lambda instance, task: self._send(instance, task, lambda: enqueue(instance, task))
+        )
+        schedule: Callable[..., Any] = self.swap(
+            huey.api.Huey.add_schedule,
+            lambda instance, task: self._send(instance, self._cut(instance, task), lambda: schedule(instance, task)),
+        )
+
+    def _cut(self, instance: Any, task: Any) -> Any:
+        """A task that waits has its time in itself."""
+        if task.eta is not None:
+            now = instance._get_timestamp()
+            task.eta = now + datetime.timedelta(seconds=self.bench.cut((task.eta - now).total_seconds()))
+        return task
+
+    def _send(self, instance: Any, task: Any, send: Callable[[], Any]) -> Any:
+        if not hasattr(task, "id"):  # a chord or a group: its tasks come one by one
+            return send()
+        mine = instance is self.driver.huey and type(task) is self.driver.task.task_class
+        label = instance._registry.task_to_string(type(task))
+        return self.bench.probe.publish(send, {}, to_handler=mine, delay=0.0, label=label)
+
+    @contextlib.contextmanager
+    def _after(self, tell: Callable[[], None]) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            tell()
+
+    def publish(self, payload: Any) -> None:
+        self.driver.publish(payload)
+
+    def work(self) -> None:
+        options = {"workers": 1, "worker_type": "process", "periodic": False, "max_delay": 0.2}
+        self.driver.huey.create_consumer(**options).run()

@@ -1,0 +1,108 @@
+"""A real RQ worker on the proof's private Redis, for the confirmation of a proof (see proof/probe/real.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rq import Queue
+from rq import Worker as Forking
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.real import Bench
+
+_UTC = datetime.timezone.utc  # noqa: UP017 - the target may be older
+
+
+class Worker:
+    """See proof/probe/real.py."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.seen: list[Queue] = []
+        self.told = False
+        self.swap: Any = sys.modules["_skillrun_probe.swap"].swap
+        self.around: Any = sys.modules["_skillrun_probe.wrap"].around
+
+    def boot(self, handler: str) -> Any:
+        self._hook_queues()
+        driver = self.driver = object.__new__(self.bench.driver.Driver)  # hooks nothing: its methods are wanted
+        driver.probe = self.bench.probe
+        driver.target = sys.modules["_skillrun_probe.names"].find(handler)[2]
+        self._hook_worker()
+        return driver.function()
+
+    # -- publishing
+
+    def _hook_queues(self) -> None:
+        """Every queue speaks to the private Redis; whoever waits is told."""
+        made: Callable[..., None] = self.swap(Queue.__init__, lambda queue, *a, **k: self._made(made, queue, a, k))
+        schedule: Callable[..., Any] = self.swap(
+            Queue.schedule_job,
+            lambda queue, job, due, *a, **k: self._send(job, lambda: schedule(queue, job, self._due(due), *a, **k)),
+        )
+        enqueue: Callable[..., Any] = self.swap(
+            Queue._enqueue_async_job, lambda queue, job, *a, **k: self._send(job, lambda: enqueue(queue, job, *a, **k))
+        )
+
+    def _made(self, before: Callable[..., None], queue: Queue, args: Any, kwargs: Any) -> None:
+        before(queue, *args, **kwargs)
+        pool: Any = queue.connection.connection_pool
+        path = self.bench.broker.partition("://")[2].partition("?")[0]
+        if pool.connection_kwargs.get("path") != path:
+            queue.connection.connection_pool = type(pool).from_url(self.bench.broker)
+        self.seen.append(queue)
+
+    def _due(self, due: datetime.datetime) -> datetime.datetime:
+        now = datetime.datetime.now(_UTC)
+        wait = (due.astimezone(_UTC) - now).total_seconds()
+        return now + datetime.timedelta(seconds=self.bench.cut(wait))
+
+    def _send(self, job: Any, send: Callable[[], Any]) -> Any:
+        """What the handler publishes is a boundary; what the worker itself puts back is none."""
+        if not self.bench.recorder.depth:
+            return send()
+        mine = self.driver._is_mine(job)
+        return self.bench.probe.publish(send, {}, to_handler=mine, delay=0.0, label=f"{job.func_name}")
+
+    def publish(self, payload: Any) -> None:
+        if not hasattr(self.driver.target, "delay"):
+            raise SystemExit("RQ's retries and callbacks are said where a job is enqueued: that is enqueue.call")
+        self.driver.publish(payload)
+
+    # -- working
+
+    def _hook_worker(self) -> None:
+        for name, context in (("dequeue_job_and_maintain_ttl", self._ready), ("perform_job", self._over)):
+            owner = next(kind for kind in Forking.__mro__ if name in vars(kind))
+            self.around(owner, name, lambda *_, context=context, **__: context())
+
+    @contextlib.contextmanager
+    def _ready(self) -> Iterator[None]:
+        """It has looked for what dead workers left."""
+        if not self.told:
+            self.told = True
+            self.bench.ready()
+        yield
+
+    @contextlib.contextmanager
+    def _over(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.bench.over()
+
+    def work(self) -> None:
+        """With the queue as the application makes it: its serialiser and its classes of jobs."""
+        if self.bench.config["settings"]["enqueue"]:
+            sys.modules["_skillrun_probe.names"].find(self.bench.config["settings"]["enqueue"])
+        connection = self.bench.driver.Redis.from_url(self.bench.broker)
+        known = {queue.name: queue for queue in self.seen}
+        queues = [known.get(name) or Queue(name, connection=connection) for name in self.bench.queues]
+        kinds = queues[0]
+        worker = Forking(queues, connection=connection, job_class=kinds.job_class, queue_class=type(kinds),
+                         serializer=kinds.serializer)  # fmt: skip
+        worker.work(with_scheduler=True)

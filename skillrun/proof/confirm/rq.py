@@ -1,0 +1,21 @@
+"""RQ: on the proof's own Redis, where the handler's keys are as well."""
+
+from __future__ import annotations
+
+import re
+
+from skillrun.proof.confirm.redis import RedisBroker
+from skillrun.proof.services.redis import RedisServer
+
+
+class RqBroker(RedisBroker):
+    """A worker that dies leaves its job in the registry of started ones until its time there is over."""
+
+    QUEUE = re.compile(r"rq:queue:([^:]+)")
+    TAKEN = re.compile(r"rq:(wip|scheduled):.*|rq:queue:[^:]+:intermediate")
+    DEAD = re.compile(r"rq:failed:.*")
+    CLOCKED = re.compile(r"rq:(wip|executions):.*")
+    MINE = re.compile(r"rq:")
+
+    def _own(self) -> RedisServer | None:
+        return None
