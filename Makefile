@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test ci lint crash bench detection proof-corpus proof-bench clean
+.PHONY: demo test ci lint crash bench detection proof-corpus proof-corpus-quick proof-bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -40,7 +40,10 @@ proof-bench: $(VENV)/.installed
 detection: $(VENV)/.installed
 	$(BIN)/python tests/detection/score.py $(LABELS) $(CHECKOUTS)
 
-ci: lint test crash bench proof-bench proof-corpus
+proof-corpus-quick: $(VENV)/.installed
+	$(BIN)/python tests/proof/corpus/run.py --quick
+
+ci: lint test crash bench proof-bench proof-corpus-quick
 
 clean:
 	rm -rf $(VENV)
