@@ -155,9 +155,7 @@ def main() -> int:
         done.append(item)
     print(f"\n{summary(done)}")
     wrong = [item for item in done if not item.right]
-    print(
-        f"\n{len(done)} handlers, {len(wrong)} judged wrongly, {unstable} judged wrongly once and rightly when run again"
-    )
+    print(f"\n{len(done)} handlers, {len(wrong)} judged wrongly; {unstable} wrongly at first, rightly when run again")
     return 1 if wrong else 0
 
 
