@@ -27,9 +27,21 @@ def is_blocked(pid: int, servers: tuple[int, ...] = ()) -> bool:
         return False
     for _ in range(_SAMPLES - 1):
         time.sleep(_PAUSE_S)
-        if _sleeping_in(pid) != first or not all(_sleeping_in(server) for server in servers):
+        if _sleeping_in(pid) != first or not all(_rests(server) for server in servers):
             return False
     return True
+
+
+def _rests(server: int) -> bool:
+    """Neither a server nor a process that it started for a client runs or waits for the disk."""
+    try:
+        if Path(f"/proc/{server}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
+            return True
+        tasks = list(Path(f"/proc/{server}/task").iterdir())
+        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:
+        return True  # it has ended
+    return _sleeping_in(server) is not None and all(_rests(child) for child in children)
 
 
 def _sleeping_in(pid: int) -> tuple[str, ...] | None:
