@@ -103,13 +103,8 @@ class Driver:
             "on_kill": self._on_kill(),
             "broker": self.scheme,
             "victims_differ": True,
-            "time_limit_s": self._time_limit_s(),
+            "broker_error": "kombu.exceptions:OperationalError",
         }
-
-    def _time_limit_s(self) -> float | None:
-        """Seconds after which the pool kills a child that is still at it. Pools without processes kill nothing."""
-        limit = self.task.time_limit or self.app.conf.task_time_limit
-        return float(limit) if limit and self.app.conf.worker_pool in ("prefork", "processes") else None
 
     def _redelivery_s(self) -> float:
         """Redis gives a message back after the visibility timeout, AMQP at once."""

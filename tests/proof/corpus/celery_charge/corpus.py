@@ -3,7 +3,12 @@
 from run import Mutant, Variant
 
 DRIVER = "celery"
-TASKS, STORE, APP, SPEC = "billing/tasks.py", "billing/store.py", "billing/celery.py", ".skillrun/jobs/charge-invoice.yaml"
+TASKS, STORE, APP, SPEC = (
+    "billing/tasks.py",
+    "billing/store.py",
+    "billing/celery.py",
+    ".skillrun/jobs/charge-invoice.yaml",
+)
 CHARGE_KEY, BOOK_KEY = 'f"charge:{invoice_id}"', 'f"book:{invoice_id}"'
 CHARGE = f"        payment = provider.charge(customer, cents, key={CHARGE_KEY})\n"
 CHARGED = '        store.move(invoice_id, "open", "charged", payment=payment)\n'
@@ -28,7 +33,7 @@ MUTANTS = [
             (TASKS, "def advance(invoice_id", "def advance(self: Any, invoice_id")),
     _charge("B02", "the key is made anew", "str(uuid4())", (TASKS, IMPORT, "import random\nfrom uuid import uuid4\n")),
     _charge("B03", "the key is customer and amount", 'f"charge:{customer}:{cents}"'),
-    _charge("B04", "the key has the month in it", 'f"charge:{invoice_id}:{time.time() // 3600:.0f}"', (TASKS, IMPORT, "import random\nimport time\n")),
+    _charge("B04", "the key has the hour in it", 'f"charge:{invoice_id}:{time.time() // 3600:.0f}"', (TASKS, IMPORT, "import random\nimport time\n")),
     Mutant("B05", "booked under a key of this attempt", ((TASKS, BOOK_KEY, "str(uuid4())"), (TASKS, IMPORT, "import random\nfrom uuid import uuid4\n"))),
     Mutant("B06", "an error in the last step starts from the first one, under new keys", (
         (TASKS, "        changed = advance(invoice_id)\n", "        changed = advance(invoice_id, self.request.retries)\n"),
@@ -89,6 +94,12 @@ VARIANTS = [
 class NoSuchInvoice'''),
         (TASKS, 'name="billing.charge_invoice", max_retries=4)', 'name="billing.charge_invoice", max_retries=4,\n'
          "             autoretry_for=(Again,), retry_backoff=5, retry_backoff_max=300)"),
+        (TASKS, '    """Keeps what was given up."""\n', '''    """Keeps what was given up."""
+
+    def on_retry(self, exc: Exception, task_id: str, args: list, kwargs: dict[str, Any], einfo: Any) -> None:
+        logger.warning("charge_invoice tries again invoice=%s error=%r", kwargs.get("invoice_id"), exc)
+'''),
+        (TASKS, '            logger.warning("charge_invoice tries again invoice=%s error=%r", invoice_id, error)\n', ""),
         (TASKS, LEFT, ""), (TASKS, WAIT, ""), (TASKS, RETRY, "            raise Again(repr(error)) from error\n"),
         (SPEC, "factor: 3", "factor: 2"), (SPEC, "    - ConnectionError\n", "    - ConnectionError\n    - billing.tasks:Again\n"),
     )),
