@@ -162,13 +162,14 @@ def prove(
         Path | None, typer.Option("--pytest", metavar="FILE", help="Write the refutation as a regression test.")
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List boundaries and schedules; run none of them.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Repeat some schedules with a real worker.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Allow the repository's own code to run.")] = False,
     json: Json = False,
 ) -> int:
     """Prove a handler by fault injection, or show how it fails."""
     from skillrun.cli.commands.prove import prove as run_proof
 
-    return run_proof(repo, spec, set_, schedule, pytest, list_, trust, json)
+    return run_proof(repo, spec, set_, schedule, pytest, list_, trust, json, confirm=confirm)
 
 
 @app.command("status")

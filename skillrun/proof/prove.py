@@ -25,6 +25,7 @@ from skillrun.proof.world import world_judgements
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
+    from skillrun.proof.confirm.interface import Confirmed
 
 DIRECT = 1_000  # the proof's own payload, published without the application's call
 MOST_WITNESSES = 5
@@ -71,6 +72,7 @@ class Proof:
     modules: tuple[str, ...] = ()
     walled: bool = False
     duration_ms: int = 0
+    confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
+    from skillrun.proof.confirm.interface import Confirmed, Seen
     from skillrun.proof.history import Event, History
     from skillrun.proof.judges.logs import Answer
     from skillrun.proof.prove import Proof, Target, Tried, Witness
@@ -54,6 +55,7 @@ def proof_report(proof: Proof, target: Target, options: str = "", only: str | No
         "undeclared": [shown(j.message) for j in proof.incomplete if j.rule == "effect.undeclared"],
         "incomplete": [_incomplete(judgement) for judgement in proof.incomplete],
         "hints": [*_hints(proof), *(effect["hint"] for effect in effects if effect["hint"])],
+        **({} if proof.confirmed is None else {"confirmed": [_confirmed(item) for item in proof.confirmed]}),
         "duration_ms": proof.duration_ms,
     }
 
@@ -190,6 +192,28 @@ def _incomplete(judgement: Judgement) -> dict[str, Any]:
 def _hints(proof: Proof) -> list[str]:
     found = [j.message for tried in proof.tried for j in tried.judgements if j.verdict == HINT]
     return [shown(text) for text in dict.fromkeys(found)]
+
+
+def _confirmed(item: Confirmed) -> dict[str, Any]:
+    real = item.real
+    return {
+        "schedule": item.schedule,
+        "simulated": _seen(item.simulated),
+        "real": None if real is None else _seen(real),
+        "agrees": item.agrees,
+        "note": shown(item.note),
+    }
+
+
+def _seen(seen: Seen) -> dict[str, Any]:
+    calls = seen.calls().items()
+    return {
+        "outcomes": list(seen.outcomes),
+        "performed": [{"effect": name, "key": key and shown(key), "calls": count} for (name, key), count in calls],
+        "state": {name: shown(str(rows)) for name, rows in seen.state.items()},
+        "dead_letters": seen.dead_letters,
+        "delays": [round(delay, 1) for delay in seen.delays],
+    }
 
 
 # -- witnesses

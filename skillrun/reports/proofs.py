@@ -22,6 +22,7 @@ def proof_lines(report: _Value) -> Iterator[Line]:
     for number, witness in enumerate(report["witnesses"], 1):
         yield line(0)
         yield from witness_lines(witness, number, in_full=number <= _IN_FULL and not report["given"])
+    yield from _confirmed_lines(report)
     yield from _incomplete_lines(report)
     yield line(0)
     yield _verdict_line(report)
@@ -122,6 +123,24 @@ def _limits(report: _Value) -> Iterator[Line]:
         yield _row("left out", f"{count} more schedules of {family}: the number of schedules is limited")
     for hint in report["hints"]:
         yield _row("hint", hint)
+
+
+# -- a real worker
+
+
+def _confirmed_lines(report: _Value) -> Iterator[Line]:
+    if "confirmed" not in report:
+        return
+    yield line(0)
+    yield line(0, ("bold", "With a real worker"))
+    if not report["confirmed"]:
+        yield line(2, ("dim", "no schedule that it could repeat"))
+    for item in report["confirmed"]:
+        style, word = {True: ("passed", "the same"), False: ("failed", "DIFFERS")}.get(
+            item["agrees"], ("blocked", "not tried")
+        )
+        note = f"  {item['note']}" if item["note"] else ""
+        yield line(2, (style, f"{word:<9}"), ("", f" {item['schedule']}"), ("dim", note), hang=12)
 
 
 # -- stories

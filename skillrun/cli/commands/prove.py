@@ -30,6 +30,8 @@ def prove(
     listing: bool,
     trust: bool,
     json: bool,
+    *,
+    confirm: bool = False,
 ) -> int:
     """Proves, replays one schedule, or lists what there is to replay; the exit code says the verdict."""
     from skillrun.reports.watchers import watcher_for
@@ -43,6 +45,8 @@ def prove(
     options = _options(repo, spec, set_)
     with _ended_by_signals(), _progress(json=json) as progress:
         proof = _run(target, schedule, listing, progress)
+        if confirm and not listing:
+            _confirm(proof, target, progress)
     if listing and proof.reference is not None:
         _show_plan(proof, target, watcher, json)
         return 0
@@ -108,6 +112,16 @@ def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgre
     if listing:
         return try_look(target, progress=progress)
     return try_prove(target, only=schedule, progress=progress)
+
+
+def _confirm(proof: Proof, target: Target, progress: OnProgress) -> None:
+    """With a real worker; where it does otherwise, nothing is proved."""
+    from skillrun.proof.confirm.compare import confirm, differences
+
+    proof.confirmed = confirm(proof, target, progress)
+    proof.incomplete += differences(proof.confirmed)
+    if proof.verdict == "proved" and differences(proof.confirmed):
+        proof.verdict = "incomplete"
 
 
 def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:

@@ -12,7 +12,7 @@ from kombu.messaging import Producer  # type: ignore[import-untyped,unused-ignor
 if TYPE_CHECKING:
     from skillrun.proof.probe.real import Bench
 
-_UTC = datetime.timezone.utc  # noqa: UP017 - the target may be older
+_UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
 _OPTIONS = ("worker", "--pool", "prefork", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip",
             "--without-mingle", "--without-heartbeat")  # fmt: skip
 

@@ -14,7 +14,7 @@ from rq import Worker as Forking
 if TYPE_CHECKING:
     from skillrun.proof.probe.real import Bench
 
-_UTC = datetime.timezone.utc  # noqa: UP017 - the target may be older
+_UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
 
 
 class Worker:

@@ -56,14 +56,16 @@ def choose(proof: Proof) -> list[History]:
     refuted = [history for history in witnesses if unsupported(history.schedule) is None][:1]
     kills = [t.history for t in proof.tried if t.schedule.family == "kill" and was_met(t.history)]
     kills = [history for history in kills if unsupported(history.schedule) is None and history not in refuted]
-    return refuted + sorted(kills, key=lambda history: _rank(history.schedule))[:KILLS]
+    effects = {effect.name for effect in proof.reference.spec.effects or ()} if proof.reference else set()
+    return refuted + sorted(kills, key=lambda history: _rank(history.schedule, effects))[:KILLS]
 
 
-def _rank(schedule: Schedule) -> int:
+def _rank(schedule: Schedule, effects: set[str]) -> int:
     """After an effect first: child, worker; then before one; then the rest as it comes."""
     fault = schedule.faults[0]
-    technical = fault.at.partition(":")[2].partition("#")[0].startswith(("sql", "commit", "redis-", "publish"))
-    return (fault.at.startswith("before:") and 2) + (technical and 4) + (fault.do == "kill-worker")
+    when, _, name = fault.at.partition(":")
+    other = name.partition("#")[0] not in effects
+    return 4 * other + 2 * (when == "before") + (fault.do == "kill-worker")
 
 
 def _jitter(target: Target) -> bool:

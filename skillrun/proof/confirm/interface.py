@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -55,16 +56,9 @@ class Seen:
     delays: tuple[float, ...] = ()  # seconds for which the job was made to wait
     seconds: float | None = None  # of real time
 
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        made = asdict(self)
-        counts: dict[tuple[str, str | None], int] = {}
-        for call in self.performed:
-            counts[call] = counts.get(call, 0) + 1
-        made["performed"] = [{"effect": name, "key": key, "calls": n} for (name, key), n in counts.items()]
-        made["outcomes"], made["delays"] = list(self.outcomes), [round(delay, 1) for delay in self.delays]
-        del made["seconds"]
-        return made
+    def calls(self) -> dict[tuple[str, str | None], int]:
+        """(effect, key) -> how often it took place."""
+        return dict(Counter(self.performed))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,51 @@
+"""Celery, RQ, Dramatiq and Huey with their real workers: what the drivers simulate is what happens."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from skillrun.contract.spec import load_spec
+from skillrun.proof.confirm.compare import confirm
+from skillrun.proof.prove import Proof, Target, prove
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "corpus")]
+import confirm_matrix  # noqa: E402
+import run as corpus  # noqa: E402
+
+pytestmark = pytest.mark.long
+MUTANTS = (("celery_receipt", "B02"), ("rq_invoice", "B02"), ("dramatiq_refund", "B02"), ("huey_shipment", "B02"))
+
+Build = Callable[[str, str | None], Target]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    def make(name: str, id_: str | None) -> Target:
+        module = corpus.load(name)
+        mutant = next((made for made in module.MUTANTS if made.id == id_), None)
+        root = corpus.build(name, mutant, tmp_path.resolve() / name)
+        spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
+        return Target(spec, root, module.DRIVER)
+
+    return make
+
+
+@pytest.mark.parametrize("name", confirm_matrix.SUBJECTS)
+def test_simulated_and_real_are_the_same(name: str) -> None:
+    for what, item in confirm_matrix.table(name, 0.2):
+        assert item.agrees, f"{what}: {item.schedule}: {item.note}"
+
+
+@pytest.mark.parametrize(("name", "mutant"), MUTANTS)
+def test_a_refutation_is_confirmed(name: str, mutant: str, build: Build) -> None:
+    target = build(name, mutant)
+    proof: Proof = prove(target)
+    assert proof.verdict == "refuted"
+    found = confirm(proof, target)
+    assert len(found) == 4
+    assert [(item.schedule, item.agrees, item.note) for item in found if not item.agrees] == []
