@@ -151,7 +151,7 @@ def _is_given_up(test: TestCase) -> bool:
 
 
 def _is_absence(asserted: ast.AST) -> bool:
-    """`not x`, `x == []`, `x == 0`, `x is None`, `assertEqual(x, [])`, `assert_not_called()`."""
+    """`not x`, `x == []`, `x is None`, `x != "dead"`, `assertEqual(x, [])`, `assert_not_called()`."""
     if isinstance(asserted, ast.UnaryOp) and isinstance(asserted.op, ast.Not):
         return True
     if isinstance(asserted, ast.Call):
@@ -159,8 +159,10 @@ def _is_absence(asserted: ast.AST) -> bool:
         return bool(absent) or any(_is_nothing(argument) for argument in asserted.args)
     if not isinstance(asserted, ast.Compare):
         return False
-    equal = isinstance(asserted.ops[0], ast.Eq | ast.Is)
-    return equal and any(_is_nothing(side) for side in (asserted.left, *asserted.comparators))
+    nothing = any(_is_nothing(side) for side in (asserted.left, *asserted.comparators))
+    if isinstance(asserted.ops[0], ast.NotEq | ast.IsNot | ast.NotIn):
+        return not nothing  # `state != "dead"`
+    return isinstance(asserted.ops[0], ast.Eq | ast.Is) and nothing
 
 
 def _is_nothing(node: ast.expr) -> bool:
