@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "corpus"))
 import run
 
 NAMES = sorted(path.parent.name for path in run.HERE.glob("*/corpus.py"))
-PROVED = ("celery_receipt", "plain_poller", "huey_shipment")  # whole proofs: seconds each
+PROVED = ("celery_receipt", "huey_shipment")  # whole proofs: seconds each
 
 
 def loaded(name: str) -> ModuleType:
