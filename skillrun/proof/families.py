@@ -73,9 +73,9 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
     clocked = ticks.is_clocked(spec, facts)
     plan.add("window", [] if clocked else _windows(spec))
-    plan.add("error", _errors(spec, boundaries, permanent=False))
-    plan.add("exhaustion", _exhaustions(spec, boundaries))
-    plan.add("permanent", _errors(spec, boundaries, permanent=True))
+    plan.add("error", _errors(spec, boundaries, facts, permanent=False))
+    plan.add("exhaustion", _exhaustions(spec, boundaries, facts))
+    plan.add("permanent", _errors(spec, boundaries, facts, permanent=True))
     plan.add("poison", [Schedule("poison", poison=n) for n in range(len(spec.proof.poison if spec.proof else ()))])
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("kill", _kills(kills, facts))
@@ -115,13 +115,27 @@ def _failing(spec: JobSpec, boundaries: list[Event]) -> list[str]:
     return writes[:1]
 
 
+def can_raise(spec: JobSpec, name: str, error: str, facts: dict[str, Any]) -> bool:
+    """Whether an error comes out of what `name` stands for: an adapter's own exceptions come out of that adapter alone.
+
+    One of the repository's that the adapter's module has no name for comes from elsewhere, too; a library's or a
+    built-in one may come out of any.
+    """
+    if error in facts.get("foreign_errors", {}).get(name.partition("#")[0], ()):
+        return False
+    adapters = {effect.name: effect.call.partition(":")[0] for effect in spec.effects or ()}
+    home = error.partition(":")[0]
+    mine = adapters.get(name.partition("#")[0])
+    return mine is None or home not in adapters.values() or home == mine
+
+
 def _listed(errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()) -> list[tuple[str, int]]:
     """(class, which of the entries with that class); `before`: the entries that are counted first."""
     names = [error.type for error in (*before, *errors)]
     return [(name, names[:at].count(name)) for at, name in enumerate(names) if at >= len(before)]
 
 
-def _errors(spec: JobSpec, boundaries: list[Event], *, permanent: bool) -> Iterator[Schedule]:
+def _errors(spec: JobSpec, boundaries: list[Event], facts: dict[str, Any], *, permanent: bool) -> Iterator[Schedule]:
     """Each error before each call, and after it: the effect took place and its answer was lost."""
     failures = spec.failures
     if failures is None:
@@ -130,7 +144,7 @@ def _errors(spec: JobSpec, boundaries: list[Event], *, permanent: bool) -> Itera
     at_most_once = [effect.name for effect in spec.effects or () if effect.guarantee == "at_most_once"]
     listed = _listed(failures.permanent, failures.transient) if permanent else _listed(failures.transient)
     for error, index in listed:
-        for name in names:
+        for name in (name for name in names if can_raise(spec, name, error, facts)):
             for when in ("before",) if permanent else ("before", "after"):
                 at = f"{when}:{name}"
                 fault = Fault("raise", at, EVERY if permanent else 1, error, index)
@@ -139,12 +153,12 @@ def _errors(spec: JobSpec, boundaries: list[Event], *, permanent: bool) -> Itera
                     yield Schedule("error", (fault,), ("redeliver",))
 
 
-def _exhaustions(spec: JobSpec, boundaries: list[Event]) -> Iterator[Schedule]:
+def _exhaustions(spec: JobSpec, boundaries: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
     """An error that does not pass: the job must be given up, after as many attempts as declared."""
     effects = list(dict.fromkeys(name.rpartition("#")[0] for name in _failing(spec, boundaries)))
     jitter = bool(spec.retry and spec.retry.backoff and spec.retry.backoff.jitter)
     for error, index in _listed(spec.failures.transient if spec.failures else ()):
-        for name in effects:
+        for name in (name for name in effects if can_raise(spec, name, error, facts)):
             fault = Fault("raise", f"before:{name}#*", EVERY, error, index)
             yield Schedule("exhaustion", (fault,))
             if jitter:
@@ -256,8 +270,8 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
     errors = spec.failures
     reasons = {
         "error": "no transient error is declared" if not (errors and errors.transient) else "nothing in it can fail",
-        "exhaustion": "no transient error is declared",
-        "permanent": "no permanent error is declared",
+        "exhaustion": "no transient error is declared that an effect could raise",
+        "permanent": "no permanent error is declared that an effect could raise",
         "poison": "proof.poison has no payload",
         "distinct": "payload.examples has one entry only, and no key field could be varied",
         "kill": "the single run has no boundary at which a death makes a difference",

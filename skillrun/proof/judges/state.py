@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.proof.history import Event, History
+from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, must_complete
 
@@ -31,19 +31,30 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _uncommitted(history: History) -> Iterator[Judgement]:
-    """A write in an open transaction that nothing ends: the database forgets it as soon as the connection is closed."""
+    """A write that nothing commits: the database forgets it when the connection is closed or goes back to its pool."""
     for delivery in history.deliveries:
-        if delivery.died or delivery.outcome != "succeeded":
-            continue
-        open_writes: dict[str, Event] = {}
-        for event in delivery.all("at"):
-            if event["kind"] in ("commit", "rollback"):
-                open_writes.pop(str(event["store"]), None)
-            elif event["open"] and event["verb"] in ("insert", "update", "delete"):
-                open_writes[str(event["store"])] = event
-        for event in open_writes.values():
-            said = f"{event['verb']} {event['table']} is never committed: nothing of it is left"
-            yield Judgement(REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none")
+        if not delivery.died and delivery.outcome == "succeeded":
+            for event in _forgotten(delivery):
+                said = f"{event['verb']} {event['table']} is never committed: nothing of it is left"
+                yield Judgement(REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none")
+
+
+def _forgotten(delivery: Delivery) -> list[Event]:
+    """Writes whose transaction was left open, or rolled back although no statement of it had failed."""
+    waiting: dict[tuple[str, str], Event] = {}
+    failing: set[str] = set()  # stores whose last statement has not come back
+    for event in delivery.all("at"):
+        store = str(event["store"])
+        if event["kind"] == "commit" or (event["kind"] == "rollback" and store in failing):
+            waiting = {key: write for key, write in waiting.items() if key[0] != store}
+            failing.discard(store)
+        elif event["kind"] == "sql" and event["when"] == "before":
+            failing.add(store)
+        elif event["kind"] == "sql":
+            failing.discard(store)
+            if event["open"] and event["verb"] in ("insert", "update", "delete"):
+                waiting[store, str(event["table"])] = event
+    return list(waiting.values())
 
 
 def _may_be_lost(history: History, reference: Reference) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,19 @@ class Effect:
         is_async = inspect.iscoroutinefunction(function)
         self.original = swap(function, self.coroutine if is_async else self.sync)
         return None
+
+    def cannot_raise(self, errors: list[str], root: str) -> list[str]:
+        """The repository's own exceptions that the adapter's module has no name for: they come from elsewhere."""
+        names = getattr(self.original, "__globals__", None)
+        if names is None:
+            return []
+        found = []
+        for path in errors:
+            kind = find(path)[2]
+            home = getattr(sys.modules.get(getattr(kind, "__module__", "")), "__file__", None) or ""
+            if home.startswith(root) and "/site-packages/" not in home and not _names(names, kind):
+                found.append(path)
+        return found
 
     def is_mine(self, args: tuple[Any, ...]) -> bool:
         if not self.recorder.active or self.recorder.effect_depth:
@@ -112,6 +126,12 @@ class Effect:
     def leave(self, name: str, fields: dict[str, Any]) -> None:
         self.recorder.emit("performed", name=name, **fields)
         self.recorder.boundary("after", name, kind="effect", effect=self.name, place=fields["place"])
+
+
+def _names(names: dict[str, Any], kind: Any) -> bool:
+    """Whether a module's globals have a class, itself or as a member of a module or class in them."""
+    word = getattr(kind, "__name__", "")
+    return any(value is kind or getattr(value, "__dict__", {}).get(word) is kind for value in list(names.values()))
 
 
 def _python_function(value: Any) -> types.FunctionType | None:

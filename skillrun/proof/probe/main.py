@@ -82,11 +82,13 @@ class Zygote:
         driver = self.driver()
         facts = self.attempt("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
+        effects: list[Any] = []
         for effect in config["effects"]:
             hooked = part("effects").Effect(recorder, effect)
             words = self.attempt("effect", hooked.install, f"effects.{effect['name']}: ")
             if words:
                 raise BootFailed("effect", words)
+            effects.append(hooked)
         for name in config["errors"]:
             self.attempt("error", lambda name=name: part("names").make_error(name[0], name[1]), "failures: ")
         if not hasattr(function, "__code__"):
@@ -101,6 +103,9 @@ class Zygote:
         audit.install()
         self.hooked = driver
         self.imported = frozenset(sys.modules)
+        errors = [error[0] for error in config["errors"]]
+        foreign = {effect.name: effect.cannot_raise(errors, recorder.root) for effect in effects}
+        facts = {**facts, "foreign_errors": foreign}
         return {**facts, "file": place.co_filename, "line": place.co_firstlineno, "loggers": list(driver.LOGGERS),
                 "python": sys.version.split()[0], "modules": module_files(recorder.root)}  # fmt: skip
 
