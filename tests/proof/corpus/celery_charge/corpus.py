@@ -57,7 +57,7 @@ MUTANTS = [
     Mutant("C07", "the key of the payment and of its booking are one", ((TASKS, CHARGE_KEY, "invoice_id"), (TASKS, BOOK_KEY, "invoice_id")),
            keeps="provider and ledger are two receivers, and each knows its own keys", source="https://github.com/odoo/odoo/issues/101243"),
     Mutant("D01", "every answer of the provider is retried", ((TASKS, "error.status == 429 or error.status >= 500", "error.status >= 400"),),
-           source="https://github.com/the-momentum/open-wearables/issues/1053", quick=True),
+           source="open-wearables#1053", quick=True),
     Mutant("D02", "no answer of the provider is retried", ((TASKS, "        return error.status == 429 or error.status >= 500\n", "        return False\n"),)),
     Mutant("D03", "one attempt too few", ((TASKS, LEFT, LEFT.replace("self.max_retries", "self.max_retries - 1")),)),
     Mutant("D04", "no end", ((TASKS, LEFT, ""), (TASKS, "random.randint(wait // 2, wait))", "random.randint(wait // 2, wait), max_retries=None)"))),
@@ -75,7 +75,7 @@ MUTANTS = [
     Mutant("E06", "put back at once, for ever", ((TASKS, RETRY, "            raise Reject(repr(error), requeue=True)\n"),
                                                (TASKS, "import SoftTimeLimitExceeded", "import Reject, SoftTimeLimitExceeded"))),
     Mutant("F01", "the soft time limit is taken for an error of the job", ((TASKS, TRANSIENT, "    return isinstance(error, ConnectionError)\n"),),
-           source="https://github.com/harvard-lil/perma/issues/2032"),
+           source="perma#2032"),
     Mutant("F02", "the last error is taken for success", ((TASKS, "        raise\n    if not", "        changed = True\n    if not"),)),
     Mutant("F03", "the ledger's errors are logged and dropped", (
         (TASKS, BOOK, f"    try:\n    {BOOK}    except Exception as error:\n        logger.error(\"ledger invoice=%s error=%r\", invoice_id, error)\n"),)),
