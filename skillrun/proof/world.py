@@ -72,7 +72,11 @@ def _one_job_only(spec: Any, reference: Reference) -> Iterator[Judgement]:
     """That two jobs are told apart was not seen: with one key for all of them nothing would look different."""
     keyed = spec.idempotency is not None and spec.idempotency.strategy == "keyed"
     if keyed and not reference.jobs:
+        given = spec.examples[0] if spec.examples and isinstance(spec.examples[0], dict) else {}
+        absent = [field for field in spec.idempotency.key if field.partition(".")[0] not in given]
         said = "no second, distinct job could be run: give another one in payload.examples"
+        if absent and given:
+            said = f"the key field {absent[0]} is not in the first of payload.examples: no two jobs differ in it"
         yield Judgement(INCOMPLETE, "distinct.none", said)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from skillrun.frameworks.common.joining import whole_command
+
 _WORD = re.compile(r"[^\s\"'`,\[\]()]+")
 _PROGRAM = re.compile(r"(?:[\w-]+=)?(?:[^-=][^=]*/)?celery")  # /opt/venv/bin/celery, command=celery
 _COMMENT = ("#", "//", ";")
@@ -55,18 +57,8 @@ def find_launches(text: str) -> Iterator[Launch]:
 
 def _whole(lines: list[str], number: int) -> str:
     """The command that begins in a line, with backslashes and one-word-a-line lists joined."""
-    text = lines[number]
-    listed = re.match(r"\s*- [\"']?(?:\S*/)?(?:celery|python3?)[\"']?\s*$", text) is not None
-    for line in lines[number + 1 : number + _JOINED]:
-        if text.rstrip().endswith("\\"):
-            text = text.rstrip()[:-1] + " " + line
-        elif listed and line.lstrip().startswith("- "):
-            text += " " + line.lstrip()[2:]
-        elif text.count("[") > text.count("]"):
-            text += " " + line
-        else:
-            break
-    return text
+    listed = re.match(r"\s*- [\"']?(?:\S*/)?(?:celery|python3?)[\"']?\s*$", lines[number]) is not None
+    return whole_command(lines, number, _JOINED, listed=listed)
 
 
 def _launch(number: int, line: str, whole: str) -> Launch | None:

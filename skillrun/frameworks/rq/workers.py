@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skillrun.frameworks.common.joining import whole_command
 from skillrun.frameworks.interface import Place
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Project
@@ -61,18 +62,8 @@ def find_launches(text: str) -> Iterator[Launch]:
 
 def _whole(lines: list[str], number: int) -> str:
     """The command that begins in a line, with backslashes and one-word-a-line lists joined."""
-    text = lines[number]
-    listed = re.match(r"\s*- [\"']?(?:\S*/)?(?:rq\w*|python3?)[\"']?\s*$", text) is not None
-    for line in lines[number + 1 : number + _JOINED]:
-        if text.rstrip().endswith("\\"):
-            text = text.rstrip()[:-1] + " " + line
-        elif listed and line.lstrip().startswith("- "):
-            text += " " + line.lstrip()[2:]
-        elif text.count("[") > text.count("]"):
-            text += " " + line
-        else:
-            break
-    return text
+    listed = re.match(r"\s*- [\"']?(?:\S*/)?(?:rq\w*|python3?)[\"']?\s*$", lines[number]) is not None
+    return whole_command(lines, number, _JOINED, listed=listed)
 
 
 def _launch(number: int, line: str, whole: str) -> Launch | None:
