@@ -138,6 +138,8 @@ def _lost_after_error(history: History) -> str | None:
 
 
 def _state(history: History, judgement: Judgement) -> str | None:
+    if judgement.rule == "state.lost-update":
+        return "one job writes what it worked out from a value that the other has changed since (read, then write)"
     if judgement.rule == "state.distinct-job":
         return "the two jobs are taken for one: a field is missing in the key"
     schedule = history.schedule
@@ -187,6 +189,8 @@ def _dead(history: History, judgement: Judgement) -> str | None:
     if judgement.rule == "dead-letter.unexpected" and own is not None:
         return f"a delivery fails with {str(own['error']).rpartition(':')[2]} where it should find the work done"
     if judgement.rule == "dead-letter.missing":
+        if any(run.died and run.settled is not None for run in history.runs):
+            return "the dead letter is written after the library was told that the job is given up"
         return _lost_after_error(history) or "nothing writes a dead letter on this way out"
     if judgement.rule == "dead-letter.repeated":
         return "the record of a dead letter has no unique key, or is written at each attempt"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from skillrun.proof import ticks
-from skillrun.proof.blocked import PATIENCE_S, can_see, is_blocked
-from skillrun.proof.history import Delivery, Event, History, is_dead_letter
+from skillrun.proof.history import Delivery, History, is_dead_letter
+from skillrun.proof.processes import Process, Processes
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
-from skillrun.proof.zygote import Running, delivery_s
 
 _STEP_S = 1.0  # between one delivery and the next
 POISON, CALLER = -1, -2
@@ -65,10 +63,9 @@ class Explorer:
         self.setting, self.limit = setting, limit
         self.facts: dict[str, Any] = {}
         self.origin = Origin({})
-        self.numbers = 0
+        self.processes = Processes(setting)
         self.store = setting.store()
         self.payloads: dict[int, Any] = {}
-        self.modules: set[str] = set()
         self.caller: Delivery | None = None  # the application's own publish
         self.unpublished: dict[int, str] = {}  # job -> why
         self.refused: set[int] = set()  # poison that the application itself takes no job from
@@ -87,7 +84,7 @@ class Explorer:
 
     def _boot(self, payloads: Mapping[int, Any]) -> None:
         self.facts = self.setting.zygote().facts
-        self.modules |= set(self.facts.get("modules") or ())
+        self.processes.modules |= set(self.facts.get("modules") or ())
         self.payloads = dict(payloads)
         spec = self.setting.spec
         self.polled, self.clocked = ticks.is_polled(spec, self.facts), ticks.is_clocked(spec, self.facts)
@@ -164,7 +161,7 @@ class Explorer:
     def run(self, schedule: Schedule) -> History:
         """The history of a schedule, from the snapshot; where the application itself fails, from before its call."""
         self.setting.restore(first=any(fault.do.startswith("caller-") for fault in schedule.faults))
-        self.numbers = 0
+        self.processes.begin_schedule()
         run = _Run(schedule, now=self._begins(schedule))
         self._start(run)
         self._drain(run)
@@ -209,7 +206,7 @@ class Explorer:
         if any(fault.do == "stall" for fault in schedule.faults):
             self._stalled(run, message)
             return
-        if schedule.copies > 1:
+        if schedule.copies > 1 or schedule.beside is not None:
             self._at_once(run, message)
             return
         if schedule.family == "alone" or (schedule.moves and schedule.moves[0].startswith("tick=")):
@@ -370,7 +367,7 @@ class Explorer:
     def _before_commit(self, run: _Run, args: list[Any], plan: dict[str, Any]) -> None:
         """A worker is faster than the publisher: the message is delivered while the publisher stands still."""
         caller = self._fork(run, "call", args, plan=plan)
-        state = self._follow([caller], caller)
+        state = self.processes.follow([caller], caller)
         if state == "paused":
             published = [e for e in caller.running.events if e["e"] == "published" and e["to_handler"]]
             run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in published]
@@ -379,7 +376,7 @@ class Explorer:
             self._finish_process(run, [caller], caller)
         run.deliveries.append(self._delivery(run, caller))
 
-    def _drain_beside(self, run: _Run, other: _Process) -> None:
+    def _drain_beside(self, run: _Run, other: Process) -> None:
         """Delivers what waits while another process stands still; where it holds what they need, it goes on first."""
         while run.queue and self._goes_on(run):
             waiting = min(run.queue, key=lambda item: item.due)
@@ -395,9 +392,10 @@ class Explorer:
         """A delivery stands still, time passes, the same message is delivered again, then it goes on."""
         first = self._fork(run, "deliver", [message], plan=self._plan(run.schedule, 1))
         run.count += 1
-        state = self._follow([first], first)
+        state = self.processes.follow([first], first)
         if state != "paused":
-            self._settle(run, Waiting(message, run.now, 0), self._finished(run, [first], first))
+            self._finish_process(run, [first], first)
+            self._settle(run, Waiting(message, run.now, 0), self._delivery(run, first))
             return
         began = run.now
         moves = list(run.schedule.moves)
@@ -411,17 +409,16 @@ class Explorer:
         self._settle(run, Waiting(message, run.now, 0), self._delivery(run, first))
 
     def _at_once(self, run: _Run, message: dict[str, Any]) -> None:
-        """The same message in several processes: each switch lets the next one run."""
+        """Several messages, each in a process of its own: a switch lets the next one run."""
         switches = [fault for fault in run.schedule.faults if fault.do == "switch"]
-        processes: list[_Process] = []
-        waiting = [Waiting({**message, "redelivered": number > 0} if number else message, run.now, 0)
-                   for number in range(run.schedule.copies)]  # fmt: skip
-        for number in range(run.schedule.copies):
+        processes: list[Process] = []
+        waiting = self._side_by_side(run, message)
+        for number, item in enumerate(waiting):
             plan = {f.at: {"do": "pause"} for f in switches[number : number + 1]}
             run.count += 1
-            process = self._fork(run, "deliver", [waiting[number].message], plan=plan, copy=number)
+            process = self._fork(run, "deliver", [item.message], job=item.job, plan=plan, copy=number)
             processes.append(process)
-            self._follow(processes, process)
+            self.processes.follow(processes, process)
         for process in processes:
             if not process.running.ended:
                 if process.running.paused:
@@ -431,93 +428,42 @@ class Explorer:
         for process, item in done:
             self._settle(run, item, self._delivery(run, process))
 
+    def _side_by_side(self, run: _Run, message: dict[str, Any]) -> list[Waiting]:
+        """The same message again and again, or a distinct job's beside it."""
+        if run.schedule.beside is not None:
+            other = self.origin.messages[run.schedule.beside]
+            return [Waiting(message, run.now, 0), Waiting(other, run.now, run.schedule.beside)]
+        again = [Waiting({**message, "redelivered": True}, run.now, 0) for _ in range(run.schedule.copies - 1)]
+        return [Waiting(message, run.now, 0), *again]
+
     # -- processes
 
     def _process(self, run: _Run, op: str, args: list[Any], *, job: int = 0, plan: Mapping[str, Any] | None = None,
                  zygote: str = "main") -> Delivery:  # fmt: skip
         """Runs one process to its end."""
         process = self._fork(run, op, args, job=job, plan=plan, zygote=zygote)
-        return self._finished(run, [process], process)
-
-    def _fork(self, run: _Run, op: str, args: list[Any], *, job: int = 0, plan: Mapping[str, Any] | None = None,
-              zygote: str = "main", copy: int = 0) -> _Process:  # fmt: skip
-        forker = self.setting.zygote(zygote)
-        modules = run.schedule.family == "once"
-        running = forker.fork(op, args, clock=run.now, plan=plan, modules=modules)
-        self.numbers += 1
-        return _Process(self.numbers, op, job, run.now, running, zygote, copy)
-
-    def _finished(self, run: _Run, all_: list[_Process], process: _Process) -> Delivery:
-        self._finish_process(run, all_, process)
+        self._finish_process(run, [process], process)
         return self._delivery(run, process)
 
-    def _finish_process(self, run: _Run, all_: list[_Process], process: _Process) -> None:
-        """Until it has ended. Where it is blocked, whoever stands still goes on; what hangs is ended and said."""
-        deadline = time.monotonic() + delivery_s()
-        while not process.running.ended and time.monotonic() < deadline:
-            state = self._follow(all_, process, deadline)
-            if state == "paused":
-                process.running.resume()
-            elif state == "blocked":
-                other = next((p for p in all_ if p is not process and not p.running.ended), None)
-                if other is None:
-                    continue  # it waits for itself, or for time that no lock will give back
-                if other.running.paused:
-                    other.running.resume()
-                self._follow(all_, other, deadline)
-        if not process.running.ended:
-            run.hung = self._last_words(process)
-            self.setting.zygote(process.zygote).end(process.running)
+    def _fork(self, run: _Run, op: str, args: list[Any], *, job: int = 0, plan: Mapping[str, Any] | None = None,
+              zygote: str = "main", copy: int = 0) -> Process:  # fmt: skip
+        modules = run.schedule.family == "once"
+        return self.processes.start(
+            op, args, clock=run.now, job=job, plan=plan, zygote=zygote, copy=copy, modules=modules
+        )
 
-    def _last_words(self, process: _Process) -> str:
-        points = [e for e in process.running.events if e["e"] == "at"]
-        return f"{points[-1]['when']}:{points[-1]['name']}" if points else "its beginning"
+    def _finish_process(self, run: _Run, all_: list[Process], process: Process) -> None:
+        run.hung = self.processes.finish(all_, process) or run.hung
 
-    def _follow(self, all_: list[_Process], process: _Process, deadline: float | None = None) -> str:
-        """Until a process has ended, stands still, or is blocked: "ended", "paused", "blocked" or "late"."""
-        zygote = self.setting.zygote(process.zygote)
-        deadline = deadline or time.monotonic() + delivery_s()
-        quiet_since = time.monotonic()
-        others = len(all_) > 1
-        while time.monotonic() < deadline:
-            if process.running.ended:
-                return "ended"
-            if process.running.paused:
-                return "paused"
-            if zygote.hear(0.002 if others else 0.5):
-                quiet_since = time.monotonic()
-                continue
-            if others and self._is_blocked(process, quiet_since):
-                return "blocked"
-        return "late"
-
-    def _is_blocked(self, process: _Process, quiet_since: float) -> bool:
-        if can_see() and process.running.pid:
-            return is_blocked(process.running.pid, self.setting.server_pids)
-        return time.monotonic() - quiet_since > PATIENCE_S
-
-    def _delivery(self, run: _Run, process: _Process) -> Delivery:
-        raw, status = process.running.events, process.running.status
-        scratch = f"sqlite:{self.setting.place.scratch}/"
-        for event in raw:
-            if str(event.get("store", "")).startswith(scratch):
-                event["store"] = event["store"].replace(scratch, "sqlite:{scratch}/", 1)
-        events = [Event(event["heard"], event["e"], event) for event in raw]
-        end = next((event for event in raw if event["e"] == "end"), None)
-        if end is None:
-            number = raw[-1]["heard"] + 1 if raw else 0
-            events.append(Event(number, "died", _how(status)))
-        else:
-            self.modules |= set(end.get("modules") or ())
-            if end.get("libraries"):
-                self.setting.zygote(process.zygote).warm(end["libraries"])
-        clock = end["clock"] if end else process.clock
-        run.now = max(run.now, float(clock)) + _STEP_S
-        return Delivery(process.number, process.op, process.job, process.clock, tuple(events), process.copy)
+    def _delivery(self, run: _Run, process: Process) -> Delivery:
+        delivery, clock = self.processes.read(process)
+        run.now = max(run.now, clock) + _STEP_S
+        return delivery
 
     # -- the end
 
     def _finish(self, run: _Run) -> History:
+        self.processes.end_schedule()
         proof, notes = self.setting.proof, run.notes
         state = read_state(self.store, proof.state)
         dead = self._dead_letters(run)
@@ -550,30 +496,9 @@ class Explorer:
         return len(sent) + (counted or 0)
 
 
-@dataclass
-class _Process:
-    """A forked process and what it is for."""
-
-    number: int
-    op: str
-    job: int
-    clock: float
-    running: Running
-    zygote: str
-    copy: int = 0
-
-
 class NotPublished(Exception):
     """A message could not be made: which job's, why, and the publish whose value no serialiser takes."""
 
     def __init__(self, job: int, why: str, unfit: Delivery | None = None) -> None:
         super().__init__(why)
         self.job, self.why, self.unfit = job, why, unfit
-
-
-def _how(status: int | None) -> dict[str, Any]:
-    if status is None:
-        return {"signal": None, "exit": None}
-    if os.WIFSIGNALED(status):
-        return {"signal": os.WTERMSIG(status), "exit": None}
-    return {"signal": None, "exit": os.WEXITSTATUS(status)}

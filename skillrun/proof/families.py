@@ -17,6 +17,7 @@ DAY_S = 86400.0
 MOST = 300  # schedules of a default proof
 _PAIRS = 60
 _AT_ONCE = 60
+_BESIDE = 30
 
 
 @dataclass
@@ -78,6 +79,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("permanent", _errors(spec, boundaries, facts, permanent=True))
     plan.add("poison", [Schedule("poison", poison=n) for n in range(len(spec.proof.poison if spec.proof else ()))])
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
+    plan.add("distinct-at-once", _distinct_at_once(switch_points(boundaries), jobs, facts), _BESIDE)
     plan.add("kill", _kills(kills, facts))
     lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
     polled = ticks.is_polled(spec, facts)
@@ -215,6 +217,12 @@ def _at_once(steps: list[str]) -> Iterator[Schedule]:
             yield Schedule("at-once", (Fault("switch", at), Fault("switch", then)), copies=2)
 
 
+def _distinct_at_once(steps: list[str], jobs: list[int], facts: dict[str, Any]) -> Iterator[Schedule]:
+    """Two jobs that share something, each between two steps of the other: a lost update."""
+    if jobs and not facts.get("ticks"):
+        yield from (Schedule("distinct-at-once", (Fault("switch", at),), beside=jobs[0]) for at in steps)
+
+
 def _stalls(spec: JobSpec, steps: list[str], clocked: bool) -> Iterator[Schedule]:
     """An hour, or half of the shortest window where that is less: longer than a lock should live."""
     windows = [effect.window for effect in spec.effects or () if effect.window]
@@ -274,6 +282,7 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
         "permanent": "no permanent error is declared that an effect could raise",
         "poison": "proof.poison has no payload",
         "distinct": "payload.examples has one entry only, and no key field could be varied",
+        "distinct-at-once": "no second job comes as a message of its own",
         "kill": "the single run has no boundary at which a death makes a difference",
         "kill-lose": "as kill",
         "at-once": "the single run has no boundary",

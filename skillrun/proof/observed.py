@@ -27,6 +27,7 @@ _OTHER_WINDOWS = {
     "publish-fault": "a fault while publishing",
     "before-commit": "a delivery before the publisher's commit",
     "distinct": "a distinct job",
+    "distinct-at-once": "two distinct jobs at once",
     "dst": "two ticks when the clock is turned back",
 }
 
@@ -49,7 +50,7 @@ def observe(effect: Effect, histories: Iterable[History], reference: Reference) 
         return _by_state(judged, reference)
     repeated, lost, other = list[str](), list[str](), False
     for history in judged:
-        expected, seen = _expected(history, reference, effect.name), history.performed(effect.name)
+        expected, seen = reference.expected(history, effect.name), history.performed(effect.name)
         new = {call["key"] for call in seen} - {call["key"] for call in expected}
         other = other or bool(new)
         if len(seen) > len(expected):
@@ -74,19 +75,10 @@ def _by_state(judged: list[History], reference: Reference) -> Observed:
     names = set(reference.once.state) - reference.volatile
     if not names:
         return Observed("unknown")
-    same = [h for h in judged if h.schedule.family != "distinct"]
+    same = [h for h in judged if not h.schedule.jobs]
     wrong = [h for h in same if any(h.state.get(n) != reference.once.state[n] for n in names)]
     wrong = [h for h in wrong if not is_kept(h, reference)]
     return Observed("unknown" if wrong else "exactly_once")
-
-
-def _expected(history: History, reference: Reference, effect: str) -> list[Event]:
-    calls = list(reference.calls(effect))
-    for move in history.schedule.moves:
-        name, _, job = move.partition("=")
-        if name == "job" and int(job) in reference.jobs:
-            calls += reference.jobs[int(job)].performed(effect)
-    return calls
 
 
 def is_weaker(declared: str | None, observed: str) -> bool:

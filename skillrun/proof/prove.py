@@ -233,7 +233,9 @@ class _Session:
             if _succeeds(alone):
                 jobs[job] = alone
         volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
-        reference = Reference(self.target.spec, once, jobs, explorer.facts, volatile, self._single_ticks(explorer))
+        reference = Reference(
+            self.target.spec, once, jobs, explorer.facts, volatile, self._single_ticks(explorer), _orders(explorer, jobs)
+        )
         for history in (once, later):
             self._keep(history, reference)
         return reference
@@ -349,7 +351,7 @@ class _Session:
         from skillrun.proof.zygote import network_wall
 
         explorers = (*self.explorers, *(other.result() for other in self.others))
-        modules = tuple(sorted(set().union(*(explorer.modules for explorer in explorers))))
+        modules = tuple(sorted(set().union(*(explorer.processes.modules for explorer in explorers))))
         return Proof(
             verdict, tried, witnesses, _distinct(incomplete), plan, self.reference, found,
             self.explorers[0].facts, modules, bool(network_wall()),
@@ -391,7 +393,7 @@ class _Session:
 
 def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> None:
     """Raises Misuse for a given schedule that names what the spec does not have."""
-    jobs = [int(float(move.partition("=")[2])) for move in only.moves if move.startswith("job=")]
+    jobs = only.jobs
     if only.poison is not None and POISON - only.poison not in payloads:
         raise Misuse(f"--schedule: proof.poison has no payload {only.poison}", hint="they are counted from 0")
     if any(not 0 < job < DIRECT or job not in payloads for job in jobs):
@@ -422,6 +424,16 @@ def _is_at(planned: str, met: str) -> bool:
 def _unstable(witness: Witness) -> Judgement:
     said = f"{witness.judgement.message} under {witness.tried.schedule}, but not when that was run again {RERUNS} times"
     return Judgement(INCOMPLETE, "witness.unstable", said)
+
+
+def _orders(explorer: Explorer, jobs: Iterable[int]) -> tuple[History, ...]:
+    """The first job and a distinct one, one after the other, in both orders."""
+    other = next(iter(jobs), None)
+    if other is None or explorer.facts.get("ticks"):
+        return ()
+    moves = (("job=0", f"job={other}"), (f"job={other}", "job=0"))
+    made = (explorer.run(Schedule("alone", moves=both)) for both in moves)
+    return tuple(history for history in made if all(run.outcome == "succeeded" for run in history.runs))
 
 
 def _limit(spec: JobSpec) -> int:

@@ -38,6 +38,7 @@ class Reference:
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
     ticks: Mapping[str, History] = field(default_factory=dict)  # move -> the single run of a tick at that time
+    orders: tuple[History, ...] = ()  # the first two distinct jobs one after the other, in both orders
 
     @property
     def effects(self) -> tuple[Effect, ...]:
@@ -46,6 +47,11 @@ class Reference:
     def calls(self, effect: str) -> tuple[Event, ...]:
         """An effect's calls in the single run."""
         return self.once.performed(effect)
+
+    def expected(self, history: History, effect: str) -> list[Event]:
+        """The calls of the single runs of every job that a schedule delivers."""
+        others = [self.jobs[job] for job in history.schedule.jobs if job in self.jobs]
+        return [*self.calls(effect), *(call for other in others for call in other.performed(effect))]
 
     def at_tick(self, history: History) -> Reference:
         """As seen from a schedule of ticks at set times: the single run is that of the first of them."""
@@ -90,7 +96,7 @@ def is_permanent(reference: Reference, fault: Fault) -> bool:
 
 MUST_COMPLETE = frozenset(
     ("once", "redeliver", "re-enqueue", "window", "kill", "kill-lose", "double-kill", "error", "at-once", "stall",
-     "distinct", "fresh-interpreter", "publish-fault", "before-commit", "dst")
+     "distinct", "distinct-at-once", "fresh-interpreter", "publish-fault", "before-commit", "dst")
 )  # fmt: skip
 
 

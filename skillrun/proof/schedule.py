@@ -14,6 +14,7 @@ late=61                                  delivered so many seconds after it was 
 midnight                                 delivered just before the day changes
 copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
 job=1                                    a distinct job is delivered as well
+beside=1 switch@before:email#1           at once with that distinct job: the first runs to there, then the other does
 poison=0                                 the proof's first poison payload instead of the message
 fresh                                    later deliveries run in another interpreter (hash seed, time zone)
 caller-kill@after:publish#1 · caller-raise@before:publish#1 · caller-pause@after:publish#1     in the publisher
@@ -65,10 +66,12 @@ class Schedule:
     late: int = 0
     midnight: bool = False
     low_jitter: bool = False
+    beside: int | None = None  # the distinct job that is delivered at the same time
 
     def __str__(self) -> str:
         words = [str(fault) for fault in self.faults]
         words += [f"copies={self.copies}"] if self.copies > 1 else []
+        words += [f"beside={self.beside}"] if self.beside is not None else []
         words += ["lose"] if self.lose else []
         words += [f"poison={self.poison}"] if self.poison is not None else []
         words += ["fresh"] if self.fresh else []
@@ -76,6 +79,12 @@ class Schedule:
         words += ["midnight"] if self.midnight else []
         words += ["jitter=low"] if self.low_jitter else []
         return " ".join([*words, *self.moves]) or "once"
+
+    @property
+    def jobs(self) -> tuple[int, ...]:
+        """The distinct jobs that it delivers as well."""
+        moved = tuple(int(float(move[4:])) for move in self.moves if move.startswith("job="))
+        return moved if self.beside is None else (self.beside, *moved)
 
     @property
     def kills(self) -> int:
@@ -112,7 +121,7 @@ def _with(made: Schedule, word: str) -> Schedule:
         return replace(made, low_jitter=True)
     if word in ("lose", "fresh"):
         return replace(made, lose=made.lose or word == "lose", fresh=made.fresh or word == "fresh")
-    if name in ("copies", "poison", "late") and value.isdigit():
+    if name in ("copies", "poison", "late", "beside") and value.isdigit():
         numbers: dict[str, Any] = {name: int(value)}
         return replace(made, **numbers)
     if word in ("redeliver", "re-enqueue") or (name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)):
@@ -147,6 +156,8 @@ def family_of(schedule: Schedule) -> str:
         return "fresh-interpreter"
     if "stall" in does:
         return "stall"
+    if schedule.beside is not None:
+        return "distinct-at-once"
     if schedule.copies > 1:
         return "at-once"
     if "raise" in does:

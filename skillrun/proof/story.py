@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 60
 _TEXT = 300
-_AT_ONCE = ("at-once", "stall", "before-commit")
+_AT_ONCE = ("at-once", "distinct-at-once", "stall", "before-commit")
 _Maker = Callable[["History", "Delivery", "Event"], str]
 
 
@@ -57,7 +57,7 @@ def _steps(history: History) -> Iterator[Step]:
 def in_order(history: History) -> list[tuple[Delivery, Event]]:
     """(delivery, event) as they happened. Numbers of two interpreters do not compare: there, one by one."""
     pairs = [(delivery, event) for delivery in history.deliveries for event in delivery.events]
-    if history.schedule.family in _AT_ONCE or history.schedule.copies > 1:
+    if history.schedule.family in _AT_ONCE:
         return sorted(pairs, key=lambda pair: pair[1].number)
     return pairs
 

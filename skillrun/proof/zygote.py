@@ -57,12 +57,19 @@ class Running:
     unread: bytes = b""
     paused: bool = False
     closed: bool = False
+    stays: bool = False  # it does not end after what it was begun for
+    rests: bool = False  # it has done that, and waits
     status: int | None = None  # of waitpid, once it has ended
 
     @property
-    def ended(self) -> bool:
-        """Nothing more will come."""
+    def gone(self) -> bool:
+        """Its process has ended, and all that it said is here."""
         return self.status is not None and self.closed
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come of what it was begun for."""
+        return self.rests or self.gone
 
     def resume(self, **order: Any) -> None:
         """Lets a paused process go on; `plan`: its faults from now on, `clock`: seconds to move its clock by."""
@@ -141,12 +148,12 @@ class Zygote:
         return ""
 
     def fork(self, op: str, args: list[Any], *, clock: float, plan: Mapping[str, Any] | None = None,
-             modules: bool = False) -> Running:  # fmt: skip
-        """Starts one process; see probe/main.py for what it does."""
+             modules: bool = False, stays: bool = False) -> Running:  # fmt: skip
+        """Starts one process; see probe/main.py for what it does. `stays`: it can go on with something else then."""
         ours, theirs = socket.socketpair()
         self._next += 1
         order = {"id": self._next, "op": op, "args": args, "clock": clock, "plan": plan or {}, "modules": modules,
-                 "output": str(self.output)}  # fmt: skip
+                 "stays": stays, "output": str(self.output)}  # fmt: skip
         self.control.setblocking(True)
         data = json.dumps(order).encode() + b"\n"
         sent = socket.send_fds(self.control, [data], [theirs.fileno()])
@@ -155,8 +162,28 @@ class Zygote:
         self.control.setblocking(False)
         theirs.close()
         ours.setblocking(False)
-        running = self._running[self._next] = Running(self._next, ours.detach())
+        running = self._running[self._next] = Running(self._next, ours.detach(), stays=stays)
         return running
+
+    def rests(self, running: Running) -> bool:
+        """Whether a process that stays is still there."""
+        return running.rests and not running.closed and running.status is None
+
+    def go_on(self, running: Running, op: str, args: list[Any], *, clock: float,
+              plan: Mapping[str, Any] | None = None) -> Running:  # fmt: skip
+        """Gives a process that rests its next order, and its last."""
+        next_ = self._running[running.id] = Running(running.id, running.fd, pid=running.pid)
+        with contextlib.suppress(OSError):
+            os.write(next_.fd, json.dumps({"op": op, "args": args, "clock": clock, "plan": plan or {}}).encode() + b"\n")
+        return next_
+
+    def dismiss(self, running: Running) -> None:
+        """Ends a process that rests, and waits for its end."""
+        running.rests = False
+        if not running.closed:
+            os.close(running.fd)
+            running.closed = True
+        self.end(running)
 
     def hear(self, timeout_s: float) -> bool:
         """Takes in what has arrived, waiting at most so long; whether anything did."""
@@ -189,6 +216,7 @@ class Zygote:
             if event["e"] == "began":
                 running.pid = event["pid"]
             running.paused = event["e"] == "fault" and event["do"] == "pause"
+            running.rests = running.stays and event["e"] == "end"
 
     def _exits(self) -> None:
         try:
@@ -217,7 +245,7 @@ class Zygote:
                 self.sweep()
 
     def _forget(self, running: Running) -> None:
-        if running.ended:
+        if running.gone:
             self._running.pop(running.id, None)
 
     def end(self, running: Running) -> None:
@@ -226,7 +254,7 @@ class Zygote:
             if running.pid:
                 os.kill(running.pid, signal.SIGKILL)
         deadline = time.monotonic() + 5.0
-        while not running.ended and time.monotonic() < deadline:
+        while not running.gone and time.monotonic() < deadline:
             self.hear(0.05)
             if running.status is not None and not running.closed:
                 self.sweep()

@@ -180,13 +180,15 @@ class Driver:
     # -- delivering
 
     def deliver(self, message: dict[str, Any]) -> None:
-        settled, self.delivering = _Settled(), True
+        settled, self.delivering = _Settled(self.probe), True
         proxy = MessageProxy(Message.decode(base64.b64decode(message["data"])))
         with self._worker(settled, proxy.queue_name) as (consumer, worker):
             work = self._taken(consumer, proxy)
             if work is not None:
+                settled.telling = True
                 worker.process_message(work)
-        self.probe.settle(settled.how or "lost")
+        if not settled.telling or not settled.how:
+            self.probe.settle(settled.how or "lost")
 
     def callback(self, message: dict[str, Any]) -> None:
         """One delivery to an actor that the handler's options name; its boundaries have that actor's name."""
@@ -246,16 +248,21 @@ class Driver:
 
 
 class _Settled:
-    """Stands for the broker's consumer: what the worker told it."""
+    """Stands for the broker's consumer: what the worker told it, at once: what dies afterwards brings nothing back."""
 
-    def __init__(self) -> None:
-        self.how = ""
+    def __init__(self, probe: Probe) -> None:
+        self.probe, self.how, self.telling = probe, "", False
 
     def ack(self, message: MessageProxy) -> None:
-        self.how = "acked"
+        self._tell("acked")
 
     def nack(self, message: MessageProxy) -> None:
-        self.how = "dead"
+        self._tell("dead")
+
+    def _tell(self, how: str) -> None:
+        self.how = how
+        if self.telling:
+            self.probe.settle(how)
 
 
 class _Every(dict[str, ConsumerThread]):

@@ -188,6 +188,11 @@ def _may_vanish(reference: Reference) -> bool:
     return any(effect.guarantee == "at_most_once" for effect in reference.effects)
 
 
+def _was_let_go(history: History) -> bool:
+    """A process died after it had told the library that the job is given up: what it writes then is written too late."""
+    return any(run.died and run.settled is not None and run.settled["how"] == "dead" for run in history.runs)
+
+
 def _are_messages(reference: Reference) -> bool:
     """The dead letters are messages, of the library or in a queue: nothing there could drop a second one."""
     return reference.spec.proof is None or reference.spec.proof.dead_letters is None
@@ -202,7 +207,7 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
         return  # it died between the publish of a retry and the acknowledgement: nobody can help that
     if seen < 1 and history.lost and reference.facts.get("lossy"):
         return  # the library lost it while it was given up: that is said and not blamed
-    if seen < 1 and history.schedule.has_crash and history.kept:
+    if seen < 1 and history.schedule.has_crash and history.kept and not _was_let_go(history):
         return  # it died while it was given up, and the library's own dead letter has it
     if gives_up(history, reference) and seen != 1:
         if seen < 1 and history.schedule.has_crash and _may_vanish(reference):

@@ -23,16 +23,6 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _repeated(history, reference, effect)
 
 
-def _expected(history: History, reference: Reference, effect: str) -> list[Event]:
-    """The calls of the single runs of every job that the schedule delivers."""
-    calls = list(reference.calls(effect))
-    for move in history.schedule.moves:
-        name, _, job = move.partition("=")
-        if name == "job" and int(job) in reference.jobs:
-            calls += reference.jobs[int(job)].performed(effect)
-    return calls
-
-
 def _keys(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
     """A keyed effect has a key in every call, and one key never stands for two things."""
     if effect.guarantee != "keyed":
@@ -67,7 +57,7 @@ def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[J
         said = f"two distinct jobs call {effect.name} with the same key: its receiver drops the second one"
         yield Judgement(REFUTED, "effect.key-of-two-jobs", said, effect.name, (), "a key for each job", shared)
         return
-    expected = {call["key"] for call in _expected(history, reference, effect.name)}
+    expected = {call["key"] for call in reference.expected(history, effect.name)}
     calls = history.performed(effect.name)
     seen = {call["key"] for call in calls}
     new = [call for call in calls if call["key"] not in expected]
@@ -85,8 +75,7 @@ def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[J
 
 def _shared_keys(history: History, reference: Reference, effect: Effect) -> str:
     """The keys that the single runs of two distinct jobs have in common, as text."""
-    jobs = [int(move[4:]) for move in history.schedule.moves if move.startswith("job=")]
-    alone = [reference.jobs[job] for job in jobs if job in reference.jobs]
+    alone = [reference.jobs[job] for job in history.schedule.jobs if job in reference.jobs]
     others = {call["key"] for history in alone for call in history.performed(effect.name)}
     return ", ".join(sorted(str(call["key"]) for call in reference.calls(effect.name) if call["key"] in others))
 
@@ -121,7 +110,7 @@ def _exactly(history: History, reference: Reference, effect: Effect) -> Iterator
     if effect.mode == "pass_through":
         return
     yield from _repeated(history, reference, effect)
-    expected = _expected(history, reference, effect.name)
+    expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
     if len(calls) < len(expected):
         yield from _lost(history, reference, effect, len(expected), len(calls))
@@ -129,7 +118,7 @@ def _exactly(history: History, reference: Reference, effect: Effect) -> Iterator
 
 def _at_least_once(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
     """Never lost. A repetition is the price of a crash or an overlap, not of a redelivery after success."""
-    expected = _expected(history, reference, effect.name)
+    expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
     if len(calls) < len(expected) or _missing(expected, calls):
         yield from _lost(history, reference, effect, len(expected), len(calls))
@@ -138,7 +127,7 @@ def _at_least_once(history: History, reference: Reference, effect: Effect) -> It
         return
     done = _finished_at(history)
     late = [c for c in calls if done is not None and history.delivery_of(c).events[0].number > done]  # no overlap
-    if late and "job" not in " ".join(history.schedule.moves):
+    if late and not history.schedule.jobs:
         said = f"{effect.name} took place again after the job had succeeded: a finished job is not remembered"
         yield Judgement(
             REFUTED, "effect.repeated-after-success", said, effect.name, tuple(call.number for call in late),
@@ -161,14 +150,14 @@ def _missing(expected: list[Event], calls: tuple[Event, ...]) -> bool:
 def _at_most_once(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
     """Never repeated. Lost only where a fault was met."""
     yield from _repeated(history, reference, effect)
-    expected = _expected(history, reference, effect.name)
+    expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
     if len(calls) < len(expected) and not history.schedule.faults:
         yield from _lost(history, reference, effect, len(expected), len(calls))
 
 
 def _repeated(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
-    expected = _expected(history, reference, effect.name)
+    expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
     if len(calls) > len(expected):
         said = f"{effect.name} took place {len(calls)} times"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,8 +21,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield from _uncommitted(history)
     if not must_complete(history, reference) or _may_be_lost(history, reference) or history.schedule.midnight:
         return  # on another day a date in the state is another one
-    if history.schedule.family == "distinct":
-        yield from _distinct(history, reference)
+    if history.schedule.jobs:
+        yield from (_together if history.schedule.beside is not None else _distinct)(history, reference)
         return
     for name, rows in history.state.items():
         wanted = reference.once.state.get(name)
@@ -69,8 +70,7 @@ def _may_be_lost(history: History, reference: Reference) -> bool:
 
 def _distinct(history: History, reference: Reference) -> Iterator[Judgement]:
     """The second job has left its own mark, unless it leaves none when it runs alone."""
-    job = next((int(m.partition("=")[2]) for m in history.schedule.moves if m.startswith("job=")), 0)
-    alone = reference.jobs.get(job)
+    alone = reference.jobs.get(history.schedule.jobs[0])
     if alone is None:
         return
     for name, rows in history.state.items():
@@ -81,6 +81,24 @@ def _distinct(history: History, reference: Reference) -> Iterator[Judgement]:
         if missing and rows == first and second != first:
             said = f"a distinct job left no trace in {name}: it was taken for the first one"
             yield Judgement(REFUTED, "state.distinct-job", said, expected=_rows(missing), seen=_rows(rows))
+
+
+def _together(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Two jobs at once leave what they leave one after the other, in one of the two orders."""
+    for name, rows in history.state.items():
+        wanted = [order.state.get(name) for order in reference.orders]
+        if wanted and name not in reference.volatile and not any(_same_values(rows, other) for other in wanted):
+            said = f"two distinct jobs at once leave what neither order of them does: {name}"
+            yield Judgement(REFUTED, "state.lost-update", said, expected=_rows(wanted[0]), seen=_rows(rows))
+
+
+def _same_values(rows: Any, wanted: Any) -> bool:
+    """The same values in each column: which row got which number may differ from order to order."""
+    if not isinstance(rows, list) or not isinstance(wanted, list) or len(rows) != len(wanted):
+        return False
+    return [Counter(map(repr, column)) for column in zip(*rows, strict=False)] == [
+        Counter(map(repr, column)) for column in zip(*wanted, strict=False)
+    ]
 
 
 def _rows(rows: Any) -> str:

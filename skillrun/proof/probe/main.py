@@ -251,9 +251,18 @@ class Zygote:
         self.child(json.loads(data), fds[0])
 
     def child(self, order: dict[str, Any], fd: int) -> None:
-        """One delivery, from its first event to its last."""
+        """One delivery; where it stays, another one that is asked for on the same channel."""
         redirect(order.get("output"))
         channel = part("channel").Channel(fd)
+        self.obey(order, channel)
+        if order.get("stays"):
+            further = channel.receive()
+            if further is not None:
+                self.obey(further, channel)
+        os._exit(0)
+
+    def obey(self, order: dict[str, Any], channel: Any) -> None:
+        """From the first event to the last."""
         self.clock.set(float(order["clock"]))
         jitter = order.get("plan", {}).pop("jitter", None)
         if jitter:
@@ -270,9 +279,7 @@ class Zygote:
         sys.stderr.flush()
         modules = module_files(self.recorder.root) if order.get("modules") else None
         libraries = self.new_libraries() if order.get("modules") else None
-        cpu = time.process_time()
-        self.recorder.emit("end", modules=modules, libraries=libraries, clock=self.clock.offset, cpu=cpu)
-        os._exit(0)
+        self.recorder.emit("end", modules=modules, libraries=libraries, clock=self.clock.offset)
 
     def new_libraries(self) -> list[str]:
         """What was imported since the boot, without the repository's own modules: those may mean to come late."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import inspect
 from typing import Any
 
 
@@ -32,18 +33,67 @@ def _attribute(owner: Any, name: str, path: str) -> Any:
         raise NotThere(f"{path}: there is no {name} in {getattr(owner, '__name__', type(owner).__name__)}") from None
 
 
+_SAID = "injected by skillrun"
+_ERRORS = ("orig", "original", "error", "err", "exc", "exception", "cause", "inner")
+_NUMBERS = ("code", "status", "errno", "number", "count", "after", "seconds", "pos", "response")
+
+
 def make_error(path: str, args: list[Any]) -> BaseException:
-    """An exception of the named class. A class that wants more arguments than were given is said to."""
+    """An exception of the named class. Raises NotThere where the class needs arguments that nobody can guess."""
     _, _, kind = find(path)
-    try:
-        made = kind(*args)
-    except TypeError:
-        if args:
-            raise
-        made = kind.__new__(kind, "injected by skillrun")
-        made.args = ("injected by skillrun",)
-    if not args and not made.args:
-        made.args = ("injected by skillrun",)
-    if not isinstance(made, BaseException):
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         raise NotThere(f"{path} is no exception")
+    if args:
+        return kind(*args)
+    for make in (_bare, _filled, _unmade):
+        made = make(kind)
+        if made is not None and _speaks(made):
+            return made
+    raise NotThere(f"{path} cannot be made without arguments")
+
+
+def _bare(kind: type[BaseException]) -> BaseException | None:
+    try:
+        made = kind()
+    except Exception:
+        return None
+    if not made.args:
+        made.args = (_SAID,)
     return made
+
+
+def _filled(kind: type[BaseException]) -> BaseException | None:
+    """Words for what it cannot do without. What a handler may decide by, such as a status, is not made up."""
+    given: dict[str, Any] = {}
+    positional: list[Any] = []
+    try:
+        for name, parameter in inspect.signature(kind).parameters.items():
+            if parameter.default is not parameter.empty or parameter.kind in (
+                parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD
+            ):  # fmt: skip
+                continue
+            if any(word in name.lower() for word in _NUMBERS) or parameter.annotation in (int, float, "int", "float"):
+                return None
+            value = Exception(_SAID) if name.lower() in _ERRORS else _SAID
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                given[name] = value
+            else:
+                positional.append(value)
+        return kind(*positional, **given)
+    except Exception:
+        return None
+
+
+def _unmade(kind: type[BaseException]) -> BaseException | None:
+    """Without its own beginning: whoever asks for one of its attributes finds that it is not there."""
+    made = kind.__new__(kind, _SAID)
+    made.args = (_SAID,)
+    return made
+
+
+def _speaks(made: BaseException) -> bool:
+    """Whether it can be logged."""
+    try:
+        return bool(str(made)) and bool(repr(made))
+    except Exception:
+        return False

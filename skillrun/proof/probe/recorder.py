@@ -73,6 +73,7 @@ class Recorder:
     def begin(self, channel: Channel, plan: dict[str, dict[str, Any]]) -> None:
         """This process is a delivery from now on."""
         self.counts.clear()
+        self.prefix, self.raised = "", 0
         self.plan, self.channel = plan, channel
 
     def emit(self, event: str, **fields: Any) -> None:

@@ -33,6 +33,47 @@ def _key(id_: str, what: str, key: str, *more: tuple[str, str, str], **options: 
     return Mutant(id_, what, ((JOBS, f"idempotency_key={KEY}", f"idempotency_key={key}"), *more), **options)  # type: ignore[arg-type]
 
 
+BURIAL = '''
+
+@dramatiq.actor(broker=broker, actor_name="bury_refund", queue_name="refunds")
+def bury_refund(message: dict[str, Any], retries: dict[str, int]) -> None:
+    """No attempt is left, or none would help: the job is kept for a person."""
+    payload, reason = message["kwargs"], message["options"]["traceback"].strip().splitlines()[-1]
+    log.error("refund is dead return_id=%s: %s", payload.get("return_id"), reason)
+    with db.transaction() as connection:
+        row = (json.dumps(payload, sort_keys=True), reason)
+        connection.execute("INSERT INTO dead_refunds VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+'''
+KEEPER = '''
+
+class Bury(dramatiq.Middleware):
+    """Keeps what Dramatiq rejects for a person."""
+
+    def before_nack(self, broker: dramatiq.Broker, message: Any) -> None:
+        """The dead-letter queue forgets after a week."""
+        log.error("refund is dead return_id=%s: %s", message.kwargs.get("return_id"), message._exception)
+        with db.transaction() as connection:
+            row = (json.dumps(message.kwargs, sort_keys=True), repr(message._exception))
+            connection.execute("INSERT INTO dead_refunds VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+
+
+broker.add_middleware(Bury())
+'''
+SENDER = """
+
+class SendDead(dramatiq.Middleware):
+    def before_nack(self, broker: dramatiq.Broker, message: Any) -> None:
+        if message.actor_name == "refund":
+            broker.get_actor("bury_refund").send(message.asdict())
+
+
+broker = Redis"""
+SENDING = (
+    (JOBS, BURY, ""),
+    (JOBS, 'message["kwargs"], message["options"]["traceback"].strip().splitlines()[-1]', 'message["kwargs"], message["options"].get("traceback", "?").strip().splitlines()[-1]'),
+    (JOBS, 'message: dict[str, Any], retries: dict[str, int]', 'message: dict[str, Any]'),
+    (BROKER, ADD, f"{ADD}broker.add_middleware(SendDead())\n"),
+)
 MUTANTS = [
     Mutant("A01", "a second Retries beside the default one: each failure is retried twice",
            ((BROKER, ADD, f"{ADD}broker.add_middleware(Retries(max_retries=3))\n"),
@@ -103,6 +144,11 @@ MUTANTS = [
     Mutant("E09", "a declined refund is ignored", ((JOBS, CALL, f"    try:\n    {CALL}    except bank.Declined:\n        return\n"),)),
     Mutant("E10", "the burial fails, and nobody buries it: its argument is no JSON",
            ((JOBS, "row = (json.dumps(payload, sort_keys=True), reason)", "row = (json.dumps({**payload, 'log': log}), reason)"),)),
+    Mutant("E11", "the dead letter is written once the message is rejected: a death in between leaves none",
+           ((JOBS, WHEN + BURY, "    max_retries=3,\n    throws=(bank.Declined, InvalidReturn, TypeError),\n"),
+            (JOBS, BURIAL, KEEPER.replace("before_nack", "after_nack")))),
+    Mutant("E12", "what is rejected is sent to another actor once it is rejected",
+           (*SENDING, (BROKER, "\n\nbroker = Redis", SENDER.replace("before_nack", "after_nack")))),
     Mutant("F01", "an error becomes a result",
            ((JOBS, CALL, f"""    try:
     {CALL}    except Exception as error:
@@ -135,32 +181,6 @@ def mark_refunded(return_id: int, cents: int) -> None:
     """Records the refund, once."""
     with db.transaction() as connection:
         connection.execute("{INSERT}", (return_id, cents))
-'''
-BURIAL = '''
-
-@dramatiq.actor(broker=broker, actor_name="bury_refund", queue_name="refunds")
-def bury_refund(message: dict[str, Any], retries: dict[str, int]) -> None:
-    """No attempt is left, or none would help: the job is kept for a person."""
-    payload, reason = message["kwargs"], message["options"]["traceback"].strip().splitlines()[-1]
-    log.error("refund is dead return_id=%s: %s", payload.get("return_id"), reason)
-    with db.transaction() as connection:
-        row = (json.dumps(payload, sort_keys=True), reason)
-        connection.execute("INSERT INTO dead_refunds VALUES (?, ?) ON CONFLICT DO NOTHING", row)
-'''
-AFTER_NACK = '''
-
-class Bury(dramatiq.Middleware):
-    """Keeps what Dramatiq rejects for a person."""
-
-    def before_nack(self, broker: dramatiq.Broker, message: Any) -> None:
-        """The dead-letter queue forgets after a week."""
-        log.error("refund is dead return_id=%s: %s", message.kwargs.get("return_id"), message._exception)
-        with db.transaction() as connection:
-            row = (json.dumps(message.kwargs, sort_keys=True), repr(message._exception))
-            connection.execute("INSERT INTO dead_refunds VALUES (?, ?) ON CONFLICT DO NOTHING", row)
-
-
-broker.add_middleware(Bury())
 '''
 VARIANTS = [
     Variant("lease", "a claim with a lease, which a crash leaves to expire", edits=(
@@ -215,7 +235,7 @@ def release(return_id: int) -> None:
     )),
     Variant("middleware", "throws for what cannot be helped, max_retries, and a middleware that keeps the rejected", edits=(
         (JOBS, WHEN + BURY, "    max_retries=3,\n    throws=(bank.Declined, InvalidReturn, TypeError),\n"),
-        (JOBS, BURIAL, AFTER_NACK),
+        (JOBS, BURIAL, KEEPER),
     )),
     Variant("own-retry", "raises Retry with a delay and a jitter of its own", edits=(
         (JOBS, HEAD, f"{HEAD}import random\n"), CURRENT, CURRENT_IMPORT, NOW,
@@ -272,20 +292,7 @@ def run(return_id: int, cents: int) -> None:
         (JOBS, '"refund already made return_id=%s", return_id', '"refund already made", extra={"return_id": return_id}'),
         (BROKER, REASON, '"will be retried", extra={"return_id": message.kwargs.get("return_id"), "why": reason}'),
     )),
-    Variant("sends", "a middleware sends what was rejected to another actor", edits=(
-        (JOBS, BURY, ""),
-        (JOBS, 'message["kwargs"], message["options"]["traceback"].strip().splitlines()[-1]', 'message["kwargs"], message["options"].get("traceback", "?").strip().splitlines()[-1]'),
-        (JOBS, 'message: dict[str, Any], retries: dict[str, int]', 'message: dict[str, Any]'),
-        (BROKER, "\n\nbroker = Redis", """
-
-class SendDead(dramatiq.Middleware):
-    def after_nack(self, broker: dramatiq.Broker, message: Any) -> None:
-        if message.actor_name == "refund":
-            broker.get_actor("bury_refund").send(message.asdict())
-
-
-broker = Redis"""), (BROKER, ADD, f"{ADD}broker.add_middleware(SendDead())\n"),
-    )),
+    Variant("sends", "a middleware sends what is rejected to another actor", edits=(*SENDING, (BROKER, "\n\nbroker = Redis", SENDER))),
     Variant("delayed", "the application lets a quarter of an hour pass", edits=(
         (GOODS, SEND, '    jobs.refund.send_with_options(kwargs={"return_id": return_id, "cents": cents}, delay=900_000)\n'),
     )),
