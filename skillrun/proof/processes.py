@@ -65,7 +65,7 @@ class Processes:
         return process
 
     def finish(self, all_: list[Process], process: Process) -> str | None:
-        """Until it has ended. Where it is blocked, whoever stands still goes on; what hangs is ended, and said where."""
+        """Until it has ended. Where it is blocked, whoever stands still goes on; of what hangs, and is ended: where."""
         deadline = time.monotonic() + delivery_s()
         while not process.running.ended and time.monotonic() < deadline:
             state = self.follow(all_, process, deadline)

@@ -234,7 +234,13 @@ class _Session:
                 jobs[job] = alone
         volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
         reference = Reference(
-            self.target.spec, once, jobs, explorer.facts, volatile, self._single_ticks(explorer), _orders(explorer, jobs)
+            self.target.spec,
+            once,
+            jobs,
+            explorer.facts,
+            volatile,
+            self._single_ticks(explorer),
+            _orders(explorer, jobs),
         )
         for history in (once, later):
             self._keep(history, reference)

@@ -174,7 +174,9 @@ class Zygote:
         """Gives a process that rests its next order, and its last."""
         next_ = self._running[running.id] = Running(running.id, running.fd, pid=running.pid)
         with contextlib.suppress(OSError):
-            os.write(next_.fd, json.dumps({"op": op, "args": args, "clock": clock, "plan": plan or {}}).encode() + b"\n")
+            os.write(
+                next_.fd, json.dumps({"op": op, "args": args, "clock": clock, "plan": plan or {}}).encode() + b"\n"
+            )
         return next_
 
     def dismiss(self, running: Running) -> None:
@@ -210,7 +212,7 @@ class Zygote:
             return
         *lines, running.unread = (running.unread + chunk).split(b"\n")
         for line in lines:
-            event = json.loads(line)
+            event = json.loads(line.decode())
             event["heard"] = next(_HEARD)
             running.events.append(event)
             if event["e"] == "began":

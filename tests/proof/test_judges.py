@@ -127,6 +127,24 @@ def test_a_distinct_job_that_leaves_no_trace_was_swallowed() -> None:
     assert rules(state.judge, both, against(spec(), jobs={1: alone})) == []
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[1, "a"], [2, "b"]], []),
+        ([[1, "b"], [2, "a"]], []),  # as in the other order
+        ([[2, "a"], [1, "b"]], []),
+        ([[1, "a"]], ["state.lost-update"]),
+        ([[1, "a"], [2, "a"]], ["state.lost-update"]),
+    ],
+)
+def test_two_jobs_at_once_leave_what_one_of_their_orders_does(rows: Any, expected: list[str]) -> None:
+    orders = tuple(
+        history("job=0 job=1", DONE, DONE, state=rows) for rows in ([[1, "a"], [2, "b"]], [[1, "b"], [2, "a"]])
+    )
+    seen = history("beside=1 switch@before:email#1", DONE, DONE, state=rows)
+    assert rules(state.judge, seen, against(spec(), orders=orders)) == expected
+
+
 # -- attempts
 
 MET = fault("raise", "before:email#1", error=AWAY)
@@ -167,6 +185,30 @@ def test_a_permanent_error_is_tried_once() -> None:
     once = history(f"raise={NEVER}@before:email#1/*", given_up, dead_letters=1)
     assert rules(attempts.judge, tried, against(spec())) == ["attempts.permanent-retried"]
     assert rules(attempts.judge, once, against(spec())) == []
+
+
+def test_what_may_happen_once_may_be_given_up_when_its_outcome_is_unknown() -> None:
+    given_up = history(
+        f"raise={AWAY}@after:email#1",
+        [*effect()[:2], fault("raise", "after:email#1", error=AWAY), ACKED],
+        dead_letters=1,
+    )
+    assert rules(attempts.judge, given_up, against(spec("at_most_once"))) == []
+    assert rules(attempts.judge, given_up, against(spec("keyed"))) == ["dead-letter.unexpected"]
+    assert rules(attempts.judge, exhausted(dead=1), against(spec("at_most_once"))) == []
+    assert rules(attempts.judge, exhausted(dead=0), against(spec("at_most_once"))) != []
+
+
+def test_a_dead_letter_that_comes_after_the_message_was_let_go() -> None:
+    tries = [[MET, raised(AWAY), retry(delay), ACKED] for delay in (10.0, 20.0)]
+    let_go: Any = ("settled", {"how": "dead", "delay": 0.0})
+    text = f"{FAILING} kill@before:commit#1/3"
+    late = history(
+        text, *tries, [MET, raised(AWAY), let_go, fault("kill", "before:commit#1"), KILLED], dead_letters=0, kept=1
+    )
+    soon = history(text, *tries, [MET, raised(AWAY), fault("kill", "before:commit#1"), KILLED], dead_letters=0, kept=1)
+    assert rules(attempts.judge, late, against(spec())) == ["dead-letter.missing"]
+    assert rules(attempts.judge, soon, against(spec())) == []
 
 
 def test_poison_has_no_effect() -> None:

@@ -84,6 +84,8 @@ def _exhausted(history: History, reference: Reference) -> Iterator[Judgement]:
         said = f"a transient error was tried {seen} times"
         yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}")
     elif most is not None and seen < most:
+        if _outcome_is_unknown(history, reference) and is_kept(history, reference):
+            return
         last = history.runs[-1].outcome if history.runs else "nothing"
         said = f"a transient error was given up after {seen} attempt{'s' * (seen != 1)} (the last one {last})"
         yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{seen}")
@@ -188,8 +190,15 @@ def _may_vanish(reference: Reference) -> bool:
     return any(effect.guarantee == "at_most_once" for effect in reference.effects)
 
 
+def _outcome_is_unknown(history: History, reference: Reference) -> bool:
+    """What may happen at most once failed, and may have happened: giving it to a person is as good as trying again."""
+    risky = {effect.name for effect in reference.effects if effect.guarantee == "at_most_once"}
+    failed = [f.at.partition(":")[2].rpartition("#")[0] for f in history.schedule.faults if f.error]
+    return any(name in risky for name in failed)
+
+
 def _was_let_go(history: History) -> bool:
-    """A process died after it had told the library that the job is given up: what it writes then is written too late."""
+    """A process died after it had told the library that the job is given up: what it writes then comes too late."""
     return any(run.died and run.settled is not None and run.settled["how"] == "dead" for run in history.runs)
 
 
@@ -219,6 +228,8 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
     elif history.schedule.family == "window" and _are_messages(reference):
         return  # the library drops what is too old
     elif must_complete(history, reference) and seen > 0 and not history.schedule.has_crash:
+        if seen == 1 and _outcome_is_unknown(history, reference):
+            return
         said = "a job that was not given up is in the dead letters"
         yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
     elif seen > 1:

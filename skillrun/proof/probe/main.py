@@ -21,7 +21,6 @@ import select
 import signal
 import socket
 import sys
-import time
 import traceback
 from typing import Any
 

@@ -70,8 +70,12 @@ class SendDead(dramatiq.Middleware):
 broker = Redis"""
 SENDING = (
     (JOBS, BURY, ""),
-    (JOBS, 'message["kwargs"], message["options"]["traceback"].strip().splitlines()[-1]', 'message["kwargs"], message["options"].get("traceback", "?").strip().splitlines()[-1]'),
-    (JOBS, 'message: dict[str, Any], retries: dict[str, int]', 'message: dict[str, Any]'),
+    (
+        JOBS,
+        'message["kwargs"], message["options"]["traceback"].strip().splitlines()[-1]',
+        'message["kwargs"], message["options"].get("traceback", "?").strip().splitlines()[-1]',
+    ),
+    (JOBS, "message: dict[str, Any], retries: dict[str, int]", "message: dict[str, Any]"),
     (BROKER, ADD, f"{ADD}broker.add_middleware(SendDead())\n"),
 )
 MUTANTS = [
