@@ -207,6 +207,10 @@ def _logs(history: History, judgement: Judgement) -> str | None:
     }.get(question)
 
 
+def _process(history: History, judgement: Judgement) -> str | None:
+    return "something in memory outlasts a delivery: a session after an error, a cache, a variable of a module"
+
+
 def _poison(history: History, judgement: Judgement) -> str | None:
     return "the payload is not checked before the work begins"
 
@@ -219,6 +223,7 @@ _TOPICS: dict[str, Callable[[History, Judgement], str | None]] = {
     "dead-letter": _dead,
     "logs": _logs,
     "poison": _poison,
+    "process": _process,
 }
 
 

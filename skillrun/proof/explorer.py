@@ -449,8 +449,9 @@ class Explorer:
               zygote: str = "main", copy: int = 0) -> Process:  # fmt: skip
         modules = run.schedule.family == "once"
         return self.processes.start(
-            op, args, clock=run.now, job=job, plan=plan, zygote=zygote, copy=copy, modules=modules
-        )
+            op, args, clock=run.now, job=job, plan=plan, zygote=zygote, copy=copy, modules=modules,
+            stays=run.schedule.same,
+        )  # fmt: skip
 
     def _finish_process(self, run: _Run, all_: list[Process], process: Process) -> None:
         run.hung = self.processes.finish(all_, process) or run.hung

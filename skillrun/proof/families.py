@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof import ticks
@@ -18,6 +18,7 @@ MOST = 300  # schedules of a default proof
 _PAIRS = 60
 _AT_ONCE = 60
 _BESIDE = 30
+_SAME = 12
 
 
 @dataclass
@@ -80,6 +81,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("poison", [Schedule("poison", poison=n) for n in range(len(spec.proof.poison if spec.proof else ()))])
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("distinct-at-once", _distinct_at_once(switch_points(boundaries), jobs, facts), _BESIDE)
+    plan.add("same-process", _same_process(plan.schedules, jobs, facts), _SAME)
     plan.add("kill", _kills(kills, facts))
     lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
     polled = ticks.is_polled(spec, facts)
@@ -217,6 +219,30 @@ def _at_once(steps: list[str]) -> Iterator[Schedule]:
             yield Schedule("at-once", (Fault("switch", at), Fault("switch", then)), copies=2)
 
 
+def _same_process(planned: list[Schedule], jobs: list[int], facts: dict[str, Any]) -> Iterator[Schedule]:
+    """What a worker keeps in memory: a session after an error, a cache, a module's variable.
+
+    The first error at each place, which ends the first job or its first attempt; then another job.
+    """
+    if not facts.get("same_process"):
+        return
+    other = (f"job={jobs[0]}",) if jobs else ()
+    yield Schedule("same-process", moves=("redeliver", *other), same=True)
+    seen = set[tuple[str, str]]()
+    for schedule in planned:
+        first = schedule.faults[0] if schedule.faults else None
+        if schedule.family == "poison":
+            place = ("poison", "")
+        elif first is not None and schedule.family in ("error", "permanent") and not schedule.moves:
+            place = (schedule.family, first.at)
+        else:
+            continue
+        if place not in seen:
+            seen.add(place)
+            faults = tuple(replace(fault, delivery=1) for fault in schedule.faults)
+            yield replace(schedule, family="same-process", faults=faults, moves=other, same=True)
+
+
 def _distinct_at_once(steps: list[str], jobs: list[int], facts: dict[str, Any]) -> Iterator[Schedule]:
     """Two jobs that share something, each between two steps of the other: a lost update."""
     if jobs and not facts.get("ticks"):
@@ -282,6 +308,7 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
         "permanent": "no permanent error is declared that an effect could raise",
         "poison": "proof.poison has no payload",
         "distinct": "payload.examples has one entry only, and no key field could be varied",
+        "same-process": "each delivery has a process of its own there",
         "distinct-at-once": "no second job comes as a message of its own",
         "kill": "the single run has no boundary at which a death makes a difference",
         "kill-lose": "as kill",

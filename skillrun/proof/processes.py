@@ -36,7 +36,7 @@ class Processes:
         self.setting = setting
         self.number = 0  # of the schedule's latest process
         self.modules: set[str] = set()  # of the repository, imported by any of them
-        self.heir: Process | None = None  # it ran the library's reaction to a death, and can run the next delivery
+        self.heir: Process | None = None  # it has done what it was begun for, and can run the next delivery
 
     def begin_schedule(self) -> None:
         """Numbers begin anew."""
@@ -49,13 +49,16 @@ class Processes:
             self.setting.zygote(heir.zygote).dismiss(heir.running)
 
     def start(self, op: str, args: list[Any], *, clock: float, job: int = 0, plan: Mapping[str, Any] | None = None,
-              zygote: str = "main", copy: int = 0, modules: bool = False) -> Process:  # fmt: skip
-        """Begins one. A worker forks its next child after it has dealt with the death of the last one: so does this."""
-        forker, stays = self.setting.zygote(zygote), op == "died"
-        heir = self.heir
-        if heir is not None and op == "deliver" and heir.zygote == zygote and forker.rests(heir.running):
+              zygote: str = "main", copy: int = 0, modules: bool = False, stays: bool = False) -> Process:  # fmt: skip
+        """Begins one. `stays`: what is delivered next runs in it too, and so it does after a death: a worker forks its
+        next child once it has dealt with the death of the last one.
+        """
+        forker, heir = self.setting.zygote(zygote), self.heir
+        delivers = op in ("deliver", "callback")
+        stays = op == "died" or (stays and delivers)
+        if heir is not None and delivers and heir.zygote == zygote and forker.rests(heir.running):
             self.heir = None
-            running = forker.go_on(heir.running, op, args, clock=clock, plan=plan)
+            running = forker.go_on(heir.running, op, args, clock=clock, plan=plan, stays=stays)
         else:
             self.end_schedule()
             running = forker.fork(op, args, clock=clock, plan=plan, modules=modules, stays=stays)

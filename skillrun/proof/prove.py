@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,7 +240,7 @@ class _Session:
             explorer.facts,
             volatile,
             self._single_ticks(explorer),
-            _orders(explorer, jobs),
+            orders=_orders(explorer, jobs),
         )
         for history in (once, later):
             self._keep(history, reference)
@@ -299,9 +299,9 @@ class _Session:
                         schedule = next(queue, None)
                     if schedule is None:
                         return
-                    history = explorer.run(schedule)
+                    history, reference = self._run(explorer, schedule)
                     with lock:
-                        self._keep(history, self.reference)
+                        self._keep(history, reference)
                         done[0] += 1
                         self.progress(schedule.family, done[0], total)
             except BaseException as error:
@@ -312,6 +312,12 @@ class _Session:
         work(self.explorers[0])
         for thread in self.beside:
             thread.result()
+
+    def _run(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
+        """A schedule's history, and what it is compared with."""
+        history = explorer.run(schedule)
+        apart = explorer.run(schedule.apart) if schedule.same else None
+        return history, replace(self.reference, apart=apart)
 
     def _keep(self, history: History, reference: Reference) -> None:
         judgements = judge_history(history, reference)
@@ -382,7 +388,7 @@ class _Session:
     def _again(self, item: Tried, judgement: Judgement) -> Witness:
         again = 0
         for _ in range(RERUNS):
-            found = judge_history(self.explorers[0].run(item.schedule), self.reference)
+            found = judge_history(*self._run(self.explorers[0], item.schedule))
             again += any(j.rule == judgement.rule and j.verdict == REFUTED for j in found)
         return Witness(item, judgement, again)
 

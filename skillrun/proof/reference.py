@@ -38,6 +38,7 @@ class Reference:
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
     ticks: Mapping[str, History] = field(default_factory=dict)  # move -> the single run of a tick at that time
+    apart: History | None = None  # the schedule that is judged, with a process of its own for each delivery
     orders: tuple[History, ...] = ()  # the first two distinct jobs one after the other, in both orders
 
     @property

@@ -11,6 +11,7 @@ raise=shop.mailer:Unavailable@before:email#1
 stall@before:email#1                     it stands still there; what follows runs, then it goes on
 jitter=low                               random waits at their shortest (a repeated error has them at their longest)
 late=61                                  delivered so many seconds after it was published
+same-process                             all deliveries in one process, as in a worker that lives long
 midnight                                 delivered just before the day changes
 copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
 job=1                                    a distinct job is delivered as well
@@ -66,6 +67,7 @@ class Schedule:
     late: int = 0
     midnight: bool = False
     low_jitter: bool = False
+    same: bool = False  # all deliveries in one process
     beside: int | None = None  # the distinct job that is delivered at the same time
 
     def __str__(self) -> str:
@@ -75,10 +77,16 @@ class Schedule:
         words += ["lose"] if self.lose else []
         words += [f"poison={self.poison}"] if self.poison is not None else []
         words += ["fresh"] if self.fresh else []
+        words += ["same-process"] if self.same else []
         words += [f"late={self.late}"] if self.late else []
         words += ["midnight"] if self.midnight else []
         words += ["jitter=low"] if self.low_jitter else []
         return " ".join([*words, *self.moves]) or "once"
+
+    @property
+    def apart(self) -> Schedule:
+        """The same with a process of its own for each delivery."""
+        return replace(self, same=False)
 
     @property
     def jobs(self) -> tuple[int, ...]:
@@ -115,6 +123,8 @@ def _with(made: Schedule, word: str) -> Schedule:
     name, _, value = word.partition("=")
     if word == "once":
         return made
+    if word == "same-process":
+        return replace(made, same=True)
     if word == "midnight":
         return replace(made, midnight=True)
     if word == "jitter=low":
@@ -146,6 +156,8 @@ def family_of(schedule: Schedule) -> str:
     """The family that a schedule belongs to, from what it does."""
     does = {fault.do for fault in schedule.faults}
     names = [move.partition("=")[0] for move in schedule.moves]
+    if schedule.same:
+        return "same-process"
     if schedule.poison is not None:
         return "poison"
     if does & {"caller-kill", "caller-raise"}:

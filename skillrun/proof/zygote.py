@@ -170,13 +170,12 @@ class Zygote:
         return running.rests and not running.closed and running.status is None
 
     def go_on(self, running: Running, op: str, args: list[Any], *, clock: float,
-              plan: Mapping[str, Any] | None = None) -> Running:  # fmt: skip
-        """Gives a process that rests its next order, and its last."""
-        next_ = self._running[running.id] = Running(running.id, running.fd, pid=running.pid)
+              plan: Mapping[str, Any] | None = None, stays: bool = False) -> Running:  # fmt: skip
+        """Gives a process that rests its next order."""
+        next_ = self._running[running.id] = Running(running.id, running.fd, pid=running.pid, stays=stays)
+        order = {"op": op, "args": args, "clock": clock, "plan": plan or {}, "stays": stays}
         with contextlib.suppress(OSError):
-            os.write(
-                next_.fd, json.dumps({"op": op, "args": args, "clock": clock, "plan": plan or {}}).encode() + b"\n"
-            )
+            os.write(next_.fd, json.dumps(order).encode() + b"\n")
         return next_
 
     def dismiss(self, running: Running) -> None:

@@ -113,7 +113,7 @@ def consent_plan(case: Case, target: Target) -> CommandPlan:
 # -- what the proof says to the stages
 
 PROVEN: dict[str, tuple[str, ...]] = {
-    "idempotency": ("effect.", "state.", "payload."),
+    "idempotency": ("effect.", "state.", "payload.", "process."),
     "retry": ("attempts.", "delays."),
     "dead-letter": ("dead-letter.", "poison."),
     "observability": ("logs.",),

@@ -145,6 +145,15 @@ def test_two_jobs_at_once_leave_what_one_of_their_orders_does(rows: Any, expecte
     assert rules(state.judge, seen, against(spec(), orders=orders)) == expected
 
 
+def test_what_a_process_remembers_changes_nothing() -> None:
+    apart = history("redeliver job=1", DONE, DONE, state=[[1]])
+    skipped = history("redeliver job=1 same-process", DONE, [RETURNED, ACKED], state=[[1]])
+    other = history("redeliver job=1 same-process", DONE, DONE, state=[[2]])
+    nothing = history("redeliver job=1 same-process", [RETURNED, ACKED], state=[[1]])
+    found = [[j.rule for j in judge_history(seen, against(spec(), apart=apart))] for seen in (skipped, other, nothing)]
+    assert found == [[], ["process.remembers"], ["process.remembers"]]
+
+
 # -- attempts
 
 MET = fault("raise", "before:email#1", error=AWAY)

@@ -23,6 +23,7 @@ TEXTS = {
     "stall@before:email#1 wait=3600 redeliver": "stall",
     "poison=0": "poison",
     "job=1": "distinct",
+    "raise=TimeoutError@before:email#1 same-process job=1": "same-process",
     "beside=1 switch@before:insert-receipts#1": "distinct-at-once",
     "kill@after:email#1 fresh": "fresh-interpreter",
     "caller-kill@after:publish#1": "publish-fault",

@@ -98,6 +98,7 @@ class Driver:
             "library": f"celery {_part('names').find('celery:__version__')[2]}",
             "redelivery_s": self._redelivery_s(),
             "acks_late": bool(task.acks_late),
+            "same_process": self.app.conf.worker_max_tasks_per_child != 1,
             "bounded_kills": bool(getattr(task, "retry_on_worker_lost", False)) and task.max_retries is not None,
             "max_attempts": None if task.max_retries is None else task.max_retries + 1,
             "on_kill": self._on_kill(),

@@ -89,6 +89,7 @@ class Driver:
             "library": f"dramatiq {dramatiq.__version__}",
             "redelivery_s": self._redelivery_s(kind),
             "acks_late": True,
+            "same_process": True,
             "bounded_kills": False,
             "max_attempts": self._max_attempts(),
             "on_kill": self._on_kill(kind),

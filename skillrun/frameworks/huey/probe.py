@@ -99,6 +99,7 @@ class Driver:
             "redelivery_s": self._tick_s() if self.periodic else 1.0,
             "ticks": self.periodic,
             "lossy": not self.periodic,
+            "same_process": True,
             "bounded_kills": True,
             "max_attempts": self.task.task_class.default_retries + 1,
             "on_kill": f"{on_kill}; a lock that the process held stays locked",

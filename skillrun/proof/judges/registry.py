@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from skillrun.proof.history import History
-from skillrun.proof.judges import attempts, effects, state, unknowns
+from skillrun.proof.judges import attempts, effects, process, state, unknowns
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, Judgement, Reference
 
 Judge = Callable[[History, Reference], Iterator[Judgement]]
@@ -21,13 +21,17 @@ JUDGES: dict[str, Judge] = {
 _ORDER = {REFUTED: 0, INCOMPLETE: 1, HINT: 2}
 
 
+IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknowns.judge}
+"""For schedules whose deliveries share a process. What they do wrong by themselves is seen in those that share none."""
+
+
 def judge_history(history: History, reference: Reference) -> tuple[Judgement, ...]:
     """What all judges say of a history, worst first. One that crashes says incomplete, and so does an empty history."""
     if not history.deliveries:
         return (Judgement(INCOMPLETE, "proof.empty", "nothing was delivered"),)
     reference = reference.at_tick(history)
     found: list[Judgement] = []
-    for name, judge in JUDGES.items():
+    for name, judge in (IN_ONE_PROCESS if history.schedule.same else JUDGES).items():
         try:
             found += judge(history, reference)
         except Exception as error:

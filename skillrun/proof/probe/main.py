@@ -250,14 +250,14 @@ class Zygote:
         self.child(json.loads(data), fds[0])
 
     def child(self, order: dict[str, Any], fd: int) -> None:
-        """One delivery; where it stays, another one that is asked for on the same channel."""
+        """One delivery; where it stays, others that are asked for on the same channel."""
         redirect(order.get("output"))
         channel = part("channel").Channel(fd)
         self.obey(order, channel)
-        if order.get("stays"):
-            further = channel.receive()
-            if further is not None:
-                self.obey(further, channel)
+        while order.get("stays"):
+            order = channel.receive() or {}
+            if order:
+                self.obey(order, channel)
         os._exit(0)
 
     def obey(self, order: dict[str, Any], channel: Any) -> None:

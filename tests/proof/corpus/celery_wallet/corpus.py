@@ -51,6 +51,23 @@ MUTANTS = [
 """),)),
     Mutant("C08", "nothing remembers the voucher", ((BOOK, BODY, f"{UPDATE}    if not changed.rowcount:\n        raise NoSuchWallet(wallet)\n    return True\n"),)),
     Mutant("C09", "the session is closed without a commit", ((TASKS, "    with Session.begin() as session:\n        booked", "    with Session() as session:\n        booked"),)),
+    Mutant("C10", "one session for the life of the worker, and nobody rolls it back after an error",
+           ((MODELS, "DeclarativeBase, Mapped, mapped_column, sessionmaker", "DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker"),
+            (MODELS, "Session = sessionmaker(engine)\n", "Session = sessionmaker(engine)\nregistry = scoped_session(Session)\n"),
+            (TASKS, "DeadCredit, Session", "DeadCredit, Entry, Session, registry"),
+            (TASKS, WORK, """    session = registry()
+    entry = session.get(Entry, voucher)
+    booked = entry is None
+    if booked:
+        session.add(Entry(voucher=voucher, wallet_id=wallet, cents=cents))
+        book.add(session, wallet, cents)
+    session.commit()
+"""),
+            (BOOK, "voucher: str, wallet: int", "wallet: int"),
+            (BOOK, f"    try:\n{INSERT}    except IntegrityError:\n{ROLLBACK}", ""))),
+    Mutant("C11", "the vouchers that this worker has seen are skipped, also after an error",
+           ((TASKS, "    with Session.begin() as session:\n        booked", "    if voucher in SEEN:\n        return\n    SEEN.add(voucher)\n    with Session.begin() as session:\n        booked"),
+            (TASKS, "log = logging.getLogger(__name__)\n", "log = logging.getLogger(__name__)\nSEEN: set[str] = set()\n"))),
     Mutant("D01", "retries for ever", ((TASKS, "max_retries = 4", "max_retries = None"),)),
     Mutant("D02", "everything is retried", ((TASKS, "autoretry_for = (OperationalError,)", "autoretry_for = (Exception,)"),)),
     Mutant("D03", "nothing is retried", ((TASKS, "    autoretry_for = (OperationalError,)\n", ""),)),

@@ -1,0 +1,42 @@
+"""Deliveries in one process end as those that share none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.proof.history import History
+from skillrun.proof.reference import REFUTED, Judgement, Reference
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Nothing that a worker keeps in memory may change what a job comes to."""
+    apart = reference.apart
+    if apart is None or apart.hung or history.hung:
+        return
+    for what, seen, wanted in _compared(history, apart, reference):
+        if seen != wanted:
+            said = f"a delivery in a process that has run another one ends otherwise than in a fresh one: {what}"
+            yield Judgement(REFUTED, "process.remembers", said, expected=_text(wanted), seen=_text(seen))
+            return
+
+
+def _compared(history: History, apart: History, reference: Reference) -> Iterator[tuple[str, Any, Any]]:
+    """(what, as in one process, as in several)."""
+    for effect in reference.effects:
+        yield effect.name, _calls(history, effect.name), _calls(apart, effect.name)
+    for name in history.state:
+        if name not in reference.volatile:
+            yield name, history.state[name], apart.state.get(name)
+    yield "dead letters", history.dead_letters, apart.dead_letters
+
+
+def _calls(history: History, effect: str) -> list[str]:
+    """Which calls took place, however often."""
+    return sorted({f"{call['args']}" for call in history.performed(effect)})
+
+
+def _text(value: Any) -> str:
+    words = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    text = (", ".join(value) or "no call") if words else repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
