@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class _Run:
     callbacks: int = 0  # deliveries to its callbacks
     dead: int = 0
     lost: int = 0
+    early: int = 0
     hung: str | None = None
     notes: list[str] = field(default_factory=list)
     idle: int = 0  # ticks that found nothing to do
@@ -290,6 +292,7 @@ class Explorer:
         if settled is None:
             run.notes.append("the driver did not say what became of a message")
             return
+        self._look_for_letters(run, delivery)
         if settled["how"] == "requeued":
             message = settled["message"] or waiting.message
             again = waiting.op == "callback"
@@ -311,6 +314,14 @@ class Explorer:
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
 
+    def _look_for_letters(self, run: _Run, delivery: Delivery) -> None:
+        """A job that comes again is in no dead letter yet."""
+        asked = run.schedule.family in ("error", "exhaustion") and not run.schedule.has_crash
+        if asked and not run.early and delivery.will_retry and self.setting.proof.dead_letters is not None:
+            with contextlib.suppress(StateError):
+                found = count(self.store, self.setting.filled(self.setting.proof.dead_letters))
+                run.early = delivery.number if found else 0
+
     def _take_published(self, run: _Run, delivery: Delivery, job: int) -> None:
         for event in delivery.all("published"):
             if event["to_handler"] or event["callback"]:
@@ -323,6 +334,7 @@ class Explorer:
 
     def _plan(self, schedule: Schedule, number: int) -> dict[str, Any]:
         faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
+        faults = sorted(faults, key=lambda fault: fault.do == "stall")  # it stands still first, then it fails
         plan: dict[str, Any] = {f.at: self._order(f) for f in faults if not f.do.startswith("caller-")}
         if any(fault.delivery == EVERY for fault in schedule.faults):
             plan["jitter"] = "low" if schedule.low_jitter else "high"  # a backoff is measured at its longest
@@ -404,7 +416,8 @@ class Explorer:
         self._drain_beside(run, first)
         if not first.running.ended:
             if first.running.paused:
-                first.running.resume(clock=run.now - began)
+                late = [self._order(fault) for fault in run.schedule.faults if fault.do == "raise"]
+                first.running.resume(clock=run.now - began, then=late[0] if late else None)
             self._finish_process(run, [first], first)
         self._settle(run, Waiting(message, run.now, 0), self._delivery(run, first))
 
@@ -481,6 +494,7 @@ class Explorer:
             pending=len(run.queue),
             lost=run.lost,
             kept=run.dead,
+            early=run.early,
             hung=run.hung,
             notes=tuple(notes),
         )

@@ -89,6 +89,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("kill-lose", [] if facts.get("ticks") else [*lost, *_next_day(spec, polled)])
     plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
     plan.add("stall", _stalls(spec, switch_points(boundaries), clocked))
+    plan.add("late-error", _late_errors(spec, plan.schedules))
     plan.add("fresh-interpreter", _fresh(boundaries, facts))
     plan.add("publish-fault", _publish_faults(caller, facts))
     plan.add("before-commit", _before_commit(caller))
@@ -260,6 +261,20 @@ def _stalls(spec: JobSpec, steps: list[str], clocked: bool) -> Iterator[Schedule
         yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))
 
 
+def _late_errors(spec: JobSpec, planned: list[Schedule]) -> Iterator[Schedule]:
+    """A slow delivery fails when another one has done the job: one transient error of each effect, one permanent."""
+    stalls = {schedule.faults[0].at: schedule for schedule in planned if schedule.family == "stall"}
+    seen = set[tuple[str, str]]()
+    for schedule in planned:
+        first = schedule.faults[0] if schedule.faults else None
+        if first is None or first.at not in stalls or schedule.family not in ("error", "permanent"):
+            continue
+        if (schedule.family, first.at) not in seen:
+            seen.add((schedule.family, first.at))
+            stall = stalls[first.at]
+            yield replace(stall, family="late-error", faults=(*stall.faults, replace(first, delivery=1)))
+
+
 def _fresh(boundaries: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
     """What a death loses by design is published again."""
     lossy = bool(facts.get("lossy"))
@@ -314,6 +329,7 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
         "kill-lose": "as kill",
         "at-once": "the single run has no boundary",
         "stall": "the single run has no boundary",
+        "late-error": "no error is declared that an effect could raise",
         "publish-fault": "enqueue is not given",
         "before-commit": "enqueue is not given",
         "dst": "no cron trigger that fires in the hour that comes twice when its time zone turns clocks back",

@@ -125,6 +125,7 @@ class History:
     kept: int = 0  # jobs that the library itself keeps as failed, whatever the declared dead letter is
     pending: int = 0  # messages that were still waiting when the limit of deliveries was reached
     lost: int = 0  # messages that the library let go of without a trace
+    early: int = 0  # the delivery after which a job that came again was in the dead letters already
     hung: str | None = None  # the boundary after which a process had to be ended
     notes: tuple[str, ...] = ()
 

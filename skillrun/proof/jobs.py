@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ def distinct_payloads(spec: JobSpec) -> list[Any]:
     for field in key:
         if not any(_differs_only_in(payload, first, field, key) for payload in found):
             found += _varied(spec, first, field)
-    return found
+    return [*found, *_run_together(spec, first, key)]
 
 
 def _values(payload: Any, key: tuple[str, ...]) -> list[Any]:
@@ -35,22 +36,56 @@ def _differs_only_in(payload: Any, first: Any, field: str, key: tuple[str, ...])
     return [f for f in key if _get(payload, f) != _get(first, f)] == [field]
 
 
-def _varied(spec: JobSpec, first: Any, field: str) -> Iterator[Any]:
-    import jsonschema
+def _run_together(spec: JobSpec, first: Any, key: tuple[str, ...]) -> Iterator[Any]:
+    """Two values with their border moved: the same key where nothing stands between them. 1 and 23, 12 and 3."""
+    for one, other in itertools.pairwise(key):
+        left, right = _get(first, one), _get(first, other)
+        if not all(isinstance(value, (int, str)) and not isinstance(value, bool) for value in (left, right)):
+            continue
+        text, cut = f"{left}{right}", len(f"{left}")
+        for at in (cut + 1, cut - 1):
+            values = (_like(left, text[:at]), _like(right, text[at:]))
+            if 0 < at < len(text) and None not in values:
+                payload = _with_values(first, {one: values[0], other: values[1]})
+                if _values(payload, (one, other)) != [left, right] and _is_valid(payload, spec):
+                    yield payload
+                    break
 
-    for value in _other_values(_get(first, field)):
-        payload = copy.deepcopy(first)
+
+def _like(value: Any, text: str) -> Any:
+    """The text as a value of the same kind; None where it is none."""
+    if isinstance(value, str):
+        return text
+    return int(text) if text.isdigit() and str(int(text)) == text else None
+
+
+def _with_values(first: Any, values: dict[str, Any]) -> Any:
+    payload = copy.deepcopy(first)
+    for field, value in values.items():
         holder = payload
         *parents, last = field.split(".")
         for part in parents:
             holder = holder[part]
         holder[last] = value
-        try:
-            jsonschema.validate(payload, spec.payload or {})
-        except jsonschema.ValidationError:
-            continue
-        yield payload
-        return
+    return payload
+
+
+def _is_valid(payload: Any, spec: JobSpec) -> bool:
+    import jsonschema
+
+    try:
+        jsonschema.validate(payload, spec.payload or {})
+    except jsonschema.ValidationError:
+        return False
+    return True
+
+
+def _varied(spec: JobSpec, first: Any, field: str) -> Iterator[Any]:
+    for value in _other_values(_get(first, field)):
+        payload = _with_values(first, {field: value})
+        if _is_valid(payload, spec):
+            yield payload
+            return
 
 
 def _other_values(value: Any) -> list[Any]:

@@ -21,7 +21,7 @@ from skillrun.proof.judges.unknowns import how_it_ended
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.setting import Setting
-from skillrun.proof.world import world_judgements
+from skillrun.proof.world import letter_queries, world_judgements
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -239,8 +239,9 @@ class _Session:
             jobs,
             explorer.facts,
             volatile,
-            self._single_ticks(explorer),
+            ticks=self._single_ticks(explorer),
             orders=_orders(explorer, jobs),
+            letters=letter_queries(self.target.spec),
         )
         for history in (once, later):
             self._keep(history, reference)

@@ -37,6 +37,7 @@ class Reference:
     jobs: Mapping[int, History] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
+    letters: frozenset[str] = frozenset()  # state queries that read what the dead letters are counted in
     ticks: Mapping[str, History] = field(default_factory=dict)  # move -> the single run of a tick at that time
     apart: History | None = None  # the schedule that is judged, with a process of its own for each delivery
     orders: tuple[History, ...] = ()  # the first two distinct jobs one after the other, in both orders
@@ -112,6 +113,8 @@ def must_complete(history: History, reference: Reference) -> bool:
 def gives_up(history: History, reference: Reference) -> bool:
     """Whether the job must have been given up: with an error that does not pass, or that may not be tried again."""
     faults = history.schedule.faults
+    if history.schedule.family == "late-error":
+        return False  # another delivery does it
     if history.schedule.family in ("poison", "exhaustion") or any(is_permanent(reference, fault) for fault in faults):
         return True
     return history.schedule.family == "error" and reference.max_attempts == 1

@@ -9,6 +9,7 @@ kill@before:commit#1/2                   in the second delivery; /* in every one
 lose                                     a killed message does not come back by itself
 raise=shop.mailer:Unavailable@before:email#1
 stall@before:email#1                     it stands still there; what follows runs, then it goes on
+stall@before:email#1 raise=shop.mailer:Unavailable@before:email#1     it goes on with an error
 jitter=low                               random waits at their shortest (a repeated error has them at their longest)
 late=61                                  delivered so many seconds after it was published
 same-process                             all deliveries in one process, as in a worker that lives long
@@ -167,7 +168,7 @@ def family_of(schedule: Schedule) -> str:
     if schedule.fresh:
         return "fresh-interpreter"
     if "stall" in does:
-        return "stall"
+        return "late-error" if "raise" in does else "stall"
     if schedule.beside is not None:
         return "distinct-at-once"
     if schedule.copies > 1:

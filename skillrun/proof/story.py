@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 60
 _TEXT = 300
-_AT_ONCE = ("at-once", "distinct-at-once", "stall", "before-commit")
+_AT_ONCE = ("at-once", "distinct-at-once", "stall", "late-error", "before-commit")
 _Maker = Callable[["History", "Delivery", "Event"], str]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,20 @@ def _written(histories: Iterable[History]) -> set[tuple[str, str]]:
         if event["kind"] == "sql" and event["verb"] in ("insert", "update", "delete") and event["when"] == "after"
         and event["store"] != ":memory:"
     }  # fmt: skip
+
+
+def letter_queries(spec: Any) -> frozenset[str]:
+    """The state queries that read a table in which dead letters are counted."""
+    proof = spec.proof
+    if proof is None or not proof.dead_letters:
+        return frozenset()
+    kept = _sources(proof.dead_letters)
+    return frozenset(name for name, sql in proof.state.items() if kept & _sources(sql))
+
+
+def _sources(sql: str) -> set[str]:
+    """The names behind `from` and `join`."""
+    return {name.lower() for name in re.findall(r'\b(?:from|join)\s+[\w."]*?(\w+)"?(?![\w."])', sql, re.IGNORECASE)}
 
 
 def _tables_read(store: Store, queries: list[str]) -> set[str]:

@@ -72,7 +72,7 @@ class Running:
         return self.rests or self.gone
 
     def resume(self, **order: Any) -> None:
-        """Lets a paused process go on; `plan`: its faults from now on, `clock`: seconds to move its clock by."""
+        """Lets a paused process go on. `clock`: by so many seconds later; `then`: the fault that it meets at once."""
         self.paused = False
         with contextlib.suppress(OSError):
             os.write(self.fd, json.dumps(order).encode() + b"\n")

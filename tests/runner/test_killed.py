@@ -121,7 +121,8 @@ def test_killed_at_every_sync_to_disk(tmp_path: Path, undisturbed: dict[str, Any
         folder = tmp_path / str(k)
         folder.mkdir()
         repo = shops.shop(folder / "repo")
-        inject = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=fdatasync,fsync"]
+        # Not its children: a killed test runner is a stage to be examined again, not a death of skillrun.
+        inject = ["strace", "-qq", "-o", os.devnull, "-e", "trace=fdatasync,fsync"]
         inject += ["-e", f"inject=fdatasync,fsync:signal=KILL:when={k}"]
         done = helpers.run_cli("run", shops.SKILL, "--trust", cwd=repo, prefix=inject)
         assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), done.stderr

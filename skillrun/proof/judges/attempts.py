@@ -22,7 +22,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield Judgement(REFUTED, "attempts.unbounded", said, expected=_bound(reference), seen=f"{len(history.runs)}+")
         return
     family, errors = history.schedule.family, [f for f in history.schedule.faults if f.error]
-    if not history.schedule.has_crash:
+    if not history.schedule.has_crash and family != "late-error":
         if family == "poison":
             yield from _one_attempt(history, reference, "a poison message")
             yield from _no_effect(history)
@@ -212,6 +212,10 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
     if history.dead_letters is None or not reference.has_dead_letter:
         return
     seen = history.dead_letters - (reference.once.dead_letters or 0)
+    if history.early and not reference.once.dead_letters:
+        said = f"the job is in the dead letters after delivery {history.early}, and is still tried again"
+        yield Judgement(REFUTED, "dead-letter.early", said, expected="none before it is given up", seen="1")
+        return
     if seen > 1 and history.schedule.has_crash and _are_messages(reference):
         return  # it died between the publish of a retry and the acknowledgement: nobody can help that
     if seen < 1 and history.lost and reference.facts.get("lossy"):

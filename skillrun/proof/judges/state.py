@@ -19,6 +19,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             return
     if history.schedule.family == "once":
         yield from _uncommitted(history)
+    if history.schedule.family == "late-error":
+        yield from _undone(history, reference)
     if not must_complete(history, reference) or _may_be_lost(history, reference) or history.schedule.midnight:
         return  # on another day a date in the state is another one
     if history.schedule.jobs:
@@ -29,6 +31,19 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if name not in reference.volatile and rows != wanted:
             said = f"the state differs from that after a single run: {name}"
             yield Judgement(REFUTED, "state.differs", said, expected=_rows(wanted), seen=_rows(rows))
+
+
+def _undone(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A delivery that fails late may be given up, but the work that another one has done stays done."""
+    if not all(len(history.performed(e.name)) >= len(reference.calls(e.name)) for e in reference.effects):
+        return
+    if not any(run.outcome == "succeeded" for run in history.runs):
+        return
+    for name, rows in history.state.items():
+        wanted = reference.once.state.get(name)
+        if name not in reference.volatile | reference.letters and rows != wanted:
+            said = f"a delivery that fails late changes what another one has done: {name}"
+            yield Judgement(REFUTED, "state.undone", said, expected=_rows(wanted), seen=_rows(rows))
 
 
 def _uncommitted(history: History) -> Iterator[Judgement]:
