@@ -198,6 +198,17 @@ def failing_kills(history: History) -> Iterator[Schedule]:
             yield Schedule(history.schedule.family, (*history.schedule.faults, Fault("kill", at, number + 1)))
 
 
+def last_chance(history: History) -> Iterator[Schedule]:
+    """The error passes just in time: the last attempt succeeds, and the job is not given up."""
+    met = [
+        (number, str(event["at"])) for number, delivery in enumerate(history.runs, 1)
+        for event in delivery.all("fault") if event["do"] == "raise"
+    ]  # fmt: skip
+    every = next((fault for fault in history.schedule.faults if fault.error), None)
+    if every is not None and len(met) > 1 and not history.schedule.has_crash and not history.schedule.low_jitter:
+        yield Schedule("error", tuple(replace(every, at=at, delivery=number) for number, at in met[:-1]))
+
+
 def _next_day(spec: JobSpec, polled: bool) -> Iterator[Schedule]:
     """A key that contains the time is another one when the job is done again on the next day."""
     for effect in spec.effects or ():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Misuse
 from skillrun.proof.explorer import POISON, Explorer, NotPublished
-from skillrun.proof.families import Plan, double_kills, dst, failing_kills, plan_schedules
+from skillrun.proof.families import Plan, double_kills, dst, failing_kills, last_chance, plan_schedules
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import distinct_payloads
 from skillrun.proof.judges import logs
@@ -336,7 +336,9 @@ class _Session:
             schedule for s, t in list(self.tried.items()) if s.family in ("exhaustion", "permanent")
             for schedule in failing_kills(t.history)
         ]  # fmt: skip
+        exhausted = [t.history for s, t in self.tried.items() if s.family == "exhaustion"]
         later = Plan()
+        later.add("error", [schedule for history in exhausted for schedule in last_chance(history)])
         later.add("kill while giving up", ends, max(room // 2, 0))
         later.add("double-kill", pairs, max(room - len(later.schedules), 0))
         plan.schedules += later.schedules

@@ -125,6 +125,12 @@ class Setting:
                 raise Blocked("the proof was interrupted")
             made = self.zygotes[kind] = Zygote(self.python, self.config(), self.env(**more), self.root, output)
             made.start()
+            owner = made.facts.get("owner")
+            if self.driver is None and owner is not None:  # whatever the sources looked like, the object says it
+                made.stop()
+                self.driver = owner
+                del self.zygotes[kind]
+                return self.zygote(kind)
         return self.zygotes[kind]
 
     def config(self) -> dict[str, Any]:

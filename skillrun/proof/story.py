@@ -21,7 +21,7 @@ _Maker = Callable[["History", "Delivery", "Event"], str]
 
 @dataclass(frozen=True)
 class Step:
-    """One line of a story. `at_s`: virtual seconds since the proof's beginning."""
+    """One line of a story. `at_s`: virtual seconds since just before its first process began."""
 
     number: int
     at_s: float
@@ -43,11 +43,12 @@ def story(history: History) -> list[Step]:
 
 def _steps(history: History) -> Iterator[Step]:
     names = _process_names(history)
+    begun = min((delivery.clock for delivery in history.deliveries), default=1.0) - 1.0
     for delivery, event in in_order(history):
         text = _words(history, delivery, event)
         if text:
             safe = visible(masked(text), limit=_TEXT)
-            yield Step(0, delivery.clock, names[delivery.number], safe, event.kind == "fault", event.place)
+            yield Step(0, delivery.clock - begun, names[delivery.number], safe, event.kind == "fault", event.place)
     if history.hung:
         yield Step(0, 0.0, "", f"it does not end: its last boundary is {history.hung}, and it was stopped there")
     if history.pending:

@@ -28,15 +28,16 @@ _NAMED = {"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0
 
 
 def is_polled(spec: JobSpec, facts: dict[str, Any]) -> bool:
-    """Each tick looks for work in a database."""
+    """Each tick looks for work in a database: that is what a poller does, and a cron job that goes by no key."""
     polls = spec.trigger is not None and spec.trigger.type == "poller"
-    return bool(facts.get("ticks")) and (polls or spec.enqueue is not None)
+    keyless = spec.idempotency is not None and spec.idempotency.strategy == "invariant"
+    return bool(facts.get("ticks")) and (polls or spec.enqueue is not None or keyless)
 
 
 def is_clocked(spec: JobSpec, facts: dict[str, Any]) -> bool:
     """Each tick is a job of its own."""
     cron = spec.trigger is not None and spec.trigger.type == "cron"
-    return bool(facts.get("ticks")) and cron and spec.enqueue is None
+    return bool(facts.get("ticks")) and cron and not is_polled(spec, facts)
 
 
 # -- polled
@@ -44,8 +45,10 @@ def is_clocked(spec: JobSpec, facts: dict[str, Any]) -> bool:
 
 def every(spec: JobSpec) -> float:
     """Seconds between two ticks."""
-    if spec.trigger is None or spec.trigger.type == "cron":
+    if spec.trigger is None:
         return DAY_S
+    if spec.trigger.type == "cron":
+        return period_s(spec.trigger.schedule)
     return spec.trigger.every or 60.0
 
 

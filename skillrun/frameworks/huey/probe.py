@@ -100,6 +100,7 @@ class Driver:
             "ticks": self.periodic,
             "lossy": not self.periodic,
             "same_process": True,
+            "alike": True,
             "bounded_kills": True,
             "max_attempts": self.task.task_class.default_retries + 1,
             "on_kill": f"{on_kill}; a lock that the process held stays locked",
@@ -142,12 +143,19 @@ class Driver:
 
     # -- publishing
 
-    def publish(self, payload: Any) -> None:
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
+        """`like`: the application's own message; what it calls on success or an error belongs to every message."""
         if self.periodic:
             self.huey.enqueue(self.task.task_class())
             return
         args, kwargs = self.probe.arguments(payload, self._shape())
-        self.call(*args, **kwargs)
+        theirs = self.huey.deserialize_task(base64.b64decode(like["data"])) if like else None
+        if theirs is None or not (theirs.on_error or theirs.on_complete):
+            self.call(*args, **kwargs)
+            return
+        task = self.task.s(*args, **kwargs)
+        task.on_error, task.on_complete = theirs.on_error, theirs.on_complete
+        self.huey.enqueue(task)
 
     def sent(self, instance: Any, data: bytes) -> None:
         """What a publisher, a handler or Huey itself puts into the queue or the schedule."""

@@ -109,7 +109,7 @@ def _answer(
 
 
 def _best(
-    question: str, delivery: Delivery, elsewhere: set[str], loggers: tuple[str, ...], fields: list[str]
+    question: str, delivery: Delivery, elsewhere: set[str], loggers: tuple[str, ...], fields: list[tuple[str, str]]
 ) -> Answer | None:
     """A record of a delivery that answers, the application's own before the library's."""
     good = [
@@ -145,22 +145,31 @@ def _says_why(event: Event, delivery: Delivery) -> bool:
     return any(str(name).rpartition(":")[2] in text or (len(said or "") > 2 and said in text) for name, said in named)
 
 
-def carries(event: Event, fields: list[str]) -> bool:
+def carries(event: Event, fields: list[tuple[str, str]]) -> bool:
     """Every key field's value is in the record."""
     text = f"{event['text']} {' '.join(f'{k}={v}' for k, v in (event['extra'] or {}).items())}"
-    return all(re.search(rf"(?<![\w.]){re.escape(value)}(?![\w])", text) for value in fields)
+    return all(_has(text, name, value) for name, value in fields)
 
 
-def _fields(reference: Reference, payloads: Mapping[int, Any], job: int) -> list[str]:
-    """The values of the key fields in a job's payload, as text."""
+def _has(text: str, name: str, value: str) -> bool:
+    """The value is there; where the field is named (`order_id=7`), by its name."""
+    here = rf"(?<![\w.]){re.escape(value)}(?![\w])"
+    if not re.search(here, text):
+        return False
+    named = re.findall(rf"(?<![\w.]){re.escape(name)}['\"]?\s*[=:]\s*([^\s,;]+)", text)
+    return not named or any(re.search(here, found) for found in named)
+
+
+def _fields(reference: Reference, payloads: Mapping[int, Any], job: int) -> list[tuple[str, str]]:
+    """(name, value as text) of each key field in a job's payload."""
     idempotency = reference.spec.idempotency
-    values: list[str] = []
+    values: list[tuple[str, str]] = []
     for path in idempotency.key if idempotency else ():
         value: Any = payloads.get(job)
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None:
-            values.append(str(value))
+            values.append((path.rpartition(".")[2], str(value)))
     return values
 
 

@@ -13,6 +13,7 @@ _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _PROCESS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn")
 _FILE_CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate",
                  "shutil.rmtree", "shutil.move")  # fmt: skip
+_LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
 _MAIL = ("smtplib.connect", "ftplib.connect", "imaplib.open", "poplib.connect", "telnetlib.Telnet.open")
 
 
@@ -24,6 +25,7 @@ class Audit:
         self.recorder = recorder
         self.scratch = scratch.rstrip("/") + "/"
         self.free = (*(folder.rstrip("/") + "/" for folder in free), "/dev/", "/proc/self/")
+        self.not_free = "/dev/shm/"
         self.servers: tuple[str, ...] = ()
         self.pid = os.getpid()
 
@@ -66,13 +68,19 @@ class Audit:
 
     def wrote(self, path: Any) -> None:
         name = os.path.realpath(os.fsdecode(path))
-        if name.startswith(self.free) or not self.recorder.mine or self.is_log():
+        if self.is_free(name) or not self.recorder.mine or self.is_log():
             return
         if name.startswith(self.scratch):
-            self.tell("file", "{scratch}/" + name[len(self.scratch) :])
+            if not name.endswith(_LOCKS):
+                self.tell("file", "{scratch}/" + name[len(self.scratch) :])
             return
         self.tell("file", os.path.relpath(name, self.recorder.root) if name.startswith(self.recorder.root) else name)
         raise OSError(errno.EROFS, "skillrun lets the proof write in {scratch} alone", name)
+
+    def is_free(self, name: str) -> bool:
+        """Whether writing there is nobody's business."""
+        found = max((folder for folder in self.free if name.startswith(folder)), key=len, default="")
+        return bool(found) and not (found == "/dev/" and name.startswith(self.not_free))
 
     def connected(self, address: Any) -> None:
         if isinstance(address, (str, bytes)) and os.fsdecode(address).startswith(self.servers or ("\0none",)):

@@ -95,7 +95,7 @@ class Driver:
         sys.argv[:] = [getattr(inspect.getmodule(self.function()), "__file__", None) or handler]  # a script reads it
         when_imported("apscheduler.schedulers.base", self._capture)
         return {"library": "a plain callable", "redelivery_s": self._again_s(), "ticks": not self.takes,
-                "bounded_kills": False, "on_kill": self._on_kill()}  # fmt: skip
+                "bounded_kills": False, "on_kill": self._on_kill(), "owner": _owner(value)}  # fmt: skip
 
     def _again_s(self) -> float:
         return float(self.trigger.get("every") or 60.0)
@@ -184,6 +184,12 @@ class Driver:
     def dead_letters(self) -> int | None:
         """How many the library's own dead-letter place holds; None where it has none."""
         return None
+
+
+def _owner(value: Any) -> str | None:
+    """The job library whose object the handler is, where its driver should run it."""
+    roots = [kind.__module__.partition(".")[0] for kind in type(value).__mro__ if isinstance(kind.__module__, str)]
+    return next((root for root in roots if root in ("celery", "dramatiq", "huey")), None)
 
 
 def _bound(owner: Any, value: Any) -> Any:
