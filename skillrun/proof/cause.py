@@ -29,6 +29,7 @@ def _effect(history: History, judgement: Judgement) -> str | None:
         "effect.no-key": "the call leaves its key out",
         "effect.key-shared": "the key does not name all that makes two calls different",
         "effect.key-of-two-jobs": "the key leaves out a field in which the two jobs differ",
+        "effect.others-lost": "what cannot be done stops or takes along what stands beside it in the same run",
         "effect.repeated-after-success": "nothing remembers that the job was done",
     }
     if judgement.rule in exact:
@@ -126,6 +127,8 @@ def _lost_after_kill(history: History, killed: Delivery, effect: str | None) -> 
 
 def _lost_after_error(history: History) -> str | None:
     """An error was met, and the job ended as if there had been none."""
+    if not history.runs:
+        return "the error while publishing is swallowed: whoever called does not know that nothing was published"
     last = history.runs[-1]
     met = any(event["do"] == "raise" for event in last.all("fault"))
     if last.first("returned") is None:

@@ -71,6 +71,7 @@ class Explorer:
         self.caller: Delivery | None = None  # the application's own publish
         self.unpublished: dict[int, str] = {}  # job -> why
         self.refused: set[int] = set()  # poison that the application itself takes no job from
+        self.items: dict[str, str] = {}  # what the calls of the single run are about, where it does several things
         self.base = 0.0  # where virtual time begins
 
     # -- messages
@@ -335,10 +336,19 @@ class Explorer:
     def _plan(self, schedule: Schedule, number: int) -> dict[str, Any]:
         faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
         faults = sorted(faults, key=lambda fault: fault.do == "stall")  # it stands still first, then it fails
-        plan: dict[str, Any] = {f.at: self._order(f) for f in faults if not f.do.startswith("caller-")}
+        mine = [fault for fault in faults if not fault.do.startswith("caller-")]
+        plan: dict[str, Any] = dict(self._planned(fault) for fault in mine)
         if any(fault.delivery == EVERY for fault in schedule.faults):
             plan["jitter"] = "low" if schedule.low_jitter else "high"  # a backoff is measured at its longest
         return plan
+
+    def _planned(self, fault: Fault) -> tuple[str, dict[str, Any]]:
+        """A boundary, and what happens there."""
+        if not fault.at.endswith("!"):
+            return fault.at, self._order(fault)
+        when, _, name = fault.at[:-1].partition(":")
+        only = self.items.get(name, "")
+        return f"{when}:{name.rpartition('#')[0]}#*", {**self._order(fault), "only": only}
 
     def _order(self, fault: Fault) -> dict[str, Any]:
         do = fault.do.removeprefix("caller-")
@@ -372,6 +382,7 @@ class Explorer:
         run.deliveries.append(first)
         self._take_published(run, first, 0)
         if first.died or first.first("caller-raised"):
+            self._drain(run)  # a worker is as fast as whoever calls again
             again = self._process(run, "call", args, job=CALLER)
             run.deliveries.append(again)
             self._take_published(run, again, 0)

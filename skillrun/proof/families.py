@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof import ticks
 from skillrun.proof.history import Event, History
+from skillrun.proof.reference import items_of
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 
 if TYPE_CHECKING:
@@ -75,9 +76,11 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
     clocked = ticks.is_clocked(spec, facts)
     plan.add("window", [] if clocked else _windows(spec))
-    plan.add("error", _errors(spec, boundaries, facts, permanent=False))
-    plan.add("exhaustion", _exhaustions(spec, boundaries, facts))
-    plan.add("permanent", _errors(spec, boundaries, facts, permanent=True))
+    items = items_of(once) if facts.get("ticks") else {}
+    failing = [f"{name}!" if name in items else name for name in _failing(spec, boundaries)]
+    plan.add("error", _errors(spec, _failing(spec, boundaries), facts, permanent=False))
+    plan.add("exhaustion", _exhaustions(spec, failing, facts))
+    plan.add("permanent", _errors(spec, failing, facts, permanent=True))
     plan.add("poison", [Schedule("poison", poison=n) for n in range(len(spec.proof.poison if spec.proof else ()))])
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("distinct-at-once", _distinct_at_once(switch_points(boundaries), jobs, facts), _BESIDE)
@@ -140,12 +143,11 @@ def _listed(errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()) -> 
     return [(name, names[:at].count(name)) for at, name in enumerate(names) if at >= len(before)]
 
 
-def _errors(spec: JobSpec, boundaries: list[Event], facts: dict[str, Any], *, permanent: bool) -> Iterator[Schedule]:
+def _errors(spec: JobSpec, names: list[str], facts: dict[str, Any], *, permanent: bool) -> Iterator[Schedule]:
     """Each error before each call, and after it: the effect took place and its answer was lost."""
     failures = spec.failures
     if failures is None:
         return
-    names = _failing(spec, boundaries)
     at_most_once = [effect.name for effect in spec.effects or () if effect.guarantee == "at_most_once"]
     listed = _listed(failures.permanent, failures.transient) if permanent else _listed(failures.transient)
     for error, index in listed:
@@ -158,13 +160,13 @@ def _errors(spec: JobSpec, boundaries: list[Event], facts: dict[str, Any], *, pe
                     yield Schedule("error", (fault,), ("redeliver",))
 
 
-def _exhaustions(spec: JobSpec, boundaries: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _exhaustions(spec: JobSpec, names: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
     """An error that does not pass: the job must be given up, after as many attempts as declared."""
-    effects = list(dict.fromkeys(name.rpartition("#")[0] for name in _failing(spec, boundaries)))
+    places = list(dict.fromkeys(name if name.endswith("!") else f"{name.rpartition('#')[0]}#*" for name in names))
     jitter = bool(spec.retry and spec.retry.backoff and spec.retry.backoff.jitter)
     for error, index in _listed(spec.failures.transient if spec.failures else ()):
-        for name in (name for name in effects if can_raise(spec, name, error, facts)):
-            fault = Fault("raise", f"before:{name}#*", EVERY, error, index)
+        for name in (name for name in places if can_raise(spec, name, error, facts)):
+            fault = Fault("raise", f"before:{name}", EVERY, error, index)
             yield Schedule("exhaustion", (fault,))
             if jitter:
                 yield Schedule("exhaustion", (fault,), low_jitter=True)
@@ -278,12 +280,12 @@ def _late_errors(spec: JobSpec, planned: list[Schedule]) -> Iterator[Schedule]:
     seen = set[tuple[str, str]]()
     for schedule in planned:
         first = schedule.faults[0] if schedule.faults else None
-        if first is None or first.at not in stalls or schedule.family not in ("error", "permanent"):
+        if first is None or first.at.rstrip("!") not in stalls or schedule.family not in ("error", "permanent"):
             continue
         if (schedule.family, first.at) not in seen:
             seen.add((schedule.family, first.at))
-            stall = stalls[first.at]
-            yield replace(stall, family="late-error", faults=(*stall.faults, replace(first, delivery=1)))
+            stall, late = stalls[first.at.rstrip("!")], replace(first, at=first.at.rstrip("!"), delivery=1)
+            yield replace(stall, family="late-error", faults=(*stall.faults, late))
 
 
 def _fresh(boundaries: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:

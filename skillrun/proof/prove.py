@@ -18,7 +18,7 @@ from skillrun.proof.jobs import distinct_payloads
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unknowns import how_it_ended
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, items_of, was_met
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.world import letter_queries, world_judgements
@@ -226,6 +226,8 @@ class _Session:
         if once.hung or once.runs[0].died:
             self._keep(once, Reference(self.target.spec, once, {}, explorer.facts))
             return Reference(self.target.spec, once, {}, explorer.facts)
+        if explorer.facts.get("ticks"):
+            explorer.items = items_of(once)
         later = explorer.run(Schedule("once", late=61))
         jobs = {}
         for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):
@@ -316,6 +318,7 @@ class _Session:
 
     def _run(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
         """A schedule's history, and what it is compared with."""
+        explorer.items = self.explorers[0].items
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         return history, replace(self.reference, apart=apart)
@@ -433,6 +436,8 @@ def unreached(history: History) -> list[Judgement]:
 
 
 def _is_at(planned: str, met: str) -> bool:
+    if planned.endswith("!"):
+        return met.rpartition("#")[0] == planned.rpartition("#")[0]
     return planned == met or (planned.endswith("#*") and met.rpartition("#")[0] == planned[:-2])
 
 

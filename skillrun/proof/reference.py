@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,11 @@ class Reference:
     orders: tuple[History, ...] = ()  # the first two distinct jobs one after the other, in both orders
 
     @property
+    def is_batch(self) -> bool:
+        """One tick does several pieces of work, each with a call of its own."""
+        return bool(self.facts.get("ticks")) and bool(items_of(self.once))
+
+    @property
     def effects(self) -> tuple[Effect, ...]:
         return self.spec.effects or ()
 
@@ -78,6 +84,33 @@ class Reference:
         failures = self.spec.failures
         listed: tuple[JobError, ...] = getattr(failures, which, ()) if failures else ()
         return any(same_class(error.type, name) for error in listed for name in event["bases"] or ())
+
+
+def items_of(once: History) -> dict[str, str]:
+    """Call name -> what the call is about, where an effect is called for several things in one run.
+
+    Two calls that say the same are told apart by their keys.
+    """
+    calls = once.performed()
+    found: dict[str, str] = {}
+    for effect in dict.fromkeys(call["effect"] for call in calls):
+        mine = [call for call in calls if call["effect"] == effect]
+        for told in ("subject", "key"):
+            values = [call[told] for call in mine]
+            if len(mine) > 1 and None not in values and len(set(values)) == len(mine):
+                found |= {call["name"]: call[told] for call in mine}
+                break
+    return found
+
+
+def hit_items(history: History) -> set[tuple[str, str]]:
+    """(subject, key) of the calls that met an injected error."""
+    found: set[tuple[str, str]] = set()
+    for delivery in history.runs:
+        for at, fault in itertools.pairwise(delivery.events):
+            if fault.kind == "fault" and fault["do"] == "raise" and at.kind == "at":
+                found.add((str(at["subject"]), str(at["key"])))
+    return found
 
 
 def same_class(named: str, seen: str) -> bool:

@@ -8,6 +8,7 @@ kill-worker@after:email#1                its worker dies too
 kill@before:commit#1/2                   in the second delivery; /* in every one
 lose                                     a killed message does not come back by itself
 raise=shop.mailer:Unavailable@before:email#1
+raise=…@before:email#2!/*                each time that the call is about what the single run's second call is about
 stall@before:email#1                     it stands still there; what follows runs, then it goes on
 stall@before:email#1 raise=shop.mailer:Unavailable@before:email#1     it goes on with an error
 jitter=low                               random waits at their shortest (a repeated error has them at their longest)
@@ -34,7 +35,7 @@ EVERY = 0
 
 _FAULT = re.compile(
     r"(?P<do>kill|kill-worker|raise|stall|switch|caller-kill|caller-raise|caller-pause)"
-    r"(?:=(?P<error>[\w.:]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+|\*))(?:/(?P<delivery>\d+|\*))?"
+    r"(?:=(?P<error>[\w.:]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
 
 
@@ -104,6 +105,11 @@ class Schedule:
     def has_crash(self) -> bool:
         """A process dies in it."""
         return self.kills > 0
+
+    @property
+    def kills_handler(self) -> bool:
+        """A delivery dies in it, and not only the publisher."""
+        return any(fault.do in ("kill", "kill-worker") for fault in self.faults)
 
 
 ONCE = Schedule("once")

@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
-_IN_MEMORY = 64 * 1024 * 1024
+from skillrun.errors import Blocked
+
+_MOST = 512 * 1024 * 1024  # bytes of a snapshot: it is kept in memory
+_OURS = re.compile(r"skillrun-(\d+)-\w+")
+
+
+def sweep(base: Path) -> None:
+    """Removes what a skillrun that was killed has left there."""
+    for path in base.glob("skillrun-*-*"):
+        ours = _OURS.fullmatch(path.name)
+        if ours is None or path.is_symlink() or path.stat().st_uid != os.getuid():
+            continue
+        try:
+            os.kill(int(ours[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue  # it lives, and is somebody else's
+
+
+def _no_room(base: str | None, error: OSError) -> Blocked:
+    where = base or tempfile.gettempdir()
+    hint = "make room there, or set TMPDIR to a folder with room"
+    return Blocked(f"no scratch folder can be made in {where}: {error.strerror}", hint=hint)
 
 
 class Workplace:
@@ -17,17 +41,29 @@ class Workplace:
     def __init__(self) -> None:
         shm = Path("/dev/shm")
         base = str(shm) if shm.is_dir() and os.access(shm, os.W_OK | os.X_OK) else None
-        self.folder = Path(tempfile.mkdtemp(prefix="skillrun-", dir=base))
+        sweep(Path(base or tempfile.gettempdir()))
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=f"skillrun-{os.getpid()}-", dir=base))
+        except OSError as error:
+            raise _no_room(base, error) from error
         self.scratch, self.home = self.folder / "scratch", self.folder / "home"
         self.tmp, self.run = self.folder / "tmp", self.folder / "run"
-        for part in (self.scratch, self.home, self.tmp, self.run):
-            part.mkdir()
+        try:
+            for part in (self.scratch, self.home, self.tmp, self.run):
+                part.mkdir()
+        except OSError as error:
+            self.remove()
+            raise _no_room(base, error) from error
         self._snapshot: dict[str, bytes] = {}
         self._folders: set[str] = set()
         self._first: tuple[dict[str, bytes], set[str]] | None = None
 
     def snapshot(self) -> dict[str, bytes]:
-        """Remembers the scratch as it is; path -> content."""
+        """Remembers the scratch as it is; path -> content. Raises Blocked for more than can be kept."""
+        size = sum((self.scratch / name).stat().st_size for name in self._files())
+        if size > _MOST:
+            said = f"the scratch holds {size >> 20} MB after proof.setup; at most {_MOST >> 20} MB can be kept"
+            raise Blocked(said, hint="let the setup write less into {scratch}")
         self._snapshot = {name: (self.scratch / name).read_bytes() for name in self._files()}
         self._folders = {str(p.relative_to(self.scratch)) for p in self.scratch.rglob("*") if p.is_dir()}
         self._first = self._first or (self._snapshot, self._folders)
@@ -62,7 +98,8 @@ class Workplace:
     def _files(self) -> list[str]:
         found = []
         for folder, _, names in os.walk(self.scratch):
-            found += [str((Path(folder) / name).relative_to(self.scratch)) for name in names]
+            paths = (Path(folder) / name for name in names)
+            found += [str(path.relative_to(self.scratch)) for path in paths if path.is_file()]
         return found
 
     def remove(self) -> None:

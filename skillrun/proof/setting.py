@@ -84,7 +84,9 @@ class Setting:
         if setup is not None:
             from skillrun.validations.run import run_command
 
-            done = run_command(self.filled(setup), cwd=self.root, env=self.env(), timeout_s=120.0)
+            done = run_command(
+                self.filled(setup), cwd=self.root, env=self.env(), timeout_s=120.0, stop=lambda: self.abandoned
+            )
             if not done.ok:
                 tail = done.tail.strip().splitlines()[-3:]
                 raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=f"run it by hand: {setup}")

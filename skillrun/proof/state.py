@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+_QUERY_S = 10.0  # a query that takes longer is interrupted
 
 
 class Store(Protocol):
@@ -40,9 +43,12 @@ class SqliteStore:
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=5.0)) as connection:
                 connection.execute("pragma query_only = 1")
+                deadline = time.monotonic() + _QUERY_S
+                connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
                 return work(connection)
         except sqlite3.Error as error:
-            raise StateError(str(error)) from error
+            slow = str(error) == "interrupted"
+            raise StateError(f"it takes longer than {_QUERY_S:g} s" if slow else str(error)) from error
 
     def tables_read(self, sql: str) -> set[str]:
         """Exact, also through views: SQLite's authorizer names them."""

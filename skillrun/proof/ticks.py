@@ -28,9 +28,10 @@ _NAMED = {"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0
 
 
 def is_polled(spec: JobSpec, facts: dict[str, Any]) -> bool:
-    """Each tick looks for work in a database: that is what a poller does, and a cron job that goes by no key."""
+    """Each tick looks for work in a database: a poller, and a cron job of several ticks a day that goes by no key."""
     polls = spec.trigger is not None and spec.trigger.type == "poller"
     keyless = spec.idempotency is not None and spec.idempotency.strategy == "invariant"
+    keyless = keyless and spec.trigger is not None and period_s(spec.trigger.schedule) < DAY_S
     return bool(facts.get("ticks")) and (polls or spec.enqueue is not None or keyless)
 
 
@@ -60,7 +61,8 @@ def waits(spec: JobSpec, tries: int) -> list[float]:
     """
     tick = every(spec)
     declared = spec.retry.delays()[tries - 1 : tries] if spec.retry and spec.retry.kind is None else ()
-    found = {max(3600.0, tick), max(_horizon(spec), tick), max(tick, *(delay * 0.8 for delay in declared), 0.0)}
+    found = {max(tick, *(delay * 0.4 for delay in declared), 0.0)}
+    found |= {max(3600.0, tick), max(_horizon(spec), tick), max(tick, *(delay * 0.8 for delay in declared), 0.0)}
     for delay in declared:
         found |= {delay * 1.02 + 2, delay * 1.2 + tick + 5}
     return sorted(wait for wait in found if wait >= tick)

@@ -88,10 +88,12 @@ def run_command(
     env: Mapping[str, str] | None = None,
     tail_bytes: int = 16_384,
     on_line: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> CommandResult:
     """Run a shell line in `cwd` with /dev/null as its input, and end whatever it leaves running.
 
     `env` None: the user's, see `command_env`. `on_line` gets the newest whole line, ten times a second at most.
+    `stop` is asked five times a second whether to end it.
     Raises nothing for what a command does; an interrupt (Ctrl-C) ends the command and goes on.
     """
     output = Output(tail_bytes, on_line)
@@ -101,7 +103,7 @@ def run_command(
     except (OSError, ValueError) as error:
         return _result(command, output, begin, error=_not_started(cwd, error))
     with watch:
-        watch.follow(output, begin + timeout_s)
+        watch.follow(output, begin + timeout_s, stop)
     return _ended(command, output, begin, watch, timeout_s)
 
 
@@ -115,6 +117,7 @@ class _Watch:
         self._output_fd, self._report_fd, self._life_fd = output_fd, report_fd, life_fd
         self._deadline = float("inf")
         self._asked_to_end = False
+        self._stop: Callable[[], bool] | None = None
         self._unread = b""
 
     @property
@@ -139,9 +142,9 @@ class _Watch:
             os.close(self._output_fd)
             os.close(self._report_fd)
 
-    def follow(self, output: Output, deadline: float) -> None:
+    def follow(self, output: Output, deadline: float, stop: Callable[[], bool] | None = None) -> None:
         """Take output and reports until everything has ended; at the deadline, ask for the end."""
-        self._deadline = deadline
+        self._deadline, self._stop = deadline, stop
         with selectors.DefaultSelector() as selector:
             selector.register(self._output_fd, selectors.EVENT_READ)
             selector.register(self._report_fd, selectors.EVENT_READ)
@@ -151,11 +154,14 @@ class _Watch:
 
     def _step(self, selector: selectors.BaseSelector, output: Output) -> bool:
         """Wait for the next output or report; False when all has ended, or the supervisor does not come to an end."""
-        for key, _ in selector.select(max(0.0, self._deadline - time.monotonic())):
+        wait = max(0.0, self._deadline - time.monotonic())
+        for key, _ in selector.select(min(wait, 0.2) if self._stop else wait):
             if key.fd == self._output_fd and not self._take(output):
                 selector.unregister(self._output_fd)  # every writer has closed it
             if key.fd == self._report_fd and not self._read_reports():
                 return False
+        if self._stop is not None and self._stop() and not self._asked_to_end:
+            self._deadline = time.monotonic()
         return "done" not in self.reports and (time.monotonic() < self._deadline or self._ask_to_end())
 
     def _ask_to_end(self) -> bool:

@@ -23,6 +23,7 @@ TEXTS = {
     "stall@before:email#1 wait=3600 redeliver": "stall",
     "poison=0": "poison",
     "job=1": "distinct",
+    "raise=TimeoutError@before:email#2!/*": "exhaustion",
     "stall@before:email#1 raise=TimeoutError@before:email#1 wait=3600 redeliver": "late-error",
     "raise=TimeoutError@before:email#1 same-process job=1": "same-process",
     "beside=1 switch@before:insert-receipts#1": "distinct-at-once",

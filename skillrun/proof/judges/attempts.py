@@ -58,6 +58,8 @@ def faults_met(history: History) -> tuple[Event, ...]:
 def attempts(history: History, reference: Reference) -> int:
     """How often the job was tried: the injected errors, or the deliveries that met one where one delivery met many."""
     met = faults_met(history)
+    if reference.is_batch:
+        return len(met)  # one piece of work meets them all
     hit = _hit(history)
     calls = max((len(reference.calls(effect.name)) for effect in reference.effects), default=1)
     return len(met) if calls <= 1 else max(len(hit), _most_of_one_call(history))
@@ -170,7 +172,8 @@ def _seconds(values: tuple[float, ...]) -> str:
 def _one_attempt(history: History, reference: Reference, what: str) -> Iterator[Judgement]:
     polled = ticks.is_polled(reference.spec, dict(reference.facts))
     runs = [run for run in history.runs if not (polled and ticks.is_idle(run))]
-    seen = max(len(runs), attempts(history, reference) if faults_met(history) else 0)
+    tried = attempts(history, reference) if faults_met(history) else 0
+    seen = tried if tried and reference.is_batch else max(len(runs), tried)
     if seen > 1:
         said = f"{what} was tried {seen} times: trying again cannot help"
         yield Judgement(REFUTED, "attempts.permanent-retried", said, expected="1", seen=f"{seen}")
@@ -231,7 +234,7 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
             yield Judgement(REFUTED, rule, said, expected="1", seen=f"{seen}")
     elif history.schedule.family == "window" and _are_messages(reference):
         return  # the library drops what is too old
-    elif must_complete(history, reference) and seen > 0 and not history.schedule.has_crash:
+    elif must_complete(history, reference) and seen > 0 and not history.schedule.kills_handler:
         if seen == 1 and _outcome_is_unknown(history, reference):
             return
         said = "a job that was not given up is in the dead letters"

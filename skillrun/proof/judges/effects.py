@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import Event, History
-from skillrun.proof.reference import REFUTED, Judgement, Reference, must_complete
+from skillrun.proof.reference import REFUTED, Judgement, Reference, hit_items, must_complete
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -19,8 +19,22 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield from _keys(history, reference, effect)
         if must_complete(history, reference):
             yield from _GUARANTEES[effect.guarantee or "keyed"](history, reference, effect)
-        elif effect.guarantee == "at_most_once":  # also of a job that was given up
+            continue
+        if reference.is_batch and history.schedule.family in ("permanent", "exhaustion"):
+            yield from _others(history, reference, effect)
+        if effect.guarantee == "at_most_once":  # also of a job that was given up
             yield from _repeated(history, reference, effect)
+
+
+def _others(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """Where one piece of work cannot be done, the others of the same tick are."""
+    hit = hit_items(history)
+    done = {call["subject"] for call in history.performed(effect.name)}
+    for call in reference.calls(effect.name):
+        if (str(call["subject"]), str(call["key"])) not in hit and call["subject"] not in done:
+            said = f"{effect.name} did not take place for another piece of work of the same run"
+            yield Judgement(REFUTED, "effect.others-lost", said, effect.name, (), call["args"], "no such call")
+            return
 
 
 def _keys(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
@@ -53,6 +67,8 @@ def _one_key_two_things(effect: Effect, calls: tuple[Event, ...]) -> Iterator[Ju
 def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
     """The distinct keys are those of the single run, and none comes again after its receiver's window."""
     shared = _shared_keys(history, reference, effect)
+    if shared and _told_apart(history, reference, effect):
+        return  # the database numbers them: each is the first where it is alone
     if shared:
         said = f"two distinct jobs call {effect.name} with the same key: its receiver drops the second one"
         yield Judgement(REFUTED, "effect.key-of-two-jobs", said, effect.name, (), "a key for each job", shared)
@@ -80,6 +96,12 @@ def _shared_keys(history: History, reference: Reference, effect: Effect) -> str:
     return ", ".join(sorted(str(call["key"]) for call in reference.calls(effect.name) if call["key"] in others))
 
 
+def _told_apart(history: History, reference: Reference, effect: Effect) -> bool:
+    """In one and the same database every call has a key of its own."""
+    keys = {call["key"] for call in history.performed(effect.name)}
+    return len(keys) == len(reference.expected(history, effect.name))
+
+
 def _keys_text(keys: set[str]) -> str:
     return ", ".join(sorted(map(str, keys))) or "no call"
 
@@ -93,7 +115,7 @@ def _after_window(
     promised = idempotency.dedupe.window if idempotency and idempotency.dedupe else None
     first: dict[str, tuple[Event, float]] = {}
     for call in calls:
-        clock = history.delivery_of(call).clock
+        clock = _clock_at(history, call)
         earlier, began = first.setdefault(call["key"], (call, clock))
         apart = clock - began
         if apart > effect.window and (promised is None or apart <= promised):
@@ -103,6 +125,12 @@ def _after_window(
                 f"within {effect.window:.0f} s", f"{apart:.0f} s",
             )  # fmt: skip
             return
+
+
+def _clock_at(history: History, call: Event) -> float:
+    """When a call took place: the handler may have slept before it."""
+    delivery = history.delivery_of(call)
+    return delivery.clock + sum(float(event["s"]) for event in delivery.all("slept") if event.number < call.number)
 
 
 def _exactly(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skillrun.proof.history import Delivery, Event, History
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.reference import REFUTED, Judgement, Reference, hit_items
 from skillrun.proof.ticks import is_idle, is_polled
 
 QUESTIONS = {
@@ -32,10 +32,11 @@ class Answer:
 
 def answers(histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]) -> dict[str, Answer]:
     """Question -> answer, over the deliveries of all histories that were not cut short."""
-    deliveries = [(h, _whole(h, d)) for h in histories if not h.hung and h.schedule.poison is None for d in h.runs]
-    whole = [(h, d) for h, d in deliveries if d.entered and not d.died]
+    asked = [h for h in histories if not h.hung and h.schedule.poison is None and h.schedule.family != "late-error"]
+    deliveries = [(h, _whole(h, d)) for h in asked for d in h.runs]
+    whole = [(h, d) for h, d in deliveries if d.entered and not d.died and not _of_others(h, d, reference, payloads)]
     polled = is_polled(reference.spec, dict(reference.facts))
-    kinds = {id(d): _tick_kind(h, d) if polled else _kind(h, d) for h, d in whole}
+    kinds = {id(d): (_tick_kind if polled else _kind)(h, d, reference.is_batch) for h, d in whole}
     by_kind: dict[str, list[Delivery]] = {}
     for history, delivery in whole:
         if not history.schedule.has_crash or delivery.number == 1:
@@ -52,13 +53,15 @@ def _whole(history: History, run: Delivery) -> Delivery:
     return replace(run, events=(*run.events, *records)) if records else run
 
 
-def _kind(history: History, delivery: Delivery) -> str:
+def _kind(history: History, delivery: Delivery, batch: bool) -> str:
     """did: it performed the job; recovered: after an error that it met; again: it found nothing left to do; else how it
     ended."""
     if delivery.outcome != "succeeded":
         return delivery.outcome
     met = [event.number for event in delivery.all("fault") if event["do"] == "raise"]
-    if met and not any(event.number > met[-1] for event in delivery.all("performed")):
+    hit = hit_items(history) if batch else set()
+    done = [e for e in delivery.all("performed") if not hit or (str(e["subject"]), str(e["key"])) in hit]
+    if met and not any(event.number > met[-1] for event in done):
         return "failed"  # the handler took the error and gave the job up by itself
     if met:
         return "recovered"
@@ -67,9 +70,29 @@ def _kind(history: History, delivery: Delivery) -> str:
     return "again"
 
 
-def _tick_kind(history: History, delivery: Delivery) -> str:
+def _of_others(history: History, delivery: Delivery, reference: Reference, payloads: Mapping[int, Any]) -> bool:
+    """Of several pieces of work in one tick, the proof knows the key fields of one."""
+    if not reference.is_batch:
+        return False
+    fields = _fields(reference, payloads, max(delivery.job, 0))
+    hit = [_about(subject, key) for subject, key in hit_items(history)]
+    if hit and not any(_is_of(text, fields) for text in hit):
+        return True
+    called = [_about(str(e["subject"]), str(e["key"])) for e in delivery.all("at") if e["kind"] == "effect"]
+    return bool(fields) and bool(called) and not any(_is_of(text, fields) for text in called)
+
+
+def _about(subject: str, key: str) -> str:
+    return subject if key == "None" else key
+
+
+def _is_of(text: str, fields: list[tuple[str, str]]) -> bool:
+    return bool(fields) and all(_has(text, name, value) for name, value in fields)
+
+
+def _tick_kind(history: History, delivery: Delivery, batch: bool) -> str:
     """Of a poller, later ticks tell whether it tried again. A tick that found nothing has no job to speak of."""
-    kind = _kind(history, delivery)
+    kind = _kind(history, delivery, batch)
     if kind == "again":
         return "idle"
     after = history.runs[history.runs.index(delivery) + 1 :]
@@ -96,7 +119,10 @@ def _answer(
 ) -> Answer:
     if not yes:
         return Answer("not asked")
-    elsewhere = {template(event) for delivery in no for event in delivery.all("log")}
+    elsewhere = {
+        template(event) for delivery in no for event in delivery.all("log")
+        if not reference.is_batch or _is_of(str(event["text"]), _fields(reference, payloads, delivery.job))
+    }  # fmt: skip
     loggers = tuple(reference.facts.get("loggers") or ())
     worst = Answer("application")
     for delivery in yes:
@@ -153,7 +179,7 @@ def carries(event: Event, fields: list[tuple[str, str]]) -> bool:
 
 def _has(text: str, name: str, value: str) -> bool:
     """The value is there; where the field is named (`order_id=7`), by its name."""
-    here = rf"(?<![\w.]){re.escape(value)}(?![\w])"
+    here = rf"(?<![\w.]){re.escape(value)}(?!\w|-\w)"
     if not re.search(here, text):
         return False
     named = re.findall(rf"(?<![\w.]){re.escape(name)}['\"]?\s*[=:]\s*([^\s,;]+)", text)

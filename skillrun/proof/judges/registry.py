@@ -25,13 +25,20 @@ IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknow
 """For schedules whose deliveries share a process. What they do wrong by themselves is seen in those that share none."""
 
 
+def _judges(history: History) -> dict[str, Judge]:
+    """What was cut off shows nothing but that."""
+    if history.hung:
+        return {"unknowns": unknowns.judge}
+    return IN_ONE_PROCESS if history.schedule.same else JUDGES
+
+
 def judge_history(history: History, reference: Reference) -> tuple[Judgement, ...]:
     """What all judges say of a history, worst first. One that crashes says incomplete, and so does an empty history."""
     if not history.deliveries:
         return (Judgement(INCOMPLETE, "proof.empty", "nothing was delivered"),)
     reference = reference.at_tick(history)
     found: list[Judgement] = []
-    for name, judge in (IN_ONE_PROCESS if history.schedule.same else JUDGES).items():
+    for name, judge in _judges(history).items():
         try:
             found += judge(history, reference)
         except Exception as error:

@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .names import find
+from .names import NotThere, find
 from .recorder import Recorder, brief, shown
 from .swap import replace_everywhere, swap
 
@@ -29,8 +29,13 @@ class Effect:
         owner, name, value = find(self.spec["call"])
         if inspect.isclass(value):
             return f"{self.spec['call']} is a class: name the method that changes the world"
+        if not callable(value):
+            raise NotThere(f"{self.spec['call']} is {type(value).__name__}, which cannot be called")
         function = _python_function(value)
         self.signature = _signature(value)
+        missing = self.unknown_key()
+        if missing:
+            raise NotThere(missing)
         if function is None:
             hook = self.sync if not inspect.iscoroutinefunction(value) else self.coroutine
             self.original = replace_everywhere(owner, name, functools.wraps(value)(lambda *a, **k: hook(*a, **k)))
@@ -42,6 +47,16 @@ class Effect:
         is_async = inspect.iscoroutinefunction(function)
         self.original = swap(function, self.coroutine if is_async else self.sync)
         return None
+
+    def unknown_key(self) -> str | None:
+        """What is wrong with `key_arg`: the call must have a parameter of that name, or take any."""
+        key = self.spec.get("key_arg")
+        if key is None or self.signature is None:
+            return None
+        taken = self.signature.parameters
+        if key in taken or any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+            return None
+        return f"key_arg: {self.spec['call']} has no parameter {key}; it has {', '.join(taken) or 'none'}"
 
     def cannot_raise(self, errors: list[str], root: str) -> list[str]:
         """The repository's own exceptions that the adapter's module has no name for: they come from elsewhere."""
@@ -98,6 +113,7 @@ class Effect:
         fields: dict[str, Any] = {
             "effect": self.name,
             "args": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items())),
+            "subject": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items() if key != key_arg)),
             "place": self.recorder.place(),
         }
         if key_arg:
@@ -125,7 +141,8 @@ class Effect:
 
     def leave(self, name: str, fields: dict[str, Any]) -> None:
         self.recorder.emit("performed", name=name, **fields)
-        self.recorder.boundary("after", name, kind="effect", effect=self.name, place=fields["place"])
+        about = {field: fields.get(field) for field in ("effect", "subject", "key", "place")}
+        self.recorder.boundary("after", name, kind="effect", **about)
 
 
 def _names(names: dict[str, Any], kind: Any) -> bool:

@@ -26,6 +26,7 @@ from typing import Any
 
 NAME = "_skillrun_probe"
 _MOST_FILE = 256 * 1024 * 1024  # bytes that a delivery may write into one file
+_MOST_MEMORY = 6 * 1024**3  # bytes that a delivery may map; more is a MemoryError in the handler
 LIBC = ctypes.CDLL(None)  # once, before the forks
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -328,6 +329,8 @@ def prepare_child() -> None:
         signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_FILE, _MOST_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def redirect(output: str | None) -> None:

@@ -32,7 +32,7 @@ class Recorder:
     """The events of one delivery. `plan` maps a boundary such as "before:email#1" to what happens there:
 
     {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "pause"} | {"do": "jump", "s": 1}
-    "*" in place of the number means each time: "before:email#*".
+    "*" in place of the number means each time: "before:email#*"; with "only", each time that the call is about that.
     """
 
     def __init__(self, root: str) -> None:
@@ -111,7 +111,7 @@ class Recorder:
         if not self.plan:
             return
         fault = self.plan.get(at) or self.plan.get(at.rpartition("#")[0] + "#*")
-        if fault is not None:
+        if fault is not None and fault.get("only") in (None, fields.get("subject"), fields.get("key")):
             self._meet(at, fault)
 
     def _meet(self, at: str, fault: dict[str, Any]) -> None:
