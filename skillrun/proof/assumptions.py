@@ -17,6 +17,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
     return [
         *(words for effect in target.spec.effects or () for words in _effect(effect)),
         *_library(proof, target),
+        *_last_death(proof, target),
         *_volatile(proof),
         *_machine(proof, target),
     ]
@@ -49,6 +50,17 @@ def _library(proof: Proof, target: Target) -> Iterator[str]:
         yield f"{facts.get('library') or 'the library'} loses a job whose process dies: that is said and not blamed"
     if facts.get("acks_late") is False:
         yield "the message is acknowledged before the handler runs"
+
+
+def _last_death(proof: Proof, target: Target) -> Iterator[str]:
+    """A death in the last attempt, where the library keeps the job and the declared place does not have it."""
+    letter = target.spec.dead_letter
+    if letter is None or letter.kind != "table" or proof.reference is None:
+        return
+    histories = (tried.history for tried in proof.tried)
+    if any(h.schedule.has_crash and h.kept and h.dead_letters == 0 for h in histories):
+        library = proof.facts.get("library") or "the library"
+        yield f"a job whose process dies in its last attempt is kept by {library} alone, not in {letter.where}"
 
 
 def _volatile(proof: Proof) -> Iterator[str]:

@@ -197,6 +197,8 @@ def _dead(history: History, judgement: Judgement) -> str | None:
         if any(run.died and run.settled is not None for run in history.runs):
             return "the dead letter is written after the library was told that the job is given up"
         return _lost_after_error(history) or "nothing writes a dead letter on this way out"
+    if judgement.rule == "dead-letter.after-death":
+        return "what the dead delivery held, a claim or a lock, outlasts all attempts"
     if judgement.rule == "dead-letter.repeated":
         return "the record of a dead letter has no unique key, or is written at each attempt"
     return "a dead letter is written before the job is really given up"

@@ -382,7 +382,8 @@ class Explorer:
         run.deliveries.append(first)
         self._take_published(run, first, 0)
         if first.died or first.first("caller-raised"):
-            self._drain(run)  # a worker is as fast as whoever calls again
+            if not self.polled:
+                self._drain(run)  # a worker is as fast as whoever calls again
             again = self._process(run, "call", args, job=CALLER)
             run.deliveries.append(again)
             self._take_published(run, again, 0)

@@ -31,6 +31,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         elif family == "exhaustion" or gives_up(history, reference):
             yield from _exhausted(history, reference)
     yield from _not_tried_again(history, reference)
+    yield from _given_up_by_a_death(history, reference)
     yield from _dead(history, reference)
 
 
@@ -43,6 +44,17 @@ def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgeme
     if len(history.runs) <= schedule.kills < most and is_kept(history, reference):
         said = f"a death at {schedule.faults[-1].at} gave the job up: no attempt followed"
         yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{len(history.runs)}")
+
+
+def _given_up_by_a_death(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A death alone, with attempts left, may not end among the dead letters: what it left behind is in the way."""
+    schedule, most = history.schedule, reference.max_attempts
+    if schedule.family != "kill" or schedule.lose or most is None or schedule.kills >= most or _may_vanish(reference):
+        return
+    after = [run for run in history.runs if not run.died]
+    if after and is_kept(history, reference) and not any(run.outcome == "succeeded" for run in after):
+        said = f"after one death the job is tried {len(after)} times more, and then given up"
+        yield Judgement(REFUTED, "dead-letter.after-death", said, expected="0", seen="1")
 
 
 def _bound(reference: Reference) -> str:

@@ -65,7 +65,7 @@ def _one_key_two_things(effect: Effect, calls: tuple[Event, ...]) -> Iterator[Ju
 
 
 def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
-    """The distinct keys are those of the single run, and none comes again after its receiver's window."""
+    """As many distinct keys as in the single run, whatever they are: a database may number what they are made of."""
     shared = _shared_keys(history, reference, effect)
     if shared and _told_apart(history, reference, effect):
         return  # the database numbers them: each is the first where it is alone
@@ -73,18 +73,17 @@ def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[J
         said = f"two distinct jobs call {effect.name} with the same key: its receiver drops the second one"
         yield Judgement(REFUTED, "effect.key-of-two-jobs", said, effect.name, (), "a key for each job", shared)
         return
-    expected = {call["key"] for call in reference.expected(history, effect.name)}
     calls = history.performed(effect.name)
-    seen = {call["key"] for call in calls}
-    new = [call for call in calls if call["key"] not in expected]
-    if new:
+    wanted, seen = _keys_by_subject(reference.expected(history, effect.name), calls)
+    expected, took = set().union(*wanted.values()), {call["key"] for call in calls}
+    if any(len(keys) > len(wanted.get(subject, ())) for subject, keys in seen.items()):
         said = f"{effect.name} took place under another key: its receiver does it again"
+        new = [call.number for call in calls if call["key"] not in expected] or [call.number for call in calls]
         yield Judgement(
-            REFUTED, "effect.other-key", said, effect.name, tuple(call.number for call in new),
-            _keys_text(expected), _keys_text(seen),
-        )  # fmt: skip
-    elif expected - seen:
-        yield from _lost(history, reference, effect, len(expected), len(seen))
+            REFUTED, "effect.other-key", said, effect.name, tuple(new), _keys_text(expected), _keys_text(took)
+        )
+    elif any(len(seen.get(subject, ())) < len(keys) for subject, keys in wanted.items()):
+        yield from _lost(history, reference, effect, len(expected), len(took))
     else:
         yield from _after_window(history, reference, effect, calls)
 
@@ -94,6 +93,20 @@ def _shared_keys(history: History, reference: Reference, effect: Effect) -> str:
     alone = [reference.jobs[job] for job in history.schedule.jobs if job in reference.jobs]
     others = {call["key"] for history in alone for call in history.performed(effect.name)}
     return ", ".join(sorted(str(call["key"]) for call in reference.calls(effect.name) if call["key"] in others))
+
+
+_Keys = dict[str, set[str]]
+
+
+def _keys_by_subject(expected: list[Event], calls: tuple[Event, ...]) -> tuple[_Keys, _Keys]:
+    """What a call is about -> its keys, as expected and as seen; all in one where runs say different things of it."""
+    known = {str(call["subject"]) for call in expected}
+    told = all(str(call["subject"]) in known for call in calls)
+    wanted, seen = _Keys(), _Keys()
+    for found, into in ((expected, wanted), (calls, seen)):
+        for call in found:
+            into.setdefault(str(call["subject"]) if told else "", set()).add(call["key"])
+    return wanted, seen
 
 
 def _told_apart(history: History, reference: Reference, effect: Effect) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from skillrun.proof.history import History
@@ -25,6 +26,22 @@ IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknow
 """For schedules whose deliveries share a process. What they do wrong by themselves is seen in those that share none."""
 
 
+_SERVER_CLOCK = re.compile(
+    r"\b(where|when|having|on)\b.*(\bnow\s*\(|\b(current|local|clock|statement|transaction)_?timestamp\b)",
+    re.IGNORECASE,
+)
+
+
+def _asks_the_servers_clock(history: History) -> bool:
+    """Whether time passed in a history whose statements go by the time of a server."""
+    clocks = [delivery.clock for delivery in history.deliveries]
+    passed = max(clocks, default=0.0) - min(clocks, default=0.0) > 4.0 * len(clocks)
+    return passed and any(
+        str(event["store"]).startswith("postgresql") and _SERVER_CLOCK.search(str(event["sql"] or ""))
+        for event in history.events
+    )
+
+
 def _judges(history: History) -> dict[str, Judge]:
     """What was cut off shows nothing but that."""
     if history.hung:
@@ -43,4 +60,7 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
             found += judge(history, reference)
         except Exception as error:
             found.append(Judgement(INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}"))
+    if any(judgement.verdict == REFUTED for judgement in found) and _asks_the_servers_clock(history):
+        said = "a statement compares with the database server's clock, which does not follow the proof's"
+        found = [*(j for j in found if j.verdict != REFUTED), Judgement(INCOMPLETE, "clock.server", said)]
     return tuple(sorted(found, key=lambda judgement: _ORDER[judgement.verdict]))
