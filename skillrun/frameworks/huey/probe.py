@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import datetime
 import fcntl
 import hashlib
@@ -154,7 +155,8 @@ class Driver:
             self.call(*args, **kwargs)
             return
         task = self.task.s(*args, **kwargs)
-        task.on_error, task.on_complete = theirs.on_error, theirs.on_complete
+        swaps = list(zip(_given(self._shape(), theirs), _given(self._shape(), task), strict=False))
+        task.on_error, task.on_complete = (_about(held, swaps) for held in (theirs.on_error, theirs.on_complete))
         self.huey.enqueue(task)
 
     def sent(self, instance: Any, data: bytes) -> None:
@@ -248,6 +250,25 @@ class Driver:
 
     def dead_letters(self) -> int | None:
         return None
+
+
+def _given(shape: Any, task: Any) -> list[Any]:
+    """A task's arguments in the order of its parameters."""
+    try:
+        return list(inspect.signature(shape).bind_partial(*task.args, **task.kwargs).arguments.values())
+    except TypeError:
+        return [*task.args, *task.kwargs.values()]
+
+
+def _about(callback: Any, swaps: list[tuple[Any, Any]]) -> Any:
+    """A callback of another message, about this one: what it was given of that one's arguments is this one's."""
+    if callback is None:
+        return None
+    swapped: Any = lambda value: next((new for old, new in swaps if old == value), value)  # noqa: E731
+    made = copy.copy(callback)
+    made.args = tuple(map(swapped, callback.args))
+    made.kwargs = {name: swapped(value) for name, value in callback.kwargs.items()}
+    return made
 
 
 class _Worker:

@@ -52,7 +52,12 @@ MUTANTS = [
         quick=True),
     Mutant("E02", "given up without a dead letter", ((P, DEAD, ""),)),
     Mutant("E03", "the dead letter is another transaction", (
-        (P, "(row[\"id\"],))\n        connection.execute(\n            \"insert", "(row[\"id\"],))\n    with connection:\n        connection.execute(\n            \"insert"),)),
+        (P, "has taken it over\n        connection", "has taken it over\n    with connection:\n        connection"),)),
+    Mutant("C07", "a slow run that fails puts back what another has sent",
+           ((P, "due_at = ? where id = ? and {MINE}", "due_at = ? where id = ? and attempts > 0 and ? > 0"),),
+           keeps="the next tick sends it again under the same key, which the receiver drops, and marks it again"),
+    Mutant("C08", "a slow run that fails buries what another has sent",
+           ((P, "'dead' where id = ? and {MINE}", "'dead' where id = ? and attempts >= ?"),)),
     Mutant("E04", "one invoice that fails ends the run for all", (
         (P, "            try_later(connection, row, error)\n", "            try_later(connection, row, error)\n            raise SystemExit(1)\n"),),
         keeps="the next tick finds the one that failed not due, and takes the others: a minute later"),
@@ -183,12 +188,13 @@ class Poller:
         final = attempts > len(self.waits) or isinstance(error, mailer.BadAddress)
         with self.connection as c:
             if final:
-                c.execute("insert or replace into dead_invoices values (?, ?)", (row["order_id"], str(error)))
-                c.execute("update invoices set status = 'dead', attempts = ? where id = ?", (attempts, row["id"]))
+                mine = "update invoices set status = 'dead', attempts = ? where id = ? and status = 'sending'"
+                if c.execute(mine, (attempts, row["id"])).rowcount:
+                    c.execute("insert or replace into dead_invoices values (?, ?)", (row["order_id"], str(error)))
             else:
                 due = self.now() + self.waits[attempts - 1].total_seconds()
                 c.execute(
-                    "update invoices set status = 'pending', attempts = ?, due_at = ? where id = ?",
+                    "update invoices set status = 'pending', attempts = ?, due_at = ? where id = ? and status = 'sending'",
                     (attempts, due, row["id"]),
                 )
         extra = {"order_id": row["order_id"]}

@@ -22,6 +22,8 @@ update invoices set status = 'sending', attempts = attempts + 1, lease_until = :
 where id = :id and ((status = 'pending' and due_at <= :now) or (status = 'sending' and lease_until <= :now))
 """
 
+MINE = "status != 'sent' and attempts = ?"
+
 
 def main() -> None:
     connection = connect()
@@ -68,14 +70,19 @@ def try_later(connection: sqlite3.Connection, row: sqlite3.Row, error: Exception
     wait = min(BASE_S * 2 ** (row["attempts"] - 1), CAP_S)
     with connection:
         connection.execute(
-            "update invoices set status = 'pending', due_at = ? where id = ?", (time.time() + wait, row["id"])
+            f"update invoices set status = 'pending', due_at = ? where id = ? and {MINE}",
+            (time.time() + wait, row["id"], row["attempts"]),
         )
     log.warning("invoice of order %s: failed (%r), next try in %s s", row["order_id"], error, wait)
 
 
 def give_up(connection: sqlite3.Connection, row: sqlite3.Row, reason: str) -> None:
     with connection:
-        connection.execute("update invoices set status = 'dead' where id = ?", (row["id"],))
+        marked = connection.execute(
+            f"update invoices set status = 'dead' where id = ? and {MINE}", (row["id"], row["attempts"])
+        )
+        if not marked.rowcount:
+            return  # another run has taken it over
         connection.execute(
             "insert or ignore into dead_invoices (order_id, reason) values (?, ?)", (row["order_id"], reason)
         )
