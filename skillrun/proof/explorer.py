@@ -91,7 +91,8 @@ class Explorer:
         self.payloads = dict(payloads)
         spec = self.setting.spec
         self.polled, self.clocked = ticks.is_polled(spec, self.facts), ticks.is_clocked(spec, self.facts)
-        if self.clocked and not self.setting.servers and spec.trigger:
+        timed = self.clocked or (self.polled and spec.trigger is not None and spec.trigger.type == "cron")
+        if timed and not self.setting.servers and spec.trigger:
             self.base = ticks.noon(spec.trigger.timezone)
 
     def begin(self, payloads: Mapping[int, Any]) -> None:
@@ -310,7 +311,7 @@ class Explorer:
             run.since, run.follow = run.now, ticks.waits(self.setting.spec, run.tries)
         elif ticks.is_idle(delivery):
             run.idle += 1
-        elif run.follow:
+        elif run.follow and not self.items:  # of several pieces of work it was perhaps another one
             run.since, run.follow = run.now, [ticks.every(self.setting.spec)]
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))

@@ -62,7 +62,9 @@ def waits(spec: JobSpec, tries: int) -> list[float]:
     tick = every(spec)
     declared = spec.retry.delays()[tries - 1 : tries] if spec.retry and spec.retry.kind is None else ()
     found = {max(tick, *(delay * 0.4 for delay in declared), 0.0)}
-    found |= {max(3600.0, tick), max(_horizon(spec), tick), max(tick, *(delay * 0.8 for delay in declared), 0.0)}
+    cron = spec.trigger is not None and spec.trigger.type == "cron"
+    latest = 0.0 if cron else _horizon(spec)  # on another day a cron job may be another one
+    found |= {max(3600.0, tick), max(latest, tick), max(tick, *(delay * 0.8 for delay in declared), 0.0)}
     for delay in declared:
         found |= {delay * 1.02 + 2, delay * 1.2 + tick + 5}
     return sorted(wait for wait in found if wait >= tick)

@@ -25,7 +25,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     if not history.schedule.has_crash and family != "late-error":
         if family == "poison":
             yield from _one_attempt(history, reference, "a poison message")
-            yield from _no_effect(history)
+            yield from _no_effect(history, reference)
         elif errors and is_permanent(reference, errors[0]):
             yield from _one_attempt(history, reference, f"the permanent error {errors[0].error}")
         elif family == "exhaustion" or gives_up(history, reference):
@@ -191,8 +191,10 @@ def _one_attempt(history: History, reference: Reference, what: str) -> Iterator[
         yield Judgement(REFUTED, "attempts.permanent-retried", said, expected="1", seen=f"{seen}")
 
 
-def _no_effect(history: History) -> Iterator[Judgement]:
+def _no_effect(history: History, reference: Reference) -> Iterator[Judgement]:
     calls = history.performed()
+    if reference.is_batch and len(calls) < len(reference.once.performed()):
+        return  # what stands beside the poison is done
     if calls:
         said = f"a poison message reached {calls[0]['effect']}"
         yield Judgement(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,7 +96,14 @@ def _tick_kind(history: History, delivery: Delivery, batch: bool) -> str:
     if kind == "again":
         return "idle"
     after = history.runs[history.runs.index(delivery) + 1 :]
-    return "retried" if kind == "failed" and not all(map(is_idle, after)) else kind
+    again = _is_called_again(history, after) if batch else not all(map(is_idle, after))
+    return "retried" if kind == "failed" and again else kind
+
+
+def _is_called_again(history: History, after: Sequence[Delivery]) -> bool:
+    """Of several pieces of work, the one that failed comes again."""
+    hit = hit_items(history)
+    return any((str(e["subject"]), str(e["key"])) in hit for delivery in after for e in delivery.all("at"))
 
 
 _Pick = Callable[[dict[str, list[Delivery]]], list[Delivery]]

@@ -43,8 +43,8 @@ def _asks_the_servers_clock(history: History) -> bool:
 
 
 def _judges(history: History) -> dict[str, Judge]:
-    """What was cut off shows nothing but that."""
-    if history.hung:
+    """What was cut off shows nothing but that; what tried again hundreds of times, without waiting, shows it."""
+    if history.hung and not any(event.kind == "endless" for event in history.events):
         return {"unknowns": unknowns.judge}
     return IN_ONE_PROCESS if history.schedule.same else JUDGES
 

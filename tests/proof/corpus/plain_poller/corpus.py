@@ -21,7 +21,22 @@ ADDRESS = """    if "@" not in row["email"]:
         return
 """
 
+PAIR = (
+    "billing/orders.py",
+    """values (?, ?)", (order_id, email))
+""",
+    """values (?, ?)", (order_id, email))
+        connection.execute("insert or ignore into invoices (order_id, email) values (?, ?)", (order_id + 900, "copy@example.com"))
+""",
+)
+
 MUTANTS = [
+    Mutant("P01", "two due in one tick: an address that is wrong ends the run, and the next one begins with it again",
+           (PAIR, (P, "        give_up(connection, row, repr(error))\n    except (mailer", "        raise SystemExit(1) from error\n    except (mailer"))),
+    Mutant("P02", "two due in one tick: an address that is wrong buries all that are due",
+           (PAIR, (P, "'dead' where id = ? and {MINE}", "'dead' where id >= ? and status != 'sent' and attempts <= ?")), quick=True),
+    Mutant("P03", "two due in one tick: the waits of one are those of the other",
+           (PAIR, (P, "due_at = ? where id = ? and {MINE}", "attempts = 0, due_at = ? where id <= ? and status != 'sent' and attempts <= ?"))),
     Mutant("B01", "a new key for every attempt", ((P, KEY, "key=str(uuid.uuid4())"), (P, "import time\n", "import time\nimport uuid\n"))),
     Mutant("B02", "the key counts the attempts", ((P, KEY, 'key=f"invoice-{order_id}-{row[\'attempts\']}"'),), quick=True),
     Mutant("B03", "the key has the second in it", ((P, KEY, 'key=f"invoice-{order_id}-{int(time.time())}"'),)),
@@ -206,6 +221,7 @@ VARIANTS = [
             {P: _OUTBOX}, quick=True),
     Variant("class", "a class, recovery at the beginning, extra=, exc_info, sys.exit(0)", {P: _CLASS},
             ((SPEC, "billing.poller:main", "billing.poller:Poller.run"),)),
+    Variant("pair", "two are due in one tick, and each goes its own way", quick=True, edits=(PAIR,)),
     Variant("hourly", "a lease of an hour and a half", edits=((P, "LEASE_S = 300", "LEASE_S = 5400"),)),
     Variant("keyed-only", "no claim at all: the receiver's key alone keeps it to one", edits=(
         (P, "set status = 'sending', attempts", "set attempts"),)),

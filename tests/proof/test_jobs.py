@@ -1,0 +1,45 @@
+"""Distinct jobs that the proof makes up from the first example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skillrun.contract.job import JobSpec
+from skillrun.proof.jobs import distinct_payloads
+from skillrun.proof.ticks import is_clocked, is_polled
+
+
+def spec(key: list[str], properties: dict[str, Any], example: dict[str, Any]) -> JobSpec:
+    payload = {"type": "object", "properties": properties, "examples": [example]}
+    return JobSpec(version=1, job="job", payload=payload, idempotency={"strategy": "keyed", "key": key})
+
+
+def test_each_key_field_is_varied() -> None:
+    made = spec(["id", "day"], {"id": {"type": "integer"}, "day": {"format": "date"}}, {"id": 7, "day": "2026-01-01"})
+    assert distinct_payloads(made)[:2] == [{"id": 8, "day": "2026-01-01"}, {"id": 7, "day": "2026-01-02"}]
+
+
+def test_the_border_between_two_fields_is_moved() -> None:
+    made = spec(["a", "b"], {"a": {"type": "integer"}, "b": {"type": "integer"}}, {"a": 7, "b": 11})
+    assert {"a": 71, "b": 1} in distinct_payloads(made)
+
+
+def test_a_border_that_the_schema_forbids_is_not_moved() -> None:
+    limits = {"a": {"type": "integer", "maximum": 9}, "b": {"type": "integer"}}
+    found = distinct_payloads(spec(["a", "b"], limits, {"a": 7, "b": 11}))
+    assert all(payload["a"] <= 9 for payload in found)
+    assert found
+
+
+def ticking(schedule: str, strategy: str) -> JobSpec:
+    invariant = {"statement": "one row a day", "guarded_by": "a unique row"}
+    more = {"key": ["day"]} if strategy == "keyed" else {"invariant": invariant}
+    idempotency = {"strategy": strategy, **more}
+    return JobSpec(version=1, job="job", trigger={"type": "cron", "schedule": schedule}, idempotency=idempotency)
+
+
+def test_a_cron_job_of_many_ticks_a_day_that_goes_by_no_key_is_polled() -> None:
+    facts = {"ticks": True}
+    assert is_polled(ticking("*/5 * * * *", "invariant"), facts)
+    assert is_clocked(ticking("30 2 * * *", "invariant"), facts)
+    assert is_clocked(ticking("*/5 * * * *", "keyed"), facts)
