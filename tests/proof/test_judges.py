@@ -145,6 +145,22 @@ def test_two_jobs_at_once_leave_what_one_of_their_orders_does(rows: Any, expecte
     assert rules(state.judge, seen, against(spec(), orders=orders)) == expected
 
 
+@pytest.mark.parametrize(
+    ("store", "sql", "expected"),
+    [
+        ("db:app", "select 1 from claims where until < now()", ["clock.server"]),
+        ("db:app", "update claims set at = now()", ["state.differs"]),
+        ("sqlite:/app.db", "select 1 from claims where until < current_timestamp", ["state.differs"]),
+    ],
+)
+def test_what_hangs_on_a_servers_clock_is_not_refuted(store: str, sql: str, expected: list[str]) -> None:
+    asked: Any = ("at", {"when": "before", "name": "select-claims#1", "kind": "sql", "store": store, "sql": sql})
+    seen = history("wait=90000 redeliver", [asked, *DONE], DONE, state=[[2]])
+    later = Delivery(2, "deliver", 0, 90_000.0, seen.deliveries[1].events)
+    seen = History(seen.schedule, (seen.deliveries[0], later), seen.state)
+    assert [j.rule for j in judge_history(seen, against(spec()))] == expected
+
+
 def test_what_a_process_remembers_changes_nothing() -> None:
     apart = history("redeliver job=1", DONE, DONE, state=[[1]])
     skipped = history("redeliver job=1 same-process", DONE, [RETURNED, ACKED], state=[[1]])

@@ -26,10 +26,8 @@ IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknow
 """For schedules whose deliveries share a process. What they do wrong by themselves is seen in those that share none."""
 
 
-_SERVER_CLOCK = re.compile(
-    r"\b(where|when|having|on)\b.*(\bnow\s*\(|\b(current|local|clock|statement|transaction)_?timestamp\b)",
-    re.IGNORECASE,
-)
+_NOW = r"(now\s*\(\s*\)|(current|local|clock|statement|transaction)_?timestamp\b(\s*\(\s*\))?)"
+_SERVER_CLOCK = re.compile(rf"[<>]=?\s*\(?\s*{_NOW}|{_NOW}\s*(-[^<>]*)?[<>]|\bwhere\b.*{_NOW}", re.IGNORECASE)
 
 
 def _asks_the_servers_clock(history: History) -> bool:
@@ -37,7 +35,7 @@ def _asks_the_servers_clock(history: History) -> bool:
     clocks = [delivery.clock for delivery in history.deliveries]
     passed = max(clocks, default=0.0) - min(clocks, default=0.0) > 4.0 * len(clocks)
     return passed and any(
-        str(event["store"]).startswith("postgresql") and _SERVER_CLOCK.search(str(event["sql"] or ""))
+        _SERVER_CLOCK.search(str(event["sql"] or "")) and not str(event["store"]).startswith(("sqlite:", ":memory:"))
         for event in history.events
     )
 
