@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/skillrun demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto -m 'not long'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 crash: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto -m long
+	$(BIN)/python -m pytest -n auto --dist worksteal -m long
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py
