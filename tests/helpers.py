@@ -80,6 +80,7 @@ def clean_env(home: Path, **extra: str) -> dict[str, str]:
         "SKILLRUN_STATE_DIR": str(home / "state"),
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the shop needs none, and each start is quicker
         **NOTHING_CONFIGURED,
         **extra,
     }
