@@ -41,8 +41,9 @@ class Supervisor:
 
     def run(self, command: str) -> None:
         """Start the command, wait for its end or for the end of skillrun, then leave nothing behind."""
-        self.main = start(command)
+        self.main, gate = start(command)
         self.report("started", pid=self.main)
+        os.close(gate)
         ended_itself = self.wait_for_main()
         survivors = 0 if self.sees_descendants else -1
         if ended_itself:
@@ -133,13 +134,21 @@ class Supervisor:
         return 0
 
 
-def start(command: str) -> int:
-    """Fork the command as the leader of its own process group; it dies with this process. Its pid."""
+def start(command: str) -> tuple[int, int]:
+    """Fork the command as the leader of its own process group; it dies with this process. (pid, gate).
+
+    It begins when the gate is closed: a command that kills this process at once must be known to skillrun by then.
+    """
+    waits, gate = os.pipe()
     pid = os.fork()
     if pid:
-        return pid
+        os.close(waits)
+        return pid, gate
     try:
         os.setpgid(0, 0)
+        os.close(gate)
+        os.read(waits, 1)
+        os.close(waits)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         for number in DEFAULT_AGAIN:
             signal.signal(number, signal.SIG_DFL)
