@@ -383,7 +383,7 @@ class _Session:
         """The first schedule of each kind of refutation, run again to see whether it is one each time."""
         chosen: dict[tuple[str, str | None], tuple[Tried, Judgement]] = {}
         fatal = self.problems_fatal()  # there is nothing to compare with; what is never committed shows by itself
-        for item in sorted(tried, key=lambda t: (_is_thin(t), *_weight(t.schedule))):
+        for item in sorted(tried, key=lambda t: _weight(t.schedule)):
             if not was_met(item.history):
                 continue
             for judgement in item.judgements:
@@ -490,12 +490,6 @@ def _single_run_problem(run: Any, once: History, reference: Reference, spec: Job
 
 def _job_words(job: int) -> str:
     return f"proof.poison[{POISON - job}]" if job < 0 else f"payload.examples[{job}]"
-
-
-def _is_thin(tried: Tried) -> bool:
-    """The key differs from the single run's, and the schedule has no second call beside it to show that."""
-    other = [j.effect for j in tried.judgements if j.rule == "effect.other-key"]
-    return bool(other) and all(len(tried.history.performed(effect)) < 2 for effect in other)
 
 
 def _weight(schedule: Schedule) -> tuple[int, int]:

@@ -305,7 +305,7 @@ class Zygote:
 def _boot_failed(answer: Mapping[str, Any]) -> BootFailed:
     hints = {
         "handler": "the handler must import with proof.python and proof.env; try it by hand",
-        "effect": "effects[].call is the import path of the adapter, module:function",
+        "effect": "effects[].call is the import path of the adapter, module:function; key_arg is one of its parameters",
         "error": "failures lists import paths of exceptions; one that needs arguments: {type: ..., args: [...]}",
         "framework": "proof.python must be the interpreter that the worker runs with",
     }

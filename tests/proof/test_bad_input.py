@@ -110,6 +110,37 @@ def test_effects_that_are_never_reached(tmp_path: Path) -> None:
     assert "the single run does not reach: send" in messages(proof)
 
 
+EFFECTS: dict[str, tuple[dict[str, Any], str]] = {
+    "no-parameter": ({"key_arg": "token"}, "key_arg: jobs:send has no parameter token; it has order_id, key"),
+    "no-callable": ({"call": "jobs:DB"}, "jobs:DB is str, which cannot be called"),
+    "a-class": ({"call": "jobs:Away"}, "jobs:Away is a class: name the method that changes the world"),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_what_the_spec_says_of_an_effect_is_wrong(name: str, tmp_path: Path) -> None:
+    fields, said = EFFECTS[name]
+    effects = [{**SPEC["effects"][0], **fields}]
+    assert said in messages(proof_of(plain_repo(tmp_path / "repo", changed={"effects": effects})))
+
+
+def test_a_query_that_does_not_end_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skillrun.proof.state._QUERY_S", 0.2)
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n, done"
+    assert "it takes longer than 0.2 s" in messages(changed(tmp_path, state={"endless": endless}))
+
+
+def test_the_state_kept_in_a_file_is_incomplete(tmp_path: Path) -> None:
+    code = "open(os.path.join(os.path.dirname(DB), 'sent.txt'), 'a').write('x')"
+    assert "undeclared file: {scratch}/sent.txt" in messages(proof_with(tmp_path / "state", code))
+    assert proof_with(tmp_path / "lock", code.replace("sent.txt", "only.lock")).verdict == "proved"
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    proof = proof_with(tmp_path, "held = bytearray(1 << 40)")
+    assert "MemoryError" in messages(proof)
+
+
 def changed(tmp_path: Path, **proof: Any) -> Proof:
     return proof_of(plain_repo(tmp_path / "repo", changed={"proof": {**SPEC["proof"], **proof}}))
 
