@@ -75,7 +75,10 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
     clocked = ticks.is_clocked(spec, facts)
-    plan.add("window", [] if clocked else _windows(spec))
+    cron = (
+        bool(facts.get("ticks")) and spec.trigger is not None and spec.trigger.type == "cron" and spec.enqueue is None
+    )
+    plan.add("window", [] if cron else _windows(spec))
     items = items_of(once) if facts.get("ticks") else {}
     failing = [f"{name}!" if name in items else name for name in _failing(spec, boundaries)]
     plan.add("error", _errors(spec, _failing(spec, boundaries), facts, permanent=False))
@@ -100,7 +103,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     _name_skipped(plan, spec, kills)
     if facts.get("ticks"):
         plan.skipped["kill-lose"] = "no message is lost where ticks look for their work"
-    if clocked:
+    if cron:
         plan.skipped["window"] = "a tick of another day is another job"
     return plan
 
