@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from skillrun.errors import Blocked
@@ -19,6 +21,9 @@ def installed(python: str) -> list[str]:
     return sorted(found)
 
 
+OLDEST = (3, 9)
+
+
 def find_python(root: Path, named: str | None) -> str:
     """proof.python, else the repository's environment, else the one that runs skillrun. Raises Blocked."""
     from skillrun.validations.environment import find_venv
@@ -28,6 +33,23 @@ def find_python(root: Path, named: str | None) -> str:
         path = path if path.is_absolute() else root / path
         if not os.access(path, os.X_OK):
             raise Blocked(f"proof.python: there is no interpreter {named}", hint="name the worker's python")
-        return str(path)
+        return _checked(str(path), named)
     venv = find_venv(root)
     return str(venv / "bin" / "python") if venv else sys.executable
+
+
+@cache
+def _checked(python: str, named: str) -> str:
+    """The path of what is really a Python, and new enough for the probe. Raises Blocked."""
+    command = [python, "-I", "-S", "-c", "import sys; print('python', *sys.version_info[:2])"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20).stdout.split()
+    except (OSError, subprocess.TimeoutExpired):
+        said = []
+    if len(said) != 3 or said[0] != "python":
+        raise Blocked(f"proof.python: {named} is no Python interpreter", hint="name the worker's python")
+    version = int(said[1]), int(said[2])
+    if version < OLDEST:
+        words = f"{named} is Python {version[0]}.{version[1]}; the proof needs {OLDEST[0]}.{OLDEST[1]} or newer"
+        raise Blocked(f"proof.python: {words}", hint="name a newer one in which the worker runs, too")
+    return python

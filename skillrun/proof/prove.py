@@ -485,7 +485,11 @@ def _single_run_problem(run: Any, once: History, reference: Reference, spec: Job
     missing = [effect.name for effect in spec.effects or () if not reference.calls(effect.name)]
     if missing:
         return f"the single run does not reach: {', '.join(missing)}"
-    return None
+    return next((f"proof.state.{name}: {rows[7:]}" for name, rows in once.state.items() if _is_error(rows)), None)
+
+
+def _is_error(rows: Any) -> bool:
+    return isinstance(rows, str) and rows.startswith("error: ")
 
 
 def _job_words(job: int) -> str:

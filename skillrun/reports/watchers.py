@@ -72,10 +72,7 @@ class Plain(Silent):
             self.show(shown)
 
     def show(self, shown: Line) -> None:
-        try:
-            print(shown.text.rstrip(), flush=True)
-        except BrokenPipeError:  # the run goes on, and its row is written, also where nobody reads on
-            leave_pipe()
+        show(shown.text.rstrip())
 
 
 class Live(Plain):
@@ -158,6 +155,14 @@ class Live(Plain):
         if self.status is not None:
             self.status.stop()
             self.status = None
+
+
+def show(text: str) -> None:
+    """A text on stdout. Where nobody reads on, the work goes on, and the exit code still says what came of it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        leave_pipe()
 
 
 def leave_pipe() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -49,9 +50,12 @@ def find_handler(case: Case) -> Definition | None:
 def _no_handler(case: Case, spec: JobSpec, name: str) -> Blocked:
     module, _, function = name.partition(":")
     path = case.project.locate(module, anywhere=True)
+    where, hint = f"{spec.shown_path}:{spec.line('handler')}", "handler: package.module:function"
+    if path in case.project.broken:
+        hint = f"mend it, or run skillrun on the Python that it is written for (this is {platform.python_version()})"
+        return Blocked(f"{where}: handler: its module cannot be read: {case.project.broken[path]}", hint=hint)
     said = f"{path} has no {function}" if path else f"there is no module {module} in this repository"
-    where = f"{spec.shown_path}:{spec.line('handler')}"
-    return Blocked(f"{where}: handler: {said}", hint="handler: package.module:function")
+    return Blocked(f"{where}: handler: {said}", hint=hint)
 
 
 def _driver(case: Case, handler: Definition) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,7 +153,8 @@ PROOFS: dict[str, tuple[dict[str, Any], str]] = {
     "writes": ({"state": {"one": "delete from done"}}, "attempt to write a readonly database"),
     "database": ({"database": "{scratch}/other.db"}, "the handler writes to app.db, which is not proof.database"),
     "python": ({"python": "/no/python"}, "proof.python: there is no interpreter /no/python"),
-    "no-python": ({"python": "/bin/false"}, "/bin/false ended while it imported the handler"),
+    "no-python": ({"python": "/bin/false"}, "proof.python: /bin/false is no Python interpreter"),
+    "silent-python": ({"python": "/bin/true"}, "proof.python: /bin/true is no Python interpreter"),
     "setup": ({"setup": "echo one; echo two >&2; exit 7"}, "proof.setup: exit 7: one | two"),
     "no-setup": ({"setup": "no-such-command"}, "a program was not found"),
 }
@@ -177,6 +180,29 @@ MODULES = {
 def test_a_handler_that_does_not_import(name: str, tmp_path: Path) -> None:
     code, said = MODULES[name]
     assert said in messages(proof_of(plain_repo(tmp_path / "repo", jobs=code)))
+
+
+def test_a_python_that_is_too_old(tmp_path: Path) -> None:
+    old = tmp_path / "python3.6"
+    old.write_text("#!/bin/sh\necho python 3 6\n")
+    old.chmod(0o755)
+    assert "python3.6 is Python 3.6; the proof needs 3.9 or newer" in messages(changed(tmp_path, python=str(old)))
+
+
+def test_a_module_that_cannot_be_parsed_on_the_command_line(tmp_path: Path) -> None:
+    repo = plain_repo(tmp_path / "repo", jobs="def handle(:\n")
+    done = helpers.run_cli("prove", "--trust", cwd=repo)
+    assert done.returncode == 3
+    assert "handler: its module cannot be read: jobs.py:1: " in done.stderr
+
+
+def test_a_reader_that_goes_away_does_not_change_the_verdict(tmp_path: Path) -> None:
+    repo = plain_repo(tmp_path / "repo")
+    for option in ("--json", ""):
+        script = f"{sys.executable} -m skillrun prove --trust {option} | true; exit ${{PIPESTATUS[0]}}"
+        env = helpers.clean_env(repo.with_name("repo.home"))
+        done = subprocess.run(["bash", "-c", script], cwd=repo, env=env, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 NAMES: dict[str, tuple[dict[str, Any], str]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,9 @@ def lists(option: str, given: Iterable[str]) -> dict[str, list[str]]:
 
 def print_json(value: Any) -> None:
     """One document on stdout; ASCII, so that no bidi or control character of a repository reaches a terminal."""
-    sys.stdout.write(json_module.dumps(safe_json(value), indent=2, ensure_ascii=True) + "\n")
+    from skillrun.reports.watchers import show
+
+    show(json_module.dumps(safe_json(value), indent=2, ensure_ascii=True))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -162,9 +162,13 @@ def _show_plan(proof: Proof, target: Target, watcher: Silent, json: bool) -> Non
 def _write_test(report: dict[str, Any], target: Target, case: Case, file: Path, json: bool) -> None:
     """Writes the first witness that has a schedule as a regression test."""
     from skillrun.proof.export import write_test
+    from skillrun.reports.watchers import show
 
     said = write_test(report, target, case.root, file)
-    print(said, file=sys.stderr if json else sys.stdout)
+    if json:
+        print(said, file=sys.stderr)
+    else:
+        show(said)
 
 
 # -- while it runs
@@ -209,13 +213,15 @@ def _progress(*, json: bool) -> Iterator[OnProgress]:
 
 def _plain_progress() -> OnProgress:
     """A line at the beginning and at each quarter of what is known to come."""
+    from skillrun.reports.watchers import show
+
     said: set[str] = set()
 
-    def show(what: str, done: int, of: int) -> None:
+    def tell(what: str, done: int, of: int) -> None:
         is_due = not of or done == of or done % max(of // 4, 1) == 0
         text = f"{done} of {of} schedules" if of else what
         if is_due and text not in said:
             said.add(text)
-            print(text, flush=True)
+            show(text)
 
-    return show
+    return tell
