@@ -143,6 +143,8 @@ def _lost_after_error(history: History) -> str | None:
 def _state(history: History, judgement: Judgement) -> str | None:
     if judgement.rule == "state.undone":
         return "what a failing delivery writes is not made to depend on the job's being still undone"
+    if judgement.rule == "state.error-swallowed":
+        return "the error of the store is swallowed: the job is acknowledged although its write was not made"
     if judgement.rule == "state.lost-update":
         return "one job writes what it worked out from a value that the other has changed since (read, then write)"
     if judgement.rule == "state.distinct-job":

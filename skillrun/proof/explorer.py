@@ -357,6 +357,8 @@ class Explorer:
             return {"do": "kill"}
         if do == "raise":
             return {"do": "raise", "error": fault.error, "args": self._arguments(fault)}
+        if do == "fail":
+            return {"do": "fail"}
         return {"do": "pause"}
 
     def _arguments(self, fault: Fault) -> list[Any]:

@@ -88,6 +88,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("distinct-at-once", _distinct_at_once(switch_points(boundaries), jobs, facts), _BESIDE)
     plan.add("same-process", _same_process(plan.schedules, jobs, facts), _SAME)
+    plan.add("store-error", _store_errors(boundaries))
     plan.add("kill", _kills(kills, facts))
     lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
     polled = ticks.is_polled(spec, facts)
@@ -182,6 +183,14 @@ def _kills(kills: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
         yield from (Schedule("kill", (Fault("kill-worker", at),)) for at in kills)
 
 
+def _store_errors(boundaries: list[Event]) -> Iterator[Schedule]:
+    """The store is away, or locked, for one commit, or for one write that would have been its own commit."""
+    for event in boundaries:
+        alone = event["kind"] == "sql" and event["verb"] != "select" and event["open"] is False
+        if (event["kind"] == "commit" and event["when"] == "before") or (alone and event["when"] == "after"):
+            yield Schedule("store-error", (Fault("fail", f"before:{event['name']}"),))
+
+
 def double_kills(history: History) -> Iterator[Schedule]:
     """A second death in the delivery that follows a first one: its boundaries are its own."""
     first = history.schedule.faults[0]
@@ -245,6 +254,7 @@ def _same_process(planned: list[Schedule], jobs: list[int], facts: dict[str, Any
         return
     other = (f"job={jobs[0]}",) if jobs else ()
     yield Schedule("same-process", moves=("redeliver", *other), same=True)
+    yield from (replace(s, family="same-process", same=True) for s in planned if s.family == "window")
     seen = set[tuple[str, str]]()
     for schedule in planned:
         first = schedule.faults[0] if schedule.faults else None
@@ -341,6 +351,7 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
         "distinct": "payload.examples has one entry only, and no key field could be varied",
         "same-process": "each delivery has a process of its own there",
         "distinct-at-once": "no second job comes as a message of its own",
+        "store-error": "the single run commits nothing",
         "kill": "the single run has no boundary at which a death makes a difference",
         "kill-lose": "as kill",
         "at-once": "the single run has no boundary",

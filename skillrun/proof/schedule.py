@@ -8,6 +8,7 @@ kill-worker@after:email#1                its worker dies too
 kill@before:commit#1/2                   in the second delivery; /* in every one
 lose                                     a killed message does not come back by itself
 raise=shop.mailer:Unavailable@before:email#1
+fail@before:commit#1                     the store fails there, with its driver's own error
 raise=…@before:email#2!/*                each time that the call is about what the single run's second call is about
 stall@before:email#1                     it stands still there; what follows runs, then it goes on
 stall@before:email#1 raise=shop.mailer:Unavailable@before:email#1     it goes on with an error
@@ -34,7 +35,7 @@ from skillrun.errors import Misuse
 EVERY = 0
 
 _FAULT = re.compile(
-    r"(?P<do>kill|kill-worker|raise|stall|switch|caller-kill|caller-raise|caller-pause)"
+    r"(?P<do>kill|kill-worker|raise|fail|stall|switch|caller-kill|caller-raise|caller-pause)"
     r"(?:=(?P<error>[\w.:]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
 
@@ -43,7 +44,7 @@ _FAULT = re.compile(
 class Fault:
     """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
 
-    do: str  # kill | kill-worker | raise | stall | switch | caller-kill | caller-raise | caller-pause
+    do: str  # kill | kill-worker | raise | fail | stall | switch | caller-kill | caller-raise | caller-pause
     at: str  # "before:email#1"
     delivery: int = 1
     error: str | None = None
@@ -95,6 +96,11 @@ class Schedule:
         """The distinct jobs that it delivers as well."""
         moved = tuple(int(float(move[4:])) for move in self.moves if move.startswith("job="))
         return moved if self.beside is None else (self.beside, *moved)
+
+    @property
+    def waits(self) -> bool:
+        """Time passes between its deliveries."""
+        return any(move.startswith("wait=") for move in self.moves)
 
     @property
     def kills(self) -> int:
@@ -182,6 +188,8 @@ def family_of(schedule: Schedule) -> str:
     if "raise" in does:
         every = any(fault.delivery == EVERY for fault in schedule.faults)
         return "exhaustion" if every else "error"
+    if "fail" in does:
+        return "store-error"
     if schedule.has_crash:
         return "double-kill" if schedule.kills > 1 else "kill-lose" if schedule.lose else "kill"
     if "tick" in names:

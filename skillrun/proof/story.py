@@ -132,6 +132,7 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
     does = {
         "kill": f"the process is killed {at}",
         "raise": f"{event['error']} is raised {at}",
+        "fail": f"the store fails {at}: {event['text']}",
         "pause": f"it stands still {at}, and the others go on",
         "jump": f"the clock jumps {at}",
     }

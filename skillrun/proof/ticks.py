@@ -77,7 +77,7 @@ def _horizon(spec: JobSpec) -> float:
 
 def is_faulty(delivery: Delivery) -> bool:
     """It died, or an error was thrown into it."""
-    return delivery.died or any(event["do"] == "raise" for event in delivery.all("fault"))
+    return delivery.died or any(event["do"] in ("raise", "fail") for event in delivery.all("fault"))
 
 
 def is_idle(delivery: Delivery) -> bool:

@@ -170,6 +170,33 @@ def test_what_a_process_remembers_changes_nothing() -> None:
     assert found == [[], ["process.remembers"], ["process.remembers"]]
 
 
+def test_what_a_process_remembers_beyond_the_receivers_window_does_it_again() -> None:
+    apart = history("redeliver wait=90000", DONE, [RETURNED, ACKED])
+    again = history("wait=90000 redeliver same-process", DONE, DONE)
+    soon = history("redeliver same-process", DONE, DONE)
+    keyed, once = against(spec(), apart=apart), against(spec("at_least_once"), apart=apart)
+    found = [[j.rule for j in judge_history(h, r)] for h, r in ((again, keyed), (soon, keyed), (soon, once))]
+    assert found == [["process.remembers"], [], ["process.remembers"]]
+
+
+FAILED = [*effect(), fault("fail", "before:commit#1", text="OperationalError: database is locked")]
+FAILS = "fail@before:commit#1"
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (history(FAILS, [*FAILED, RETURNED, ACKED], state=[]), ["state.error-swallowed"]),
+        (history(FAILS, [*FAILED, RETURNED, ACKED], state=[[1], [2]]), []),  # too much may be a lease
+        (history(FAILS, [*FAILED, raised("sqlite3:OperationalError", injected=False)], state=[]), []),
+        (history(FAILS, [*FAILED, retry(), ACKED], DONE), []),
+        (history(FAILS, [*FAILED, RETURNED, ACKED], state=[], dead_letters=1), []),
+    ],
+)
+def test_a_write_that_failed_is_not_taken_for_done(seen: History, expected: list[str]) -> None:
+    assert [j.rule for j in judge_history(seen, against(spec()))] == expected
+
+
 # -- attempts
 
 MET = fault("raise", "before:email#1", error=AWAY)

@@ -22,6 +22,8 @@ TEXTS = {
     "copies=2 switch@before:insert-receipts#1": "at-once",
     "stall@before:email#1 wait=3600 redeliver": "stall",
     "poison=0": "poison",
+    "fail@before:commit#1": "store-error",
+    "same-process wait=90000 redeliver": "same-process",
     "job=1": "distinct",
     "raise=TimeoutError@before:email#2!/*": "exhaustion",
     "stall@before:email#1 raise=TimeoutError@before:email#1 wait=3600 redeliver": "late-error",

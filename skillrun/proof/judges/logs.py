@@ -17,6 +17,7 @@ QUESTIONS = {
     "why": "why did it fail?",
     "retry": "will it retry?",
 }
+_NOT_ASKED = ("late-error", "store-error")  # the spec says nothing of how such a delivery ends
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
 
 
@@ -32,7 +33,7 @@ class Answer:
 
 def answers(histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]) -> dict[str, Answer]:
     """Question -> answer, over the deliveries of all histories that were not cut short."""
-    asked = [h for h in histories if not h.hung and h.schedule.poison is None and h.schedule.family != "late-error"]
+    asked = [h for h in histories if not h.hung and h.schedule.poison is None and h.schedule.family not in _NOT_ASKED]
     deliveries = [(h, _whole(h, d)) for h in asked for d in h.runs]
     whole = [(h, d) for h, d in deliveries if d.entered and not d.died and not _of_others(h, d, reference, payloads)]
     polled = is_polled(reference.spec, dict(reference.facts))

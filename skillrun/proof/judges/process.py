@@ -25,6 +25,9 @@ def _compared(history: History, apart: History, reference: Reference) -> Iterato
     """(what, as in one process, as in several)."""
     for effect in reference.effects:
         yield effect.name, _calls(history, effect.name), _calls(apart, effect.name)
+        matters = effect.guarantee != "keyed" or history.schedule.waits
+        more = [*history.performed(effect.name)][len(apart.performed(effect.name)) :] if matters else []
+        yield effect.name, [f"once more: {call['args']}" for call in more], []
     for name in history.state:
         if name not in reference.volatile:
             yield name, history.state[name], apart.state.get(name)

@@ -21,6 +21,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield from _uncommitted(history)
     if history.schedule.family == "late-error":
         yield from _undone(history, reference)
+    if history.schedule.family == "store-error":
+        yield from _swallowed(history, reference)
     if not must_complete(history, reference) or _may_be_lost(history, reference) or history.schedule.midnight:
         return  # on another day a date in the state is another one
     if history.schedule.jobs:
@@ -44,6 +46,29 @@ def _undone(history: History, reference: Reference) -> Iterator[Judgement]:
         if name not in reference.volatile | reference.letters and rows != wanted:
             said = f"a delivery that fails late changes what another one has done: {name}"
             yield Judgement(REFUTED, "state.undone", said, expected=_rows(wanted), seen=_rows(rows))
+
+
+def _swallowed(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A write that failed, and a job that the library takes for done. What it leaves too much may be a held lease."""
+    done = bool(history.runs) and history.runs[-1].outcome == "succeeded" and not history.pending
+    if not done or is_kept(history, reference) or history.lost or _may_be_lost(history, reference):
+        return
+    for name, rows in history.state.items():
+        wanted = reference.once.state.get(name)
+        if name not in reference.volatile | reference.letters and _lacks(rows, wanted):
+            said = f"a write failed, and the job counts as done without it: {name}"
+            yield Judgement(REFUTED, "state.error-swallowed", said, expected=_rows(wanted), seen=_rows(rows))
+
+
+def _lacks(rows: Any, wanted: Any) -> bool:
+    """A wanted row is not there; of a single number, when it is smaller."""
+    if not isinstance(rows, list) or not isinstance(wanted, list):
+        return False
+    if len(rows) == len(wanted) == 1 and len(rows[0]) == len(wanted[0]) == 1:
+        seen, needed = rows[0][0], wanted[0][0]
+        if isinstance(seen, int | float) and isinstance(needed, int | float):
+            return seen < needed
+    return any(row not in rows for row in wanted)
 
 
 def _uncommitted(history: History) -> Iterator[Judgement]:

@@ -19,6 +19,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if delivery.op == "call":
             continue
         yield from _undeclared(delivery, reference)
+        if history.schedule.family == "store-error":
+            continue  # what comes out of it is the driver's, wrapped by whoever is in between
         yield from _broken(history, delivery)
         if history.schedule.poison is None:
             yield from _unlisted(delivery, reference)

@@ -17,6 +17,7 @@ from .statements import Statements
 from .swap import swap
 from .wrap import around
 
+_AWAY = "server closed the connection unexpectedly"
 _IDLE, _IN_ERROR, _UNKNOWN = 0, 3, 4  # PGTransactionStatusType of libpq
 
 
@@ -72,6 +73,7 @@ class Psycopg:
         self.statements = Statements(recorder, self._is_open, lambda connection: "postgresql")
 
     def install(self, module: Any) -> None:
+        self.statements.failure = lambda: module.OperationalError(_AWAY)
         for cursor in (module.Cursor, module.AsyncCursor, module.ServerCursor, module.AsyncServerCursor):
             for name in ("execute", "executemany", "stream"):
                 around(cursor, name, self._statement)
@@ -154,6 +156,7 @@ class Psycopg2:
         self.kinds: dict[type, type] = {}
 
     def install(self, module: Any) -> None:
+        self.statements.failure = lambda: module.OperationalError(_AWAY)
         extensions = module.extensions
 
         def connect(dsn: Any = None, connection_factory: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
@@ -249,6 +252,7 @@ class Asyncpg:
         self.statements = Statements(recorder, lambda c: bool(c.is_in_transaction()), lambda c: "postgresql")
 
     def install(self, module: Any) -> None:
+        self.statements.failure = lambda: module.ConnectionDoesNotExistError(_AWAY)
         connection = module.connection.Connection
         around(connection, "execute", self._execute)
         for name in ("_execute", "_executemany"):

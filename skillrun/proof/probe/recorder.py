@@ -31,7 +31,8 @@ class Lost(BaseException):
 class Recorder:
     """The events of one delivery. `plan` maps a boundary such as "before:email#1" to what happens there:
 
-    {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "pause"} | {"do": "jump", "s": 1}
+    {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "fail"} |
+    {"do": "pause"} | {"do": "jump", "s": 1}
     "*" in place of the number means each time: "before:email#*"; with "only", each time that the call is about that.
     """
 
@@ -102,8 +103,11 @@ class Recorder:
             number = self.counts[name] = self.counts.get(name, 0) + 1
         return f"{name}#{number}"
 
-    def boundary(self, when: str, name: str, **fields: Any) -> None:
-        """Reports "before" or "after" `name`, and meets the fault that is planned there. May not return, may raise."""
+    def boundary(self, when: str, name: str, failure: Callable[[], BaseException] | None = None, **fields: Any) -> None:
+        """Reports "before" or "after" `name`, and meets the fault that is planned there. May not return, may raise.
+
+        `failure`: makes the error of a store that fails there.
+        """
         if self.channel is None:
             return
         at = f"{when}:{name}"
@@ -112,7 +116,7 @@ class Recorder:
             return
         fault = self.plan.get(at) or self.plan.get(at.rpartition("#")[0] + "#*")
         if fault is not None and fault.get("only") in (None, fields.get("subject"), fields.get("key")):
-            self._meet(at, fault)
+            self._meet(at, {**fault, "failure": failure})
 
     def _meet(self, at: str, fault: dict[str, Any]) -> None:
         what = fault["do"]
@@ -129,6 +133,10 @@ class Recorder:
             self.emit("fault", at=at, do="raise", error=fault["error"], text=brief(str(error)), **place)
             error.__skillrun__ = True  # type: ignore[attr-defined]
             raise error
+        elif what == "fail" and fault["failure"] is not None:
+            broken: BaseException = fault["failure"]()
+            self.emit("fault", at=at, do="fail", text=f"{type(broken).__name__}: {broken}", **place)
+            raise broken
         elif what == "jump":
             self.emit("fault", at=at, do="jump", s=fault["s"], **place)
             self.jump(float(fault["s"]))

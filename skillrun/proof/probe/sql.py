@@ -24,6 +24,7 @@ class SqliteHook:
     def __init__(self, recorder: Recorder, clock: Clock) -> None:
         self.recorder, self.clock = recorder, clock
         self.statements = Statements(recorder, _is_open, lambda connection: connection._skillrun_store)
+        self.statements.failure = lambda: sqlite3.OperationalError("database is locked")
         self.kinds: dict[type, type] = {}
         self.plain: sqlite3.Connection | None = None
 

@@ -38,6 +38,7 @@ class Statements:
 
     def __init__(self, recorder: Recorder, is_open: Callable[[Any], bool], store_of: Callable[[Any], str]) -> None:
         self.recorder, self.is_open, self.store_of = recorder, is_open, store_of
+        self.failure: Callable[[], BaseException] | None = None  # the driver's error of a database that cannot write
         self.lent = threading.local()  # .place: whose work a library's own thread does
         self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
 
@@ -83,7 +84,7 @@ class Statements:
         name = self.recorder.next_name(re.sub(r"[^\w.-]", "_", f"{verb}-{table}" if table else verb))
         fields: dict[str, Any] = {"kind": "sql", "verb": verb, "table": table, "tables": list(written),
                                   "store": self.store_of(connection), "place": self.place()}  # fmt: skip
-        self.recorder.boundary("before", name, sql=brief(" ".join(sql.split())), **fields)
+        self.recorder.boundary("before", name, self.failure, sql=brief(" ".join(sql.split())), **fields)
         yield
         fields["open"] = self.is_open(connection)
         self.recorder.boundary("after", name, **fields)
@@ -98,8 +99,8 @@ class Statements:
             yield
             return
         name = self.recorder.next_name(what)
-        fields = {"kind": what, "store": self.store_of(connection), "place": self.place()}
-        self.recorder.boundary("before", name, **fields)
+        fields: dict[str, Any] = {"kind": what, "store": self.store_of(connection), "place": self.place()}
+        self.recorder.boundary("before", name, self.failure, **fields)
         yield
         self.recorder.boundary("after", name, **fields)
 

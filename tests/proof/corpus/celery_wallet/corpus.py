@@ -79,6 +79,14 @@ MUTANTS = [
              "        return super().retry(*args, **kwargs)"),)),
     Mutant("E03", "a death while the dead letter is written is the last attempt, and nobody calls on_failure for that one",
            ((TASKS, "task_reject_on_worker_lost=True", "task_reject_on_worker_lost=True, task_retry_on_worker_lost=True"),)),
+    Mutant("E04", "a database that is busy at the commit is ignored",
+           ((TASKS, WORK, """    session = Session()
+    booked = book.add(session, voucher, wallet, cents)
+    try:
+        session.commit()
+    except OperationalError:
+        session.rollback()
+"""),)),
     Mutant("F01", "an error becomes a result",
            ((TASKS, WORK, f"""    try:
     {WORK.replace(chr(10) + "        booked", chr(10) + "            booked")}    except Exception:
