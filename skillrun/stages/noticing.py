@@ -32,7 +32,7 @@ _GENERATED = (".py", ".so")  # ignored by git, and imported all the same: `_vers
 def try_tests(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], python: str) -> Trial:
     """Runs the tests with the handler as it is and broken, each in a scratch copy. Repository code runs."""
     from skillrun.proof.breaking.judge import Expected, Trial, try_breaks
-    from skillrun.proof.breaking.runs import run_tests
+    from skillrun.proof.breaking.runs import run_forked, run_tests
     from skillrun.proof.breaking.scratch import LARGEST, size_of
 
     function = _function(case, handler)
@@ -47,18 +47,21 @@ def try_tests(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestC
     expected = Expected(paths, frozenset(f"{test.path}::{test.name.replace('.', '::')}" for test in found))
 
     def run(asked: Asked) -> Records:
-        return run_tests(job, asked, _run_command(case, asked))
+        return run_tests(job, asked, _run_command(case, asked.broken.get("name", "as it is")))
+
+    def forked(asked: tuple[Asked, ...]) -> list[Records] | None:
+        return run_forked(job, asked, _run_command(case, f"broken in {len(asked)} ways"))
 
     limit = case.profile.validation_timeout if case.profile else None
-    return try_breaks(_breaks(case, spec, function), expected, limit or DEFAULT_LIMIT_S, run)
+    return try_breaks(_breaks(case, spec, function), expected, limit or DEFAULT_LIMIT_S, run, forked)
 
 
-def _run_command(case: Case, asked: Asked) -> Any:
+def _run_command(case: Case, how: str) -> Any:
     from skillrun.validations.run import run_command
 
     say = case.on_output
     if say:
-        say(f"tests of the handler, {asked.broken.get('name', 'as it is')}")
+        say(f"tests of the handler, {how}")
 
     def run(command: str, folder: Path, env: Mapping[str, str], limit_s: float) -> Ran:
         return run_command(command, cwd=folder, env=env, timeout_s=limit_s, on_line=say)

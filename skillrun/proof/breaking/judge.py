@@ -13,6 +13,8 @@ _LEAST_S = 30.0  # a broken handler may try many times before its tests end
 _TIMES_LONGER = 10.0
 
 RunTests = Callable[[Asked], Records]
+RunForked = Callable[[tuple[Asked, ...]], list[Records] | None]
+"""As `runs.run_forked`: None where each needs a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Trial:
     passing: bool = False  # it may be otherwise the next time, with the same files
 
 
-def try_breaks(breaks: tuple[Break, ...], expected: Expected, limit_s: float, run: RunTests) -> Trial:
+def try_breaks(
+    breaks: tuple[Break, ...], expected: Expected, limit_s: float, run: RunTests, forked: RunForked
+) -> Trial:
     """Runs the tests in the expected files; where these miss a break, also all others that reach the handler."""
     baseline = run(Asked(expected.paths, limit_s))
     trial = _unusable(baseline) or _red(baseline, expected.paths, limit_s, run)
@@ -68,6 +72,7 @@ def try_breaks(breaks: tuple[Break, ...], expected: Expected, limit_s: float, ru
     found = _Tests(baseline, expected, limit_s, run)
     if not found.reaching(baseline) and not found.reaching(found.everything()):
         return _not_reached(found)
+    found.try_together(tuple(broken for broken in breaks if broken.why_not is None), forked)
     noticed = tuple(found.try_one(broken) for broken in breaks)
     return Trial(found.known, tuple(sorted(found.shown())), noticed)
 
@@ -81,6 +86,7 @@ class _Tests:
         self.limit_s = limit_s
         self.run = run
         self._all: Records | None = None
+        self._seen: dict[str, Records] = {}  # break -> what the expected files' tests did
 
     @property
     def known(self) -> Records:
@@ -104,10 +110,19 @@ class _Tests:
     def shown(self) -> set[str]:
         return {self.known.shown(test) for test in self.reaching(self.known)}
 
+    def try_together(self, breaks: tuple[Break, ...], forked: RunForked) -> None:
+        """The tests of the expected files against several breaks, collected once where that is the same."""
+        if len(breaks) < 2 or not self.reaching(self.baseline):
+            return
+        asked = tuple(self._asked(broken, self.baseline, self.expected.paths) for broken in breaks)
+        self._seen = dict(zip((broken.id for broken in breaks), forked(asked) or (), strict=False))
+
     def try_one(self, broken: Break) -> Noticing:
         if broken.why_not is not None:
             return Noticing(broken, "incomplete" if broken.is_unreadable else "not_applicable", why=broken.why_not)
-        first = self._try(broken, self.baseline, self.expected.paths)
+        seen = self._seen.get(broken.id)
+        red = self.baseline.of("failed")
+        first = _noticing(broken, seen, red) if seen else self._try(broken, self.baseline, self.expected.paths)
         if first.state != "missed":
             return first
         everything = self.everything()
@@ -120,12 +135,13 @@ class _Tests:
         return bool(self.shown() - shown)
 
     def _try(self, broken: Break, baseline: Records, paths: tuple[str, ...]) -> Noticing:
-        only, red = self.reaching(baseline), baseline.of("failed")
-        if not only:
+        if not self.reaching(baseline):
             return Noticing(broken, "missed")
+        return _noticing(broken, self.run(self._asked(broken, baseline, paths)), baseline.of("failed"))
+
+    def _asked(self, broken: Break, baseline: Records, paths: tuple[str, ...]) -> Asked:
         limit = max(_LEAST_S, _TIMES_LONGER * baseline.ran.duration_ms / 1000)
-        seen = self.run(Asked(paths, limit, broken.settings, only, red))
-        return _noticing(broken, seen, red)
+        return Asked(paths, limit, broken.settings, self.reaching(baseline), baseline.of("failed"))
 
     def _unsure(self, noticing: Noticing) -> Noticing:
         """A test that was skipped here might have noticed."""
@@ -150,7 +166,7 @@ def _noticing(broken: Break, seen: Records, red: frozenset[str]) -> Noticing:
     failed = tuple(sorted(seen.shown(test) for test in seen.of("failed") - red))
     if struck and failed:
         return Noticing(broken, "noticed", failed[:1], struck, ran=seen.ran)
-    if struck and not seen.ended and seen.ran.timed_out:
+    if struck and not seen.ended and seen.timed_out:
         return Noticing(broken, "noticed", ("the tests do not end",), struck, ran=seen.ran)
     green = tuple(sorted(seen.shown(test) for test in seen.of("passed")))
     why = _unusable_break(seen, failed)

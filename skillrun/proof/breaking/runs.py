@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,6 +84,8 @@ class Records:
     elsewhere: tuple[str, ...] = ()  # what was imported instead of the copy
     unresolved: tuple[str, ...] = ()  # declared errors that do not exist
     opened: frozenset[str] = frozenset()  # files of the repository
+    timed_out: bool = False
+    not_alone: bool = False  # a fork of this process would share something with the next
     spawned: bool = False  # other processes may have read more
     no_pytest: bool = False
     ended: bool = False
@@ -99,14 +101,29 @@ class Records:
 
 def run_tests(job: Job, asked: Asked, run: Runner) -> Records:
     """A run in a fresh copy: what an earlier one left behind could break the next."""
+    return _run_in_copy(job, asked, (), run)[0]
+
+
+def run_forked(job: Job, asked: Sequence[Asked], run: Runner) -> list[Records] | None:
+    """Runs that differ in their break alone, in one process that collects the tests once and forks for each.
+
+    None where that is not the same as a process for each: something outlasts a fork, or collecting failed.
+    """
+    whole = replace(asked[0], broken={}, limit_s=sum(one.limit_s for one in asked) + asked[0].limit_s)
+    first, *others = _run_in_copy(job, whole, asked, run)
+    return others if first.ended and not first.not_alone and not first.uncollected else None
+
+
+def _run_in_copy(job: Job, asked: Asked, breaks: Sequence[Asked], run: Runner) -> list[Records]:
     with scratch_copy(job.root, job.files) as scratch:
         repo = scratch / "repo"
-        records = scratch / "records"
-        records.touch()
+        records = [scratch / f"records{number}" for number in range(len(breaks) + 1)]
+        for file in records:
+            file.touch()
         _write_edits(job, asked, repo)
-        _write_runtime(job, asked, repo, records)
+        _write_runtime(job, asked, repo, records, breaks)
         ran = run(_command(job, asked), repo / job.folder, _environment(job, scratch), asked.limit_s)
-        return _read(records, ran, repo, job)
+        return [_read(file, ran, repo, job) for file in records]
 
 
 def _write_edits(job: Job, asked: Asked, repo: Path) -> None:
@@ -114,15 +131,20 @@ def _write_edits(job: Job, asked: Asked, repo: Path) -> None:
         (repo / path).write_text(edited((job.root / path).read_bytes(), edit), encoding="utf-8")
 
 
-def _write_runtime(job: Job, asked: Asked, repo: Path, records: Path) -> None:
+def _write_runtime(job: Job, asked: Asked, repo: Path, records: Sequence[Path], breaks: Sequence[Asked]) -> None:
     """Beside the handler's own package: whoever can import the handler can import it."""
     place = repo / job.import_root / f"{_NAME}.py"
     place.write_bytes(_RUNTIME.read_bytes())
     settings = {
         **_UNBROKEN,
         **asked.broken,
-        "out": str(records),
+        "out": str(records[0]),
         "root": str(repo),
+        "source": str(job.root),
+        "breaks": [
+            {**_UNBROKEN, **one.broken, "out": str(out), "limit_s": one.limit_s, "stop": True}
+            for one, out in zip(breaks, records[1:], strict=True)
+        ],
         "modules": list(job.modules),
         "transient": [dict(item) for item in job.transient],
         "permanent": [dict(item) for item in job.permanent],
@@ -130,7 +152,7 @@ def _write_runtime(job: Job, asked: Asked, repo: Path, records: Path) -> None:
         "only": None if asked.only is None else sorted(asked.only),
         "red": sorted(asked.red),
         "stop": bool(asked.broken),
-        "watch": not asked.broken,
+        "watch": not asked.broken and not breaks,
     }
     place.with_suffix(".json").write_text(json.dumps(settings, default=str), encoding="utf-8")
 
@@ -166,6 +188,8 @@ def _read(records: Path, ran: Ran, repo: Path, job: Job) -> Records:
         elsewhere=tuple(end.get("elsewhere", ())),
         unresolved=tuple(event["name"] for event in said.get("unresolved", [])),
         opened=frozenset(_inside(end.get("opened", ()), repo, repo / job.folder)),
+        timed_out=ran.timed_out or "timed-out" in said,
+        not_alone="not-alone" in said,
         spawned=bool(end.get("spawned")),
         no_pytest="no-pytest" in said,
         ended=bool(end),

@@ -13,7 +13,11 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +27,14 @@ if TYPE_CHECKING:
 SETTINGS: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 SPAWNS = frozenset(("subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.system"))
 
-_out = os.open(SETTINGS["out"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+_HELD = 64 * 1024**2  # bytes that importing the tests may have written, to be put back
+
+
+def _records(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+_out = _records(SETTINGS["out"])
 _write = os.write  # a test may put something else in its place
 _said: set[str] = set()
 _known: dict[str, list[tuple[type[BaseException], list[Any]]]] = {}
@@ -144,7 +155,10 @@ class Watching:
 
     def pytest_sessionstart(self, session: Any) -> None:
         self.session = session
-        config = session.config
+        self.say_root()
+
+    def say_root(self) -> None:
+        config = self.session.config
         _say("root", path=str(config.rootpath if hasattr(config, "rootpath") else config.rootdir))
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
@@ -157,6 +171,22 @@ class Watching:
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             _say("uncollected", test=report.nodeid, message=_message(report))
+
+    def pytest_runtestloop(self, session: Any) -> Any:
+        """Collected once, run once a break: each time by a fork that finds everything as it was. None: run it here."""
+        breaks = SETTINGS["breaks"]
+        if not breaks:
+            return None
+        kept = Kept(SETTINGS["root"], os.environ["TMPDIR"])
+        if not _is_alone() or not kept.whole:
+            _say("not-alone")
+            return True
+        for broken in breaks:
+            if _fork(broken):
+                self.say_root()
+                return None
+            kept.put_back()
+        return True
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         _now.test = nodeid
@@ -208,6 +238,96 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         _spawned.add(event)
 
 
+# -- several breaks in one process
+
+
+def _is_alone() -> bool:
+    """Whether a fork shares nothing with the next: no thread, socket or event loop, no open file of the copy."""
+    shared = ("socket:", "anon_inode:", SETTINGS["root"] + os.sep)
+    try:
+        threads = list(Path("/proc/self/task").iterdir())
+        links = [_link(fd) for fd in Path("/proc/self/fd").iterdir()]
+    except OSError:
+        return False
+    return len(threads) == 1 and threading.active_count() == 1 and not any(link.startswith(shared) for link in links)
+
+
+def _link(fd: Path) -> str:
+    try:
+        return os.readlink(fd)  # noqa: PTH115 - Path has it since 3.9
+    except OSError:
+        return ""
+
+
+def _fork(broken: dict[str, Any]) -> bool:
+    """True in a child, which is broken from then on; False in the parent, once that child has ended."""
+    global _out
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        _await(child, broken)
+        return False
+    SETTINGS.update(broken)
+    _out = _records(SETTINGS["out"])
+    _said.clear()
+    return True
+
+
+def _await(child: int, broken: dict[str, Any]) -> None:
+    end, pause = time.monotonic() + broken["limit_s"], 0.002
+    while os.waitpid(child, os.WNOHANG)[0] == 0:
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.write(_records(broken["out"]), b'{"event": "timed-out"}\n')
+            return
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+
+
+class Kept:
+    """The files below some folders as they are now. `whole`: all of them can be put back."""
+
+    def __init__(self, *folders: str) -> None:
+        self.folders = folders
+        self.before = {path: _seen(path) for path in self.paths()}
+        changed = [path for path in self.before if _seen(path) != _seen(self._source(path))]
+        self.whole = sum(path.lstat().st_size for path in changed) < _HELD and not any(map(Path.is_symlink, changed))
+        self.held = {path: path.read_bytes() for path in changed} if self.whole else {}
+
+    def paths(self) -> list[Path]:
+        """All that is no folder."""
+        return [Path(at, name) for folder in self.folders for at, _, names in os.walk(folder) for name in names]
+
+    def _source(self, path: Path) -> Path:
+        return Path(SETTINGS["source"], os.path.relpath(path, SETTINGS["root"]))
+
+    def put_back(self) -> None:
+        """What was made since goes, what was changed is as it was."""
+        for path in self.paths():
+            if path not in self.before:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        for path, was in self.before.items():
+            if _seen(path) == was:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path in self.held:
+                path.write_bytes(self.held[path])
+            else:
+                shutil.copy2(self._source(path), path, follow_symlinks=False)
+
+
+def _seen(path: Path) -> tuple[int, int] | None:
+    """Time and size; copies keep both."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 def launch(arguments: list[str]) -> int:
     """Runs pytest; its exit code."""
     if SETTINGS["watch"]:
@@ -218,6 +338,7 @@ def launch(arguments: list[str]) -> int:
         _say("no-pytest")
         return 1
     pytest.hookimpl(hookwrapper=True)(Watching.pytest_fixture_setup)
+    pytest.hookimpl(tryfirst=True)(Watching.pytest_runtestloop)
     return int(pytest.main([*arguments, *_plain()], plugins=[Watching()]))
 
 
