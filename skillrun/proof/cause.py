@@ -29,6 +29,7 @@ def _effect(history: History, judgement: Judgement) -> str | None:
         "effect.no-key": "the call leaves its key out",
         "effect.key-shared": "the key does not name all that makes two calls different",
         "effect.key-of-two-jobs": "the key leaves out a field in which the two jobs differ",
+        "effect.other-arguments": "the delivery that goes on does not know what the one before it had worked out",
         "effect.others-lost": "what cannot be done stops or takes along what stands beside it in the same run",
         "effect.repeated-after-success": "nothing remembers that the job was done",
     }
@@ -152,7 +153,7 @@ def _state(history: History, judgement: Judgement) -> str | None:
     schedule = history.schedule
     if schedule.copies > 1:
         return "two deliveries both pass the check before either writes (check, then act)"
-    if schedule.family == "before-commit":
+    if schedule.family == "before-commit" or _published_first(history):
         return "the job is published before its transaction commits"
     killed = _killed(history)
     if killed is not None and not any(run.number > killed.number for run in history.runs):
@@ -241,6 +242,14 @@ _TOPICS: dict[str, Callable[[History, Judgement], str | None]] = {
 
 def _faults(history: History) -> list[Event]:
     return [event for _, event in in_order(history) if event.kind == "fault"]
+
+
+def _published_first(history: History) -> bool:
+    """The publisher died when the job was published and nothing of its own was committed."""
+    if history.schedule.family != "publish-fault" or not history.deliveries:
+        return False
+    first = history.deliveries[0]
+    return any(first.all("fault")) and any(first.all("published")) and not _committed(first)
 
 
 def _killed(history: History) -> Delivery | None:

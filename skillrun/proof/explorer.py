@@ -162,6 +162,11 @@ class Explorer:
 
     # -- one schedule
 
+    def state_before(self) -> dict[str, Any]:
+        """What the state queries answer before anything is delivered; an error is a text, as in `History.state`."""
+        self.setting.restore()
+        return read_state(self.store, self.setting.proof.state)
+
     def run(self, schedule: Schedule) -> History:
         """The history of a schedule, from the snapshot; where the application itself fails, from before its call."""
         self.setting.restore(first=any(fault.do.startswith("caller-") for fault in schedule.faults))

@@ -241,6 +241,8 @@ class _Session:
             jobs,
             explorer.facts,
             volatile,
+            before=explorer.state_before(),
+            later=later,
             ticks=self._single_ticks(explorer),
             orders=_orders(explorer, jobs),
             letters=letter_queries(self.target.spec),

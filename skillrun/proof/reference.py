@@ -40,6 +40,10 @@ class Reference:
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
     letters: frozenset[str] = frozenset()  # state queries that read what the dead letters are counted in
     ticks: Mapping[str, History] = field(default_factory=dict)  # move -> the single run of a tick at that time
+    before: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what the state queries answer before anything is delivered
+    later: History | None = None  # the single run a minute later, in another process
     apart: History | None = None  # the schedule that is judged, with a process of its own for each delivery
     orders: tuple[History, ...] = ()  # the first two distinct jobs one after the other, in both orders
 

@@ -101,7 +101,40 @@ def test_a_call_after_the_receivers_window_is_another_one() -> None:
     assert rules(effects.judge, REPEATED, against(made)) == []
 
 
+def calls(schedule: str, *arguments: str) -> History:
+    """Deliveries that each call the effect once, with these arguments and one key."""
+    told = [[(kind, {**data, "subject": said}) for kind, data in effect()] for said in arguments]
+    return history(schedule, *([*one, RETURNED, ACKED] for one in told))
+
+
+SAYS = calls("once", "file='a-1.csv'")
+
+
+@pytest.mark.parametrize(
+    ("seen", "later", "expected"),
+    [
+        (calls("kill@before:email#1", "file=None"), SAYS, ["effect.other-arguments"]),
+        (calls("kill@before:email#1", "file='a-2.csv'"), SAYS, []),  # a number may count, or name a row
+        (calls("kill@after:email#1", "file='a-1.csv'", "file=None"), SAYS, []),  # the receiver has the first one
+        (calls("kill@before:email#1", "file='b'"), calls("late=61", "file='c'"), []),  # it always differs
+        (calls("kill@before:email#1 fresh", "file='Mo'"), SAYS, []),
+    ],
+)
+def test_the_first_call_of_a_key_says_what_the_single_run_says(
+    seen: History, later: History, expected: list[str]
+) -> None:
+    assert rules(effects.judge, seen, against(spec(), SAYS, later=later)) == expected
+
+
 # -- state
+
+
+def test_a_distinct_job_leaves_no_trace_where_it_changes_nothing() -> None:
+    once, alone = history("once", DONE, state=[[1, "done"], [2, "new"]]), history("job=1", DONE, state=[[1, "new"]])
+    both = history("job=1", DONE, DONE, state=[[1, "done"], [2, "new"]])
+    apart, before = {1: alone}, {"rows": [[1, "new"], [2, "new"]]}
+    assert rules(state.judge, both, against(spec(), once, jobs=apart)) == ["state.distinct-job"]
+    assert rules(state.judge, both, against(spec(), once, jobs=apart, before=before)) == []
 
 
 def test_the_state_must_be_that_of_a_single_run() -> None:

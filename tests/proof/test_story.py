@@ -97,6 +97,16 @@ CAUSES: dict[str, tuple[History, str, str]] = {
         "effect.lost",
         "the job is published before its transaction commits: the delivery does not find what it needs",
     ),
+    "published before its commit": (
+        history("caller-kill@after:publish#1", [retry(), fault("kill", "after:publish#1"), KILLED], DONE),
+        "state.differs",
+        "the job is published before its transaction commits",
+    ),
+    "swallowed by the store's caller": (
+        history("fail@before:commit#1", [fault("fail", "before:commit#1", text="away"), RETURNED, ACKED]),
+        "state.error-swallowed",
+        "the error of the store is swallowed: the job is acknowledged although its write was not made",
+    ),
     "message id": (
         history("re-enqueue", DONE, effect(key="'other'")),
         "effect.other-key",

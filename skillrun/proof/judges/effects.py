@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import Event, History
@@ -11,6 +12,9 @@ from skillrun.proof.reference import REFUTED, Judgement, Reference, hit_items, m
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
+
+
+_NUMBERS = re.compile(r"\b(?:[0-9a-f]{8,}|True|False)\b|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -86,6 +90,7 @@ def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[J
         yield from _lost(history, reference, effect, len(expected), len(took))
     else:
         yield from _after_window(history, reference, effect, calls)
+        yield from _other_arguments(history, reference, effect)
 
 
 def _shared_keys(history: History, reference: Reference, effect: Effect) -> str:
@@ -138,6 +143,38 @@ def _after_window(
                 f"within {effect.window:.0f} s", f"{apart:.0f} s",
             )  # fmt: skip
             return
+
+
+def _other_arguments(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """The receiver keeps the first call of a key: that one says what the single run says, numbers apart."""
+    schedule, later = history.schedule, reference.later
+    if schedule.fresh or schedule.midnight or schedule.waits or later is None:
+        return  # another interpreter, or another day
+    wanted, second = _said_by_key(reference.expected(history, effect.name)), _said_by_key(later.performed(effect.name))
+    if any(wanted.get(key, (None, text))[1] != text for key, (_, text) in second.items()):
+        return  # it differs between two single runs
+    for key, (call, text) in _said_by_key(history.performed(effect.name)).items():
+        if key in wanted and text != wanted[key][1]:
+            said = f"{effect.name} takes place with other arguments than in a single run, and its receiver keeps these"
+            yield Judgement(
+                REFUTED,
+                "effect.other-arguments",
+                said,
+                effect.name,
+                (call.number,),
+                wanted[key][0]["args"],
+                call["args"],
+            )
+            return
+
+
+def _said_by_key(calls: Iterable[Event]) -> dict[str, tuple[Event, str]]:
+    """Key -> its first call, and what that says: without numbers, which count or name a row or a time."""
+    found: dict[str, tuple[Event, str]] = {}
+    for call in calls:
+        text = _NUMBERS.sub("#", str(call["subject"]).partition("…")[0])
+        found.setdefault(call["key"], (call, text))
+    return found
 
 
 def _clock_at(history: History, call: Event) -> float:
