@@ -9,7 +9,7 @@ from skillrun.proof.blocked import PATIENCE_S, can_see
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
-    from skillrun.proof.prove import Proof, Target
+    from skillrun.proof.result import Proof, Target
 
 
 def assumptions(proof: Proof, target: Target) -> list[str]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from skillrun.errors import Misuse, SkillrunError
 from skillrun.proof.explorer import NotPublished
-from skillrun.proof.prove import Proof, Target, look, prove
+from skillrun.proof.prove import look, prove
 from skillrun.proof.reference import INCOMPLETE, Judgement
+from skillrun.proof.result import Proof, Target
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.state import StateError
 from skillrun.proof.zygote import BootFailed

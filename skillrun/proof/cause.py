@@ -155,6 +155,8 @@ def _state(history: History, judgement: Judgement) -> str | None:
         return "two deliveries both pass the check before either writes (check, then act)"
     if schedule.family == "before-commit" or _published_first(history):
         return "the job is published before its transaction commits"
+    if schedule.family == "stall":
+        return "a slow delivery writes although another one has done the job meanwhile: its write does not look again"
     killed = _killed(history)
     if killed is not None and not any(run.number > killed.number for run in history.runs):
         return _lost_after_kill(history, killed, None)

@@ -10,13 +10,15 @@ from typing import Any
 
 from skillrun.proof import ticks
 from skillrun.proof.history import Delivery, History, is_dead_letter
+from skillrun.proof.jobs import POISON
+from skillrun.proof.orders import Orders, victim
 from skillrun.proof.processes import Process, Processes
-from skillrun.proof.schedule import EVERY, Fault, Schedule
+from skillrun.proof.schedule import Schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
 
 _STEP_S = 1.0  # between one delivery and the next
-POISON, CALLER = -1, -2
+CALLER = -2
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Explorer:
         self.caller: Delivery | None = None  # the application's own publish
         self.unpublished: dict[int, str] = {}  # job -> why
         self.refused: set[int] = set()  # poison that the application itself takes no job from
-        self.items: dict[str, str] = {}  # what the calls of the single run are about, where it does several things
+        self.orders = Orders(setting.spec.failures)
         self.base = 0.0  # where virtual time begins
 
     # -- messages
@@ -270,7 +272,7 @@ class Explorer:
     def _deliver(self, run: _Run, waiting: Waiting) -> Delivery:
         self._count(run, waiting)
         zygote = "fresh" if run.schedule.fresh and run.count > 1 else "main"
-        plan = {} if waiting.again else self._plan(run.schedule, run.count)
+        plan = {} if waiting.again else self.orders.of_delivery(run.schedule, run.count)
         delivery = self._process(run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote)
         self._settle(run, waiting, delivery)
         return delivery
@@ -291,7 +293,7 @@ class Explorer:
             if run.schedule.lose:
                 run.queue = [item for item in run.queue if item.job != waiting.job]
                 return
-            who = self._victim(run.schedule, run.count)
+            who = victim(run.schedule, run.count)
             after = self._process(run, "died", [waiting.message, who], job=waiting.job)
             run.deliveries.append(after)
             self._take_published(run, after, waiting.job)
@@ -316,7 +318,7 @@ class Explorer:
             run.since, run.follow = run.now, ticks.waits(self.setting.spec, run.tries)
         elif ticks.is_idle(delivery):
             run.idle += 1
-        elif run.follow and not self.items:  # of several pieces of work it was perhaps another one
+        elif run.follow and not self.orders.items:  # of several pieces of work it was perhaps another one
             run.since, run.follow = run.now, [ticks.every(self.setting.spec)]
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
@@ -335,43 +337,6 @@ class Explorer:
                 op = "callback" if event["callback"] else "deliver"
                 run.queue.append(Waiting(dict(event["message"]), run.now + float(event["delay"]), job, op))
 
-    def _victim(self, schedule: Schedule, number: int) -> str:
-        worker = any(f.do == "kill-worker" and f.delivery in (number, EVERY) for f in schedule.faults)
-        return "worker" if worker else "child"
-
-    def _plan(self, schedule: Schedule, number: int) -> dict[str, Any]:
-        faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
-        faults = sorted(faults, key=lambda fault: fault.do == "stall")  # it stands still first, then it fails
-        mine = [fault for fault in faults if not fault.do.startswith("caller-")]
-        plan: dict[str, Any] = dict(self._planned(fault) for fault in mine)
-        if any(fault.delivery == EVERY for fault in schedule.faults):
-            plan["jitter"] = "low" if schedule.low_jitter else "high"  # a backoff is measured at its longest
-        return plan
-
-    def _planned(self, fault: Fault) -> tuple[str, dict[str, Any]]:
-        """A boundary, and what happens there."""
-        if not fault.at.endswith("!"):
-            return fault.at, self._order(fault)
-        when, _, name = fault.at[:-1].partition(":")
-        only = self.items.get(name, "")
-        return f"{when}:{name.rpartition('#')[0]}#*", {**self._order(fault), "only": only}
-
-    def _order(self, fault: Fault) -> dict[str, Any]:
-        do = fault.do.removeprefix("caller-")
-        if do in ("kill", "kill-worker"):
-            return {"do": "kill"}
-        if do == "raise":
-            return {"do": "raise", "error": fault.error, "args": self._arguments(fault)}
-        if do == "fail":
-            return {"do": "fail"}
-        return {"do": "pause"}
-
-    def _arguments(self, fault: Fault) -> list[Any]:
-        failures = self.setting.spec.failures
-        listed = (*failures.transient, *failures.permanent) if failures else ()
-        same = [error for error in listed if error.type == fault.error]
-        return list(same[fault.index].args) if fault.index < len(same) else []
-
     # -- the publisher
 
     def _call(self, run: _Run) -> None:
@@ -380,7 +345,7 @@ class Explorer:
         if enqueue is None:
             return
         args = [enqueue.call, dict(enqueue.args)]
-        plan = {f.at: self._order(f) for f in run.schedule.faults if f.do.startswith("caller-")}
+        plan = self.orders.of_publisher(run.schedule)
         if any(fault.do == "caller-pause" for fault in run.schedule.faults):
             self._before_commit(run, args, plan)
             return
@@ -422,7 +387,7 @@ class Explorer:
 
     def _stalled(self, run: _Run, message: dict[str, Any]) -> None:
         """A delivery stands still, time passes, the same message is delivered again, then it goes on."""
-        first = self._fork(run, "deliver", [message], plan=self._plan(run.schedule, 1))
+        first = self._fork(run, "deliver", [message], plan=self.orders.of_delivery(run.schedule, 1))
         run.count += 1
         state = self.processes.follow([first], first)
         if state != "paused":
@@ -436,7 +401,7 @@ class Explorer:
         self._drain_beside(run, first)
         if not first.running.ended:
             if first.running.paused:
-                late = [self._order(fault) for fault in run.schedule.faults if fault.do == "raise"]
+                late = self.orders.of_late_errors(run.schedule)
                 first.running.resume(clock=run.now - began, then=late[0] if late else None)
             self._finish_process(run, [first], first)
         self._settle(run, Waiting(message, run.now, 0), self._delivery(run, first))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Misuse
 
 if TYPE_CHECKING:
-    from skillrun.proof.prove import Target
+    from skillrun.proof.result import Target
 
 _TEST = '''\
 """Written by `skillrun prove --pytest`: {message}

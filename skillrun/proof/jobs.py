@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
+POISON = -1  # the first poison payload; the others follow downwards
+DIRECT = 1_000  # the proof's own payload, published without the application's call
+
+
+def payloads_of(spec: JobSpec) -> dict[int, Any]:
+    """By job: 0 the first example, 1.. distinct jobs, DIRECT the first again, -1-N the poison payloads."""
+    examples = spec.examples
+    payloads: dict[int, Any] = {0: examples[0], DIRECT: examples[0]}
+    payloads |= dict(enumerate(distinct_payloads(spec), start=1))
+    poison = spec.proof.poison if spec.proof else ()
+    return payloads | {POISON - number: payload for number, payload in enumerate(poison)}
+
 
 def distinct_payloads(spec: JobSpec) -> list[Any]:
     """Payloads that are other jobs than the first example. A varied one satisfies the payload's schema."""

@@ -22,8 +22,8 @@ def assert_holds(
     """
     from skillrun.contract.spec import load_spec
     from skillrun.proof.attempt import try_prove
-    from skillrun.proof.prove import Target
     from skillrun.proof.report import proof_report
+    from skillrun.proof.result import Target
 
     place = Path(root).resolve()
     target = Target(load_spec(place / spec, root=place), place, driver, tuple(paths))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from skillrun.proof.confirm.interface import Confirmed, Seen
     from skillrun.proof.history import Event, History
     from skillrun.proof.judges.logs import Answer
-    from skillrun.proof.prove import Proof, Target, Tried, Witness
     from skillrun.proof.reference import Judgement
+    from skillrun.proof.result import Proof, Target, Tried, Witness
 
 _SHOWN = 500
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked
-from skillrun.proof.prove import Target
+from skillrun.proof.result import Target
 from skillrun.stages.interface import PROOF_PARTS, Case, CommandPlan, error, note, warning
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 

@@ -23,7 +23,8 @@ from pathlib import Path
 from skillrun.contract.spec import load_spec
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
-from skillrun.proof.prove import Proof, Target, prove
+from skillrun.proof.prove import prove
+from skillrun.proof.result import Proof, Target
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.services.redis import RedisServer
 from skillrun.proof.setting import Setting

@@ -53,7 +53,7 @@ def table(name: str, wait_s: float | None) -> Iterator[tuple[str, Confirmed]]:
     from skillrun.proof.confirm.compare import confirm_one
     from skillrun.proof.confirm.run import Stage
     from skillrun.proof.explorer import Explorer
-    from skillrun.proof.prove import Target
+    from skillrun.proof.result import Target
     from skillrun.proof.schedule import parse_schedule
     from skillrun.proof.setting import Setting
 

@@ -11,7 +11,7 @@ import yaml
 
 from skillrun.contract.spec import load_spec
 from skillrun.proof.attempt import try_prove
-from skillrun.proof.prove import Proof, Target
+from skillrun.proof.result import Proof, Target
 
 JOBS = """
     import logging

@@ -13,7 +13,7 @@ import helpers
 import pytest
 from plain_job import SPEC, plain_repo, proof_of
 
-from skillrun.proof.prove import Proof
+from skillrun.proof.result import Proof
 
 SEND = '            send(order_id, key=f"order-{order_id}")\n'
 

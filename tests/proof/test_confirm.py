@@ -17,7 +17,7 @@ from skillrun.proof.confirm.compare import choose, compare, confirm_one, differe
 from skillrun.proof.confirm.interface import Confirmed, NotConfirmed, Seen
 from skillrun.proof.confirm.run import Stage, outcomes, plans, unsupported
 from skillrun.proof.history import Delivery, Event, History
-from skillrun.proof.prove import Target
+from skillrun.proof.result import Target
 from skillrun.proof.schedule import parse_schedule
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -10,7 +10,8 @@ import pytest
 
 from skillrun.contract.spec import load_spec
 from skillrun.proof.confirm.compare import confirm
-from skillrun.proof.prove import Proof, Target, prove
+from skillrun.proof.prove import prove
+from skillrun.proof.result import Proof, Target
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "corpus")]

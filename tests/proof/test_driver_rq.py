@@ -15,7 +15,7 @@ from skillrun.contract.spec import load_spec
 from skillrun.proof.attempt import try_prove
 from skillrun.proof.explorer import Explorer, NotPublished
 from skillrun.proof.history import History
-from skillrun.proof.prove import Target
+from skillrun.proof.result import Target
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.services.find import find_redis_server
 from skillrun.proof.setting import Setting

@@ -17,8 +17,8 @@ from skillrun.contract.spec import load_spec
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.families import plan_schedules
 from skillrun.proof.history import Delivery, History
+from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.attempts import attempts, measured_delays
-from skillrun.proof.prove import DIRECT
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.services.errors import ServiceMissing
 from skillrun.proof.setting import Setting

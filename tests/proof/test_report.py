@@ -14,8 +14,8 @@ from plain_job import JOBS, plain_repo, proof_of, target_of
 from skillrun.contract.job import Effect
 from skillrun.proof.assumptions import duration
 from skillrun.proof.observed import is_weaker, observe
-from skillrun.proof.prove import Proof, Tried, Witness
 from skillrun.proof.report import plan_report, proof_report
+from skillrun.proof.result import Proof, Tried, Witness
 from skillrun.reports.proofs import plan_lines, proof_lines
 from skillrun.resources import resource
 

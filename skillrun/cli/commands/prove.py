@@ -14,7 +14,7 @@ from skillrun.cli.commands.common import pairs, print_json
 from skillrun.errors import Blocked, Misuse
 
 if TYPE_CHECKING:
-    from skillrun.proof.prove import OnProgress, Proof, Target
+    from skillrun.proof.result import OnProgress, Proof, Target
     from skillrun.reports.watchers import Silent
     from skillrun.stages.interface import Case
 

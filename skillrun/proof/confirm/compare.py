@@ -13,7 +13,7 @@ from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, History
-    from skillrun.proof.prove import Proof, Target
+    from skillrun.proof.result import Proof, Target
 
 KILLS = 3
 _SHORT_S = 0.05

@@ -21,7 +21,7 @@ from skillrun.proof.state import StateError, count, read_state
 from skillrun.proof.zygote import network_wall
 
 if TYPE_CHECKING:
-    from skillrun.proof.prove import Target
+    from skillrun.proof.result import Target
 
 _HERE = Path(__file__).resolve().parent
 _SUPERVISOR = _HERE.parents[1] / "validations" / "supervisor.py"

@@ -90,7 +90,8 @@ def try_one(name: str, module: ModuleType, made: Mutant | Variant | None) -> Out
     """Proves one handler."""
     from skillrun.contract.spec import load_spec
     from skillrun.errors import SkillrunError
-    from skillrun.proof.prove import Target, prove
+    from skillrun.proof.prove import prove
+    from skillrun.proof.result import Target
 
     kind = "correct" if not isinstance(made, Mutant) else "mutant" if made.keeps is None else "keeps"
     begun = time.monotonic()

@@ -1,0 +1,47 @@
+"""A schedule that somebody gives: whether the spec has what it names, and whether its faults came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skillrun.errors import Misuse
+from skillrun.proof.history import History
+from skillrun.proof.jobs import DIRECT, POISON
+from skillrun.proof.reference import INCOMPLETE, Judgement
+from skillrun.proof.schedule import Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+
+def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> None:
+    """Raises Misuse for a given schedule that names what the spec does not have."""
+    jobs = only.jobs
+    if only.poison is not None and POISON - only.poison not in payloads:
+        raise Misuse(f"--schedule: proof.poison has no payload {only.poison}", hint="they are counted from 0")
+    if any(not 0 < job < DIRECT or job not in payloads for job in jobs):
+        known = sum(0 < job < DIRECT for job in payloads)
+        raise Misuse(f"--schedule: no such job: {jobs[0]}", hint=f"there are {known} distinct jobs, counted from 1")
+    failures = spec.failures
+    listed = {error.type for error in (*failures.transient, *failures.permanent)} if failures else set()
+    for fault in only.faults:
+        if fault.do == "raise" and fault.error not in listed:
+            hint = f"failures lists: {', '.join(sorted(listed)) or 'nothing'}"
+            raise Misuse(f"--schedule: {fault.error} is not in failures", hint=hint)
+        if fault.do.startswith("caller-") and spec.enqueue is None:
+            raise Misuse(f"--schedule: {fault.do} needs enqueue in the spec", hint="enqueue: {call: module:function}")
+
+
+def unreached(history: History) -> list[Judgement]:
+    """A given schedule whose faults did not all come about shows nothing."""
+    met = [str(event["at"]) for event in history.events if event.kind == "fault"]
+    missed = [fault for fault in history.schedule.faults if not any(_is_at(fault.at, at) for at in met)]
+    said = "the job never came to"
+    return [Judgement(INCOMPLETE, "schedule.unreached", f"{said} {fault.at}") for fault in missed[:1]]
+
+
+def _is_at(planned: str, met: str) -> bool:
+    if planned.endswith("!"):
+        return met.rpartition("#")[0] == planned.rpartition("#")[0]
+    return planned == met or (planned.endswith("#*") and met.rpartition("#")[0] == planned[:-2])

@@ -1,0 +1,64 @@
+"""What a process is told to do at which boundary: the faults of a schedule, as `probe/recorder.py` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.schedule import EVERY, Fault, Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Failures
+
+Plan = dict[str, Any]
+"""Boundary -> order."""
+
+
+class Orders:
+    """`items`: what the calls of the single run are about, where one run does several things."""
+
+    def __init__(self, failures: Failures | None) -> None:
+        self.failures = failures
+        self.items: Mapping[str, str] = {}
+
+    def of_delivery(self, schedule: Schedule, number: int) -> Plan:
+        """The faults of one delivery, counted from 1."""
+        faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
+        faults = sorted(faults, key=lambda fault: fault.do == "stall")  # it stands still first, then it fails
+        plan: Plan = dict(self._planned(fault) for fault in faults if not fault.do.startswith("caller-"))
+        if any(fault.delivery == EVERY for fault in schedule.faults):
+            plan["jitter"] = "low" if schedule.low_jitter else "high"  # a backoff is measured at its longest
+        return plan
+
+    def of_publisher(self, schedule: Schedule) -> Plan:
+        """The faults of the application's own call."""
+        return {fault.at: self._order(fault) for fault in schedule.faults if fault.do.startswith("caller-")}
+
+    def of_late_errors(self, schedule: Schedule) -> list[Plan]:
+        """What a delivery meets that stood still, when it goes on."""
+        return [self._order(fault) for fault in schedule.faults if fault.do == "raise"]
+
+    def _planned(self, fault: Fault) -> tuple[str, Plan]:
+        if not fault.at.endswith("!"):
+            return fault.at, self._order(fault)
+        when, _, name = fault.at[:-1].partition(":")
+        return f"{when}:{name.rpartition('#')[0]}#*", {**self._order(fault), "only": self.items.get(name, "")}
+
+    def _order(self, fault: Fault) -> Plan:
+        do = fault.do.removeprefix("caller-")
+        if do in ("kill", "kill-worker"):
+            return {"do": "kill"}
+        if do == "raise":
+            return {"do": "raise", "error": fault.error, "args": self._arguments(fault)}
+        return {"do": "fail" if do == "fail" else "pause"}
+
+    def _arguments(self, fault: Fault) -> list[Any]:
+        listed = (*self.failures.transient, *self.failures.permanent) if self.failures else ()
+        same = [error for error in listed if error.type == fault.error]
+        return list(same[fault.index].args) if fault.index < len(same) else []
+
+
+def victim(schedule: Schedule, number: int) -> str:
+    """Who dies with a killed delivery: its "child", or the "worker", too."""
+    worker = any(fault.do == "kill-worker" and fault.delivery in (number, EVERY) for fault in schedule.faults)
+    return "worker" if worker else "child"

@@ -1,0 +1,73 @@
+"""What a proof is of, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.families import Plan
+from skillrun.proof.history import History
+from skillrun.proof.judges import logs
+from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.schedule import Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.proof.confirm.interface import Confirmed
+
+RERUNS = 3
+
+OnProgress = Callable[[str, int, int], None]
+"""(what, done, of)."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One schedule, what happened, and what the judges say."""
+
+    schedule: Schedule
+    history: History
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A refutation, seen again when its schedule was run again."""
+
+    tried: Tried
+    judgement: Judgement
+    again: int  # of RERUNS
+
+    @property
+    def stable(self) -> bool:
+        return self.again == RERUNS
+
+
+@dataclass
+class Proof:
+    """All that a proof found. `verdict`: proved | refuted | incomplete."""
+
+    verdict: str
+    tried: list[Tried] = field(default_factory=list)
+    witnesses: list[Witness] = field(default_factory=list)
+    incomplete: list[Judgement] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)
+    reference: Reference | None = None
+    answers: Mapping[str, logs.Answer] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    walled: bool = False
+    duration_ms: int = 0
+    confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is proved: the spec, the repository, the driver (None: a plain callable) and the source roots."""
+
+    spec: JobSpec
+    root: Path
+    driver: str | None
+    paths: tuple[str, ...] = ()

@@ -1,0 +1,94 @@
+"""The single runs of a job: what its schedules are compared with, and whether they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.explorer import Explorer
+from skillrun.proof.families import dst
+from skillrun.proof.history import History
+from skillrun.proof.jobs import DIRECT
+from skillrun.proof.judges.unknowns import how_it_ended
+from skillrun.proof.reference import Reference, items_of
+from skillrun.proof.schedule import ONCE, Schedule
+from skillrun.proof.world import letter_queries
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+
+def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[History, ...]]:
+    """What the schedules are compared with, and the single runs that are histories of their own."""
+    once = explorer.run(ONCE)
+    if once.hung or once.runs[0].died:
+        return Reference(spec, once, {}, explorer.facts), (once,)
+    if explorer.facts.get("ticks"):
+        explorer.orders.items = items_of(once)
+    later = explorer.run(Schedule("once", late=61))
+    jobs = {}
+    for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):
+        alone = explorer.run(Schedule("alone", moves=(f"job={job}",)))
+        if _succeeds(alone):
+            jobs[job] = alone
+    volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
+    reference = Reference(
+        spec,
+        once,
+        jobs,
+        explorer.facts,
+        volatile,
+        before=explorer.state_before(),
+        later=later,
+        ticks=_single_ticks(explorer, spec),
+        orders=_orders(explorer, jobs),
+        letters=letter_queries(spec),
+    )
+    return reference, (once, later)
+
+
+def _single_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
+    """What a clocked job does in the tick at which two of them are to do it once."""
+    moves = [s.moves[0] for s in dst(spec)] if explorer.clocked else []
+    return {move: explorer.run(Schedule("alone", moves=(move,))) for move in moves}
+
+
+def _orders(explorer: Explorer, jobs: Iterable[int]) -> tuple[History, ...]:
+    """The first job and a distinct one, one after the other, in both orders."""
+    other = next(iter(jobs), None)
+    if other is None or explorer.facts.get("ticks"):
+        return ()
+    moves = (("job=0", f"job={other}"), (f"job={other}", "job=0"))
+    made = (explorer.run(Schedule("alone", moves=both)) for both in moves)
+    return tuple(history for history in made if all(run.outcome == "succeeded" for run in history.runs))
+
+
+def _succeeds(history: History) -> bool:
+    return bool(history.runs) and history.runs[-1].outcome == "succeeded" and not history.hung
+
+
+def single_run_problem(reference: Reference) -> str | None:
+    """Why the single run cannot be compared with; None where it can."""
+    once, run = reference.once, reference.once.runs[0]
+    if once.hung:
+        return f"the single run did not end; its last boundary was {once.hung}"
+    died = run.first("died")
+    if died is not None:
+        return f"the single run {how_it_ended(died)}"
+    error = run.raised or run.first("raised")
+    if error is not None:
+        place = f" ({error.place[0]}:{error.place[1]})" if error.place else ""
+        return f"the single run fails: {error['error'].rpartition(':')[2]}: {error['text']}{place}"
+    broken = run.first("probe-error")
+    if broken is not None:
+        return f"the single run fails: {broken['error']!s}"
+    if not run.entered:
+        return "the single run never reached the handler"
+    missing = [effect.name for effect in reference.effects if not reference.calls(effect.name)]
+    if missing:
+        return f"the single run does not reach: {', '.join(missing)}"
+    return next((f"proof.state.{name}: {rows[7:]}" for name, rows in once.state.items() if _is_error(rows)), None)
+
+
+def _is_error(rows: Any) -> bool:
+    return isinstance(rows, str) and rows.startswith("error: ")

@@ -1,0 +1,46 @@
+"""Which histories are shown for a refutation: the simplest of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from skillrun.proof.judges import logs
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, was_met
+from skillrun.proof.result import RERUNS, Tried, Witness
+from skillrun.proof.schedule import Schedule
+
+MOST = 5
+_BY_ITSELF = ("state.not-committed",)  # needs no comparison
+
+
+def choose(tried: Iterable[Tried], *, fatal: bool) -> list[tuple[Tried, Judgement]]:
+    """The first schedule of each kind of refutation. `fatal`: there is no single run to compare with."""
+    chosen: dict[tuple[str, str | None], tuple[Tried, Judgement]] = {}
+    for item in sorted(tried, key=lambda t: _weight(t.schedule)):
+        if not was_met(item.history):
+            continue
+        for judgement in item.judgements:
+            if judgement.verdict == REFUTED and (not fatal or judgement.rule in _BY_ITSELF):
+                chosen.setdefault((judgement.rule, judgement.effect), (item, judgement))
+    return list(chosen.values())[:MOST]
+
+
+def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[Witness]:
+    """An unanswered question, shown by a delivery that poses it."""
+    made = []
+    for judgement in logs.judge(found):
+        question = judgement.rule.partition(".")[2]
+        wanted = found[question].example
+        item = next((t for t in tried if any(d.outcome == wanted for d in t.history.runs)), tried[0])
+        made.append(Witness(item, judgement, RERUNS))
+    return made
+
+
+def unstable(witness: Witness) -> Judgement:
+    said = f"{witness.judgement.message} under {witness.tried.schedule}, but not when that was run again {RERUNS} times"
+    return Judgement(INCOMPLETE, "witness.unstable", said)
+
+
+def _weight(schedule: Schedule) -> tuple[int, int]:
+    """The simplest witness first."""
+    return len(schedule.faults) + len(schedule.moves) + (schedule.copies - 1) * 2, schedule.copies
