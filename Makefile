@@ -15,7 +15,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	@$(BIN)/skillrun demo
 
+# Compiled first, as what is installed is: the tests start skillrun a thousand times.
 test: $(VENV)/.installed
+	@$(BIN)/python -m compileall -q skillrun
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long'
 
 lint: $(VENV)/.installed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,30 @@ import shops
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> Path:
-    """A shop whose run has succeeded."""
+def finished_here(tmp_path: Path) -> Path:
+    """A shop whose run has succeeded, and that was never copied."""
     repo = shops.shop(tmp_path / "repo")
-    report = shops.report(repo, "--trust", code=0)
-    assert set(shops.stages(report).values()) == {"passed"}
+    shops.run(repo, "--trust", code=0)
     return repo
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(a place, what it holds): a shop whose run has succeeded. The tests use the place one after the other."""
+    place, kept = tmp_path_factory.mktemp("place"), tmp_path_factory.mktemp("kept")
+    report = shops.report(shops.shop(place / "repo"), "--trust", code=0)
+    assert set(shops.stages(report).values()) == {"passed"}
+    shutil.copytree(place, kept, symlinks=True, dirs_exist_ok=True)
+    return place, kept
+
+
+@pytest.fixture
+def repo(finished: tuple[Path, Path]) -> Path:
+    """The shop whose run has succeeded, as no test has touched it."""
+    place, kept = finished
+    shutil.rmtree(place)
+    shutil.copytree(kept, place, symlinks=True)
+    return place / "repo"
 
 
 def stale(repo: Path, code: int | None = None) -> dict[str, list[str]]:
@@ -38,7 +57,8 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_the_same_command_again(repo: Path) -> None:
+def test_the_same_command_again(finished_here: Path) -> None:
+    repo = finished_here
     report = shops.report(repo, code=0)
     assert set(shops.stages(report, "cached").values()) == {True}
     rows = shops.telemetry(shops.ledger_of(repo))
@@ -52,7 +72,8 @@ def test_the_same_command_again(repo: Path) -> None:
     assert report["telemetry"]["invocation"] == 2
 
 
-def test_a_repetition_of_a_repetition_points_to_the_first(repo: Path) -> None:
+def test_a_repetition_of_a_repetition_points_to_the_first(finished_here: Path) -> None:
+    repo = finished_here
     for _ in range(3):
         report = shops.report(repo, code=0)
     ended = shops.events(shops.ledger_of(repo), "invocation.ended")
