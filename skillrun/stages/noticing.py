@@ -49,8 +49,8 @@ def try_tests(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestC
     def run(asked: Asked) -> Records:
         return run_tests(job, asked, _run_command(case, asked.broken.get("name", "as it is")))
 
-    def forked(asked: tuple[Asked, ...]) -> list[Records] | None:
-        return run_forked(job, asked, _run_command(case, f"broken in {len(asked)} ways"))
+    def forked(asked: Asked, breaks: list[Mapping[str, Any]]) -> list[Records] | None:
+        return run_forked(job, asked, breaks, _run_command(case, f"as it is, and broken in {len(breaks)} ways"))
 
     limit = case.profile.validation_timeout if case.profile else None
     return try_breaks(_breaks(case, spec, function), expected, limit or DEFAULT_LIMIT_S, run, forked)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from breaking_repo import CODE, HAPPY, RETRYABLE, TERMINAL, breaks, tried
 
-from skillrun.proof.breaking import judge
+from skillrun.proof.breaking import runs
 
 ALL = (HAPPY, RETRYABLE, TERMINAL)
 NOTICED = {"effect-dropped": "noticed", "transient-swallowed": "noticed", "permanent-retried": "noticed"}
@@ -25,9 +25,9 @@ def starts(tmp_path: Path) -> int:
     return len((tmp_path / "starts").read_text())
 
 
-def test_the_tests_are_collected_once_as_they_are_and_once_for_all_breaks(tmp_path: Path) -> None:
+def test_the_tests_are_collected_once(tmp_path: Path) -> None:
     result = tried(tmp_path / "repo", *ALL, files=starting(tmp_path))
-    assert (result.status, breaks(result), starts(tmp_path)) == ("passed", NOTICED, 2)
+    assert (result.status, breaks(result), starts(tmp_path)) == ("passed", NOTICED, 1)
 
 
 SHARED = {
@@ -88,9 +88,21 @@ def test_happy(mail):
 
 
 def test_a_break_without_an_end_is_ended_and_the_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "_LEAST_S", 5.0)
-    monkeypatch.setattr(judge, "_TIMES_LONGER", 1.0)
+    monkeypatch.setattr(runs, "LEAST_S", 5.0)
+    monkeypatch.setattr(runs, "TIMES_LONGER", 1.0)
     result = tried(tmp_path / "repo", ENDLESS, RETRYABLE, TERMINAL, files=starting(tmp_path))
-    assert (breaks(result), starts(tmp_path)) == (NOTICED, 2)
+    assert (breaks(result), starts(tmp_path)) == (NOTICED, 1)
     seen = [item.detail["seen"] for item in result.evidence if item.role == "command"]
     assert seen[1] == "noticed: the tests do not end"
+
+
+ENDS = {"an exit": ("os._exit(3)", "exit 3"), "a signal": ("os.abort()", "ended by signal 6")}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_tests_that_end_their_process_say_how(tmp_path: Path, how: str) -> None:
+    code, said = ENDS[how]
+    dies = f"\ndef test_dies(mail):\n    import os\n    run(send_receipt, 7, 'a')\n    {code}\n"
+    result = tried(tmp_path / "repo", *ALL, dies, files=starting(tmp_path))
+    assert f"the tests did not come to an end ({said})" in str(result.findings)
+    assert starts(tmp_path) == 1

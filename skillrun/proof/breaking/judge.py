@@ -6,15 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skillrun.proof.breaking.runs import Asked, Ran, Records
-
-_SHARED = {"class": "file", "module": "file", "package": "all", "session": "all"}
-_LEAST_S = 30.0  # a broken handler may try many times before its tests end
-_TIMES_LONGER = 10.0
+from skillrun.proof.breaking.runs import Asked, Ran, Records, limit_of_break
 
 RunTests = Callable[[Asked], Records]
-RunForked = Callable[[tuple[Asked, ...]], list[Records] | None]
-"""As `runs.run_forked`: None where each needs a process of its own."""
+RunForked = Callable[[Asked, list[Mapping[str, Any]]], list[Records] | None]
+"""As `runs.run_forked`: the unbroken run, then each break; None where each needs a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +61,16 @@ def try_breaks(
     breaks: tuple[Break, ...], expected: Expected, limit_s: float, run: RunTests, forked: RunForked
 ) -> Trial:
     """Runs the tests in the expected files; where these miss a break, also all others that reach the handler."""
-    baseline = run(Asked(expected.paths, limit_s))
+    asked, tried = Asked(expected.paths, limit_s), [broken for broken in breaks if broken.why_not is None]
+    baseline, *seen = forked(asked, [broken.settings for broken in tried]) or [run(asked)]
     trial = _unusable(baseline) or _red(baseline, expected.paths, limit_s, run)
     if trial is not None:
         return trial
     found = _Tests(baseline, expected, limit_s, run)
-    if not found.reaching(baseline) and not found.reaching(found.everything()):
+    if baseline.reaching:
+        found.seen = dict(zip((broken.id for broken in tried), seen, strict=False))
+    if not baseline.reaching and not found.everything().reaching:
         return _not_reached(found)
-    found.try_together(tuple(broken for broken in breaks if broken.why_not is None), forked)
     noticed = tuple(found.try_one(broken) for broken in breaks)
     return Trial(found.known, tuple(sorted(found.shown())), noticed)
 
@@ -86,7 +84,7 @@ class _Tests:
         self.limit_s = limit_s
         self.run = run
         self._all: Records | None = None
-        self._seen: dict[str, Records] = {}  # break -> what the expected files' tests did
+        self.seen: dict[str, Records] = {}  # break -> what the expected files' tests did
 
     @property
     def known(self) -> Records:
@@ -98,50 +96,34 @@ class _Tests:
             self._all = self.run(Asked((), self.limit_s))
         return self._all
 
-    def reaching(self, records: Records) -> frozenset[str]:
-        """The green tests that reach the handler, without parameters, and those that share its run in a fixture."""
-        found = set(records.reached)
-        for test, scope in records.reached.items():
-            shared = _SHARED.get(scope)
-            file = test.partition("::")[0]
-            found |= {t for t in records.outcomes if shared == "all" or (shared and t.partition("::")[0] == file)}
-        return frozenset(test.partition("[")[0] for test in found & records.of("passed"))
-
     def shown(self) -> set[str]:
-        return {self.known.shown(test) for test in self.reaching(self.known)}
-
-    def try_together(self, breaks: tuple[Break, ...], forked: RunForked) -> None:
-        """The tests of the expected files against several breaks, collected once where that is the same."""
-        if len(breaks) < 2 or not self.reaching(self.baseline):
-            return
-        asked = tuple(self._asked(broken, self.baseline, self.expected.paths) for broken in breaks)
-        self._seen = dict(zip((broken.id for broken in breaks), forked(asked) or (), strict=False))
+        return {self.known.shown(test) for test in self.known.reaching}
 
     def try_one(self, broken: Break) -> Noticing:
         if broken.why_not is not None:
             return Noticing(broken, "incomplete" if broken.is_unreadable else "not_applicable", why=broken.why_not)
-        seen = self._seen.get(broken.id)
+        seen = self.seen.get(broken.id)
         red = self.baseline.of("failed")
         first = _noticing(broken, seen, red) if seen else self._try(broken, self.baseline, self.expected.paths)
         if first.state != "missed":
             return first
         everything = self.everything()
         if not everything.ended:
-            return _doubted(first, f"these tests missed it, and the whole suite did not end ({everything.ran.words})")
+            return _doubted(first, f"these tests missed it, and the whole suite did not end ({everything.words})")
         return self._unsure(self._try(broken, everything, ()) if self._has_more() else first)
 
     def _has_more(self) -> bool:
-        shown = {self.baseline.shown(test) for test in self.reaching(self.baseline)}
+        shown = {self.baseline.shown(test) for test in self.baseline.reaching}
         return bool(self.shown() - shown)
 
     def _try(self, broken: Break, baseline: Records, paths: tuple[str, ...]) -> Noticing:
-        if not self.reaching(baseline):
+        if not baseline.reaching:
             return Noticing(broken, "missed")
         return _noticing(broken, self.run(self._asked(broken, baseline, paths)), baseline.of("failed"))
 
     def _asked(self, broken: Break, baseline: Records, paths: tuple[str, ...]) -> Asked:
-        limit = max(_LEAST_S, _TIMES_LONGER * baseline.ran.duration_ms / 1000)
-        return Asked(paths, limit, broken.settings, self.reaching(baseline), baseline.of("failed"))
+        limit = limit_of_break(baseline.ran.duration_ms / 1000)
+        return Asked(paths, limit, broken.settings, baseline.reaching, baseline.of("failed"))
 
     def _unsure(self, noticing: Noticing) -> Noticing:
         """A test that was skipped here might have noticed."""
@@ -179,7 +161,7 @@ def _unusable_break(seen: Records, failed: tuple[str, ...]) -> str | None:
     if seen.elsewhere:
         return f"the code was imported from elsewhere: {seen.elsewhere[0]}"
     if not seen.ended or seen.uncollected or failed:
-        return f"the tests could not be repeated ({seen.ran.words})"
+        return f"the tests could not be repeated ({seen.words})"
     return None
 
 
@@ -192,8 +174,8 @@ def _unusable(baseline: Records) -> Trial | None:
         why = f"the tests import the handler from elsewhere: {baseline.elsewhere[0]}"
         return Trial(baseline, incomplete=why, hint=hint, passing=True)
     if not baseline.ended:
-        why = f"the tests did not come to an end ({baseline.ran.words})"
-        return Trial(baseline, incomplete=why, hint=_last_line(baseline), passing=not baseline.ran.timed_out)
+        why = f"the tests did not come to an end ({baseline.words})"
+        return Trial(baseline, incomplete=why, hint=_last_line(baseline), passing=not baseline.timed_out)
     if baseline.uncollected:
         test = baseline.uncollected[0]
         why = f"{baseline.shown(test)} cannot be imported in the scratch copy: {baseline.messages.get(test, '')}"

@@ -6,14 +6,18 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from skillrun.proof.breaking import reach
 from skillrun.proof.breaking.edits import FileEdit, edited
 from skillrun.proof.breaking.scratch import scratch_copy
 
+LEAST_S = 30.0
+TIMES_LONGER = 10.0
 _RUNTIME = Path(__file__).with_name("runtime.py")
+_REACH = Path(__file__).with_name("reach.py")
 _NAME = "skillrun_broken"
 _UNBROKEN = {"drop": False, "swallow": [], "turn": []}
 
@@ -84,6 +88,7 @@ class Records:
     elsewhere: tuple[str, ...] = ()  # what was imported instead of the copy
     unresolved: tuple[str, ...] = ()  # declared errors that do not exist
     opened: frozenset[str] = frozenset()  # files of the repository
+    words: str = ""  # how it ended
     timed_out: bool = False
     not_alone: bool = False  # a fork of this process would share something with the next
     spawned: bool = False  # other processes may have read more
@@ -92,7 +97,12 @@ class Records:
 
     def of(self, outcome: str) -> frozenset[str]:
         """The tests with an outcome."""
-        return frozenset(test for test, found in self.outcomes.items() if found == outcome)
+        return reach.of(self.outcomes, outcome)
+
+    @property
+    def reaching(self) -> frozenset[str]:
+        """The green tests that reach the handler."""
+        return reach.reaching(self.reached, self.outcomes)
 
     def shown(self, test: str) -> str:
         """A test's id relative to the repository."""
@@ -104,26 +114,39 @@ def run_tests(job: Job, asked: Asked, run: Runner) -> Records:
     return _run_in_copy(job, asked, (), run)[0]
 
 
-def run_forked(job: Job, asked: Sequence[Asked], run: Runner) -> list[Records] | None:
-    """Runs that differ in their break alone, in one process that collects the tests once and forks for each.
+def run_forked(job: Job, asked: Asked, breaks: Sequence[Mapping[str, Any]], run: Runner) -> list[Records] | None:
+    """The unbroken run and each break, in one process that collects the tests once and forks for each of them.
 
-    None where that is not the same as a process for each: something outlasts a fork, or collecting failed.
+    The breaks meet the green tests that reach the handler. None where that is not the same as a process for each:
+    something would outlast a fork.
     """
-    whole = replace(asked[0], broken={}, limit_s=sum(one.limit_s for one in asked) + asked[0].limit_s)
-    first, *others = _run_in_copy(job, whole, asked, run)
-    return others if first.ended and not first.not_alone and not first.uncollected else None
+    most = asked.limit_s + len(breaks) * limit_of_break(asked.limit_s)
+
+    def longer(command: str, folder: Path, env: Mapping[str, str], limit_s: float) -> Ran:
+        return run(command, folder, env, most)
+
+    records = _run_in_copy(job, asked, [_UNBROKEN, *breaks], longer)
+    return None if any(one.not_alone for one in records) else records[1:]
 
 
-def _run_in_copy(job: Job, asked: Asked, breaks: Sequence[Asked], run: Runner) -> list[Records]:
+def limit_of_break(unbroken_s: float) -> float:
+    """Seconds for the tests of a broken handler, from what the unbroken one took: it may try many times."""
+    return max(LEAST_S, TIMES_LONGER * unbroken_s)
+
+
+def _run_in_copy(job: Job, asked: Asked, forks: Sequence[Mapping[str, Any]], run: Runner) -> list[Records]:
+    """What the process itself recorded, then each of its forks."""
     with scratch_copy(job.root, job.files) as scratch:
         repo = scratch / "repo"
-        records = [scratch / f"records{number}" for number in range(len(breaks) + 1)]
-        for file in records:
+        files = [scratch / f"records{number}" for number in range(len(forks) + 1)]
+        for file in files:
             file.touch()
         _write_edits(job, asked, repo)
-        _write_runtime(job, asked, repo, records, breaks)
+        _write_runtime(job, asked, repo, files, forks)
         ran = run(_command(job, asked), repo / job.folder, _environment(job, scratch), asked.limit_s)
-        return [_read(file, ran, repo, job) for file in records]
+        own, *forked = [_said(file) for file in files]
+        shared = {event: said for event, said in own.items() if event != "end"}
+        return [_read(own, ran, repo, job), *(_read({**shared, **said}, ran, repo, job) for said in forked)]
 
 
 def _write_edits(job: Job, asked: Asked, repo: Path) -> None:
@@ -131,20 +154,26 @@ def _write_edits(job: Job, asked: Asked, repo: Path) -> None:
         (repo / path).write_text(edited((job.root / path).read_bytes(), edit), encoding="utf-8")
 
 
-def _write_runtime(job: Job, asked: Asked, repo: Path, records: Sequence[Path], breaks: Sequence[Asked]) -> None:
+def _write_runtime(
+    job: Job, asked: Asked, repo: Path, files: Sequence[Path], forks: Sequence[Mapping[str, Any]]
+) -> None:
     """Beside the handler's own package: whoever can import the handler can import it."""
     place = repo / job.import_root / f"{_NAME}.py"
     place.write_bytes(_RUNTIME.read_bytes())
+    place.with_name(f"{_NAME}_reach.py").write_bytes(_REACH.read_bytes())
     settings = {
         **_UNBROKEN,
         **asked.broken,
-        "out": str(records[0]),
+        "out": str(files[0]),
         "root": str(repo),
         "source": str(job.root),
-        "breaks": [
-            {**_UNBROKEN, **one.broken, "out": str(out), "limit_s": one.limit_s, "stop": True}
-            for one, out in zip(breaks, records[1:], strict=True)
+        "forks": [
+            {**_UNBROKEN, **broken, "out": str(out), "stop": broken != _UNBROKEN}
+            for broken, out in zip(forks, files[1:], strict=True)
         ],
+        "limit_s": asked.limit_s,
+        "least_s": LEAST_S,
+        "times_longer": TIMES_LONGER,
         "modules": list(job.modules),
         "transient": [dict(item) for item in job.transient],
         "permanent": [dict(item) for item in job.permanent],
@@ -152,7 +181,7 @@ def _write_runtime(job: Job, asked: Asked, repo: Path, records: Sequence[Path], 
         "only": None if asked.only is None else sorted(asked.only),
         "red": sorted(asked.red),
         "stop": bool(asked.broken),
-        "watch": not asked.broken and not breaks,
+        "watch": not asked.broken,
     }
     place.with_suffix(".json").write_text(json.dumps(settings, default=str), encoding="utf-8")
 
@@ -169,18 +198,23 @@ def _environment(job: Job, scratch: Path) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(scratch / "tmp")}
 
 
-def _read(records: Path, ran: Ran, repo: Path, job: Job) -> Records:
+def _said(records: Path) -> dict[str, list[dict[str, Any]]]:
+    """Event -> its records, in order."""
     said: dict[str, list[dict[str, Any]]] = {}
     for line in records.read_text(encoding="utf-8", errors="replace").splitlines():
         event = _parsed(line)
         said.setdefault(event.get("event", ""), []).append(event)
+    return said
+
+
+def _read(said: Mapping[str, list[dict[str, Any]]], ran: Ran, repo: Path, job: Job) -> Records:
     end = said.get("end", [{}])[-1]
     roots = [event["path"] for event in said.get("root", [])]
     failures = [*said.get("outcome", []), *said.get("uncollected", [])]
     return Records(
         ran=ran,
         prefix=_relative(roots[0], repo) if roots else "",
-        outcomes=_worst(said.get("outcome", [])),
+        outcomes=reach.worst(said.get("outcome", [])),
         messages={event["test"]: event["message"] for event in failures if event["message"]},
         reached={event["test"]: event["scope"] for event in said.get("reached", []) if event["test"]},
         struck=frozenset(event["test"] for event in said.get("struck", [])),
@@ -188,7 +222,8 @@ def _read(records: Path, ran: Ran, repo: Path, job: Job) -> Records:
         elsewhere=tuple(end.get("elsewhere", ())),
         unresolved=tuple(event["name"] for event in said.get("unresolved", [])),
         opened=frozenset(_inside(end.get("opened", ()), repo, repo / job.folder)),
-        timed_out=ran.timed_out or "timed-out" in said,
+        words=said.get("fork", [{}])[0].get("words") or ran.words,
+        timed_out=ran.timed_out or any(event["timed_out"] for event in said.get("fork", [])),
         not_alone="not-alone" in said,
         spawned=bool(end.get("spawned")),
         no_pytest="no-pytest" in said,
@@ -203,16 +238,6 @@ def _parsed(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _worst(events: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Test -> outcome over set-up, call and tear-down."""
-    order = ("passed", "xfailed", "skipped", "failed")
-    found: dict[str, str] = {}
-    for event in events:
-        known = found.get(event["test"], "passed")
-        found[event["test"]] = max(known, event["outcome"], key=order.index)
-    return found
 
 
 def _relative(path: str, repo: Path) -> str:

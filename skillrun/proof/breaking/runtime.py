@@ -155,17 +155,13 @@ class Watching:
 
     def pytest_sessionstart(self, session: Any) -> None:
         self.session = session
-        self.say_root()
-
-    def say_root(self) -> None:
-        config = self.session.config
+        config = session.config
         _say("root", path=str(config.rootpath if hasattr(config, "rootpath") else config.rootdir))
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
-        if SETTINGS["only"] is not None:
-            wanted = set(SETTINGS["only"])
-            left = [item for item in items if item.nodeid.partition("[")[0] not in wanted]
-            items[:] = [item for item in items if item.nodeid.partition("[")[0] in wanted]
+        left = [item for item in items if not _is_wanted(item)]
+        if left:
+            items[:] = [item for item in items if _is_wanted(item)]
             config.hook.pytest_deselected(items=left)
 
     def pytest_collectreport(self, report: Any) -> None:
@@ -173,19 +169,29 @@ class Watching:
             _say("uncollected", test=report.nodeid, message=_message(report))
 
     def pytest_runtestloop(self, session: Any) -> Any:
-        """Collected once, run once a break: each time by a fork that finds everything as it was. None: run it here."""
-        breaks = SETTINGS["breaks"]
-        if not breaks:
+        """Collected once, run as it is and with each break: by a fork that finds everything as it was, each time.
+
+        None: run it here.
+        """
+        forks = SETTINGS["forks"]
+        if not forks:
             return None
         kept = Kept(SETTINGS["root"], os.environ["TMPDIR"])
         if not _is_alone() or not kept.whole:
             _say("not-alone")
             return True
-        for broken in breaks:
-            if _fork(broken):
-                self.say_root()
+        limit_s = SETTINGS["limit_s"]
+        for number, settings in enumerate(forks):
+            began = time.monotonic()
+            if _fork(settings, limit_s):
+                session.items[:] = [item for item in session.items if _is_wanted(item)]
                 return None
             kept.put_back()
+            if number == 0:
+                limit_s = max(SETTINGS["least_s"], SETTINGS["times_longer"] * (time.monotonic() - began))
+                SETTINGS.update(_green_and_red(settings["out"]))
+                if not SETTINGS["only"]:
+                    break
         return True
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -206,6 +212,10 @@ class Watching:
 
     def pytest_sessionfinish(self) -> None:
         _say("end", elsewhere=sorted(_elsewhere()), opened=sorted(_opened), spawned=bool(_spawned))
+
+
+def _is_wanted(item: Any) -> bool:
+    return SETTINGS["only"] is None or item.nodeid.partition("[")[0] in SETTINGS["only"]
 
 
 def _struck() -> bool:
@@ -259,31 +269,49 @@ def _link(fd: Path) -> str:
         return ""
 
 
-def _fork(broken: dict[str, Any]) -> bool:
-    """True in a child, which is broken from then on; False in the parent, once that child has ended."""
+def _fork(settings: dict[str, Any], limit_s: float) -> bool:
+    """True in a child, which has the settings from then on; False in the parent, once that child has ended."""
     global _out
     sys.stdout.flush()
     sys.stderr.flush()
+    spawned = set(_spawned)
     child = os.fork()
+    _spawned.intersection_update(spawned)  # this one is ours
     if child:
-        _await(child, broken)
+        _await(child, settings["out"], limit_s)
         return False
-    SETTINGS.update(broken)
+    SETTINGS.update(settings)
     _out = _records(SETTINGS["out"])
     _said.clear()
     return True
 
 
-def _await(child: int, broken: dict[str, Any]) -> None:
-    end, pause = time.monotonic() + broken["limit_s"], 0.002
-    while os.waitpid(child, os.WNOHANG)[0] == 0:
-        if time.monotonic() > end:
+def _await(child: int, records: str, limit_s: float) -> None:
+    """Says how it ended, where it did not come to its own end."""
+    end, pause, timed_out = time.monotonic() + limit_s, 0.002, False
+    ended, status = os.waitpid(child, os.WNOHANG)
+    while not ended:
+        timed_out = time.monotonic() > end
+        if timed_out:
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.write(_records(broken["out"]), b'{"event": "timed-out"}\n')
-            return
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+        ended, status = os.waitpid(child, 0 if timed_out else os.WNOHANG)
+    how = f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
+    words = f"it took longer than {limit_s:.0f} s" if timed_out else how
+    line = json.dumps({"event": "fork", "words": words, "timed_out": timed_out}) + "\n"
+    fd = _records(records)
+    os.write(fd, line.encode())
+    os.close(fd)
+
+
+def _green_and_red(records: str) -> dict[str, Any]:
+    """The settings of a break from what the unbroken run recorded."""
+    reach = importlib.import_module(f"{__name__}_reach")
+    said = [json.loads(line) for line in Path(records).read_text(encoding="utf-8").splitlines()]
+    outcomes = reach.worst(event for event in said if event["event"] == "outcome")
+    reached = {event["test"]: event["scope"] for event in said if event["event"] == "reached" and event["test"]}
+    return {"only": sorted(reach.reaching(reached, outcomes)), "red": sorted(reach.of(outcomes, "failed"))}
 
 
 class Kept:
