@@ -1,4 +1,4 @@
-"""Measures the proof of the bundled Celery shop: every figure is a ratio within this one run.
+"""Measures the proof of the bundled Celery shop, and of an RQ job: every figure is a ratio within this one run.
 
     python tests/bench/proof_bench.py [--real N]
 
@@ -55,10 +55,18 @@ def shop(folder: Path) -> Path:
     return root
 
 
-def bare_fork_s(root: Path) -> float:
+def rq_job(folder: Path) -> Path:
+    """A copy of the corpus' RQ job."""
+    root = folder / "rq"
+    shutil.copytree(Path(__file__).parent.parent / "proof" / "corpus" / "rq_invoice", root)
+    (root / "bench_fork.py").write_text(FORK)
+    return root
+
+
+def bare_fork_s(root: Path, driver: str) -> float:
     """The median of a fork and wait in an interpreter that has imported the handler."""
     spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
-    with Setting(spec, root, "celery", ()) as setting:
+    with Setting(spec, root, driver, ()) as setting:
         setting.start_servers()
         setting.set_up()
         explorer = Explorer(setting)
@@ -67,7 +75,8 @@ def bare_fork_s(root: Path) -> float:
         while not running.ended:
             setting.zygote().hear(0.1)
         raised = next(event for event in running.events if event["e"] == "caller-raised")
-        report_memory(setting)
+        if driver == "celery":
+            report_memory(setting)
         return float(raised["text"])
 
 
@@ -100,7 +109,7 @@ def command_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
-def timed_proof(root: Path, workers: int) -> tuple[Proof, dict[str, list[float]], float]:
+def timed_proof(root: Path, workers: int, driver: str = "celery") -> tuple[Proof, dict[str, list[float]], float]:
     """(proof, family -> seconds of its schedules, seconds of all)."""
     spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
     taken: dict[str, list[float]] = defaultdict(list)
@@ -115,7 +124,7 @@ def timed_proof(root: Path, workers: int) -> tuple[Proof, dict[str, list[float]]
     Explorer.run = measured  # type: ignore[method-assign]
     try:
         begun = time.perf_counter()
-        proof = prove(Target(spec, root, "celery"), workers=workers)
+        proof = prove(Target(spec, root, driver), workers=workers)
         return proof, taken, time.perf_counter() - begun
     finally:
         Explorer.run = run  # type: ignore[method-assign]
@@ -177,17 +186,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="proof-bench-") as temporary:
         folder = Path(temporary).resolve()
         root = shop(folder)
-        bare = bare_fork_s(root)
+        bare = bare_fork_s(root, "celery")
         proof, taken, one = timed_proof(root, workers=1)
         _, _, two = timed_proof(root, workers=2)
         schedules = [seconds for family in taken.values() for seconds in family]
         median = statistics.median(schedules)
         imported = statistics.median(import_s(root) for _ in range(5))
         families = len(taken)
+        rq = rq_job(folder)
+        rq_bare = bare_fork_s(rq, "rq")
+        _, rq_taken, _ = timed_proof(rq, workers=1, driver="rq")
+        rq_median = statistics.median(seconds for family in rq_taken.values() for seconds in family)
         real = statistics.median(real_schedule_s(root, folder, kill=bool(n % 2)) for n in range(options.real))
     print(f"verdict            {proof.verdict} under {len(schedules)} schedules of {families} families")
     print(f"bare fork + wait   {bare * 1000:.2f} ms")
     print(f"median schedule    {median * 1000:.1f} ms = {median / bare:.1f}x of a bare fork + wait   (aim: at most 8x)")
+    print(
+        f"the same with RQ   {rq_median * 1000:.1f} ms = {rq_median / rq_bare:.1f}x   (aim: at most 12x; {rq_proof.verdict})"
+    )
     for family, seconds in sorted(taken.items()):
         print(f"  {family:<18} {len(seconds):>4}  {statistics.median(seconds) * 1000:6.1f} ms")
     print(f"whole proof        {two:.1f} s = {two / (imported * families):.1f}x of importing once a family "
