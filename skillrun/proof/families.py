@@ -100,8 +100,10 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("fresh-interpreter", _fresh(boundaries, facts))
     plan.add("publish-fault", _publish_faults(caller, facts))
     plan.add("before-commit", _before_commit(caller))
-    plan.add("dst", dst(spec))
+    plan.add("dst", [] if polled else dst(spec))
     _name_skipped(plan, spec, kills)
+    if polled and dst(spec):
+        plan.skipped["dst"] = "a tick looks for its work: one more in the hour that comes twice is as redeliver"
     if facts.get("ticks"):
         plan.skipped["kill-lose"] = "no message is lost where ticks look for their work"
     if cron:

@@ -28,11 +28,20 @@ _NAMED = {"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0
 
 
 def is_polled(spec: JobSpec, facts: dict[str, Any]) -> bool:
-    """Each tick looks for work in a database: a poller, and a cron job of several ticks a day that goes by no key."""
+    """Each tick looks for work in a database: a poller, and a cron job that goes by no key and takes up what is left.
+
+    Of a cron job that is one of several ticks a day, or a retry policy that waits for the next day.
+    """
     polls = spec.trigger is not None and spec.trigger.type == "poller"
-    keyless = spec.idempotency is not None and spec.idempotency.strategy == "invariant"
-    keyless = keyless and spec.trigger is not None and period_s(spec.trigger.schedule) < DAY_S
-    return bool(facts.get("ticks")) and (polls or spec.enqueue is not None or keyless)
+    return bool(facts.get("ticks")) and (polls or spec.enqueue is not None or _takes_up(spec))
+
+
+def _takes_up(spec: JobSpec) -> bool:
+    if spec.trigger is None or spec.idempotency is None or spec.idempotency.strategy != "invariant":
+        return False
+    period = period_s(spec.trigger.schedule)
+    declared = spec.retry.delays()[:1] if spec.retry and spec.retry.kind is None else ()
+    return period < DAY_S or any(delay >= period * 0.9 for delay in declared)
 
 
 def is_clocked(spec: JobSpec, facts: dict[str, Any]) -> bool:

@@ -31,11 +31,13 @@ def test_a_border_that_the_schema_forbids_is_not_moved() -> None:
     assert found
 
 
-def ticking(schedule: str, strategy: str) -> JobSpec:
+def ticking(schedule: str, strategy: str, **fields: Any) -> JobSpec:
     invariant = {"statement": "one row a day", "guarded_by": "a unique row"}
     more = {"key": ["day"]} if strategy == "keyed" else {"invariant": invariant}
     idempotency = {"strategy": strategy, **more}
-    return JobSpec(version=1, job="job", trigger={"type": "cron", "schedule": schedule}, idempotency=idempotency)
+    return JobSpec(
+        version=1, job="job", trigger={"type": "cron", "schedule": schedule}, idempotency=idempotency, **fields
+    )
 
 
 def test_a_cron_job_of_many_ticks_a_day_that_goes_by_no_key_is_polled() -> None:
@@ -43,3 +45,9 @@ def test_a_cron_job_of_many_ticks_a_day_that_goes_by_no_key_is_polled() -> None:
     assert is_polled(ticking("*/5 * * * *", "invariant"), facts)
     assert is_clocked(ticking("30 2 * * *", "invariant"), facts)
     assert is_clocked(ticking("*/5 * * * *", "keyed"), facts)
+
+
+def test_a_daily_cron_job_whose_retries_wait_for_the_next_day_is_polled() -> None:
+    retry = {"max_attempts": 5, "backoff": {"kind": "fixed", "base": "24h"}}
+    assert is_polled(ticking("30 2 * * *", "invariant", retry=retry), {"ticks": True})
+    assert is_clocked(ticking("30 2 * * *", "keyed", retry=retry), {"ticks": True})

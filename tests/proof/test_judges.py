@@ -372,3 +372,27 @@ def test_the_library_is_counted_apart() -> None:
 def test_a_failure_whose_reason_is_not_told_is_unanswered() -> None:
     good = [log("started id=7"), log("done id=7")]
     assert answered(*good, failing=[log("started id=7"), log("something went wrong id=7")])["why"] == "no"
+
+
+def piece(number: int, *, fails: bool = False) -> list[Any]:
+    """One of several calls of one tick, for a piece of work of its own; it may meet an error."""
+    fields = {"name": f"email#{number}", "subject": f"'{number}'", "key": f"'{number}'"}
+    before, done, after = [(kind, {**data, **fields}) for kind, data in effect()]
+    return [before, fault("raise", f"before:email#{number}", error=AWAY)] if fails else [before, done, after]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [("mail 1 failed: Away, tried again", ("application", "application")), ("trouble", ("no", "application"))],
+)
+def test_a_tick_without_a_key_tells_why_a_piece_of_its_work_failed(told: str, expected: tuple[str, str]) -> None:
+    ticking = spec(
+        idempotency={"strategy": "invariant", "invariant": {"statement": "one", "guarded_by": "rows"}},
+        trigger={"type": "poller", "every": "1m"},
+    )
+    sent = [[*piece(number), log(f"mail {number} sent")] for number in (1, 2)]
+    once = history("once", [log("started"), *sent[0], *sent[1], RETURNED, ACKED])
+    first = [log("started"), *piece(1, fails=True), log(told), *sent[1], RETURNED, ACKED]
+    failing = history(f"raise={AWAY}@before:email#1!", first, [log("started"), *sent[0], RETURNED, ACKED])
+    found = logs.answers([once, failing], against(ticking, once, facts={"ticks": True}), {0: {}})
+    assert (found["why"].by, found["retry"].by) == expected

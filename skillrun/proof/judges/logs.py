@@ -73,14 +73,14 @@ def _kind(history: History, delivery: Delivery, batch: bool) -> str:
 
 def _of_others(history: History, delivery: Delivery, reference: Reference, payloads: Mapping[int, Any]) -> bool:
     """Of several pieces of work in one tick, the proof knows the key fields of one."""
-    if not reference.is_batch:
-        return False
     fields = _fields(reference, payloads, max(delivery.job, 0))
+    if not reference.is_batch or not fields:
+        return False
     hit = [_about(subject, key) for subject, key in hit_items(history)]
     if hit and not any(_is_of(text, fields) for text in hit):
         return True
     called = [_about(str(e["subject"]), str(e["key"])) for e in delivery.all("at") if e["kind"] == "effect"]
-    return bool(fields) and bool(called) and not any(_is_of(text, fields) for text in called)
+    return bool(called) and not any(_is_of(text, fields) for text in called)
 
 
 def _about(subject: str, key: str) -> str:
@@ -129,7 +129,7 @@ def _answer(
         return Answer("not asked")
     elsewhere = {
         template(event) for delivery in no for event in delivery.all("log")
-        if not reference.is_batch or _is_of(str(event["text"]), _fields(reference, payloads, delivery.job))
+        if not reference.is_batch or _may_answer(question, event, _fields(reference, payloads, delivery.job))
     }  # fmt: skip
     loggers = tuple(reference.facts.get("loggers") or ())
     worst = Answer("application")
@@ -140,6 +140,13 @@ def _answer(
         if found.by == "framework" or not worst.record:
             worst = found if worst.by == "application" else worst
     return worst
+
+
+def _may_answer(question: str, event: Event, fields: list[tuple[str, str]]) -> bool:
+    """Whether a record of a tick is about the piece of work in question: without a key, failures are about the one
+    that failed, and successes may be about any other.
+    """
+    return _is_of(str(event["text"]), fields) if fields else question in ("why", "retry")
 
 
 def _best(
