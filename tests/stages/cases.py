@@ -22,6 +22,8 @@ from skillrun.verdict import Finding, StageResult
 
 SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
 STAGE = {stage.ID: stage for stage in STAGES["job-worker-orchestration"]}
+SILENT = "class Unavailable(Exception): ...\ndef send(order_id, email, *, idempotency_key): ...\n"
+SENT = "mailer.send(order_id, email, idempotency_key=f'r-{order_id}')\n"
 GONE = object()  # takes a part out of the spec, or a file out of the repository
 
 FILES: dict[str, str] = {
@@ -211,3 +213,22 @@ def finding(result: StageResult, rule: str) -> Finding:
 def has(result: StageResult, rule: str) -> bool:
     """Whether a rule found anything, of whatever severity."""
     return any(f.rule == rule for f in result.findings)
+
+
+def with_task(root: Path, body: str, imports: str = "import os", **files: str) -> StageResult:
+    """The stage idempotency on a task with this body."""
+    text = "\n".join(
+        [
+            textwrap.dedent(imports).strip(),
+            "from shop import mailer",
+            "from shop.celery import app",
+            "",
+            "",
+            '@app.task(bind=True, name="shop.send_receipt")',
+            "def send_receipt(self, order_id, email):",
+            textwrap.indent(textwrap.dedent(body).strip(), "    "),
+            "",
+        ]
+    )
+    more = {f"shop/{name}.py": source for name, source in files.items()}
+    return examine("idempotency", build(root, {"shop/tasks.py": text, **more}))
