@@ -215,6 +215,7 @@ def _logs(history: History, judgement: Judgement) -> str | None:
         "ran": "no record with the key fields is written when the handler begins",
         "succeeded": "no record with the key fields is written at the end, or the same one is written elsewhere too",
         "why": "no record with the key fields names the error",
+        "lie": "the record is written whatever happened: in a finally, or after an error that was taken",
         "retry": "no record with the key fields says that the job will be retried",
     }.get(question)
 

@@ -396,3 +396,21 @@ def test_a_tick_without_a_key_tells_why_a_piece_of_its_work_failed(told: str, ex
     failing = history(f"raise={AWAY}@before:email#1!", first, [log("started"), *sent[0], RETURNED, ACKED])
     found = logs.answers([once, failing], against(ticking, once, facts={"ticks": True}), {0: {}})
     assert (found["why"].by, found["retry"].by) == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("export succeeded id=7", ["logs.lie"]),
+        ("export succeeded", []),  # whose?
+        ("export ended id=7", []),
+        ("export success=False id=7", []),
+        ("something else succeeded id=7", []),  # not what a success says
+    ],
+)
+def test_a_delivery_that_fails_does_not_say_success(told: str, expected: list[str]) -> None:
+    made = spec(payload={"type": "object", "examples": [{"id": 7}]})
+    once = history("once", [*effect(), log("export succeeded id=7"), log("export ended id=7"), RETURNED, ACKED])
+    failing = [log("export succeeded id=7"), MET, log(told), raised(AWAY), retry(), ACKED]
+    seen = history(f"raise={AWAY}@before:email#1", failing, DONE)
+    assert rules(logs.lies, seen, against(made, once)) == expected

@@ -18,6 +18,7 @@ QUESTIONS = {
     "retry": "will it retry?",
 }
 _NOT_ASKED = ("late-error", "store-error")  # the spec says nothing of how such a delivery ends
+_SUCCESS = re.compile(r"(?<!un)(?<!not )(?<!no )succe(?:ss(?:ful(?:ly)?)?|eded)\b(?!\s*[=:])", re.IGNORECASE)
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
 
 
@@ -212,6 +213,25 @@ def _fields(reference: Reference, payloads: Mapping[int, Any], job: int) -> list
         if value is not None:
             values.append((path.rpartition(".")[2], str(value)))
     return values
+
+
+def lies(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A delivery that fails, and after its error says success with the words of one that succeeds."""
+    examples = reference.spec.examples
+    fields = _fields(reference, {0: examples[0]} if examples else {}, 0)
+    if not fields or history.schedule.family in _NOT_ASKED:
+        return
+    success = {template(event) for run in reference.once.runs for event in run.all("log")}
+    for delivery in history.runs:
+        met = [event.number for event in delivery.all("fault") if event["do"] == "raise"]
+        if not met or delivery.job or delivery.died or delivery.outcome == "succeeded":
+            continue
+        for event in delivery.all("log"):
+            said = event.number > met[-1] and _SUCCESS.search(str(event["text"]))
+            if said and template(event) in success and carries(event, fields):
+                message = f"a delivery that fails says: {event['text']}"
+                yield Judgement(REFUTED, "logs.lie", message, events=(event.number,), expected="no such record")
+                return
 
 
 def judge(found: Mapping[str, Answer]) -> Iterator[Judgement]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from skillrun.proof.history import History
-from skillrun.proof.judges import attempts, effects, process, state, unknowns
+from skillrun.proof.judges import attempts, effects, logs, process, state, unknowns
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, Judgement, Reference
 
 Judge = Callable[[History, Reference], Iterator[Judgement]]
@@ -15,9 +15,10 @@ JUDGES: dict[str, Judge] = {
     "effects": effects.judge,
     "state": state.judge,
     "attempts": attempts.judge,
+    "logs": logs.lies,
     "unknowns": unknowns.judge,
 }
-"""Each looks at one history. Logs are judged over all histories: see `logs.py`."""
+"""Each looks at one history. Whether logs tell enough is judged over all histories: see `logs.py`."""
 
 _ORDER = {REFUTED: 0, INCOMPLETE: 1, HINT: 2}
 
