@@ -63,8 +63,20 @@ def _outlasts(event: Event) -> bool:
 
 
 def switch_points(boundaries: list[Event]) -> list[str]:
-    """Where another delivery may get in between: before each step."""
-    return [event.boundary for event in boundaries if event["when"] == "before" and event.boundary]
+    """Where another delivery may get in between: before each step, and between two transactions.
+
+    Before the first step of one that was begun by a statement of its own it is too late: it may hold the lock.
+    """
+    found: list[str] = []
+    committed: dict[str, str] = {}  # store -> the commit after which nothing was done there
+    for event in boundaries:
+        store = str(event["store"])
+        if event["when"] == "after" and event["kind"] == "commit" and event.boundary:
+            committed[store] = event.boundary
+        elif event["when"] == "before" and event.boundary:
+            since = committed.pop(store, None)
+            found += [since, event.boundary] if since and event["begun"] else [event.boundary]
+    return found
 
 
 def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: list[int], caller: list[Event]) -> Plan:

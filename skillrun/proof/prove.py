@@ -255,7 +255,7 @@ class _Session:
         histories = [item.history for item in tried]
         found = logs.answers(histories, self.reference, self.payloads)
         self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
-        witnesses = [self._again(*chosen) for chosen in choose(tried, fatal=self.problems_fatal())]
+        witnesses = [self._witness(candidates) for candidates in choose(tried, fatal=self.problems_fatal())]
         self.problems += [unstable(witness) for witness in witnesses if not witness.again]
         witnesses = [witness for witness in witnesses if witness.again]
         if self.only is None and not self.problems_fatal():  # logs are compared over all schedules
@@ -276,6 +276,18 @@ class _Session:
     def problems_fatal(self) -> bool:
         """Whether the single run itself could not be used."""
         return any(problem.rule in ("single-run", "enqueue.other-job") for problem in self.problems)
+
+    def _witness(self, candidates: list[tuple[Tried, Judgement]]) -> Witness:
+        """The first that comes again each time, else the one that came most often."""
+        best: Witness | None = None
+        for item, judgement in candidates:
+            found = self._again(item, judgement)
+            if best is None or found.again > best.again:
+                best = found
+            if found.stable:
+                break
+        assert best is not None
+        return best
 
     def _again(self, item: Tried, judgement: Judgement) -> Witness:
         again = 0

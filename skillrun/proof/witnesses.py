@@ -10,19 +10,20 @@ from skillrun.proof.result import RERUNS, Tried, Witness
 from skillrun.proof.schedule import Schedule
 
 MOST = 5
+CANDIDATES = 3  # where the simplest does not come again each time, the next ones are tried
 _BY_ITSELF = ("state.not-committed",)  # needs no comparison
 
 
-def choose(tried: Iterable[Tried], *, fatal: bool) -> list[tuple[Tried, Judgement]]:
-    """The first schedule of each kind of refutation. `fatal`: there is no single run to compare with."""
-    chosen: dict[tuple[str, str | None], tuple[Tried, Judgement]] = {}
+def choose(tried: Iterable[Tried], *, fatal: bool) -> list[list[tuple[Tried, Judgement]]]:
+    """The schedules of each kind of refutation, the simplest first. `fatal`: there is no single run to compare with."""
+    chosen: dict[tuple[str, str | None], list[tuple[Tried, Judgement]]] = {}
     for item in sorted(tried, key=lambda t: _weight(t.schedule)):
         if not was_met(item.history):
             continue
         for judgement in item.judgements:
             if judgement.verdict == REFUTED and (not fatal or judgement.rule in _BY_ITSELF):
-                chosen.setdefault((judgement.rule, judgement.effect), (item, judgement))
-    return list(chosen.values())[:MOST]
+                chosen.setdefault((judgement.rule, judgement.effect), []).append((item, judgement))
+    return [candidates[:CANDIDATES] for candidates in chosen.values()][:MOST]
 
 
 def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[Witness]:

@@ -310,6 +310,13 @@ def test_an_exception_in_neither_list_is_incomplete() -> None:
     assert rules(unknowns.judge, listed, against(spec())) == []
 
 
+def test_a_script_says_by_its_exit_status_that_something_failed_before() -> None:
+    left = raised("builtins:SystemExit", injected=False)
+    later = history("kill@after:email#1", KILLED_AFTER, [left])
+    assert rules(unknowns.judge, later, against(spec())) == []
+    assert rules(unknowns.judge, history("redeliver", DONE, [left]), against(spec())) == ["failures.unlisted"]
+
+
 def test_an_undeclared_effect_is_incomplete() -> None:
     seen = history("once", [("undeclared", {"kind": "network", "detail": "example.org:443"}), ACKED])
     assert rules(unknowns.judge, seen, against(spec())) == ["effect.undeclared"]

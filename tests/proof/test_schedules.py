@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from skillrun.errors import Misuse
+from skillrun.proof.families import switch_points
+from skillrun.proof.history import Event
 from skillrun.proof.schedule import EVERY, Fault, Schedule, parse_schedule
 
 TEXTS = {
@@ -60,3 +62,23 @@ def test_no_fault_is_once() -> None:
 def test_what_cannot_be_read_is_misuse(text: str) -> None:
     with pytest.raises(Misuse, match="--schedule: cannot read"):
         parse_schedule(text)
+
+
+def step(number: int, kind: str, when: str, name: str, **more: object) -> Event:
+    return Event(number, "at", {"kind": kind, "when": when, "name": name, "store": "sqlite:a", **more})
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_another_delivery_gets_in_between_two_transactions(begun: bool) -> None:
+    """One that begins with BEGIN IMMEDIATE holds the lock before its first statement is met."""
+    steps = [
+        step(1, "sql", "before", "select-a#1", begun=begun),
+        step(2, "sql", "after", "select-a#1"),
+        step(3, "commit", "before", "commit#1"),
+        step(4, "commit", "after", "commit#1"),
+        step(5, "sql", "before", "update-a#1", begun=begun),
+        step(6, "sql", "before", "update-a#2", begun=True),
+    ]
+    between = ["after:commit#1"] if begun else []
+    alone = ["before:select-a#1", "before:commit#1"]
+    assert switch_points(steps) == [*alone, *between, "before:update-a#1", "before:update-a#2"]

@@ -23,7 +23,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             continue  # what comes out of it is the driver's, wrapped by whoever is in between
         yield from _broken(history, delivery)
         if history.schedule.poison is None:
-            yield from _unlisted(delivery, reference)
+            yield from _unlisted(history, delivery, reference)
 
 
 def _undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
@@ -64,14 +64,15 @@ def _was_killed(delivery: Delivery) -> bool:
     return any(event["do"] == "kill" for event in delivery.all("fault"))
 
 
-def _is_exit_status(event: Event, delivery: Delivery) -> bool:
-    """After an error a script says by its exit status that it failed."""
-    return event["error"] == "builtins:SystemExit" and any(fault["do"] == "raise" for fault in delivery.all("fault"))
+def _is_exit_status(event: Event, history: History) -> bool:
+    """After a fault a script says by its exit status that something failed, also a later tick that gives it up."""
+    faults = (fault for fault in history.events if fault.kind == "fault" and fault["do"] in ("raise", "kill"))
+    return event["error"] == "builtins:SystemExit" and any(fault.number < event.number for fault in faults)
 
 
-def _unlisted(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+def _unlisted(history: History, delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
     for event in delivery.all("raised"):
-        if event["control"] or event["injected"] or _is_exit_status(event, delivery):
+        if event["control"] or event["injected"] or _is_exit_status(event, history):
             continue
         if reference.is_listed(event, "transient") or reference.is_listed(event, "permanent"):
             continue

@@ -84,7 +84,8 @@ class Statements:
         name = self.recorder.next_name(re.sub(r"[^\w.-]", "_", f"{verb}-{table}" if table else verb))
         fields: dict[str, Any] = {"kind": "sql", "verb": verb, "table": table, "tables": list(written),
                                   "store": self.store_of(connection), "place": self.place()}  # fmt: skip
-        self.recorder.boundary("before", name, self.failure, sql=brief(" ".join(sql.split())), **fields)
+        begun = self.is_open(connection)
+        self.recorder.boundary("before", name, self.failure, sql=brief(" ".join(sql.split())), begun=begun, **fields)
         yield
         fields["open"] = self.is_open(connection)
         self.recorder.boundary("after", name, **fields)
