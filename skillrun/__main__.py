@@ -6,12 +6,19 @@ import errno
 import sys
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
-COMMANDS = ("run", "list", "show", "check", "spec", "detect", "prove", "status", "why", "next", "ledger", "demo")
+COMMANDS = (
+    *("run", "list", "show", "check", "spec", "detect", "prove", "status", "why", "next"),
+    *("ledger", "mcp", "hook", "demo"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and exits with the designed code; see `skillrun/errors.py`."""
     arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["hook"] and "--help" not in arguments:  # on every tool call of an agent: nothing else is read
+        from skillrun.hooks.entry import main as hook
+
+        sys.exit(hook(arguments[1:]))
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         arguments = ["run", *arguments]
     code = _run(arguments)

@@ -252,6 +252,25 @@ def ledger_verify(repo: Repo = Path(), ledger: LedgerFile = None, json: Json = F
     return verify(repo, ledger, json)
 
 
+@app.command("mcp")
+def mcp() -> int:
+    """Serve the Model Context Protocol on standard input and output: the same commands, as tools."""
+    from skillrun.cli.commands.mcp import serve
+
+    return serve()
+
+
+@app.command("hook")
+def hook(
+    agent: Annotated[str, typer.Argument(help="claude, codex, cursor, copilot, gemini, antigravity, opencode.")],
+    event: Annotated[str, typer.Argument(help="stop, or pre-tool.")],
+) -> int:
+    """Answer an agent's hook: JSON in, JSON out. `skillrun install` sets it up."""
+    from skillrun.hooks.entry import main
+
+    return main([agent, event])
+
+
 @app.command("demo")
 def demo() -> int:
     """Watch a small Celery shop go from blocked to success."""

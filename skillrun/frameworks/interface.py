@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -116,6 +116,7 @@ class Framework(Protocol):
     ID: str
     TITLE: str
     RULES: tuple[Rule, ...]
+    IDIOMS: Mapping[str, str]  # stage -> a few lines that show how it is written with this library
 
     def recogniser(self) -> Recogniser:
         """A fresh recogniser for one pass over the files."""

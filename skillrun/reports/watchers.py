@@ -59,6 +59,26 @@ class Silent:
         """One line of the closing words."""
 
 
+class Telling(Silent):
+    """As --json, and each step is told on a descriptor that the caller gave, as a JSON line {done, of, what}."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd, self.done, self.of = fd, 0, 0
+
+    def begins(self, header: Mapping[str, Any], stages: list[tuple[str, str]]) -> None:
+        self.of = len(stages)
+
+    def stage_begins(self, stage: str) -> None:
+        tell(self.fd, self.done, self.of, stage)
+
+    def stage_ends(self, stage: Mapping[str, Any]) -> None:
+        self.done += 1
+        tell(self.fd, self.done, self.of, f"{stage['id']}: {stage['status']}")
+
+    def output(self, line: str) -> None:
+        tell(self.fd, self.done, self.of, line)
+
+
 class Plain(Silent):
     """Plain lines, no colour: piped, or inside an agent."""
 
@@ -172,10 +192,30 @@ def leave_pipe() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def progress_fd() -> int | None:
+    """SKILLRUN_PROGRESS_FD: where a caller that started us with --json wants to be told how far we are."""
+    import os
+
+    given = os.environ.get("SKILLRUN_PROGRESS_FD", "")
+    return int(given) if given.isdigit() else None
+
+
+def tell(fd: int, done: int, of: int, what: str) -> None:
+    """One step; where nobody listens any more, the work goes on."""
+    import contextlib
+    import json
+    import os
+
+    told = {"done": done, "of": of or None, "what": visible(what, limit=200)}
+    with contextlib.suppress(OSError):
+        os.write(fd, json.dumps(told).encode() + b"\n")
+
+
 def watcher_for(*, json: bool) -> Silent:
     """JSON: silent. A terminal that nobody but a person looks at: live. Else plain."""
     if json:
-        return Silent()
+        fd = progress_fd()
+        return Silent() if fd is None else Telling(fd)
     return Live() if at_terminal() else Plain()
 
 

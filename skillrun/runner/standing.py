@@ -53,6 +53,27 @@ def standing(
         return report
 
 
+def order(
+    repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
+) -> dict[str, Any]:
+    """The work order of where a run stands; see `orders.order`. Raises as `standing` does."""
+    from skillrun.orders.order import work_orders
+
+    report = standing(repo_path, job=job, run=run, ledger=ledger)
+    return work_orders(report, _case_of(report, open_repo(repo_path)))
+
+
+def _case_of(report: dict[str, Any], repo: Repo) -> Case | None:
+    """What the stages would see now; None where it cannot be read: then the order has no places."""
+    path = Path(report["ledger"]["path"])
+    try:
+        with Ledger.open(path, read_only=True) as opened:
+            row = opened.run(report["run"]["id"])
+            return _case(row, repo, opened, _request(row, repo, path, opened))[0]
+    except SkillrunError:
+        return None
+
+
 def _choose(ledger: Ledger, repo: Repo, job: str | None, run: str | None) -> dict[str, Any]:
     """The named run, else the newest one of the job, else the newest one here."""
     if run is not None:

@@ -195,9 +195,12 @@ def _ended_by_signals() -> Iterator[None]:
 @contextmanager
 def _progress(*, json: bool) -> Iterator[OnProgress]:
     """A bar over the schedules on a terminal, a few plain lines on a pipe, nothing with --json."""
-    from skillrun.reports.watchers import at_terminal
+    from skillrun.reports.watchers import at_terminal, progress_fd, tell
 
-    if json:
+    fd = progress_fd() if json else None
+    if fd is not None:
+        yield lambda what, done, of: tell(fd, done, of, what)
+    elif json:
         yield lambda what, done, of: None
     elif not at_terminal():
         yield _plain_progress()

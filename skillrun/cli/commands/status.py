@@ -47,22 +47,19 @@ def why(stage: str, repo: Path, job: str | None, run: str | None, ledger: Path |
 
 
 def next_steps(repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:
-    """Prints what is next, and nothing else."""
-    report = standing(repo, job=job, run=run, ledger=ledger)
-    stale = [
-        {"stage": stage, "action": "run", "detail": f"what it rests on has changed: skillrun {report['run']['skill']}"}
-        for stage in _stale(report)
-    ]
-    actions = [*report["next"], *stale]
+    """Prints the work order: what is open, where it lies, how it is written, what will be checked."""
+    from skillrun.orders.order import order_lines
+    from skillrun.runner.standing import order
+
+    made = order(repo, job=job, run=run, ledger=ledger)
     if json:
-        print_json({"schema_version": 1, "run": report["run"], "outcome": report["outcome"], "next": actions})
-        return _code(report)
-    show = _shower()
-    for shown in next_lines(actions):
-        show(shown)
-    if not actions:
-        show(line(0, ("passed", "nothing: the run has succeeded and nothing has changed since")))
-    return _code(report)
+        print_json(made)
+    else:
+        from skillrun.reports.watchers import show
+
+        for text in order_lines(made):
+            show(text)
+    return EXIT_CODES["partial" if made["outcome"] == "success" and made["orders"] else made["outcome"]]
 
 
 def _brief(stage: dict[str, Any]) -> list[Any]:

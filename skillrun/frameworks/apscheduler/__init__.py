@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.apscheduler.catalogue import RULES as RULES
+from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring

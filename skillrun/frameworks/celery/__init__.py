@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.celery.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.celery.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:

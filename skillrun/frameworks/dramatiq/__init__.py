@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.dramatiq.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.dramatiq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:

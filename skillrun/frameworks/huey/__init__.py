@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.huey.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.huey.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:

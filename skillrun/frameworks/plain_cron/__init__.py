@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.plain_cron.catalogue import RULES as RULES
 
 if TYPE_CHECKING:

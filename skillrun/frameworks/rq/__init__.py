@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.rq.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.rq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:

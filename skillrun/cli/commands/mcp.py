@@ -1,0 +1,16 @@
+"""`skillrun mcp`: the server, where its SDK is installed."""
+
+from __future__ import annotations
+
+from skillrun.errors import Refused
+
+
+def serve() -> int:
+    """Serves until the client hangs up. Raises Refused where the SDK is missing."""
+    try:
+        from skillrun.mcp.server import serve as run
+    except ModuleNotFoundError as error:
+        hint = "pip install 'skillrun-cli[mcp]', into the environment that skillrun runs in"
+        raise Refused(f"the MCP server needs a package that is not installed: {error.name}", hint=hint) from None
+    run()
+    return 0

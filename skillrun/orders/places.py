@@ -1,0 +1,67 @@
+"""Where the work of each stage lies in this repository: paths and symbols, from the survey and the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.errors import SkillrunError
+
+if TYPE_CHECKING:
+    from skillrun.stages.interface import Case
+
+_WANTED = {
+    "identify": ("app", "tasks"),
+    "contract": ("spec",),
+    "idempotency": ("spec", "handler", "adapter"),
+    "handler": ("handler", "app", "tasks", "publisher", "adapter"),
+    "retry": ("handler", "hook", "spec"),
+    "dead-letter": ("handler", "hook", "spec"),
+    "observability": ("handler", "hook"),
+    "tests": ("handler", "test"),
+}
+_MOST = 8
+
+
+def places(case: Case, stage: str) -> list[str]:
+    """ "kind: path:line symbol" of what a stage is about; at most eight. Empty where nothing could be read."""
+    wanted = _WANTED.get(stage, ())
+    try:
+        found = case.once("places", lambda: list(_all(case)))
+    except SkillrunError:
+        return []
+    return [f"{kind}: {text}" for name in wanted for kind, text in found if kind.partition(" ")[0] == name][:_MOST]
+
+
+def _all(case: Case) -> Iterator[tuple[str, str]]:
+    spec, use = case.spec, case.use
+    if spec is not None:
+        yield "spec", spec.shown_path
+    yield from _handler(case)
+    if use is not None:
+        yield from (("app", app) for app in use.apps[:2])
+        yield from (("tasks", path) for path in use.task_modules[:3])
+    yield from (("publisher", f"{w.place.path}:{w.place.line} {w.how}") for w in case.wiring if not w.in_tests)
+    yield from ((f"hook ({event})", f"{d.path}:{d.line} {d.name}") for event, d in case.hooks.items())
+    for effect in (spec.effects if spec else None) or ():
+        found = case.project.find(effect.call)
+        where = f"{found.path}:{found.line}" if found is not None else "to write"
+        yield f"adapter {effect.name}", f"{where} {effect.call}"
+    yield from (("test", path) for path in _tests(case))
+
+
+def _handler(case: Case) -> Iterator[tuple[str, str]]:
+    if case.handler is not None:
+        yield "handler", f"{case.handler.path}:{case.handler.line} {case.handler.name}"
+    elif case.spec is not None and case.spec.handler:
+        module, _, name = case.spec.handler.partition(":")
+        yield "handler to write", f"{module.replace('.', '/')}.py {name}"
+
+
+def _tests(case: Case) -> list[str]:
+    """Test files that name the handler first, then others, by path."""
+    names = (path for path in case.tree.files if path.endswith(".py"))
+    tests = [path for path in names if path.rpartition("/")[2].startswith("test_") or path.endswith("_test.py")]
+    name = case.spec.handler.rpartition(":")[2] if case.spec is not None and case.spec.handler else ""
+    naming = set(case.tree.search(name)) if name else set()
+    return sorted(tests, key=lambda path: (path not in naming, path))[:3]
