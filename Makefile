@@ -12,6 +12,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# Clients and checkers that other people wrote; without npm their tests are skipped, and say so.
+NODE_TOOLS := @modelcontextprotocol/inspector@2.12.0 node@26
+.node/.installed:
+	@mkdir -p .node
+	@if command -v npm >/dev/null; then npm install --prefix .node --silent --no-fund --no-audit $(NODE_TOOLS); \
+	else echo "npm is not here: tests with the MCP Inspector are skipped"; fi
+	@touch $@
+
 demo: $(VENV)/.installed
 	@$(BIN)/skillrun demo
 
@@ -45,7 +53,7 @@ detection: $(VENV)/.installed
 proof-corpus-quick: $(VENV)/.installed
 	$(BIN)/python tests/proof/corpus/run.py --quick
 
-ci: lint test crash bench proof-bench proof-corpus-quick
+ci: .node/.installed lint test crash bench proof-bench proof-corpus-quick
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .node

@@ -22,8 +22,10 @@ LAYERS: tuple[set[str], ...] = (
     {"frameworks", "validations"},
     {"proof"},
     {"stages", "ledger"},
-    {"runner"},
+    {"orders"},
+    {"runner", "agents"},
     {"reports"},
+    {"hooks", "mcp"},
     {"cli", "demo", "__main__"},
 )
 STRANGERS = ({"frameworks", "validations"}, {"stages", "ledger"})

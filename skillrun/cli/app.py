@@ -71,6 +71,12 @@ def run(
     evidence: Annotated[
         Pairs, typer.Option("--evidence", metavar="STEP=PATH", help="The file that shows an attested step.")
     ] = [],  # noqa: B006
+    implement: Annotated[
+        str | None,
+        typer.Option("--implement", metavar="CMD", help="Have this agent do what is open: it gets the work order."),
+    ] = None,
+    attempts: Annotated[int, typer.Option("--attempts", metavar="N", help="How often it is asked.")] = 3,
+    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Of each attempt.")] = "30m",
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
     new_run: Annotated[bool, typer.Option("--new-run", help="Start another run instead of resuming.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Allow the repository's own commands to run.")] = False,
@@ -83,7 +89,10 @@ def run(
     """Run a skill on a job of a repository; the same command resumes."""
     from skillrun.cli.commands.run import run_skill
 
-    return run_skill(skill, repo, spec, set_, waive, attest, evidence, until, new_run, trust, skill_path, ledger, json)
+    return run_skill(
+        skill, repo, spec, set_, waive, attest, evidence, until, new_run, trust, skill_path, ledger, json,
+        implement=(implement, attempts, time_limit),
+    )  # fmt: skip
 
 
 @app.command("list")

@@ -11,6 +11,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 USAGE = "usage: skillrun hook AGENT stop|pre-tool, with the agent's own JSON on standard input"
@@ -36,7 +37,7 @@ def main(arguments: "list[str]") -> int:
     return 0
 
 
-def answer(allow: "dict[str, Any] | None", said: "dict[str, Any] | None") -> None:
+def answer(allow: "Mapping[str, Any] | None", said: "Mapping[str, Any] | None") -> None:
     """What is said, else the agent's own word for nothing."""
     value = allow if said is None else said
     if value is None:
@@ -53,7 +54,7 @@ def _decide(agent: "Any", event: str) -> "dict[str, Any] | None":
         payload = json.loads(sys.stdin.buffer.read() or b"{}")
         if not isinstance(payload, dict):
             raise ValueError("not an object")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         print(f"skillrun: hook {agent.ID} {event}: standard input is no JSON object: {error}", file=sys.stderr)
         return None
     try:

@@ -28,7 +28,7 @@ _GIT_READS = frozenset(
 )
 _SEPARATORS = re.compile(r"\|\||&&|[;|&\n]")
 _WRITES = re.compile(r"(?<![0-9&])(?:[0-9]?>{1,2}\|?)\s*(\S+)|\btee\s+(?:-a\s+)?(\S+)")
-_WIPES = re.compile(r"\bgit\s+(?:-\S+\s+)*clean\b[^;&|\n]*\s-\S*[xX]")
+_WIPES = re.compile(r"\bgit\s+(?:-\S+\s+(?:\S+=\S+\s+)?)*clean\b[^;&|\n]*\s-\S*[xX]")
 _CLAIM = re.compile(r"\bSKILLRUN_(?:ACTOR|LEDGER|STATE_DIR)=")
 _UNINSTALL = re.compile(r"\bskillrun\s+uninstall\b")
 

@@ -52,6 +52,8 @@ class Order(Document):
     data: str
     orders: list[Value]
     more: list[str]
+    pending: list[str]
+    stale: list[str]
     then: str
 
 

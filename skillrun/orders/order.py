@@ -22,15 +22,16 @@ GONE = {"action": "edit-code", "detail": "make the witness disappear: its replay
 _MOST = 3400  # characters of all orders: with the frame and JSON's quotes about 1,500 tokens
 _LONG, _SHORT = 280, 140  # of one text: in an order that is written out, and in one that is only named
 _FOUND, _DO = 3, 3  # findings and actions of a stage that are written out
-_OPEN = ("blocked", "failed", "pending")
+_OPEN = ("blocked", "failed")
 
 
 def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
     """The orders of a report from `standing`; `case` adds places and idioms. Reads the tree and runs nothing.
 
-    {schema_version, run, outcome, data, orders: [{stage, status, title, found, do, where, idiom, checked, witness}], more, then}
+    {schema_version, run, outcome, data, orders: [{stage, status, title, found, do, where, idiom, checked, witness}],
+     more: open stages that had no room, pending, stale, then: the command}
     """
-    stages = [stage for stage in report["stages"] if stage["status"] in _OPEN or stage["stale"]]
+    stages = [stage for stage in report["stages"] if stage["status"] in _OPEN]
     orders: list[dict[str, Any]] = []
     room = _MOST
     for stage in stages:
@@ -40,6 +41,7 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
             break
         orders.append(order)
         room -= size
+    more = [stage["id"] for stage in stages[len(orders) :]]
     orders += [_check_order(action) for action in _of_checks(report)][:_DO]
     return {
         "schema_version": 1,
@@ -47,7 +49,9 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
         "outcome": report["outcome"],
         "data": DATA,
         "orders": orders,
-        "more": [stage["id"] for stage in stages[len(orders) :]],
+        "more": more,
+        "pending": [stage["id"] for stage in report["stages"] if stage["status"] == "pending"],
+        "stale": [stage["id"] for stage in report["stages"] if stage["stale"] and stage["status"] not in _OPEN],
         "then": command_of(report),
     }
 
@@ -65,17 +69,15 @@ def _order(stage: Mapping[str, Any], report: Mapping[str, Any], case: Case | Non
         actions = [a for a in actions if not a["detail"].startswith(refuted["message"])] or [GONE]
     order = {
         "stage": stage["id"],
-        "status": "stale" if stage["stale"] and stage["status"] not in _OPEN else stage["status"],
+        "status": stage["status"],
         "title": stage["title"],
         "found": _found([f for f in findings if f is not refuted]),
-        "do": _do(actions, stage),
+        "do": _do(actions),
         "where": [visible(text, limit=_SHORT) for text in places(case, stage["id"])] if case else [],
         "idiom": _idiom(stage["id"], case),
         "checked": list(CHECKED.get(stage["id"], ())),
         "witness": _witness(refuted) if refuted else None,
     }
-    if stage["status"] == "pending" or order["status"] == "stale":
-        order.update(where=[], idiom=None, checked=[])
     return {name: value for name, value in order.items() if value}
 
 
@@ -85,11 +87,7 @@ def _found(findings: list[Mapping[str, Any]]) -> list[str]:
     return [*shown, *([f"and {left} more: skillrun why STAGE"] if left > 0 else [])]
 
 
-def _do(actions: list[Mapping[str, Any]], stage: Mapping[str, Any]) -> list[str]:
-    if stage["status"] == "pending":
-        return [stage["summary"]] if stage["summary"] else []
-    if not actions and stage["stale"]:
-        return [f"{', '.join(stage.get('changed', ())[:3])} changed: run it again"]
+def _do(actions: list[Mapping[str, Any]]) -> list[str]:
     words = [visible(f"{a['action']}: {a['detail']}", limit=_LONG) for a in actions[:_DO]]
     return [*words, *([CONSENT] if any(a["action"] == "consent" for a in actions) else [])]
 
@@ -143,14 +141,27 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
+_LATER = {
+    "more": "Open as well",
+    "stale": "Changed since they were found, to be looked at again",
+    "pending": "Looked at once these are clean",
+}
+
+
+def is_done(made: Mapping[str, Any]) -> bool:
+    """Whether nothing is left to do, not even a repetition."""
+    return made["outcome"] == "success" and not made["stale"] and not made["orders"]
+
+
 def order_lines(made: Mapping[str, Any]) -> Iterator[str]:
     """The orders as plain text, for an agent's standard input and for a person."""
     job = f" on {made['run']['job']}" if made["run"]["job"] != "-" else ""
     yield f"{made['run']['skill']}{job}: {made['outcome']}"
-    if not made["orders"]:
+    if is_done(made):
         yield "Nothing is left to do: the run has succeeded and nothing has changed since."
         return
-    yield f"({made['data']})"
+    if made["orders"]:
+        yield f"({made['data']})"
     for number, order in enumerate(made["orders"], 1):
         yield ""
         yield f"{number}. {order['stage']} ({order['status']}): {order['title']}"
@@ -162,8 +173,9 @@ def order_lines(made: Mapping[str, Any]) -> Iterator[str]:
             yield f"   witness: {order['witness']['seen']}"
             yield f"   replay: {order['witness']['replay']}"
     yield ""
-    if made["more"]:
-        yield f"After these: {', '.join(made['more'])}."
+    for name, words in _LATER.items():
+        if made[name]:
+            yield f"{words}: {', '.join(made[name])}."
     yield f"Then run: {made['then']}"
 
 

@@ -102,14 +102,15 @@ class _Inputs:
         """Raises what is refused, and Misuse for options that name what is not there."""
         from skillrun.contract.skill import load_skill
         from skillrun.repo.profile import load_profile
-        from skillrun.runner.options import check_waivers, new_attestations
+        from skillrun.runner.options import check_waivers, check_waiving_actor, new_attestations
         from skillrun.stages.conclude import CHECKS, STATE_MACHINE
         from skillrun.stages.registry import match_stages
 
         request, target = seen.request, seen.target
         skill = load_skill(target.skill_file)
         spec = read_spec(skill, request, target.spec_file, target.repo.root)
-        load_profile(target.repo.root)
+        profile = load_profile(target.repo.root)
+        check_waiving_actor(request, who(), profile is not None and profile.agent_waivers)
         planned, missing = match_stages(skill)
         known = {p.stage.ID for p in planned} | {rule.id for rule in CHECKS.get(skill.name, ())}
         attestable = _attestable(skill, planned)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun.actor import who
-from skillrun.errors import Misuse
+from skillrun.actor import ActorKind, who
+from skillrun.errors import Misuse, Refused
 from skillrun.stages.interface import Attestation
 from skillrun.stages.registry import NEVER_WAIVED
 
@@ -43,6 +43,15 @@ def check_waivers(given: Mapping[str, str], known: set[str], path: str) -> None:
             )
         if not reason.strip():
             raise Misuse(f"{path}: {item}: no reason", hint="a waiver says why: ITEM=REASON")
+
+
+def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
+    """Raises Refused where an agent waives, and the profile does not allow it: whoever does the work may not."""
+    if not request.waive or allowed or (actor.agent is None and actor.kind != ActorKind.AGENT):
+        return
+    item = next(iter(request.waive))
+    hint = "ask a person to give it; or a person sets quality_bar.agent_waivers to true in REPO_PROFILE.json"
+    raise Refused(f"--waive {item}: {actor.agent or actor.name} is an agent, and waivers are for people", hint=hint)
 
 
 def waivers(

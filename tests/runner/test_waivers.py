@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import helpers
 import pytest
 import shops
 
@@ -70,3 +72,24 @@ def test_a_costly_stage_can_be_waived_without_running(tmp_path: Path) -> None:
 def test_a_waiver_ends_with_its_run(repo: Path) -> None:
     shops.run(repo, "--waive", "retry=x", code=3)
     assert shops.stages(shops.report(repo, "--new-run", code=1))["retry"] == "failed"
+
+
+AGENT = {"CLAUDECODE": "1"}
+
+
+@pytest.mark.parametrize("more", [{}, {"SKILLRUN_ACTOR": "human:me"}])
+def test_an_agent_may_not_waive_whatever_it_calls_itself(repo: Path, more: dict[str, str]) -> None:
+    done = helpers.run_cli("run", shops.SKILL, "--waive", "retry=no time", cwd=repo, env={**AGENT, **more})
+    assert done.returncode == 4
+    assert "claude-code is an agent, and waivers are for people" in done.stderr
+    assert not shops.ledger_of(repo).exists()
+
+
+def test_where_the_profile_allows_it_an_agents_waiver_is_recorded_as_one(repo: Path) -> None:
+    profile = shops.asked(repo, "detect")["profile"]
+    profile["quality_bar"]["agent_waivers"] = True
+    (repo / "REPO_PROFILE.json").write_text(json.dumps(profile))
+    report = shops.report(repo, "--waive", "retry=later", "--trust", code=1, env=AGENT)
+    assert shops.stages(report)["retry"] == "waived"
+    (event,) = shops.events(shops.ledger_of(repo), "waiver.given")
+    assert event["actor_kind"] == "agent"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import EXIT_CODES, lists, pairs, print_json
 from skillrun.runner.advance import advance
 from skillrun.runner.target import Request
+
+if TYPE_CHECKING:
+    from skillrun.reports.watchers import Silent
 
 
 def run_skill(
@@ -25,6 +29,8 @@ def run_skill(
     skill_path: Path | None,
     ledger: Path | None,
     json: bool,
+    *,
+    implement: tuple[str | None, int, str] = (None, 3, "30m"),
 ) -> int:
     """Advances the run and prints its report; the exit code says the outcome."""
     from skillrun.reports.watchers import watcher_for
@@ -46,7 +52,7 @@ def run_skill(
     watcher = watcher_for(json=json)
     request = _with_spec(request) if watcher.asks else request
     try:
-        report = advance(request, watcher)
+        report = _advance(request, watcher, implement)
     finally:
         watcher.leaves()
     if json:
@@ -61,6 +67,19 @@ def run_skill(
             watcher.show(shown)
         watcher.show(line(0, ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}")))
     return EXIT_CODES[report["outcome"]]
+
+
+def _advance(request: Request, watcher: Silent, options: tuple[str | None, int, str]) -> dict[str, Any]:
+    """By hand, or with an agent that does what is open."""
+    if options[0] is None:
+        return advance(request, watcher)
+    from skillrun.reports.lines import line
+    from skillrun.runner.implement import implement, read_implementer
+
+    agent = read_implementer(*options)
+    if agent is None:
+        return advance(request, watcher)
+    return implement(request, watcher, agent, lambda text: watcher.show(line(0, ("bold", text))))
 
 
 def _with_spec(request: Request) -> Request:

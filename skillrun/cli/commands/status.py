@@ -48,7 +48,7 @@ def why(stage: str, repo: Path, job: str | None, run: str | None, ledger: Path |
 
 def next_steps(repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:
     """Prints the work order: what is open, where it lies, how it is written, what will be checked."""
-    from skillrun.orders.order import order_lines
+    from skillrun.orders.order import is_done, order_lines
     from skillrun.runner.standing import order
 
     made = order(repo, job=job, run=run, ledger=ledger)
@@ -59,7 +59,7 @@ def next_steps(repo: Path, job: str | None, run: str | None, ledger: Path | None
 
         for text in order_lines(made):
             show(text)
-    return EXIT_CODES["partial" if made["outcome"] == "success" and made["orders"] else made["outcome"]]
+    return EXIT_CODES["partial" if made["outcome"] == "success" and not is_done(made) else made["outcome"]]
 
 
 def _brief(stage: dict[str, Any]) -> list[Any]:

@@ -1,0 +1,52 @@
+"""The MCP Inspector's command line: a client that nobody here wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import helpers
+import pytest
+import shops
+
+BIN = helpers.ROOT / ".node" / "node_modules" / ".bin"
+pytestmark = pytest.mark.skipif(not (BIN / "mcp-inspector").exists(), reason="no MCP Inspector: make .node/.installed")
+
+
+def inspect(repo: Path, *words: str) -> tuple[int, Any]:
+    """(exit code, what it printed) of one call."""
+    env = helpers.clean_env(repo.with_name(f"{repo.name}.home"))
+    env["PATH"] = os.pathsep.join((str(BIN), env["PATH"]))  # it wants a newer Node than some machines have
+    command = [str(BIN / "mcp-inspector"), "--cli", sys.executable, "-m", "skillrun", "mcp", *words]
+    done = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.returncode, json.loads(done.stdout) if done.stdout.strip().startswith(
+        "{"
+    ) else done.stdout + done.stderr
+
+
+def test_the_inspector_lists_the_tools(tmp_path: Path) -> None:
+    code, listed = inspect(shops.shop(tmp_path / "shop"), "--method", "tools/list")
+    assert code == 0
+    assert {"run_advance", "work_order", "prove"} <= {tool["name"] for tool in listed["tools"]}
+
+
+def test_the_inspector_drives_a_run(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "shop")
+    advance = ("--method", "tools/call", "--tool-name", "run_advance", "--tool-arg", f"skill={shops.SKILL}")
+    code, first = inspect(repo, *advance)
+    assert code == 0, first
+    assert first["structuredContent"]["outcome"] == "blocked"
+    shops.run(repo, "--trust", code=0)
+    code, second = inspect(repo, *advance)
+    assert code == 0, second
+    assert second["structuredContent"]["outcome"] == "success"
+
+
+def test_the_inspector_sees_an_error_as_one(tmp_path: Path) -> None:
+    call = ("--method", "tools/call", "--tool-name", "run_status")
+    code, said = inspect(shops.shop(tmp_path / "shop"), *call)
+    assert code != 0 or said["isError"] is True
