@@ -1,8 +1,9 @@
-"""Benchmark: start-up, status, unchanged resume and survey, as ratios within this one run. No figure is asserted."""
+"""Benchmark: hooks, start-up, status, unchanged resume and survey, as ratios within this one run. No figure is asserted."""
 
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 import statistics
 import subprocess
@@ -28,7 +29,7 @@ def main() -> int:
     """Builds the repositories, measures in interleaved rounds, prints the table."""
     folder = Path(tempfile.mkdtemp(prefix="skillrun-bench-"))
     try:
-        rows = [*_start_up(folder), *_survey(folder)]
+        rows = [*_hook(folder), *_start_up(folder), *_survey(folder)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{'what':<44} {'ratio':>6} {'limit':>6}  against")
@@ -86,13 +87,27 @@ def _module(path: Path, number: int) -> None:
     path.write_text(f'"""Module {number}."""\n\n{functions}\n', encoding="utf-8")
 
 
-def _interleaved(commands: dict[str, Sequence[str]], cwd: Path, env: dict[str, str]) -> dict[str, float]:
+def _hook(folder: Path) -> list[tuple[str, float, float, str]]:
+    """What every tool call of an agent pays, and every end of a turn where no run was made."""
+    payload = json.dumps({"cwd": str(folder), "tool_name": "Bash", "tool_input": {"command": "ls -la"}}).encode()
+    hook = [sys.executable, "-m", "skillrun", "hook", "claude"]
+    commands = {"pass": [sys.executable, "-c", "pass"], "tool": [*hook, "pre-tool"], "stop": [*hook, "stop"]}
+    times = _interleaved(commands, folder, helpers.clean_env(folder / "home"), payload)
+    return [
+        ("skillrun hook claude pre-tool", times["tool"] / times["pass"], 3.0, "python -c pass"),
+        ("skillrun hook claude stop, no run", times["stop"] / times["pass"], 3.0, "the same"),
+    ]
+
+
+def _interleaved(
+    commands: dict[str, Sequence[str]], cwd: Path, env: dict[str, str], given: bytes = b""
+) -> dict[str, float]:
     """The median seconds of each command over rounds in which each runs once."""
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(ROUNDS):
         for name, command in commands.items():
             begin = time.perf_counter()
-            subprocess.run(command, cwd=cwd, env=env, capture_output=True)
+            subprocess.run(command, cwd=cwd, env=env, input=given, capture_output=True)
             times[name].append(time.perf_counter() - begin)
     return {name: statistics.median(values) for name, values in times.items()}
 
