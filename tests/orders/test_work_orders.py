@@ -10,6 +10,7 @@ from typing import Any
 import helpers
 import pytest
 import shops
+from jsonschema import Draft202012Validator
 
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.orders.checked import CHECKED
@@ -18,6 +19,7 @@ from skillrun.stages.registry import JOB_WORKER, STAGES
 
 HANDLER = "shop/tasks.py"
 MOST_TOKENS = 1500
+SCHEMA = json.loads((helpers.ROOT / "schemas" / "work-order.v1.json").read_text())
 
 
 def tokens(text: str) -> float:
@@ -34,6 +36,7 @@ def without_handler(repo: Path) -> str:
 
 def orders(repo: Path, code: int) -> dict[str, Any]:
     value: dict[str, Any] = shops.asked(repo, "next", code=code)
+    Draft202012Validator(SCHEMA).validate(value)
     return value
 
 
@@ -136,6 +139,7 @@ def test_however_much_is_open_an_order_stays_small_and_names_the_rest() -> None:
     names = [part.ID for part in STAGES[JOB_WORKER]]
     actions = [{"stage": name, "action": "edit-code", "detail": "d" * 3000} for name in names for _ in range(20)]
     made = work_orders(report([stage(name) for name in names], actions), None)
+    Draft202012Validator(SCHEMA).validate(made)
     assert tokens(json.dumps(made, indent=2)) <= MOST_TOKENS
     assert [order["stage"] for order in made["orders"]] + made["more"] == names
     assert "and 27 more: skillrun why STAGE" in made["orders"][0]["found"]
