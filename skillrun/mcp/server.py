@@ -205,7 +205,7 @@ def _client(ctx: Context) -> str:
 
 
 def _repo(repo: str) -> list[str]:
-    return ["--repo", repo]
+    return [f"--repo={repo}"]
 
 
 def _option(name: str, value: str | None) -> list[str]:

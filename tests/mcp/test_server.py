@@ -298,11 +298,12 @@ def test_without_elicitation_an_attestation_is_the_agents_word(tmp_path: Path) -
     assert event["actor_kind"] == "agent"
 
 
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
 @pytest.mark.parametrize(
     ("action", "says", "recorded"), [("accept", True, 1), ("accept", False, 0), ("decline", None, 0)]
 )
 def test_with_elicitation_the_user_has_the_last_word(
-    action: str, says: bool | None, recorded: int, tmp_path: Path
+    action: str, says: bool | None, recorded: int, protocol: str, tmp_path: Path
 ) -> None:
     repo, asked = skill_repo(tmp_path / "repo"), list[str]()
 
@@ -310,7 +311,7 @@ def test_with_elicitation_the_user_has_the_last_word(
         asked.append(params.message)
         return ElicitResult(action=action, content=None if says is None else {"is_so": says})
 
-    result = call(repo, "attest", ATTEST, elicitation_callback=answer)
+    result = call(repo, "attest", ATTEST, elicitation_callback=answer, mode=protocol)
     assert "They are in NOTES.md." in asked[0]
     assert result.is_error is not bool(recorded)
     assert len(attested(repo)) == recorded
