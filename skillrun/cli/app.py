@@ -138,11 +138,17 @@ def spec_init(
 
 
 @spec_app.command("check")
-def spec_check(file: Annotated[Path, typer.Argument(help="The job spec.")], json: Json = False) -> int:
+def spec_check(
+    file: Annotated[
+        Path | None, typer.Argument(help="The job spec (default: the only one in .skillrun/jobs/).")
+    ] = None,
+    repo: Repo = Path(),
+    json: Json = False,
+) -> int:
     """Check a job spec and name every violation."""
     from skillrun.cli.commands.spec import check
 
-    return check(file, json)
+    return check(file, repo, json)
 
 
 @app.command("detect")

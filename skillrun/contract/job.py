@@ -50,6 +50,7 @@ class Trigger(Part):
 class Enqueue(Part):
     call: str
     args: dict[str, Any] = Field(default_factory=dict)
+    relay: str | None = None  # publishes later what a call has left unpublished (outbox)
 
 
 class Dedupe(Part):

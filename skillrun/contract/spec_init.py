@@ -24,7 +24,7 @@ _PLACEHOLDERS = {
     "payload": "payload: {type: object, properties: {order_id: {type: integer}}, examples: [{order_id: 7}]}",
     "handler": "handler: package.module:function",
     "message": "message: payload    # or: kwargs",
-    "enqueue": "enqueue: {call: package.module:function, args: {order_id: 7}}",
+    "enqueue": "enqueue: {call: package.module:function, args: {order_id: 7}}   # is called twice; relay: module:sweep",
     "idempotency": "idempotency: {strategy: keyed, key: [order_id], dedupe: {store: table receipts, window: 7d}}",
     "effects": "effects: [{name: email, call: package.mailer:send, key_arg: idempotency_key, guarantee: keyed}]",
     "failures": "failures: {transient: [TimeoutError], permanent: [ValueError], acceptable_delay: 15m}",

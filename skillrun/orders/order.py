@@ -51,28 +51,30 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
         "orders": orders,
         "more": more,
         "pending": [stage["id"] for stage in report["stages"] if stage["status"] == "pending"],
-        "stale": [stage["id"] for stage in report["stages"] if stage["stale"] and stage["status"] not in _OPEN],
+        "stale": [stage["id"] for stage in report["stages"] if stage["stale"]],
         "then": command_of(report),
     }
 
 
 def command_of(report: Mapping[str, Any]) -> str:
-    """The command that goes on with a run."""
-    return f"skillrun {report['run']['skill'].rpartition('/')[2]}"
+    """The command that goes on with a run; with --trust where the user has given that before."""
+    return f"skillrun {report['run']['skill'].rpartition('/')[2]}" + (" --trust" if report.get("trusted") else "")
 
 
 def _order(stage: Mapping[str, Any], report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
     findings = [f for f in stage["findings"] if f["severity"] in ("blocker", "error", "warning")]
-    refuted = next((f for f in findings if _is_witness(f)), None)
+    witnesses = [f for f in findings if _is_witness(f)]
+    refuted = next(iter(witnesses), None)
     actions = [a for a in report["next"] if a["stage"] == stage["id"] and a["action"] != "consider"]
     if refuted:
-        actions = [a for a in actions if not a["detail"].startswith(refuted["message"])] or [GONE]
+        shown = tuple(f["message"] for f in witnesses)
+        actions = [a for a in actions if not a["detail"].startswith(shown)] or [GONE]
     order = {
         "stage": stage["id"],
         "status": stage["status"],
         "title": stage["title"],
         "found": _found([f for f in findings if f is not refuted]),
-        "do": _do(actions),
+        "do": [*_again(stage), *_do(actions)],
         "where": [visible(text, limit=_SHORT) for text in places(case, stage["id"])] if case else [],
         "idiom": _idiom(stage["id"], case),
         "checked": list(CHECKED.get(stage["id"], ())),
@@ -85,6 +87,12 @@ def _found(findings: list[Mapping[str, Any]]) -> list[str]:
     shown = [visible(f"{_place(f)}{f['message']} [{f['rule']}]", limit=_LONG) for f in findings[:_FOUND]]
     left = len(findings) - len(shown)
     return [*shown, *([f"and {left} more: skillrun why STAGE"] if left > 0 else [])]
+
+
+def _again(stage: Mapping[str, Any]) -> list[str]:
+    """What was found may be over: then the run comes first."""
+    changed = ", ".join(stage.get("changed", ())[:3])
+    return [visible(f"run: {changed} changed since this was found; run it again first", limit=_LONG)] if changed else []
 
 
 def _do(actions: list[Mapping[str, Any]]) -> list[str]:
@@ -109,7 +117,7 @@ def _witness(finding: Mapping[str, Any]) -> dict[str, str]:
     replay = (finding["hint"] or "").removeprefix("see it happen: ")
     return {
         "seen": visible(f"{_place(finding)}{finding['message']}", limit=2 * _LONG),
-        "replay": visible(replay, _LONG),
+        "replay": visible(replay, 2 * _LONG),
     }
 
 
@@ -143,7 +151,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 _LATER = {
     "more": "Open as well",
-    "stale": "Changed since they were found, to be looked at again",
+    "stale": "Their files have changed since, so they will be looked at again",
     "pending": "Looked at once these are clean",
 }
 

@@ -99,7 +99,8 @@ def _lost(history: History, judgement: Judgement) -> str | None:
     if schedule.family == "before-commit":
         return "the job is published before its transaction commits: the delivery does not find what it needs"
     if schedule.family == "publish-fault":
-        return "the application commits without publishing the job, and trying again does not publish it either"
+        said = "the application commits without publishing the job, and trying again does not publish it either"
+        return f"{said} (an outbox would: a row in the same transaction, which enqueue.relay publishes)"
     if schedule.family == "distinct":
         return "the two jobs are taken for one: a field is missing in the key"
     killed = _killed(history)
@@ -157,6 +158,8 @@ def _state(history: History, judgement: Judgement) -> str | None:
         return "the job is published before its transaction commits"
     if schedule.family == "stall":
         return "a slow delivery writes although another one has done the job meanwhile: its write does not look again"
+    if schedule.family == "publish-fault":
+        return "the application's own work is committed without the job, and trying again does not put that right"
     killed = _killed(history)
     if killed is not None and not any(run.number > killed.number for run in history.runs):
         return _lost_after_kill(history, killed, None)
@@ -201,12 +204,24 @@ def _dead(history: History, judgement: Judgement) -> str | None:
     if judgement.rule == "dead-letter.missing":
         if any(run.died and run.settled is not None for run in history.runs):
             return "the dead letter is written after the library was told that the job is given up"
-        return _lost_after_error(history) or "nothing writes a dead letter on this way out"
+        return _lost_after_error(history) or _hook_failed(history) or "nothing writes a dead letter on this way out"
     if judgement.rule == "dead-letter.after-death":
         return "what the dead delivery held, a claim or a lock, outlasts all attempts"
     if judgement.rule == "dead-letter.repeated":
         return "the record of a dead letter has no unique key, or is written at each attempt"
     return "a dead letter is written before the job is really given up"
+
+
+def _hook_failed(history: History) -> str | None:
+    """The library logs what its callback or signal handler raised, and goes on."""
+    injected = {str(event["text"]) for event in _faults(history) if event["do"] == "raise"}
+    for delivery in reversed(history.deliveries):
+        own = str(delivery.raised["text"]) if delivery.raised is not None else None
+        for event in delivery.all("log"):
+            name, _, text = str(event["error"] or "").partition(": ")
+            if name and text not in (own, *injected) and event["level"] == "ERROR":
+                return f"what the library calls at the end fails itself with {name}: {text}"
+    return None
 
 
 def _logs(history: History, judgement: Judgement) -> str | None:

@@ -150,7 +150,9 @@ class Explorer:
         if enqueue is None:
             return self._published(self._process(run, "publish", [payload]), 0)
         self.caller = self._process(run, "call", [enqueue.call, dict(enqueue.args)])
-        return self._published(self.caller, 0)
+        if enqueue.relay is None or any(event["to_handler"] for event in self.caller.all("published")):
+            return self._published(self.caller, 0)
+        return self._published(self._process(run, "call", [enqueue.relay, {}]), 0)  # an outbox: nothing else publishes
 
     def _published(self, delivery: Delivery, job: int) -> dict[str, Any]:
         """The message that a process published. Raises NotPublished."""
@@ -340,7 +342,7 @@ class Explorer:
     # -- the publisher
 
     def _call(self, run: _Run) -> None:
-        """The application publishes under a fault; what it should do then is to try again."""
+        """The application publishes under a fault; then its caller tries again, or the relay publishes what is left."""
         enqueue = self.setting.spec.enqueue
         if enqueue is None:
             return
@@ -354,12 +356,19 @@ class Explorer:
         first = self._process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
         self._take_published(run, first, 0)
-        if first.died or first.first("caller-raised"):
-            if not self.polled:
-                self._drain(run)  # a worker is as fast as whoever calls again
-            again = self._process(run, "call", args, job=CALLER)
-            run.deliveries.append(again)
-            self._take_published(run, again, 0)
+        failed = first.died or first.first("caller-raised") is not None
+        if failed and (enqueue.relay is None or not _has_committed(first)):
+            self._call_later(run, args)
+        if enqueue.relay is not None:
+            self._call_later(run, [enqueue.relay, {}])
+
+    def _call_later(self, run: _Run, args: list[Any]) -> None:
+        """Whoever calls then: a worker is as fast as they are."""
+        if not self.polled:
+            self._drain(run)
+        later = self._process(run, "call", args, job=CALLER)
+        run.deliveries.append(later)
+        self._take_published(run, later, 0)
 
     def _before_commit(self, run: _Run, args: list[Any], plan: dict[str, Any]) -> None:
         """A worker is faster than the publisher: the message is delivered while the publisher stands still."""
@@ -494,6 +503,11 @@ class Explorer:
             return counted
         sent = [e for d in run.deliveries for e in d.all("published") if is_dead_letter(e, letter.where)]
         return len(sent) + (counted or 0)
+
+
+def _has_committed(delivery: Delivery) -> bool:
+    """Whether something of it outlasts it, so that calling again would be another job."""
+    return any(event["kind"] == "commit" and event["when"] == "after" for event in delivery.all("at"))
 
 
 class NotPublished(Exception):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobError, JobSpec
 
 DAY_S = 86400.0
+NO_POISON = "proof.poison has no payload"
 MOST = 300  # schedules of a default proof
 _PAIRS = 60
 _AT_ONCE = 60
@@ -116,6 +117,8 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     _name_skipped(plan, spec, kills)
     if polled and dst(spec):
         plan.skipped["dst"] = "a tick looks for its work: one more in the hour that comes twice is as redeliver"
+    if facts.get("ticks") and spec.enqueue is None:
+        plan.skipped["poison"] = "a tick takes no payload"
     if facts.get("ticks"):
         plan.skipped["kill-lose"] = "no message is lost where ticks look for their work"
     if cron:
@@ -361,8 +364,8 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
         "error": "no transient error is declared" if not (errors and errors.transient) else "nothing in it can fail",
         "exhaustion": "no transient error is declared that an effect could raise",
         "permanent": "no permanent error is declared that an effect could raise",
-        "poison": "proof.poison has no payload",
-        "distinct": "payload.examples has one entry only, and no key field could be varied",
+        "poison": NO_POISON,
+        "distinct": "no second job could be run: see payload.examples",
         "same-process": "each delivery has a process of its own there",
         "distinct-at-once": "no second job comes as a message of its own",
         "store-error": "the single run commits nothing",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> None:
     """Raises Misuse for a given schedule that names what the spec does not have."""
     jobs = only.jobs
+    if only.moves and only.moves[-1].startswith("wait="):
+        hint = "what has died is delivered again at once, by its library; write wait=... before redeliver or re-enqueue"
+        raise Misuse(f"--schedule: nothing follows {only.moves[-1]}", hint=hint)
     if only.poison is not None and POISON - only.poison not in payloads:
         raise Misuse(f"--schedule: proof.poison has no payload {only.poison}", hint="they are counted from 0")
     if any(not 0 < job < DIRECT or job not in payloads for job in jobs):

@@ -38,6 +38,7 @@ class Reference:
     jobs: Mapping[int, History] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
+    unfit: Mapping[int, str] = field(default_factory=dict)  # distinct job -> why its single run is no comparison
     letters: frozenset[str] = frozenset()  # state queries that read what the dead letters are counted in
     ticks: Mapping[str, History] = field(default_factory=dict)  # move -> the single run of a tick at that time
     before: Mapping[str, Any] = field(

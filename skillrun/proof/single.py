@@ -26,11 +26,13 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
     if explorer.facts.get("ticks"):
         explorer.orders.items = items_of(once)
     later = explorer.run(Schedule("once", late=61))
-    jobs = {}
+    jobs, unfit = {}, {}
     for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):
         alone = explorer.run(Schedule("alone", moves=(f"job={job}",)))
         if _succeeds(alone):
             jobs[job] = alone
+        else:
+            unfit[job] = _why_unfit(alone)
     volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
     reference = Reference(
         spec,
@@ -38,6 +40,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         jobs,
         explorer.facts,
         volatile,
+        unfit=unfit,
         before=explorer.state_before(),
         later=later,
         ticks=_single_ticks(explorer, spec),
@@ -61,6 +64,14 @@ def _orders(explorer: Explorer, jobs: Iterable[int]) -> tuple[History, ...]:
     moves = (("job=0", f"job={other}"), (f"job={other}", "job=0"))
     made = (explorer.run(Schedule("alone", moves=both)) for both in moves)
     return tuple(history for history in made if all(run.outcome == "succeeded" for run in history.runs))
+
+
+def _why_unfit(history: History) -> str:
+    last = history.runs[-1] if history.runs else None
+    error = last.raised if last is not None else None
+    if error is not None:
+        return f"by itself it fails with {str(error['error']).rpartition(':')[2]}: {error['text']}"
+    return "it does not end" if history.hung else f"by itself it is {last.outcome}" if last else "it is not delivered"
 
 
 def _succeeds(history: History) -> bool:

@@ -75,10 +75,20 @@ def _one_job_only(spec: Any, reference: Reference) -> Iterator[Judgement]:
     if keyed and not reference.jobs:
         given = spec.examples[0] if spec.examples and isinstance(spec.examples[0], dict) else {}
         absent = [field for field in spec.idempotency.key if field.partition(".")[0] not in given]
-        said = "no second, distinct job could be run: give another one in payload.examples"
+        said, want = "no second, distinct job could be run", "another one in payload.examples"
         if absent and given:
             said = f"the key field {absent[0]} is not in the first of payload.examples: no two jobs differ in it"
-        yield Judgement(INCOMPLETE, "distinct.none", said)
+        elif reference.unfit:
+            job, why = next(iter(reference.unfit.items()))
+            said = f"{said}: {_payload(spec, job)}: {why}"
+            want = "let proof.setup write what that job works on, or give another one in payload.examples"
+        yield Judgement(INCOMPLETE, "distinct.none", said, expected=want)
+
+
+def _payload(spec: Any, job: int) -> str:
+    from skillrun.proof.jobs import payloads_of
+
+    return repr(payloads_of(spec).get(job))
 
 
 def _source(root: Path, reference: Reference) -> Iterator[Judgement]:

@@ -60,7 +60,15 @@ def order(
     from skillrun.orders.order import work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
+    report["trusted"] = _trusted(report)
     return work_orders(report, _case_of(report, open_repo(repo_path)))
+
+
+def _trusted(report: dict[str, Any]) -> bool:
+    """Whether the latest consent of the run was given on a command line: the next content needs it again."""
+    with Ledger.open(Path(report["ledger"]["path"]), read_only=True) as opened:
+        given = opened.last_event(report["run"]["id"], "consent.given")
+        return given is not None and given["data"]["how"] == "--trust"
 
 
 def _case_of(report: dict[str, Any], repo: Repo) -> Case | None:

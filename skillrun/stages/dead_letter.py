@@ -46,7 +46,7 @@ def examine(case: Case) -> StageResult:
         next=tuple(
             Action(ID, "edit-code", f"{f.message}: {f.hint}")
             for f in findings
-            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+            if f.severity in (Severity.BLOCKER, Severity.ERROR) and f.rule != "dead-letter.no-handler"
         ),
         summary=f"{dead_letter.kind} {dead_letter.where or ''}".strip()
         + (f", {place.path}:{place.line}" if place else ""),

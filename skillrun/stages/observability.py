@@ -205,9 +205,11 @@ def _unanswered(case: Case, handler: Definition, answers: dict[str, tuple[Call, 
     hints = {
         "ran": "log the start, with the key fields, before the first effect",
         "succeeded": "log the end, with the key fields, after the last effect",
-        "failed": "log the exception (exc_info or its text) in the except clause, with the key fields",
-        "retries": "log in the except clause whether a retry follows, and which attempt it was",
+        "failed": "log the exception (exc_info or its text), with the key fields",
+        "retries": "log whether a retry follows, and which attempt it was, with the key fields",
     }
+    hook = f", or in {case.framework.TITLE}'s own hook (skillrun next shows how)" if case.framework else ""
+    hints |= {question: f"{hints[question]}: in the except clause{hook}" for question in ("failed", "retries")}
     for question, calls in answers.items():
         if calls or (question == "retries" and _never_retries(policy)):
             continue

@@ -73,10 +73,15 @@ def _probes() -> list[str]:
     return [path.parent.name for path in _PROBES.glob("*/probe.py")]
 
 
+def _publishers(spec: JobSpec) -> list[str]:
+    enqueue = spec.enqueue
+    return [path for path in (enqueue.call, enqueue.relay) if path is not None] if enqueue is not None else []
+
+
 def _source_roots(case: Case, spec: JobSpec) -> tuple[str, ...]:
     """The folders that the import paths of the spec begin in, the handler's first: src layouts, nested services."""
     failures = spec.failures
-    names = [*(effect.call for effect in spec.effects or ()), *([spec.enqueue.call] if spec.enqueue else [])]
+    names = [*(effect.call for effect in spec.effects or ()), *_publishers(spec)]
     names += [*failures.transient_names, *failures.permanent_names] if failures else []
     module = (spec.handler or "").partition(":")[0]
     home = case.project.locate(module, anywhere=True)
@@ -249,6 +254,8 @@ def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None
     elif not found and open_question:
         found = [warning("proof.not-shown", f"not proved: {open_question}", hint="give it in the spec's failures")]
     is_proved = not found and result.status == Status.PASSED
+    if is_proved and stage == "dead-letter":
+        found = [*_untried(report)]
     findings = (*(f for f in result.findings if not (is_proved and f.rule in _ANSWERED)), *found)
     actions = tuple(Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error")
     return replace(
@@ -261,6 +268,17 @@ def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None
         summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
         facts={**result.facts, "proof": report["verdict"]},
     )
+
+
+def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
+    """What was proved without what nobody gave: a message that no publisher would send."""
+    from skillrun.proof.families import NO_POISON
+
+    if report["skipped"].get("poison") == NO_POISON:
+        hint = (
+            "give some in proof.poison, e.g. [{}] and one with a value that cannot be; they enter behind the publisher"
+        )
+        yield warning("proof.no-poison", "not tried: a malformed message", hint=hint)
 
 
 def _not_shown(stage: str, report: Mapping[str, Any]) -> str | None:

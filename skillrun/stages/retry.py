@@ -200,7 +200,7 @@ def _place(policy: Policy, field: str) -> dict[str, Any] | None:
 
 
 def _next(findings: list[Finding]) -> tuple[Action, ...]:
-    bad = [f for f in findings if f.severity in (Severity.BLOCKER, Severity.ERROR)]
+    bad = [f for f in findings if f.severity in (Severity.BLOCKER, Severity.ERROR) and f.rule != "retry.no-handler"]
     actions = [
         Action(ID, "edit-code" if f.severity == Severity.ERROR else "edit-spec", f"{f.message}: {f.hint}") for f in bad
     ]

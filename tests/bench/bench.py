@@ -1,4 +1,4 @@
-"""Benchmark: hooks, start-up, status, unchanged resume and survey, as ratios within this one run. No figure is asserted."""
+"""Benchmark: hooks, start-up, status, resume and survey, as ratios within this one run. No figure is asserted."""
 
 from __future__ import annotations
 

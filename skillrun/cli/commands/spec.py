@@ -78,15 +78,28 @@ def _keep(question: Any, answer: str, values: dict[str, Any]) -> None:
     values[question.path] = value
 
 
+def _only(repo: Path) -> Path:
+    """Raises Misuse for several, Blocked for none."""
+    from skillrun.errors import Blocked
+    from skillrun.repo.git import open_repo
+    from skillrun.runner.target import the_only_spec
+
+    found = the_only_spec(open_repo(repo))
+    if found is None:
+        raise Blocked("there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init")
+    return found
+
+
 def _say_written(path: Path) -> None:
     print(f"{visible(str(path))}: written, with its schema beside it (an editor completes the fields)")
     print("  next: skillrun job-worker-orchestration")
 
 
-def check(file: Path, json: bool) -> int:
-    """Validates a spec; every violation at once."""
+def check(given: Path | None, repo: Path, json: bool) -> int:
+    """Validates a spec, the only one of the repository where none is named; every violation at once."""
     from skillrun.contract.spec import load_spec
 
+    file = given if given is not None else _only(repo)
     try:
         spec = load_spec(file)
     except SpecInvalid as error:

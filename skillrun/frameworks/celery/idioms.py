@@ -8,7 +8,8 @@ IDIOMS: Mapping[str, str] = {
     "handler": """
 @app.task(bind=True, name="shop.send_receipt", acks_late=True)
 def send_receipt(self, order_id: int) -> None: ...          # ids, not objects
-transaction.on_commit(lambda: send_receipt.delay(order_id))  # publish after the commit
+transaction.on_commit(lambda: send_receipt.delay(order_id))  # publish after the commit; a death in between loses
+# the job unless the call can be repeated, or a row of the same transaction is published later (outbox)
 """,
     "retry": """
 @app.task(bind=True, acks_late=True, autoretry_for=(mailer.Unavailable, TimeoutError),

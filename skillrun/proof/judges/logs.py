@@ -30,6 +30,7 @@ class Answer:
     record: str = ""  # the text of one such record
     logger: str = ""
     example: str = ""  # the delivery without one: how it ended
+    near: str = ""  # a record of it that would do, if it carried the key fields: its place and what is missing
 
 
 def answers(histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]) -> dict[str, Answer]:
@@ -137,7 +138,8 @@ def _answer(
     for delivery in yes:
         found = _best(question, delivery, elsewhere, loggers, _fields(reference, payloads, delivery.job))
         if found is None:
-            return Answer("no", example=delivery.outcome)
+            near = _near(question, delivery, elsewhere, _fields(reference, payloads, delivery.job))
+            return Answer("no", example=delivery.outcome, near=near)
         if found.by == "framework" or not worst.record:
             worst = found if worst.by == "application" else worst
     return worst
@@ -166,6 +168,18 @@ def _best(
         if found:
             return Answer(by, str(found[0]["text"]), str(found[0]["logger"]))
     return None
+
+
+def _near(question: str, delivery: Delivery, elsewhere: set[str], fields: list[tuple[str, str]]) -> str:
+    """The application's own record that answers, and lacks a key field."""
+    for event in delivery.all("log"):
+        place = event.place
+        if place is None or place[0].startswith("/") or template(event) in elsewhere or carries(event, fields):
+            continue
+        if question != "why" or _says_why(event, delivery):
+            lacking = next((name for name, value in fields if not carries(event, [(name, value)])), "")
+            return f"{place[0]}:{place[1]} lacks {lacking}: {event['text']}" if lacking else ""
+    return ""
 
 
 def template(event: Event) -> str:
@@ -240,6 +254,5 @@ def judge(found: Mapping[str, Answer]) -> Iterator[Judgement]:
         if answer.by == "no":
             said = f"the logs do not tell: {QUESTIONS[question]}"
             want = "a record with the key fields that is there exactly when the answer is yes"
-            yield Judgement(
-                REFUTED, f"logs.{question}", said, expected=want, seen=f"none in a delivery that {answer.example}"
-            )
+            seen = f"none in a delivery that {answer.example}" + (f"; {answer.near}" if answer.near else "")
+            yield Judgement(REFUTED, f"logs.{question}", said, expected=want, seen=seen)

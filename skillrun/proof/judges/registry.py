@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from skillrun.proof.history import History
 from skillrun.proof.judges import attempts, effects, logs, process, state, unknowns
+from skillrun.proof.judges.publishing import another_job
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, Judgement, Reference
 
 Judge = Callable[[History, Reference], Iterator[Judgement]]
@@ -62,4 +63,7 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
     if any(judgement.verdict == REFUTED for judgement in found) and _asks_the_servers_clock(history):
         said = "a statement compares with the database server's clock, which does not follow the proof's"
         found = [*(j for j in found if j.verdict != REFUTED), Judgement(INCOMPLETE, "clock.server", said)]
+    other = another_job(history, reference)
+    if other is not None and any(judgement.verdict == REFUTED for judgement in found):
+        found = [*(j for j in found if j.verdict != REFUTED), other]
     return tuple(sorted(found, key=lambda judgement: _ORDER[judgement.verdict]))

@@ -1,0 +1,33 @@
+"""Whether a schedule of the publisher can be compared: the application's call, made again, must mean the same job."""
+
+from __future__ import annotations
+
+from skillrun.proof.history import History
+from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
+
+_HINT = (
+    "let enqueue name a call that can be repeated for one job, with the key fields among its args, e.g. one that "
+    "publishes the job of a record which proof.setup has written; or name the function that publishes what is left: "
+    "enqueue.relay"
+)
+
+
+def another_job(history: History, reference: Reference) -> Judgement | None:
+    """What stands in the place of a refutation where the caller tried again with arguments that name no job.
+
+    Such a call may rightly make another record and another job; whether the first one is lost cannot be told.
+    """
+    enqueue, idempotency = reference.spec.enqueue, reference.spec.idempotency
+    again = sum(delivery.op == "call" for delivery in history.deliveries) > 1
+    if history.schedule.family != "publish-fault" or enqueue is None or idempotency is None or not again:
+        return None
+    if enqueue.relay is not None:
+        return None
+    absent = [field for field in idempotency.key if field.partition(".")[0] not in enqueue.args]
+    if not absent:
+        return None
+    said = (
+        f"{enqueue.call} was called again after it failed, as its caller would, and may have made another job: "
+        f"its args do not hold {absent[0]}"
+    )
+    return Judgement(INCOMPLETE, "enqueue.not-repeatable", said, expected=_HINT)
