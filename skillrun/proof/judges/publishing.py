@@ -17,11 +17,11 @@ def another_job(history: History, reference: Reference) -> Judgement | None:
 
     Such a call may rightly make another record and another job; whether the first one is lost cannot be told.
     """
-    enqueue, idempotency = reference.spec.enqueue, reference.spec.idempotency
-    again = sum(delivery.op == "call" for delivery in history.deliveries) > 1
-    if history.schedule.family != "publish-fault" or enqueue is None or idempotency is None or not again:
+    calls = [delivery for delivery in history.deliveries if delivery.op == "call"]
+    if history.schedule.family != "publish-fault" or len(calls) < 2:
         return None
-    if enqueue.relay is not None:
+    enqueue, idempotency = reference.spec.enqueue, reference.spec.idempotency
+    if enqueue is None or idempotency is None or enqueue.relay is not None:
         return None
     absent = [field for field in idempotency.key if field.partition(".")[0] not in enqueue.args]
     if not absent:
