@@ -24,6 +24,7 @@ LAYERS: tuple[set[str], ...] = (
     {"stages", "ledger"},
     {"runner"},
     {"reports"},
+    {"wall"},
     {"cli", "demo", "__main__"},
 )
 STRANGERS = ({"frameworks", "validations"}, {"stages", "ledger"})

@@ -1,0 +1,89 @@
+"""Settings by which the test runner leaves tests out, and Python files that nothing can be said of."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.verdict import Finding, Severity
+from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.specs import at
+
+ID = "uncollected-tests"
+HELP = (
+    "Tests that the runner leaves out find nothing. Found, where the base has none: collect_ignore in a conftest.py, "
+    "--ignore, --deselect and -k in pytest's addopts, and other settings that say what is collected. A Python file "
+    "that cannot be parsed is a note."
+)
+_SETTINGS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+_LEAVING_OUT = re.compile(r"(?:^|\s|[\"'])(--ignore(?:-glob)?|--deselect|-k)\b")
+_WHAT_COUNTS = ("testpaths", "norecursedirs", "python_files", "python_classes", "python_functions")
+_INI = re.compile(r"^(\w+)\s*=\s*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
+
+
+def find(diff: Diff) -> Iterator[Finding]:
+    """The findings of every conftest.py and every file with pytest's settings."""
+    for file in diff.named("conftest.py"):
+        yield from _conftest(file)
+    for file in diff.named(*_SETTINGS):
+        yield from _settings(file)
+    for file in diff.python():
+        if file.new is not None and file.new_tree is None:
+            message = "this file cannot be parsed, so nothing can be said of its changes"
+            yield Finding(f"gaming.{ID}", Severity.NOTE, message, file.path, 1, "mend its syntax")
+
+
+def _conftest(file: File) -> Iterator[Finding]:
+    known = {text for text, _ in _ignoring(file.old_tree)}
+    for text, node in _ignoring(file.new_tree):
+        if text not in known:
+            make = doubtful if isinstance(node, ast.FunctionDef) else taken
+            yield make(ID, file, node.lineno, f"tests are left out: {quoted(text)}")
+
+
+def _ignoring(tree: ast.Module | None) -> Iterator[tuple[str, ast.stmt]]:
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.Expr) and "collect_ignore" in ast.unparse(node):
+            yield ast.unparse(node), node
+        elif isinstance(node, ast.FunctionDef) and node.name in (
+            "pytest_ignore_collect",
+            "pytest_collection_modifyitems",
+        ):
+            yield f"def {node.name}", node
+
+
+def _settings(file: File) -> Iterator[Finding]:
+    old, new = _options(file.old, file.path), _options(file.new, file.path)
+    before, after = str(old.get("addopts", "")), str(new.get("addopts", ""))
+    known = _LEAVING_OUT.findall(before)
+    for option in dict.fromkeys(_LEAVING_OUT.findall(after)):
+        if _LEAVING_OUT.findall(after).count(option) > known.count(option):
+            said = f"pytest's addopts leave tests out: {quoted(after)}"
+            yield taken(ID, file, _line(file, option), said)
+    for name in _WHAT_COUNTS:
+        if name in new and new[name] != old.get(name) and (name in old or file.old is not None):
+            said = f"pytest's {name} is {quoted(new[name])}; it was {quoted(old.get(name, 'not set'))}"
+            yield doubtful(ID, file, _line(file, name), said)
+
+
+def _options(text: str | None, path: str) -> dict[str, Any]:
+    """pytest's settings; empty where there are none."""
+    if text is None:
+        return {}
+    if path.endswith(".toml"):
+        try:
+            found = at(tomllib.loads(text), "tool", "pytest", "ini_options")
+        except tomllib.TOMLDecodeError:
+            return {}
+        return found if isinstance(found, dict) else {}
+    section = re.search(r"^\[(?:tool:)?pytest\]\s*\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    return dict(_INI.findall(section[1])) if section else {}
+
+
+def _line(file: File, word: str) -> int:
+    """The first added line with the word."""
+    return next((number for number, line in file.added() if word in line), 1)
