@@ -6,6 +6,7 @@ import ast
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -35,6 +36,10 @@ class Assertion:
     def line(self) -> int:
         """Where it stands."""
         return self.node.lineno
+
+    def words(self, local: dict[str, ast.expr]) -> frozenset[str]:
+        """What it rests on, see `words`."""
+        return frozenset(word for part in self.about for word in words(part, local))
 
     @property
     def heads(self) -> frozenset[str]:
@@ -137,7 +142,7 @@ def _judged(test: ast.expr) -> tuple[int, list[ast.expr]]:
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return EXACTLY, [test.operand]  # `not rows` says as much as `rows == []`
     if not isinstance(test, ast.Compare):
-        return (SOME, [test]) if _is_check(test) else (SOMETHING, [test])
+        return (SOME, [test, *test.args]) if _is_check(test) else (SOMETHING, [test])
     sides = [test.left, *test.comparators]
     if len({ast.dump(side) for side in sides}) == 1 and isinstance(test.ops[0], ast.Eq | ast.Is | ast.LtE | ast.GtE):
         return ALWAYS, sides
@@ -161,7 +166,7 @@ def _of_call(node: ast.Expr, call: ast.Call) -> Assertion:
     return Assertion(node, strength, tuple(about), ast.unparse(call))
 
 
-def _is_check(test: ast.expr) -> bool:
+def _is_check(test: ast.expr) -> TypeGuard[ast.Call]:
     return isinstance(test, ast.Call) and _name(test) in ("isinstance", "issubclass", "all", "any")
 
 

@@ -41,13 +41,15 @@ class Skip:
 
 def find(diff: Diff) -> Iterator[Finding]:
     """The findings of every test that both sides have, and of the modules that hold them."""
-    for change in changes(diff):
-        if change.new is not None:
-            known = {skip.text for skip in _skips(change.old)}
-            yield from (
-                _finding(change.new.file, change.new.name, s) for s in _skips(change.new) if s.text not in known
-            )
-    for file in {id(c.new.file): c.new.file for c in changes(diff) if c.new is not None}.values():
+    kept = [change for change in changes(diff) if change.new is not None]
+    said: set[tuple[str, int]] = set()  # a mark of a class stands once, for all its tests
+    for change in kept:
+        known = {skip.key for skip in _skips(change.old)}
+        for skip in _skips(change.new) if change.new else ():
+            if change.new and skip.key not in known and (change.new.file.path, skip.line) not in said:
+                said.add((change.new.file.path, skip.line))
+                yield _finding(change.new.file, change.new.name, skip)
+    for file in {change.new.file.path: change.new.file for change in kept if change.new}.values():
         known = {skip.key for skip in _module_skips(file.old_tree)}
         yield from (_finding(file, file.path, s) for s in _module_skips(file.new_tree) if s.key not in known)
 
@@ -70,7 +72,7 @@ def _skips(test: Test) -> Iterator[Skip]:
 def _module_skips(tree: ast.Module | None) -> Iterator[Skip]:
     for node in tree.body if tree is not None else ():
         yield from _of_pytestmark(node)
-        if isinstance(node, ast.Expr | ast.If):
+        if isinstance(node, ast.Expr | ast.If | ast.Assign | ast.Raise):
             yield from _of_calls([node], conditional=None)
         if isinstance(node, ast.If) and _is_never(node.test) and any(_holds_test(inner) for inner in node.body):
             yield Skip(f"if {ast.unparse(node.test)}:", node.lineno, False)

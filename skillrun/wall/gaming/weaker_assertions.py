@@ -49,7 +49,7 @@ def _assertions(old: Test, new: Test) -> Iterator[Finding]:
         if weaker is not None:
             said = f"{old.name} asserts less: {quoted(assertion.text)} became {quoted(weaker.text)}"
             yield taken(ID, new.file, weaker.line, said)
-        elif covered is not None and not words(assertion.node, variables(old.node)) <= covered:
+        elif covered is not None and not assertion.words(variables(old.node)) <= covered:
             yield _gone(old, new, assertion, added)
 
 
@@ -69,9 +69,9 @@ def _is_weaker(new: Assertion, old: Assertion) -> bool:
 def _is_made(old: Test, new: Test, lost: Assertion, added: list[Assertion]) -> bool:
     """Assertions at least as strong speak of all that the lost one spoke of."""
     local = variables(new.node)
-    said = {word for a in added if a.strength >= lost.strength for word in words(a.node, local)}
-    strong = any(a.strength >= lost.strength for a in added)
-    return strong and words(lost.node, variables(old.node)) <= said
+    strong = [assertion for assertion in added if assertion.strength >= lost.strength]
+    said = {word for assertion in strong for word in assertion.words(local)}
+    return bool(strong) and lost.words(variables(old.node)) <= said
 
 
 def _covered(old: Test, new: Test, added: list[Assertion]) -> set[str] | None:
@@ -82,9 +82,9 @@ def _covered(old: Test, new: Test, added: list[Assertion]) -> set[str] | None:
     called = _called(new.node) - _called(old.node) - known
     if any(_ASSERTING_NAME.match(name) for name in called if not name.startswith("assert_called")):
         return None
-    parts = [a.node for a in added if a.strength > ALWAYS] + list(fresh)
     local = variables(new.node)
-    return {word for part in parts for word in words(part, local)}
+    made = {word for assertion in added if assertion.strength > ALWAYS for word in assertion.words(local)}
+    return made | {word for helper in fresh for word in words(helper, variables(helper))}
 
 
 def _called(function: ast.AST) -> set[str]:
