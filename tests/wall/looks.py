@@ -25,8 +25,11 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff
     moved = dict(renamed or {})
     origins = {now: was for was, now in moved.items()}
     paths = sorted((before.keys() | after.keys()) - moved.keys())
-    files = [File(path, origins.get(path, path), before.get(origins.get(path, path)), after.get(path)) for path in paths]
-    specs = [File(path, path, before.get(path), after.get(path)) for path in paths if is_spec(path)]
+    files = [
+        File(path, origins.get(path, path), before.get(origins.get(path, path)), after.get(path)) for path in paths
+    ]
+    both = sorted(before.keys() | after.keys())
+    specs = [File(path, path, before.get(path), after.get(path)) for path in both if is_spec(path)]
     return Diff(tuple(file for file in files if (file.path, file.new) != (file.old_path, file.old)), tuple(specs))
 
 

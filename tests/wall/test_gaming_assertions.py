@@ -13,7 +13,9 @@ LOOK = "weaker-assertion"
 
 def sides(old: str, new: str, around: str = "") -> tuple[dict[str, str], dict[str, str]]:
     """A test with two bodies; `around` is what else HEAD's file holds."""
-    before, after = (f"def test_it(shop):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n" for body in (old, new))
+    before, after = (
+        f"def test_it(shop):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n" for body in (old, new)
+    )
     return {PATH: before}, {PATH: f"{around}\n\n{after}"}
 
 
@@ -103,6 +105,7 @@ def sent(shop):
     (
         ("assert shop.rows() == [7]", "assert shop.rows() == [7, 8]", ""),
         ("assert shop.rows() == [7]", "assert [7] == shop.rows()", ""),
+        ("assert level() == Severity.INFO", "assert level() == Severity.WARNING", ""),
         ("assert shop.rows() == []", "assert not shop.rows()", ""),
         ("assert shop.is_empty() is True", "assert shop.is_empty()", ""),
         ("assert shop.is_empty()", "assert shop.is_empty() is True", ""),

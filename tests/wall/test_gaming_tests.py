@@ -27,9 +27,9 @@ class TestTwice:
         run(7)
         assert shop.receipts() == [7]
 """
-BAD = '''def test_bad_address(shop):
+BAD = """def test_bad_address(shop):
     assert run(8).state == "FAILURE"
-'''
+"""
 
 
 def changed(before: str, after: str) -> str:
@@ -203,8 +203,18 @@ PYPROJECT = '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-q"\n'
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q --ignore=tests/test_receipts.py"), "error"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q -k 'not receipts'"), "error"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace('"tests"', '"tests/unit"'), "warning"),
-        ("pytest.ini", "[pytest]\naddopts = -q\n", "[pytest]\naddopts = -q --deselect tests/test_a.py::test_b\n", "error"),
-        ("setup.cfg", "[tool:pytest]\naddopts = -q\n", "[tool:pytest]\naddopts = -q\n  --ignore-glob=*slow*\n", "error"),
+        (
+            "pytest.ini",
+            "[pytest]\naddopts = -q\n",
+            "[pytest]\naddopts = -q --deselect tests/test_a.py::test_b\n",
+            "error",
+        ),
+        (
+            "setup.cfg",
+            "[tool:pytest]\naddopts = -q\n",
+            "[tool:pytest]\naddopts = -q\n  --ignore-glob=*slow*\n",
+            "error",
+        ),
         ("tox.ini", "[pytest]\npython_files = test_*.py\n", "[pytest]\npython_files = check_*.py\n", "warning"),
     ),
 )

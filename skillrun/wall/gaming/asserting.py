@@ -43,8 +43,8 @@ class Assertion:
 
     @property
     def heads(self) -> frozenset[str]:
-        """The expressions themselves, for comparison."""
-        return frozenset(ast.dump(part) for part in self.about)
+        """The expressions themselves, for comparison; constants are none that something is said of."""
+        return frozenset(ast.dump(part) for part in self.about if isinstance(part, _SUBJECT))
 
     @property
     def subjects(self) -> frozenset[str]:

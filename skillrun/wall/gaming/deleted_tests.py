@@ -10,44 +10,72 @@ from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.asserting import shapes
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.pytests import Change, Test, changes, fresh_tests
+from skillrun.wall.gaming.removed_names import names_in, removed_names
 
 ID = "deleted-test"
 HELP = (
     "A test that is gone finds nothing. Found: a test function or file that the base has and HEAD has not, and one "
     "whose name no runner collects any more. A moved or renamed test with the same body is none, nor is one whose "
-    "assertions a new parametrised test makes."
+    "assertions a new parametrised test makes. A test of something that the branch removes is a warning."
 )
 
 
 def find(diff: Diff) -> Iterator[Finding]:
-    """One finding for each test, one for each file that is gone with all its tests."""
+    """One finding for each test, and one for each file or class that is gone with all its tests."""
     lost = [change for change in changes(diff) if change.new is None]
     merged = [shapes(test.node) for test in fresh_tests(diff) if _is_parametrised(test)]
     left = [change for change in lost if change.uncollected or not _is_merged(change.old, merged)]
-    whole = {change.old.file.path for change in left if change.old.file.new is None}
-    for path in sorted(whole):
-        yield _file_gone(diff, [change for change in left if change.old.file.path == path])
-    yield from (_test_gone(diff, change) for change in left if change.old.file.path not in whole)
+    removed = removed_names(diff) if left else frozenset()
+    groups: dict[tuple[str, str | None], list[Change]] = {}
+    for change in left:
+        groups.setdefault(_together(change), []).append(change)
+    yield from (_gone(group, removed) for group in groups.values())
 
 
-def _file_gone(diff: Diff, gone: list[Change]) -> Finding:
-    old = gone[0].old
-    names = ", ".join(change.old.name for change in gone[:5]) + (" ..." if len(gone) > 5 else "")
-    said = f"{old.file.path} is gone with {len(gone)} test{'s' if len(gone) > 1 else ''}: {quoted(names)}"
-    return (doubtful if _subject_is_gone(diff, old) else taken)(ID, old.file, old.node.lineno, said)
+def _together(change: Change) -> tuple[str, str | None]:
+    """What is said in one finding: a file, a class, else the test alone."""
+    old = change.old
+    if change.uncollected is None and old.file.new is None:
+        return old.file.path, None
+    owner = old.owner.name if old.owner else None
+    whole = owner is not None and change.uncollected is None and not _has_class(old.file.new_tree, owner)
+    return old.file.path, owner if whole else old.name
 
 
-def _test_gone(diff: Diff, change: Change) -> Finding:
+def _gone(group: list[Change], removed: frozenset[str]) -> Finding:
+    if len(group) == 1 and group[0].old.file.new is not None:
+        return _test_gone(group[0], removed)
+    old = group[0].old
+    names = ", ".join(change.old.name for change in group[:5]) + (" ..." if len(group) > 5 else "")
+    many = f"{len(group)} test{'s' if len(group) > 1 else ''}"
+    make = doubtful if all(_subject_is_gone(change.old, removed) for change in group) else taken
+    if old.file.new is None:
+        return make(ID, old.file, old.node.lineno, f"{old.file.path} is gone with {many}: {quoted(names)}")
+    line = old.file.line_of(old.owner.lineno if old.owner else old.node.lineno)
+    return make(ID, old.file, line, f"a class is gone with {many}: {quoted(names)}")
+
+
+def _test_gone(change: Change, removed: frozenset[str]) -> Finding:
     old, hidden = change.old, change.uncollected
-    text = quoted(old.file.old_line(old.node.lineno))
     if hidden is not None:
-        said = (
-            f"the test {old.name} is now {quoted(hidden.file.new_line(hidden.node.lineno))}, which no runner collects"
-        )
+        now = quoted(hidden.file.new_line(hidden.node.lineno))
+        said = f"the test {old.name} is now {now}, which no runner collects"
         return taken(ID, hidden.file, hidden.node.lineno, said, hint="give it its name back")
-    said = f"the test {old.name} is gone: {text}"
-    make = doubtful if _subject_is_gone(diff, old) else taken
+    said = f"the test {old.name} is gone: {quoted(old.file.old_line(old.node.lineno))}"
+    make = doubtful if _subject_is_gone(old, removed) else taken
     return make(ID, old.file, old.file.line_of(old.node.lineno), said)
+
+
+def _subject_is_gone(test: Test, removed: frozenset[str]) -> bool:
+    """It tests what this branch removes from the application."""
+    used = names_in(test.node, test.owner)
+    imports = [node for node in ast.walk(test.file.old_tree or ast.Module([], [])) if isinstance(node, ast.ImportFrom)]
+    origins = {word for n in imports if {a.name for a in n.names} & used for word in names_in(n)}
+    return bool((used | origins) & removed)
+
+
+def _has_class(tree: ast.Module | None, name: str) -> bool:
+    return tree is not None and any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body)
 
 
 def _is_parametrised(test: Test) -> bool:
@@ -57,15 +85,3 @@ def _is_parametrised(test: Test) -> bool:
 def _is_merged(old: Test, merged: list[set[str]]) -> bool:
     made = shapes(old.node)
     return bool(made) and any(made <= test for test in merged)
-
-
-def _subject_is_gone(diff: Diff, test: Test) -> bool:
-    """The file imports a module that this branch removes: its tests may go with it."""
-    removed = {_dotted(file.old_path) for file in diff.python() if file.new is None or file.path != file.old_path}
-    imports = [node for node in ast.walk(test.file.old_tree or ast.Module([], [])) if isinstance(node, ast.ImportFrom)]
-    names = {f"{n.module}.{alias.name}" for n in imports for alias in n.names} | {str(n.module) for n in imports}
-    return any(f".{name}".endswith(f".{n}") or name == n for name in removed for n in names if n != "None")
-
-
-def _dotted(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")

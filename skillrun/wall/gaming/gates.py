@@ -27,7 +27,7 @@ _WORKFLOW = re.compile(r"(^|/)(\.github/(workflows|actions)/.+\.ya?ml|\.gitlab-c
 _NAMED = re.compile(r"\bskillrun\b")
 _MINDS_NOT = re.compile(
     r"continue-on-error:\s*(true|\$\{\{)|allow_failure:\s*true|^\s*-?\s*if:\s*(false|\$\{\{\s*false\s*\}\})|"
-    r"(\|\||;)\s*(true|:)(\s|$)|\bexit 0\b|\bset \+e\b"
+    r"(\|\||;)\s*(true|:)(?=[\s\"']|$)|\bexit 0\b|\bset \+e\b"
 )
 _TRIGGER = re.compile(r"^\s*-?\s*(pull_request|push|merge_group|merge_requests)\b")
 HINT = "put it back; a gate is changed by a person, in a change of its own"
@@ -55,7 +55,8 @@ def _hooks(file: File) -> Iterator[Finding]:
     if at(new.value, "disableAllHooks") is True and at(old.value, "disableAllHooks") is not True:
         yield taken(ID, file, new.line(("disableAllHooks",)), "all hooks are turned off: disableAllHooks", hint=HINT)
     for word in ("onFailure", "failClosed"):
-        if (file.old or "").count(f'"{word}"') > (file.new or "").count(f'"{word}"'):
+        lost = (file.old or "").count(f'"{word}"') > (file.new or "").count(f'"{word}"')
+        if lost and _count(file.new) >= _count(file.old):
             yield doubtful(ID, file, 1, f"a hook lost {word}: what it does when it fails has changed", hint=HINT)
     yield from _minds_not(file)
 

@@ -46,12 +46,13 @@ def changes(diff: Diff) -> Iterator[Change]:
     now = {(file.path, test.name): test for file in files for test in _collected(file)}
     was = {(file.path, test.name) for file in files for test in _all_tests(file, file.old_tree)}
     fresh = [test for key, test in now.items() if key not in was]
-    hidden = [test for file in files for test in _functions(file, file.new_tree)]
+    seen = {id(test.node) for test in now.values()}
+    hidden = [test for file in files for test in _functions(file, file.new_tree) if id(test.node) not in seen]
     for file in files:
         if file.new is not None and file.new_tree is None:
             continue  # nothing can be said of what is not parsed; another look says so
         for old in _all_tests(file, file.old_tree):
-            new = now.get((file.path, old.name)) or _same(old, fresh)
+            new = now.get((file.path, old.name)) or _same(old, fresh, list(now.values()))
             yield Change(old, new, None if new else _hidden(old, hidden))
 
 
@@ -62,9 +63,9 @@ def fresh_tests(diff: Diff) -> list[Test]:
     return [test for file in files for test in _collected(file) if (file.path, test.name) not in was]
 
 
-def _same(old: Test, fresh: list[Test]) -> Test | None:
+def _same(old: Test, fresh: list[Test], now: list[Test]) -> Test | None:
     by_name = [test for test in fresh if test.name == old.name and test.file.path != old.file.path]
-    return next(iter(by_name), None) or next((test for test in fresh if test.body == old.body), None)
+    return next(iter(by_name), None) or next((test for test in (*fresh, *now) if test.body == old.body), None)
 
 
 def _hidden(old: Test, functions: list[Test]) -> Test | None:

@@ -11,6 +11,7 @@ from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.asserting import ALWAYS, Assertion, assertions, helpers, raising, variables, words
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.pytests import Test, changes
+from skillrun.wall.gaming.removed_names import names_in, removed_names
 
 ID = "weaker-assertion"
 HELP = (
@@ -25,9 +26,10 @@ _ASSERTING_NAME = re.compile(r"_*(assert|check|expect|verify|ensure)")
 
 def find(diff: Diff) -> Iterator[Finding]:
     """The findings of every test that both sides have."""
+    removed = removed_names(diff)
     for change in changes(diff):
         if change.new is not None and ast.dump(change.old.node) != ast.dump(change.new.node):
-            yield from _assertions(change.old, change.new)
+            yield from _assertions(change.old, change.new, removed)
             yield from _raising(change.old, change.new)
             yield from _tolerance(change.old, change.new)
             yield from _caught(change.old, change.new)
@@ -36,7 +38,7 @@ def find(diff: Diff) -> Iterator[Finding]:
 # -- assertions
 
 
-def _assertions(old: Test, new: Test) -> Iterator[Finding]:
+def _assertions(old: Test, new: Test, removed: frozenset[str]) -> Iterator[Finding]:
     before, after = list(assertions(old.node)), list(assertions(new.node))
     kept = {assertion.text for assertion in before} & {assertion.text for assertion in after}
     lost = [a for a in before if a.text not in kept and a.strength > ALWAYS]
@@ -50,16 +52,19 @@ def _assertions(old: Test, new: Test) -> Iterator[Finding]:
             said = f"{old.name} asserts less: {quoted(assertion.text)} became {quoted(weaker.text)}"
             yield taken(ID, new.file, weaker.line, said)
         elif covered is not None and not assertion.words(variables(old.node)) <= covered:
-            yield _gone(old, new, assertion, added)
+            is_moot = bool(names_in(assertion.node) & removed)
+            yield _gone(old, new, assertion, added, is_moot=is_moot)
 
 
-def _gone(old: Test, new: Test, assertion: Assertion, added: list[Assertion]) -> Finding:
+def _gone(old: Test, new: Test, assertion: Assertion, added: list[Assertion], *, is_moot: bool) -> Finding:
+    """`is_moot`: it spoke of something that the application no longer has."""
     empty = next((a for a in added if a.strength == ALWAYS), None)
     if empty is not None:
         said = f"{old.name}: {quoted(assertion.text)} became {quoted(empty.text)}, which is always true"
         return taken(ID, new.file, empty.line, said)
     line = new.file.line_of(assertion.line) if old.file is new.file else new.node.lineno
-    return taken(ID, new.file, line, f"{old.name} no longer asserts {quoted(assertion.text)}")
+    make = doubtful if is_moot else taken
+    return make(ID, new.file, line, f"{old.name} no longer asserts {quoted(assertion.text)}")
 
 
 def _is_weaker(new: Assertion, old: Assertion) -> bool:
@@ -67,9 +72,11 @@ def _is_weaker(new: Assertion, old: Assertion) -> bool:
 
 
 def _is_made(old: Test, new: Test, lost: Assertion, added: list[Assertion]) -> bool:
-    """Assertions at least as strong speak of all that the lost one spoke of."""
+    """Assertions at least as strong speak of the same (another value is no less), or of all that it spoke of."""
     local = variables(new.node)
     strong = [assertion for assertion in added if assertion.strength >= lost.strength]
+    if any(assertion.heads & lost.heads for assertion in strong):
+        return True
     said = {word for assertion in strong for word in assertion.words(local)}
     return bool(strong) and lost.words(variables(old.node)) <= said
 
