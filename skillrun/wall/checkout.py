@@ -38,8 +38,13 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
     try:
         git_output(repo.root, "worktree", "add", "--quiet", "--detach", str(root), commit)
         _link_installed(repo.root, root, pythons)
-        changes = {"SKILLRUN_STATE_DIR": str(place / "state"), "SKILLRUN_LEDGER": None,
-                   "PYTHONPATH": _python_path(repo.root, root)}  # fmt: skip
+        (place / "tmp").mkdir()  # what the repository's commands leave in it goes, too
+        changes = {
+            "SKILLRUN_STATE_DIR": str(place / "state"),
+            "SKILLRUN_LEDGER": None,
+            "PYTHONPATH": _python_path(repo.root, root),
+            "TMPDIR": str(place / "tmp"),
+        }
         with _environment(changes):
             yield Checkout(root, place / "ledger.db")
     finally:
