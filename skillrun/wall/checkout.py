@@ -17,13 +17,15 @@ from skillrun.repo.git import Repo, git_output, run_git
 
 _INSTALLED = (".venv", "venv", "node_modules")  # what a repository's commands need and git does not hold
 
+_WHOLE = ("-c", "core.sparseCheckout=false")
+
 
 @dataclass(frozen=True)
 class Checkout:
-    """`root` is the clean checkout, `ledger` a place for a ledger that nobody has written to."""
+    """`root` is the clean checkout, `ledgers` a folder for ledgers that nobody has written to."""
 
     root: Path
-    ledger: Path
+    ledgers: Path
 
 
 @contextmanager
@@ -36,8 +38,10 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
     place = _new_folder()
     root = place / f"{place.name}-repo"  # git names the worktree so: two at once never meet
     try:
-        git_output(repo.root, "worktree", "add", "--quiet", "--detach", str(root), commit)
+        # A sparse checkout would leave out what the commit holds.
+        git_output(repo.root, *_WHOLE, "worktree", "add", "--quiet", "--detach", str(root), commit)
         _link_installed(repo.root, root, pythons)
+        (place / "ledgers").mkdir()
         (place / "tmp").mkdir()  # what the repository's commands leave in it goes, too
         changes = {
             "SKILLRUN_STATE_DIR": str(place / "state"),
@@ -46,7 +50,7 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
             "TMPDIR": str(place / "tmp"),
         }
         with _environment(changes):
-            yield Checkout(root, place / "ledger.db")
+            yield Checkout(root, place / "ledgers")
     finally:
         _remove(repo.root, root, place)
 

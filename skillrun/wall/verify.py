@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
 
 SKILL = "job-worker-orchestration"
-_KEPT = ("run", "outcome", "stages", "checks", "recommendations", "next")  # of a report; its ledger is gone
+_KEPT = ("outcome", "stages", "checks", "next")  # of a report; its ledger is gone
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, 
         repo=checkout.root,
         spec=checkout.root / spec.path,
         skill_path=skill,
-        ledger=checkout.ledger,
+        ledger=checkout.ledgers / f"{sha256(spec.path.encode())[:16]}.db",  # no job resumes another of its name
         overrides={"waivers": _counting(spec, stray)} if stray else {},
         trust=trust,
     )

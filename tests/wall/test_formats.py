@@ -27,7 +27,15 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def finding(rule: str, severity: str, **place: Any) -> dict[str, Any]:
-    return {"rule": rule, "severity": severity, "message": HOSTILE, "path": None, "line": None, "hint": HOSTILE, **place}
+    return {
+        "rule": rule,
+        "severity": severity,
+        "message": HOSTILE,
+        "path": None,
+        "line": None,
+        "hint": HOSTILE,
+        **place,
+    }
 
 
 def stage(id: str, status: str, *findings: dict[str, Any]) -> dict[str, Any]:
@@ -45,8 +53,12 @@ def job(*stages: dict[str, Any], outcome: str = "success", checks: tuple[dict[st
 
 
 LOOKED = Gaming(COMMIT, "main", tuple(look.id for look in LOOKS))
-CHEATED = replace(LOOKED, findings=(Finding("gaming.deleted-test", Severity.ERROR, HOSTILE, "tests/test_a.py", 3, "x"),))
-DOUBTED = replace(LOOKED, findings=(Finding("gaming.weaker-gate", Severity.WARNING, HOSTILE, ".claude/settings.json", 1, "x"),))  # fmt: skip
+CHEATED = replace(
+    LOOKED, findings=(Finding("gaming.deleted-test", Severity.ERROR, HOSTILE, "tests/test_a.py", 3, "x"),)
+)
+DOUBTED = replace(
+    LOOKED, findings=(Finding("gaming.weaker-gate", Severity.WARNING, HOSTILE, ".claude/settings.json", 1, "x"),)
+)
 BLIND = Gaming(None, "main", missing="no base", hint="fetch-depth: 0")
 PASSED = job(stage("identify", "passed"))
 MIXED = job(
@@ -154,12 +166,19 @@ def test_junit_has_a_suite_for_each_job_and_one_for_the_changes() -> None:
     root = ElementTree.fromstring(junit(VERIFICATIONS["mixed"]))
     first, gaming = root.findall("testsuite")
     assert (first.get("name"), gaming.get("name")) == ("job send", "gaming")
-    kinds = {case.get("name"): [child.tag for child in case if child.tag != "system-out"] for case in first.iter("testcase")}
+    kinds = {
+        case.get("name"): [child.tag for child in case if child.tag != "system-out"] for case in first.iter("testcase")
+    }
     assert kinds["idempotency"] == ["failure"]
     assert kinds["handler"] == ["error"]
     assert kinds["retry"] == kinds["tests"] == kinds["dead-letter"] == ["skipped"]
     assert kinds["identify"] == kinds["done"] == []
-    assert (first.get("tests"), first.get("failures"), first.get("errors"), first.get("skipped")) == ("9", "2", "2", "3")
+    assert (first.get("tests"), first.get("failures"), first.get("errors"), first.get("skipped")) == (
+        "9",
+        "2",
+        "2",
+        "3",
+    )
     assert len(gaming.findall("testcase")) == len(LOOKS)
     assert gaming.get("failures") == "1"
 

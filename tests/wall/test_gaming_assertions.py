@@ -114,7 +114,11 @@ def sent(shop):
         ("a, b = pair()\nassert a == 1\nassert b == 2", "assert pair() == (1, 2)", ""),
         ("assert shop.rows() == [7]\nassert shop.dead() == []", "assert (shop.rows(), shop.dead()) == ([7], [])", ""),
         ("assert shop.rows() == [7]\nassert shop.dead() == []", "assert shop.rows() == [7] and shop.dead() == []", ""),
-        ("assert len(shop.rows()) == 1\nassert shop.rows()[0].order == 7", "assert [r.order for r in shop.rows()] == [7]", ""),
+        (
+            "assert len(shop.rows()) == 1\nassert shop.rows()[0].order == 7",
+            "assert [r.order for r in shop.rows()] == [7]",
+            "",
+        ),
         ("assert shop.rows() == [7]", "check_rows(shop, 7)", HELPER),
         ("assert shop.rows() == [7]", "assert_rows(shop, 7)", "from tests.helpers import assert_rows"),
         ("assert [row.order for row in shop.rows()] == [7]", "assert sent(shop) == [7]", HELPER),
@@ -129,6 +133,6 @@ def sent(shop):
         ("assert run(7).state == 'OK'", "for n in (7, 8):\n    assert run(n).state == 'OK'", ""),
         ("log = run(7)\nassert 'sent' in log\nassert 'order' in log", "log = run(7)\nassert log == 'sent order'", ""),
     ),
-)  # fmt: skip
+)
 def test_another_way_of_saying_as_much_is_no_finding(old: str, new: str, around: str) -> None:
     assert everything(*sides(old, new, around)) == []

@@ -96,8 +96,13 @@ def test_a_weaker_target_is_found(before: str, after: str, severity: str, words:
     ),
 )
 def test_other_commands_are_no_finding(new: dict[str, str]) -> None:
-    assert everything({"Makefile": MAKEFILE, "REPO_PROFILE.json": profile()}, {"Makefile": MAKEFILE,
-                      "REPO_PROFILE.json": profile(), **new}) == []  # fmt: skip
+    assert (
+        everything(
+            {"Makefile": MAKEFILE, "REPO_PROFILE.json": profile()},
+            {"Makefile": MAKEFILE, "REPO_PROFILE.json": profile(), **new},
+        )
+        == []
+    )
 
 
 # -- hooks and workflows
@@ -131,8 +136,14 @@ def test_a_weaker_hook_is_found(new: str, severity: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    (".codex/hooks.json", ".cursor/hooks.json", ".gemini/settings.json", ".agents/hooks.json", ".github/hooks/skillrun.json"),
-)  # fmt: skip
+    (
+        ".codex/hooks.json",
+        ".cursor/hooks.json",
+        ".gemini/settings.json",
+        ".agents/hooks.json",
+        ".github/hooks/skillrun.json",
+    ),
+)
 def test_a_file_of_hooks_that_is_gone_is_found(path: str) -> None:
     assert severities(found("weaker-gate", {path: hooks(stop=STOP)}, {})) == ["error"]
 
@@ -190,10 +201,13 @@ OTHER = "on: push\njobs:\n  lint:\n    steps:\n      - run: ruff check .\n"
         ({WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace("--format sarif", "--base origin/main --format sarif")}),
         ({WORKFLOW: STEPS}, {WORKFLOW: STEPS + "      - run: echo done\n"}),
         ({WORKFLOW: STEPS}, {".github/workflows/wall.yml": STEPS}),
-        ({".github/workflows/lint.yml": OTHER}, {".github/workflows/lint.yml": OTHER.replace("check .", "check . || true")}),
+        (
+            {".github/workflows/lint.yml": OTHER},
+            {".github/workflows/lint.yml": OTHER.replace("check .", "check . || true")},
+        ),
         ({".github/workflows/lint.yml": OTHER}, {}),
     ),
-)  # fmt: skip
+)
 def test_other_changes_of_gates_are_no_finding(old: dict[str, str], new: dict[str, str]) -> None:
     renamed = {WORKFLOW: ".github/workflows/wall.yml"} if ".github/workflows/wall.yml" in new else {}
     assert everything(old, new, renamed) == []
@@ -252,16 +266,19 @@ CALL = "    mailer.send(order_id, email)\n"
 JOB = {SPEC: spec()}
 
 
+TRY = "    try:\n        mailer.send(order_id, email)\n"
+
+
 @pytest.mark.parametrize(
     "around",
     (
-        "    try:\n        mailer.send(order_id, email)\n    except Exception:\n        pass\n",
-        "    try:\n        mailer.send(order_id, email)\n    except:\n        return\n",
-        "    try:\n        mailer.send(order_id, email)\n    except (ValueError, Exception) as e:\n        log.warning(e)\n",
-        "    for n in range(3):\n        try:\n            mailer.send(order_id, email)\n        except BaseException:\n            continue\n",
+        f"{TRY}    except Exception:\n        pass\n",
+        f"{TRY}    except:\n        return\n",
+        f"{TRY}    except (ValueError, Exception) as e:\n        log.warning(e)\n",
+        "    while 1:\n        try:\n            mailer.send(1)\n        except BaseException:\n            break\n",
         "    with contextlib.suppress(Exception):\n        mailer.send(order_id, email)\n",
     ),
-)  # fmt: skip
+)
 def test_an_error_that_is_newly_swallowed_is_found(around: str) -> None:
     new = TASK.replace(CALL, around)
     (finding,) = found("swallowed-error", {**JOB, "shop/tasks.py": TASK}, {**JOB, "shop/tasks.py": new})
@@ -273,9 +290,9 @@ def test_an_error_that_is_newly_swallowed_is_found(around: str) -> None:
 @pytest.mark.parametrize(
     "around",
     (
-        "    try:\n        mailer.send(order_id, email)\n    except mailer.BadAddress:\n        return\n",
-        "    try:\n        mailer.send(order_id, email)\n    except Exception:\n        log.error('x')\n        raise\n",
-        "    try:\n        mailer.send(order_id, email)\n    except Exception as e:\n        dead.record(e)\n",
+        f"{TRY}    except mailer.BadAddress:\n        return\n",
+        f"{TRY}    except Exception:\n        log.error('x')\n        raise\n",
+        f"{TRY}    except Exception as e:\n        dead.record(e)\n",
         "    mailer.send(order_id, email)\n    try:\n        metrics.count()\n    except Exception:\n        pass\n",
     ),
 )
@@ -285,8 +302,6 @@ def test_other_handlers_are_no_finding(around: str) -> None:
 
 
 def test_a_handler_that_was_there_before_is_no_finding() -> None:
-    swallowing = TASK.replace(
-        CALL, "    try:\n        mailer.send(order_id, email)\n    except Exception:\n        pass\n"
-    )
+    swallowing = TASK.replace(CALL, f"{TRY}    except Exception:\n        pass\n")
     moved = "import os\n" + swallowing
     assert everything({**JOB, "shop/tasks.py": swallowing}, {**JOB, "shop/tasks.py": moved}) == []

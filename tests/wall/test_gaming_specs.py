@@ -52,8 +52,11 @@ def test_transactional_is_more_than_keyed() -> None:
 
 
 def test_an_error_that_is_declared_otherwise_is_a_warning() -> None:
-    moved = part("failures", permanent=["shop.mailer:BadAddress"], transient=["shop.mailer:Unavailable", "TimeoutError",
-                                                                              "shop.receipts:InvalidOrder"])  # fmt: skip
+    moved = part(
+        "failures",
+        permanent=["shop.mailer:BadAddress"],
+        transient=["shop.mailer:Unavailable", "TimeoutError", "shop.receipts:InvalidOrder"],
+    )
     assert severities(found("weaker-guarantee", side(), side(failures=moved))) == ["warning"]
 
 
@@ -75,15 +78,24 @@ def test_the_line_is_that_of_the_value() -> None:
     (
         ({"proof": None}, "the section proof: is gone"),
         ({"proof": part("proof", state={})}, "proof.state.receipts is gone"),
-        ({"proof": part("proof", state={"receipts": "select order_id from receipts order by 1"})}, "reads `email` no more"),
-        ({"proof": part("proof", state={"receipts": "select order_id, email from receipts where order_id = 7"})}, "WHERE"),
-        ({"proof": part("proof", state={"receipts": "select order_id, email from receipts order by 1 limit 1"})}, "LIMIT"),
+        (
+            {"proof": part("proof", state={"receipts": "select order_id from receipts order by 1"})},
+            "reads `email` no more",
+        ),
+        (
+            {"proof": part("proof", state={"receipts": "select order_id, email from receipts where order_id = 7"})},
+            "WHERE",
+        ),
+        (
+            {"proof": part("proof", state={"receipts": "select order_id, email from receipts order by 1 limit 1"})},
+            "LIMIT",
+        ),
         ({"proof": part("proof", dead_letters=None)}, "dead_letters is gone"),
         ({"proof": part("proof", dead_letters="select count(*) from dead_jobs where 1 = 0")}, "WHERE"),
         ({"proof": part("proof", poison=[{}])}, "proof.poison lost"),
         ({"payload": part("payload", examples=[{"order_id": 7, "email": "a@example.com"}])}, "payload.examples lost"),
     ),
-)  # fmt: skip
+)
 def test_a_thinner_proof_is_found(changes: dict[str, object], words: str) -> None:
     findings = found("thinner-proof", side(), side(**changes))
     assert severities(findings) == ["error"], findings
@@ -142,11 +154,15 @@ def test_a_waiver_that_the_base_holds_is_no_finding() -> None:
         {"proof": part("proof", state={"receipts": "SELECT order_id, email, at\n FROM receipts order by 2;"})},
         {"proof": part("proof", state={"receipts": "select order_id as id, email from receipts order by 1"})},
         {"proof": part("proof", poison=[{}, {"order_id": -2, "email": "b@example.com"}, {"order_id": "x"}])},
-        {"payload": part("payload", examples=[{"order_id": 1, "email": "b@example.com"}, {"order_id": 2, "email": "c@d.e"}])},
+        {
+            "payload": part(
+                "payload", examples=[{"order_id": 1, "email": "b@example.com"}, {"order_id": 2, "email": "c@d.e"}]
+            )
+        },
         {"payload": part("payload", required=["order_id", "email", "note"])},
         {"intent": {"what": "other words", "why_async": "slow"}},
     ),
-)  # fmt: skip
+)
 def test_as_much_or_more_is_no_finding(changes: dict[str, object]) -> None:
     assert everything(side(), side(**changes)) == []
 

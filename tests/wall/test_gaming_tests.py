@@ -32,6 +32,9 @@ BAD = """def test_bad_address(shop):
 """
 
 
+CHECK = '    assert run(8).state == "FAILURE"'
+
+
 def changed(before: str, after: str) -> str:
     assert before in TESTS
     return TESTS.replace(before, after)
@@ -145,16 +148,12 @@ class Receipts(unittest.TestCase):
         (changed("import pytest\n", "import pytest\n\npytestmark = [pytest.mark.xfail(reason='x')]\n"), "error"),
         (changed("import pytest\n", "import pytest\n\npytest.skip('later', allow_module_level=True)\n"), "error"),
         (changed("import pytest\n", "import pytest\n\nredis = pytest.importorskip('redis')\n"), "warning"),
-        (changed('    assert run(8).state == "FAILURE"', '    pytest.skip("x")\n    assert run(8).state == "FAILURE"'), "error"),
-        (changed('    assert run(8).state == "FAILURE"', '    return\n    assert run(8).state == "FAILURE"'), "error"),
-        (changed('    assert run(8).state == "FAILURE"', '    if False:\n        assert run(8).state == "FAILURE"'), "error"),
-        (
-            changed('    assert run(8).state == "FAILURE"',
-                    '    if shutil.which("make") is None:\n        pytest.skip("no make")\n    assert run(8).state == "FAILURE"'),
-            "warning",
-        ),
+        (changed(CHECK, f'    pytest.skip("x")\n{CHECK}'), "error"),
+        (changed(CHECK, f"    return\n{CHECK}"), "error"),
+        (changed(CHECK, f"    if False:\n    {CHECK}"), "error"),
+        (changed(CHECK, f'    if shutil.which("make") is None:\n        pytest.skip("no make")\n{CHECK}'), "warning"),
     ),
-)  # fmt: skip
+)
 def test_a_newly_skipped_test_is_found(after: str, severity: str) -> None:
     findings = found("skipped-test", {PATH: TESTS}, {PATH: after})
     assert severities(findings)[:1] == [severity], findings

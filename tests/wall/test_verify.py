@@ -240,7 +240,9 @@ def test_without_consent_nothing_of_the_repository_runs(tmp_path: Path) -> None:
         ("--format", "json", "--output", "missing/a.json"),
     ),
 )
-def test_impossible_outputs_are_misuse_before_anything_runs(args: tuple[str, ...], make_repo: Callable[..., Path]) -> None:
+def test_impossible_outputs_are_misuse_before_anything_runs(
+    args: tuple[str, ...], make_repo: Callable[..., Path]
+) -> None:
     repo = make_repo(QUICK)
     refused(repo, *args, code=2)
     assert helpers.git(repo, "status", "--porcelain") == ""
@@ -277,7 +279,7 @@ def test_an_interrupt_leaves_no_worktree(number: signal.Signals, tmp_path: Path)
     repo = shops.shop(tmp_path / "repo")
     process = started(repo)
     try:
-        until(lambda: any((tmp_path / "out").glob("*/ledger.db")))
+        until(lambda: any((tmp_path / "out").glob("*/ledgers/*.db")))
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
     finally:

@@ -8,7 +8,7 @@ from skillrun.text import visible
 from skillrun.verdict import Finding, Severity
 from skillrun.wall.diff import File
 
-PUT_BACK = "put it back, or say in the review why less evidence is enough"
+PUT_BACK = "put it back; where less evidence is meant, a person has to decide that"
 
 
 def taken(look: str, file: File, line: int, message: str, *, hint: str = PUT_BACK) -> Finding:
