@@ -105,6 +105,7 @@ def sent(shop):
     (
         ("assert shop.rows() == [7]", "assert shop.rows() == [7, 8]", ""),
         ("assert shop.rows() == [7]", "assert [7] == shop.rows()", ""),
+        ("assert fetch(worker=worker)['id'] == 1", "assert fetch(worker=1)['id'] == 1", ""),
         ("assert level() == Severity.INFO", "assert level() == Severity.WARNING", ""),
         ("assert shop.rows() == []", "assert not shop.rows()", ""),
         ("assert shop.is_empty() is True", "assert shop.is_empty()", ""),

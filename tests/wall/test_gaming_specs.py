@@ -37,6 +37,7 @@ def side(**changes: object) -> dict[str, str]:
         ({"retry": "none"}, "warning", "retry is gone"),
         ({"dead_letter": {"kind": "none", "reason": "x"}}, "error", "dead_letter"),
         ({"dead_letter": None}, "error", "dead_letter"),
+        ({"effects": [{**EMAIL, "window": "90d"}]}, "warning", "de-duplicate for longer"),
     ),
 )
 def test_a_weaker_promise_is_found(changes: dict[str, object], severity: str, words: str) -> None:
@@ -100,6 +101,11 @@ def test_a_thinner_proof_is_found(changes: dict[str, object], words: str) -> Non
     findings = found("thinner-proof", side(), side(**changes))
     assert severities(findings) == ["error"], findings
     assert words in findings[0].message
+
+
+def test_another_interpreter_is_a_warning() -> None:
+    changed = side(proof=part("proof", python="tools/python"))
+    assert severities(found("thinner-proof", side(), changed)) == ["warning"]
 
 
 PROPERTIES = {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}}

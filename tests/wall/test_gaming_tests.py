@@ -125,6 +125,50 @@ def test_moved_renamed_and_merged_tests_are_no_finding(new: dict[str, str], rena
 
 # -- skipped
 
+CASES = """
+import pytest
+
+
+@pytest.mark.parametrize(("n", "state"), [(7, "SUCCESS"), (8, "FAILURE"), (9, "SUCCESS")])
+def test_states(n, state):
+    assert run(n).state == state
+"""
+
+
+@pytest.mark.parametrize(
+    ("look", "after"),
+    (
+        ("deleted-test", CASES.replace(', (8, "FAILURE")', "")),
+        ("skipped-test", CASES.replace('[(7, "SUCCESS"), (8, "FAILURE"), (9, "SUCCESS")]', "[]")),
+        ("skipped-test", CASES.replace('(8, "FAILURE")', 'pytest.param(8, "FAILURE", marks=pytest.mark.xfail)')),
+        ("skipped-test", CASES + "\n\ndel test_states\n"),
+        ("skipped-test", CASES + "\n\ntest_states.__test__ = False\n"),
+    ),
+)
+def test_cases_that_no_longer_run_are_found(look: str, after: str) -> None:
+    assert after != CASES
+    findings = everything({PATH: CASES}, {PATH: after})
+    assert [(f.rule, str(f.severity)) for f in findings] == [(f"gaming.{look}", "error")]
+
+
+@pytest.mark.parametrize(
+    "after",
+    (
+        CASES.replace('(8, "FAILURE"), (9, "SUCCESS")', '(9, "SUCCESS"), (8, "FAILURE")'),
+        CASES.replace("(8,", "(88,"),
+        CASES.replace('(9, "SUCCESS")', '(9, "SUCCESS"), (10, "SUCCESS")'),
+        CASES.replace('[(7, "SUCCESS"), (8, "FAILURE"), (9, "SUCCESS")]', "STATES"),
+    ),
+)
+def test_other_cases_are_no_finding(after: str) -> None:
+    assert everything({PATH: CASES}, {PATH: after}) == []
+
+
+def test_a_class_that_is_not_collected_is_found() -> None:
+    after = changed("class TestTwice:\n", "class TestTwice:\n    __test__ = False\n\n")
+    assert severities(found("skipped-test", {PATH: TESTS}, {PATH: after})) == ["error"]
+
+
 UNITTEST = """
 import unittest
 
@@ -199,6 +243,9 @@ PYPROJECT = '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-q"\n'
         ("tests/conftest.py", "import sys\n", 'import sys\n\ncollect_ignore = ["test_receipts.py"]\n', "error"),
         ("conftest.py", "collect_ignore = ['a.py']\n", "collect_ignore = ['a.py', 'test_b.py']\n", "error"),
         ("conftest.py", "", "def pytest_collection_modifyitems(items):\n    items.clear()\n", "warning"),
+        ("conftest.py", "", "def pytest_runtest_makereport(item, call):\n    return PASSED\n", "warning"),
+        ("conftest.py", "", "import os\n\n\ndef pytest_unconfigure():\n    os._exit(0)\n", "error"),
+        ("tests/test_a.py", "X = 1\n", "import sys\n\nsys.exit(0)\n", "error"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q --ignore=tests/test_receipts.py"), "error"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q -k 'not receipts'"), "error"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace('"tests"', '"tests/unit"'), "warning"),

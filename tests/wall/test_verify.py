@@ -20,6 +20,8 @@ import pytest
 import shops
 from jsonschema import Draft202012Validator
 
+from skillrun.wall.gaming.registry import LOOKS
+
 TASKS = "shop/tasks.py"
 SEND = "    mailer.send(order_id, email, idempotency_key=key)\n"
 MARK = "    receipts.mark_sent(order_id, email)\n"
@@ -145,6 +147,46 @@ QUICK = {
     **fixtures_repos.plain_files(),
     ".skillrun/jobs/send.yaml": "version: 1\njob: send\nhandler: shop.tasks:send_receipt\n",
 }
+FULL = {
+    **QUICK,
+    ".skillrun/jobs/send.yaml": QUICK[".skillrun/jobs/send.yaml"]
+    + "effects: [{name: mail, call: shop.mailer:send, guarantee: keyed, key_arg: key}]\n"
+    + "payload: {type: object, required: [a], properties: {a: {type: integer}}}\n"
+    + "proof: {state: {sent: select a from sent}}\n",
+    "shop/mailer.py": "def send(a, key):\n    print(a, key)\n",
+    "shop/work.py": "from shop import mailer\n\n\ndef work(a):\n    mailer.send(a, key=a)\n",
+    "tests/test_work.py": "def test_a():\n    assert work(1) == 2\n\n\ndef test_b():\n    assert work(2) == 3\n\n\n"
+    "def test_c():\n    assert work(3) == 4\n",
+    "conftest.py": "",
+    ".claude/settings.json": '{"hooks": {"Stop": [{"hooks": [{"command": "skillrun hook stop"}]}]}}',
+}
+
+
+def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -> None:
+    repo = branch(make_repo(FULL))
+    spec = str(FULL[".skillrun/jobs/send.yaml"])
+    skill = "---\nname: job-worker-orchestration\ndescription: x\n---\n\n# X\n\n## Workflow\n1) Rest\n"
+    weaker = {
+        ".skillrun/jobs/send.yaml": spec.replace("guarantee: keyed", "guarantee: at_most_once, reason: x")
+        .replace("required: [a], ", "")
+        .replace("from sent", "from sent where 1 = 0")
+        + WAIVER,
+        "shop/work.py": "from shop import mailer\n\n\ndef work(a):\n    try:\n        mailer.send(a, key=a)\n"
+        "    except Exception:\n        pass\n",
+        "tests/test_work.py": "import pytest\n\n\n@pytest.mark.skip\ndef test_a():\n    assert work(1) == 2\n\n\n"
+        "def test_b():\n    assert work(2)\n",
+        "conftest.py": 'collect_ignore = ["tests/test_work.py"]\n',
+        "Makefile": "lint:\n\ttrue\n\ntest:\n\tpytest || true\n",
+        ".claude/settings.json": '{"hooks": {}}',
+        ".agents/skills/job-worker-orchestration/SKILL.md": skill,
+    }
+    helpers.write_files(repo, weaker)
+    helpers.commit(repo, "Make it green")
+    verified = verify(repo, "--ci", code=3)
+    found = {f["rule"] for f in verified.document["gaming"]["findings"] if f["severity"] == "error"}
+    assert found == {f"gaming.{look.id}" for look in LOOKS}
+
+
 WAIVER = 'waivers: [{item: observability, reason: "not yet"}]\n'
 
 

@@ -87,7 +87,11 @@ def words(node: ast.AST, local: dict[str, ast.expr]) -> frozenset[str]:
     found: set[str] = set()
     waiting, seen = [node], set()
     while waiting:
-        for part in ast.walk(waiting.pop()):
+        whole = waiting.pop()
+        passed = _only_passed(whole)
+        for part in ast.walk(whole):
+            if id(part) in passed:
+                continue
             if isinstance(part, ast.Attribute):
                 found.add(part.attr)
             elif isinstance(part, ast.Name) and part.id in local and part.id not in seen:
@@ -96,6 +100,13 @@ def words(node: ast.AST, local: dict[str, ast.expr]) -> frozenset[str]:
             elif isinstance(part, ast.Name) and part.id not in local and not hasattr(builtins, part.id):
                 found.add(part.id)
     return frozenset(found)
+
+
+def _only_passed(node: ast.AST) -> set[int]:
+    """Plain names that a function of the application is called with: what is asserted is what it returns."""
+    calls = (part for part in ast.walk(node) if isinstance(part, ast.Call) and not hasattr(builtins, _name(part)))
+    given = (value for call in calls for value in (*call.args, *(keyword.value for keyword in call.keywords)))
+    return {id(value) for value in given if isinstance(value, ast.Name)}
 
 
 def variables(function: ast.AST) -> dict[str, ast.expr]:

@@ -14,15 +14,16 @@ from skillrun.wall.gaming.removed_names import names_in, removed_names
 
 ID = "deleted-test"
 HELP = (
-    "A test that is gone finds nothing. Found: a test function or file that the base has and HEAD has not, and one "
-    "whose name no runner collects any more. A moved or renamed test with the same body is none, nor is one whose "
+    "A test that is gone finds nothing. Found: a test function, file or case that the base has and HEAD has not, and "
+    "one whose name no runner collects any more. A moved or renamed test with the same body is none, nor is one whose "
     "assertions a new parametrised test makes. A test of something that the branch removes is a warning."
 )
 
 
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each test, and one for each file or class that is gone with all its tests."""
-    lost = [change for change in changes(diff) if change.new is None]
+    every = list(changes(diff))
+    lost = [change for change in every if change.new is None]
     merged = [shapes(test.node) for test in fresh_tests(diff) if _is_parametrised(test)]
     left = [change for change in lost if change.uncollected or not _is_merged(change.old, merged)]
     removed = removed_names(diff) if left else frozenset()
@@ -30,6 +31,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     for change in left:
         groups.setdefault(_together(change), []).append(change)
     yield from (_gone(group, removed) for group in groups.values())
+    yield from (finding for change in every if change.new for finding in _cases(change.old, change.new))
 
 
 def _together(change: Change) -> tuple[str, str | None]:
@@ -72,6 +74,28 @@ def _subject_is_gone(test: Test, removed: frozenset[str]) -> bool:
     imports = [node for node in ast.walk(test.file.old_tree or ast.Module([], [])) if isinstance(node, ast.ImportFrom)]
     origins = {word for n in imports if {a.name for a in n.names} & used for word in names_in(n)}
     return bool((used | origins) & removed)
+
+
+def _cases(old: Test, new: Test) -> Iterator[Finding]:
+    """Cases of a parametrised test that are gone; where as many are left, they were changed."""
+    after = _parameters(new)
+    for names, cases in _parameters(old).items():
+        left = after.get(names)
+        gone = [text for text in cases if left is not None and text not in left]
+        if left and gone and len(left) < len(cases):
+            said = f"{new.name} lost {len(cases) - len(left)} of its {len(cases)} cases, e.g. {quoted(gone[0])}"
+            yield taken(ID, new.file, new.node.lineno, said)
+
+
+def _parameters(test: Test) -> dict[str, list[str]]:
+    """The names of a parametrisation -> its cases, where they are written out."""
+    found = {}
+    for node in test.node.decorator_list:
+        if isinstance(node, ast.Call) and "parametrize" in ast.unparse(node.func) and len(node.args) > 1:
+            values = node.args[1]
+            if isinstance(values, ast.List | ast.Tuple):
+                found[ast.unparse(node.args[0])] = [ast.unparse(case) for case in values.elts]
+    return found
 
 
 def _has_class(tree: ast.Module | None, name: str) -> bool:

@@ -61,6 +61,18 @@ def _effects(pair: Pair) -> Iterator[Finding]:
             index = list(new).index(name)
             said = f"the effect {quoted(name)} promises less: guarantee {quoted(was)} became {quoted(now)}"
             yield taken(ID, pair.file, pair.line("effects", index, "guarantee"), said)
+        yield from _claim(pair, name, effect, new[name])
+
+
+def _claim(pair: Pair, name: str, old: Any, new: Any) -> Iterator[Finding]:
+    """For how long the receiver de-duplicates is somebody's word: the longer, the less is asked of the handler."""
+    was, now = at(old, "window"), at(new, "window")
+    before, after = seconds(was), seconds(now)
+    if before is not None and (after is None or after > before):
+        said = f"the receiver of {quoted(name)} is said to de-duplicate for longer: {quoted(was)} became {quoted(now)}"
+        yield doubtful(
+            ID, pair.file, pair.line("effects"), said, hint="name the receiver's documentation in the review"
+        )
 
 
 def _idempotency(pair: Pair) -> Iterator[Finding]:

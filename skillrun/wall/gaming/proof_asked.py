@@ -28,10 +28,19 @@ def find(diff: Diff) -> Iterator[Finding]:
             message = "the section proof: is gone: the job is read, not proved"
             yield taken(ID, pair.file, 1, message)
         elif was:
+            yield from _python(pair)
             yield from _state(pair)
             yield from _dead_letters(pair)
             yield from _lost(pair, ("proof", "poison"), "proof.poison")
         yield from _lost(pair, ("payload", "examples"), "payload.examples")
+
+
+def _python(pair: Pair) -> Iterator[Finding]:
+    """What runs the handler could also run something else."""
+    was, now = pair.both("proof", "python")
+    if now is not None and was != now:
+        said = f"proof.python was {quoted(was or 'not set')} and is {quoted(now)}"
+        yield doubtful(ID, pair.file, pair.line("proof", "python"), said, hint="look at what it is")
 
 
 def _state(pair: Pair) -> Iterator[Finding]:

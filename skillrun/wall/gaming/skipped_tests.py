@@ -61,8 +61,9 @@ def _skips(test: Test) -> Iterator[Skip]:
     owner = test.owner.decorator_list if test.owner else []
     for decorator in [*test.node.decorator_list, *owner]:
         yield from _of_mark(decorator)
+        yield from _of_parameters(decorator)
     if test.owner is not None:
-        yield from (skip for node in test.owner.body for skip in _of_pytestmark(node))
+        yield from (skip for node in test.owner.body for skip in (*_of_pytestmark(node), *_of_dunder(node)))
     yield from _of_calls(test.node.body, conditional=None)
     yield from _cut_short(test.node)
 
@@ -70,6 +71,9 @@ def _skips(test: Test) -> Iterator[Skip]:
 def _module_skips(tree: ast.Module | None) -> Iterator[Skip]:
     for node in tree.body if tree is not None else ():
         yield from _of_pytestmark(node)
+        yield from _of_dunder(node)
+        if isinstance(node, ast.Delete) and "test" in ast.unparse(node):
+            yield Skip(ast.unparse(node), node.lineno, False)
         if isinstance(node, ast.Expr | ast.If | ast.Assign | ast.Raise):
             yield from _of_calls([node], conditional=None)
         if isinstance(node, ast.If) and _is_never(node.test) and any(_holds_test(inner) for inner in node.body):
@@ -82,6 +86,23 @@ def _of_mark(node: ast.expr) -> Iterator[Skip]:
         conditions = list(node.args) if isinstance(node, ast.Call) else []
         depends = bool(conditions) and _depends(conditions[0])
         yield Skip(f"@{text}", node.lineno, depends)
+
+
+def _of_parameters(decorator: ast.expr) -> Iterator[Skip]:
+    """`pytest.param(..., marks=pytest.mark.skip)`: one case of a parametrised test; and no case at all."""
+    for node in ast.walk(decorator):
+        if isinstance(node, ast.keyword) and node.arg == "marks":
+            yield from (Skip(f"{s.text} on {ast.unparse(decorator)}", s.line, False) for s in _of_mark(node.value))
+        elif isinstance(node, ast.Call) and "parametrize" in ast.unparse(node.func) and len(node.args) > 1:
+            values = node.args[1]
+            if isinstance(values, ast.List | ast.Tuple) and not values.elts:
+                yield Skip(f"@{ast.unparse(node)}", node.lineno, False)
+
+
+def _of_dunder(node: ast.stmt) -> Iterator[Skip]:
+    """`__test__ = False`: pytest collects neither the class nor the function."""
+    if isinstance(node, ast.Assign) and "__test__" in ast.unparse(node.targets[0]) and _is_never(node.value):
+        yield Skip(ast.unparse(node), node.lineno, False)
 
 
 def _of_pytestmark(node: ast.stmt) -> Iterator[Skip]:
