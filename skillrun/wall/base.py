@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from skillrun.text import visible
 
 # The branch that a pull or merge request goes to, as GitHub Actions and GitLab CI name it.
 _TARGETS = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+_UNKNOWN, _NAME_ONE = "no base branch is known", "name one: skillrun verify --base origin/main"
 _USUAL = ("main", "master")
 _SHALLOW = "this clone is shallow: fetch the whole history (actions/checkout: fetch-depth: 0)"
 
@@ -27,17 +29,29 @@ class Base:
 
 
 def find_base(repo: Repo, named: str | None, env: Mapping[str, str]) -> Base:
-    """The merge base of HEAD with --base, else with the request's target branch, else with the main branch.
+    """The merge base of HEAD with --base, else with the request's target branch, else with the main branch; where HEAD
+    is the main branch, with what it was before the push that a pipeline runs for.
 
     Raises Refused where --base was given and cannot be compared with.
     """
     name = named or _guess(repo, env)
-    if name is None:
-        return Base(None, missing="no base branch is known", hint="name one: skillrun verify --base origin/main")
-    found = _merge_base(repo.root, name)
+    found = _merge_base(repo.root, name) if name else Base(None, missing=_UNKNOWN, hint=_NAME_ONE)
     if named is not None and found.commit is None:
         raise Refused(f"--base {visible(named, 100)}: {found.missing}", hint=found.hint)
-    return found
+    before = _before_push(env) if not named and (name is None or found.commit == repo.head) else None
+    return _merge_base(repo.root, before) if before else found
+
+
+def _before_push(env: Mapping[str, str]) -> str | None:
+    """The commit that a pushed branch pointed at before, as GitLab CI and GitHub Actions tell it; zeros: it is new."""
+    told: object = env.get("CI_COMMIT_BEFORE_SHA")
+    if env.get("GITHUB_EVENT_NAME") == "push" and env.get("GITHUB_EVENT_PATH"):
+        try:
+            event = json.loads(Path(env["GITHUB_EVENT_PATH"]).read_bytes())
+        except (OSError, ValueError):
+            return None
+        told = event.get("before") if isinstance(event, dict) else None
+    return told if isinstance(told, str) and told.strip("0") else None
 
 
 def _guess(repo: Repo, env: Mapping[str, str]) -> str | None:

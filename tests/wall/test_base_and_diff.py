@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_histories_without_a_common_commit_are_said(make_repo: Make) -> None:
 def test_an_option_is_no_branch(make_repo: Make) -> None:
     with pytest.raises(Refused, match="is no commit here"):
         find_base(open_repo(make_repo(FILES)), "--output=x", {})
+
+
+def test_a_push_to_the_main_branch_is_compared_with_what_was_there_before(make_repo: Make, tmp_path: Path) -> None:
+    repo = make_repo(FILES)
+    before = helpers.git(repo, "rev-parse", "HEAD")
+    helpers.write_files(repo, {"a.py": "A = 2\n"})
+    helpers.commit(repo, "Pushed")
+    copy = clone(repo, tmp_path / "copy")
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"before": before}))
+    on_github = {"GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": str(event)}
+    for env in (on_github, {"CI_COMMIT_BEFORE_SHA": before}):
+        assert find_base(open_repo(copy), None, env).commit == before
+        assert find_base(open_repo(repo), None, env).commit == before
+    new_branch = {"CI_COMMIT_BEFORE_SHA": "0" * 40}
+    assert find_base(open_repo(repo), None, new_branch).missing == "no base branch is known"
+    grown(repo)
+    assert find_base(open_repo(repo), None, on_github).name == "main"
 
 
 # -- the diff
