@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from skillrun.stages.tests import is_test_file
 from skillrun.wall.diff import Diff, File
@@ -25,7 +26,7 @@ class Test:
     node: Function
     owner: ast.ClassDef | None
 
-    @property
+    @cached_property
     def body(self) -> str:
         """What it does, for comparison: without docstring, name, decorators and parameters."""
         return _dump(self.node)
