@@ -22,10 +22,14 @@ _WHOLE = ("-c", "core.sparseCheckout=false")
 
 @dataclass(frozen=True)
 class Checkout:
-    """`root` is the clean checkout, `ledgers` a folder for ledgers that nobody has written to."""
+    """`root` is the clean checkout, `ledgers` a folder for ledgers that nobody has written to.
+
+    `python_path` has its source folders where an editable install would lead to those of the original.
+    """
 
     root: Path
     ledgers: Path
+    python_path: str | None
 
 
 @contextmanager
@@ -50,7 +54,7 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
             "TMPDIR": str(place / "tmp"),
         }
         with _environment(changes):
-            yield Checkout(root, place / "ledgers")
+            yield Checkout(root, place / "ledgers", changes["PYTHONPATH"])
     finally:
         _remove(repo.root, root, place)
 

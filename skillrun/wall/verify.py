@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from skillrun.repo.git import Repo, git_output, open_repo
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
+from skillrun.wall.gaming.specs import at, base_document
 from skillrun.wall.verification import Gaming, Job, Verification
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
@@ -71,12 +72,10 @@ def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:
     return repo.head, paths
 
 
-def _pythons(specs: Any) -> Iterator[str]:
+def _pythons(specs: Iterable[File]) -> Iterator[str]:
     """The interpreters that the specs name by a path in the repository."""
     for file in specs:
-        value = file.new_document.value if file.new_document else None
-        proof = value.get("proof") if isinstance(value, dict) else None
-        python = proof.get("python") if isinstance(proof, dict) else None
+        python = at(file.new_document.value, "proof", "python") if file.new_document else None
         if isinstance(python, str) and "/" in python:
             yield python
 
@@ -99,7 +98,7 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, 
         spec=checkout.root / spec.path,
         skill_path=skill,
         ledger=checkout.ledgers / f"{sha256(spec.path.encode())[:16]}.db",  # no job resumes another of its name
-        overrides={"waivers": _counting(spec, stray)} if stray else {},
+        overrides=dict(_overrides(checkout, spec, stray)),
         trust=trust,
     )
     away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}
@@ -110,6 +109,16 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, 
         return Job(spec.path, sha, spec.path, "refused", problem=problem, hint=hint)
     kept = {key: _without(report[key], away) for key in _KEPT}
     return Job(spec.path, sha, report["run"]["job"], report["outcome"], kept)
+
+
+def _overrides(checkout: Checkout, spec: File, stray: tuple[Given, ...]) -> Iterator[tuple[str, str]]:
+    """What differs from the spec as it is written, as --set would say it."""
+    if stray:
+        yield "waivers", _counting(spec, stray)
+    proof = at(spec.new_document.value, "proof") if spec.new_document else None
+    if checkout.python_path and isinstance(proof, dict):  # its environment is a clean one, without ours
+        path = [checkout.python_path, *filter(None, [at(proof, "env", "PYTHONPATH")])]
+        yield "proof.env.PYTHONPATH", json.dumps(os.pathsep.join(map(str, path)))
 
 
 def _counting(spec: File, stray: tuple[Given, ...]) -> str:
@@ -133,8 +142,6 @@ def _without(value: Any, away: Mapping[str, str]) -> Any:
 
 def _stray(diff: Diff, spec: File, base: Base) -> tuple[Given, ...]:
     """The waivers that do not count. Without a base none does."""
-    from skillrun.wall.gaming.specs import base_document
-
     return not_held(spec.new_document, base_document(diff, spec) if base.commit else None)
 
 

@@ -127,6 +127,37 @@ def test_a_committed_regression_fails_though_the_ledger_says_success(tmp_path: P
     assert verified.document["outcome"] == "partial"
 
 
+def test_an_editable_install_of_the_checkout_is_not_what_runs(tmp_path: Path) -> None:
+    """The environment leads to the checkout, whose uncommitted code cannot even be imported."""
+    repo = fixtures_repos.example_shop(tmp_path / "repo")
+    (repo / "src").mkdir()
+    helpers.git(repo, "mv", "shop", "src/shop")
+    for name, before, after in (
+        ("pyproject.toml", 'pythonpath = ["."]\n', ""),
+        ("pyproject.toml", 'packages = ["shop"]', 'package-dir = {"" = "src"}'),
+        ("Makefile", "-q shop tests", "-q src tests"),
+    ):
+        text = (repo / name).read_text()
+        assert before in text
+        (repo / name).write_text(text.replace(before, after))
+    helpers.commit(repo, "To src")
+    environment(repo)
+    (repo / "src" / "shop" / "__init__.py").write_text("raise RuntimeError('this was never committed')\n")
+    verified = verify(repo, "--ci", code=0)
+    grades = {stage["id"]: stage["grade"] for stage in verified.document["jobs"][0]["stages"]}
+    assert (grades["idempotency"], grades["tests"], grades["validate"]) == ("proved", "executed", "executed")
+
+
+def environment(repo: Path) -> None:
+    """A .venv with the packages of the tests, and the repository as pip installs it with -e."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", repo / ".venv"], check=True)
+    (site,) = (repo / ".venv").glob("lib/python3*/site-packages")
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "shop.pth").write_text("\n".join([str(repo / "src"), *packages]) + "\n")
+    record = {"url": repo.as_uri(), "dir_info": {"editable": True}}
+    helpers.write_files(site / "celery_shop-1.0.0.dist-info", {"direct_url.json": json.dumps(record)})
+
+
 # -- what a branch does to its evidence
 
 
