@@ -18,7 +18,7 @@ from skillrun.repo.git import git_output
 LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
 _REGULAR = ("100644", "100755")
 _NAMES = ("Makefile", "makefile", "GNUmakefile", "justfile")
-_ENDINGS = (".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", "SKILL.md")
+_ENDINGS = (".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", "SKILL.md")
 
 
 @dataclass(frozen=True)

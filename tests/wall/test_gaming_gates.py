@@ -148,6 +148,19 @@ def test_a_file_of_hooks_that_is_gone_is_found(path: str) -> None:
     assert severities(found("weaker-gate", {path: hooks(stop=STOP)}, {})) == ["error"]
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    (
+        (".codex/config.toml", 'model = "x"\n\n[[hooks.Stop]]\ncommand = "skillrun hook stop --agent codex"\n'),
+        (".opencode/plugin/skillrun.ts", "export const plugin = async ({ $ }) => $`skillrun hook stop`\n"),
+        (".pre-commit-config.yaml", "repos:\n  - repo: local\n    hooks:\n      - entry: skillrun verify\n"),
+    ),
+)
+def test_hooks_in_other_formats_are_found(path: str, text: str) -> None:
+    less = "\n".join(line for line in text.splitlines() if "skillrun" not in line)
+    assert severities(found("weaker-gate", {path: text}, {path: less})) == ["error"]
+
+
 WORKFLOW = ".github/workflows/skillrun.yml"
 STEPS = """\
 on:

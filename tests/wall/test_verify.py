@@ -304,6 +304,14 @@ def test_without_consent_nothing_of_the_repository_runs(tmp_path: Path) -> None:
     assert "--trust" in verified.done.stdout
 
 
+def test_one_format_without_a_file_is_all_that_is_printed(make_repo: Callable[..., Path]) -> None:
+    repo = make_repo(QUICK)
+    for name, read in (("json", json.loads), ("sarif", json.loads), ("junit", ElementTree.fromstring)):
+        done = helpers.run_cli("verify", "--ci", "--format", name, cwd=repo)
+        assert done.returncode == 3
+        read(done.stdout)
+
+
 @pytest.mark.parametrize(
     "args",
     (

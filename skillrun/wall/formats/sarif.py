@@ -28,7 +28,6 @@ def sarif(verification: Verification) -> dict[str, Any]:
         "tool": {"driver": driver},
         "automationDetails": {"id": "skillrun/verify/"},
         "columnKind": "unicodeCodePoints",
-        "originalUriBaseIds": {"ROOT": {"description": {"text": "The root of the repository."}}},
         "invocations": [_invocation(verification, said)],
         "results": [_result(finding, positions[finding.rule], verification) for finding in findings],
     }
@@ -72,7 +71,9 @@ def _result(finding: Finding, rule: int, verification: Verification) -> dict[str
     hint = f"\nWhat to do: {finding.hint}" if finding.hint else ""
     # Code scanning shows a result at a file: what belongs to none is shown at the first spec.
     path = finding.path or verification.jobs[0].spec
-    place: dict[str, Any] = {"artifactLocation": {"uri": quote(path, errors="surrogateescape"), "uriBaseId": "ROOT"}}
+    place: dict[str, Any] = {
+        "artifactLocation": {"uri": quote(path, errors="surrogateescape"), "uriBaseId": "%SRCROOT%"}
+    }
     place["region"] = {"startLine": max(finding.line or 1, 1)}
     return {
         "ruleId": finding.rule,

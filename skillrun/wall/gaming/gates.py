@@ -21,7 +21,7 @@ HELP = (
 _HOOKS = re.compile(
     r"(^|/)(\.claude/settings(\.local)?\.json|\.codex/(hooks\.json|config\.toml)|\.cursor/hooks\.json|"
     r"\.github/hooks/[^/]+|\.gemini/settings\.json|\.agents/hooks\.json|\.kiro/hooks/[^/]+|\.mcp\.json|"
-    r"\.pre-commit-config\.yaml)$"
+    r"\.opencode/plugin/[^/]+|opencode\.json|\.pre-commit-config\.yaml)$"
 )
 _WORKFLOW = re.compile(r"(^|/)(\.github/(workflows|actions)/.+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml)$")
 _NAMED = re.compile(r"\bskillrun\b")
