@@ -80,6 +80,7 @@ def made(*jobs: Job, gaming: Gaming = LOOKED, notes: tuple[str, ...] = ()) -> Ve
 
 VERIFICATIONS = {
     "passed": made(PASSED),
+    "unproved": made(job(stage("retry", "passed", finding("proof.incomplete", "warning")))),
     "cheated": made(PASSED, gaming=CHEATED),
     "doubted": made(PASSED, gaming=DOUBTED),
     "blind": made(PASSED, gaming=BLIND, notes=("1 uncommitted change is not looked at",)),
@@ -121,6 +122,7 @@ def test_nothing_hidden_reaches_a_reader(format: Callable[[Verification], str], 
     ("name", "outcome", "code", "result"),
     (
         ("passed", "success", 0, "PASSED"),
+        ("unproved", "success", 0, "WARNED"),
         ("cheated", "partial", 1, "FAILED"),
         ("doubted", "success", 0, "WARNED"),
         ("blind", "success", 0, "WARNED"),

@@ -38,6 +38,10 @@ def side(**changes: object) -> dict[str, str]:
         ({"dead_letter": {"kind": "none", "reason": "x"}}, "error", "dead_letter"),
         ({"dead_letter": None}, "error", "dead_letter"),
         ({"effects": [{**EMAIL, "window": "90d"}]}, "warning", "de-duplicate for longer"),
+        ({"effects": [{**EMAIL, "call": "shop.fake:send"}]}, "warning", "where it called"),
+        ({"handler": "shop.fake:send_receipt"}, "warning", "which is still there"),
+        ({"enqueue": None}, "warning", "enqueue is gone"),
+        ({"retry": part("retry", backoff={**BACKOFF, "cap": "1h"})}, "warning", "cap was `60s` and is `1h`"),
     ),
 )
 def test_a_weaker_promise_is_found(changes: dict[str, object], severity: str, words: str) -> None:
@@ -101,6 +105,17 @@ def test_a_thinner_proof_is_found(changes: dict[str, object], words: str) -> Non
     findings = found("thinner-proof", side(), side(**changes))
     assert severities(findings) == ["error"], findings
     assert words in findings[0].message
+
+
+def test_another_table_is_a_warning() -> None:
+    changed = side(proof=part("proof", state={"receipts": "select order_id, email from copies order by 1"}))
+    assert severities(found("thinner-proof", side(), changed)) == ["warning"]
+
+
+def test_a_handler_that_was_renamed_is_no_finding() -> None:
+    old = {**side(), "shop/tasks.py": "def send_receipt():\n    return 1\n"}
+    new = {**side(handler="shop.tasks:email_receipt"), "shop/tasks.py": "def email_receipt():\n    return 1\n"}
+    assert everything(old, new) == []
 
 
 def test_another_interpreter_is_a_warning() -> None:

@@ -12,7 +12,7 @@ PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 
 
 def intoto(verification: Verification) -> dict[str, Any]:
-    """FAILED where the outcome is no success; WARNED where a finding is a warning, e.g. that nothing was looked at."""
+    """FAILED where the outcome is no success; WARNED where a finding is a warning, e.g. that a proof is incomplete."""
     passed, warned, failed = _tests(verification)
     result = "FAILED" if verification.exit_code else "WARNED" if warned else "PASSED"
     return {
@@ -40,7 +40,9 @@ def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]
         if job.problem is not None:
             failed.append(f"{job.name}/run")
         for stage in job.stages:
-            kinds[stage["status"]].append(f"{job.name}/{stage['id']}")
+            into = kinds[stage["status"]]
+            doubted = into is passed and any(found["severity"] == "warning" for found in stage["findings"])
+            (warned if doubted else into).append(f"{job.name}/{stage['id']}")
         for check in job.checks:
             kinds[check["status"]].append(f"{job.name}/check/{check['id']}")
     _add_gaming(verification, passed, warned, failed)

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from skillrun.contract.yamlpos import Document
 from skillrun.verdict import Finding
-from skillrun.wall.diff import Diff, File
+from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import Pair, at, listed, mapping, pairs, seconds, vanished
 
@@ -16,7 +17,7 @@ ID = "weaker-guarantee"
 HELP = (
     "A job spec that promises less is easier to satisfy. Found: an effect that is gone, a weaker guarantee, fewer key "
     "fields, a shorter dedupe window, an invariant instead of a key, errors that are no longer declared, more "
-    "attempts, no dead letter, looser backoff, and a spec that is gone."
+    "attempts, no dead letter, looser backoff, another handler or adapter, and a spec that is gone."
 )
 _STRENGTH = {"transactional": 3, "keyed": 2, "at_least_once": 1, "at_most_once": 1}
 
@@ -24,22 +25,34 @@ _STRENGTH = {"transactional": 3, "keyed": 2, "at_least_once": 1, "at_most_once":
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each promise that became weaker."""
     for pair in pairs(diff):
+        yield from _subject(diff, pair)
         yield from _effects(pair)
         yield from _idempotency(pair)
         yield from _failures(pair)
         yield from _retry(pair)
         yield from _dead_letter(pair)
     for gone in vanished(diff):
-        if _handler_is_gone(diff, gone):
+        if gone.old_document is not None and _handler_is_gone(diff, gone.old_document):
             yield doubtful(ID, gone, 1, f"the job spec {gone.path} is gone, and its handler, too")
         else:
             message = f"the job spec {gone.path} is gone: nothing is verified of its job any more"
             yield taken(ID, gone, 1, message, hint="put it back while the job exists")
 
 
-def _handler_is_gone(diff: Diff, spec: File) -> bool:
-    """The job itself was removed: its function is no more where it was."""
-    named = at(spec.old_document.value, "handler") if spec.old_document else None
+def _subject(diff: Diff, pair: Pair) -> Iterator[Finding]:
+    """What the promises are about: another function would make them easily."""
+    was, now = pair.both("handler")
+    if was is not None and was != now and not _handler_is_gone(diff, pair.old):
+        said = f"handler was {quoted(was)}, which is still there, and is {quoted(now or 'gone')}"
+        yield doubtful(ID, pair.file, pair.line("handler"), said, hint="see that the new one does the work")
+    was, now = pair.both("enqueue")
+    if was and not now:
+        yield doubtful(ID, pair.file, 1, f"enqueue is gone; the base publishes through {quoted(at(was, 'call'))}")
+
+
+def _handler_is_gone(diff: Diff, spec: Document) -> bool:
+    """The job itself was removed or renamed: its function is no more where it was."""
+    named = at(spec.value, "handler")
     module, _, function = str(named).partition(":")
     ending = f"{module.replace('.', '/')}.py"
     name = re.compile(rf"\b(def|class) {re.escape(function.partition('.')[0])}\b")
@@ -62,6 +75,10 @@ def _effects(pair: Pair) -> Iterator[Finding]:
             said = f"the effect {quoted(name)} promises less: guarantee {quoted(was)} became {quoted(now)}"
             yield taken(ID, pair.file, pair.line("effects", index, "guarantee"), said)
         yield from _claim(pair, name, effect, new[name])
+        if at(effect, "call") != at(new[name], "call"):
+            calls_now = f"calls {quoted(at(new[name], 'call'))} where it called {quoted(at(effect, 'call'))}"
+            said = f"the effect {quoted(name)} {calls_now}"
+            yield doubtful(ID, pair.file, pair.line("effects"), said, hint="see that the new one does the work")
 
 
 def _claim(pair: Pair, name: str, old: Any, new: Any) -> Iterator[Finding]:
@@ -135,6 +152,8 @@ def _backoff(pair: Pair) -> Iterator[Finding]:
         yield doubtful(ID, pair.file, line, f"retry.backoff is gone; the base has {quoted(_line(old))}")
     elif seconds(old.get("cap")) is not None and seconds(new.get("cap")) is None:
         yield doubtful(ID, pair.file, line, f"retry.backoff has no cap any more; the base has {quoted(_line(old))}")
+    elif (seconds(new.get("cap")) or 0) > (seconds(old.get("cap")) or float("inf")):
+        yield doubtful(ID, pair.file, line, f"retry.backoff.cap was {quoted(old['cap'])} and is {quoted(new['cap'])}")
     elif old.get("jitter") is True and not new.get("jitter"):
         yield doubtful(ID, pair.file, line, "retry.backoff has no jitter any more")
 

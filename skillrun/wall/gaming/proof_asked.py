@@ -17,6 +17,7 @@ HELP = (
     "dead letters, a poisonous message or an example that is gone, and a query that a WHERE or LIMIT narrows."
 )
 _COLUMNS = re.compile(r"select\s+(.*?)\s+from\s", re.IGNORECASE | re.DOTALL)
+_TABLE = re.compile(r"\b(?:from|join)\s+([\w.]+)")
 _NARROWING = ("where", "limit", "having")
 
 
@@ -50,6 +51,9 @@ def _state(pair: Pair) -> Iterator[Finding]:
         place = (pair.file, pair.line("proof", "state", name))
         if name in new:
             yield from (taken(ID, *place, said) for said in _narrower(f"proof.state.{name}", query, new[name]))
+            lost = _tables(query) - _tables(new[name])
+            if lost:
+                yield doubtful(ID, *place, f"proof.state.{name} reads {quoted(', '.join(sorted(lost)))} no more")
         elif _normal(query) not in known:
             yield taken(ID, *place, f"proof.state.{name} is gone; the base asks {quoted(query)}")
 
@@ -74,6 +78,10 @@ def _narrower(name: str, was: object, now: object) -> Iterator[str]:
     lost = [column for column in columns if not any(column in seen for seen in left)]
     if lost and left != ["*"]:
         yield f"{name} reads {', '.join(quoted(c) for c in lost)} no more: it was {quoted(was)} and is {quoted(now)}"
+
+
+def _tables(query: object) -> set[str]:
+    return set(_TABLE.findall(_normal(query)))
 
 
 def _columns(query: str) -> list[str]:
