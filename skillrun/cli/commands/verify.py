@@ -55,6 +55,8 @@ def _wanted(formats: list[str], outputs: list[Path]) -> list[tuple[str, Path]]:
 class _Spinner(Live):
     """A terminal: the stage at work; everything that was found comes at the end, from one value."""
 
+    asking = "Asked for this verification alone; the answer is not kept."
+
     def begins(self, header: Mapping[str, Any], stages: list[tuple[str, str]]) -> None:
         self.titles = {stage: f"{header['job']}: {title}" for stage, title in stages}
 
