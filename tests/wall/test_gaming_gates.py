@@ -86,6 +86,8 @@ def test_a_weaker_target_is_found(before: str, after: str, severity: str, words:
         {"Makefile": MAKEFILE.replace("pytest -q", "pytest -q --exitfirst -n auto")},
         {"Makefile": MAKEFILE.replace("$(PYTHON) -m pytest -q", "uv run pytest -q")},
         {"Makefile": MAKEFILE.replace("\t$(PYTHON) -m shop", "\t-$(PYTHON) -m shop || true")},
+        {"Makefile": MAKEFILE.replace("\t$(PYTHON) -m pytest", "\techo testing && $(PYTHON) -m pytest")},
+        {"Makefile": MAKEFILE.replace("\truff check .", "\t$(MAKE) -k ruff")},
         {"Makefile": MAKEFILE + "\nfmt:\n\truff format . || true\n"},
         {
             "REPO_PROFILE.json": profile(
@@ -181,6 +183,9 @@ jobs:
 @pytest.mark.parametrize(
     ("before", "after", "severity"),
     (
+        ("    runs-on: ubuntu-latest\n", "    runs-on: ubuntu-latest\n    continue-on-error: true\n", "error"),
+        ("      - run: skillrun", "      - if: ${{ false }}\n        run: skillrun", "error"),
+        ("- run: skillrun verify", "- run: |\n          set +e\n          skillrun verify", "error"),
         ("      - run: skillrun verify", "      - continue-on-error: true\n        run: skillrun verify", "error"),
         ("skillrun.sarif\n", "skillrun.sarif || true\n", "error"),
         ("      - run: skillrun", "      - if: false\n        run: skillrun", "error"),
@@ -213,6 +218,14 @@ OTHER = "on: push\njobs:\n  lint:\n    steps:\n      - run: ruff check .\n"
         ({WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace("checkout@v5", "checkout@v6")}),
         ({WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace("--format sarif", "--base origin/main --format sarif")}),
         ({WORKFLOW: STEPS}, {WORKFLOW: STEPS + "      - run: echo done\n"}),
+        (
+            {WORKFLOW: STEPS},
+            {WORKFLOW: STEPS + "      - run: docker stop redis || true\n        continue-on-error: true\n"},
+        ),
+        (
+            {WORKFLOW: STEPS},
+            {WORKFLOW: STEPS.replace("      - run:", "      - if: github.actor != 'bot'\n        run:")},
+        ),
         ({WORKFLOW: STEPS}, {".github/workflows/wall.yml": STEPS}),
         (
             {".github/workflows/lint.yml": OTHER},

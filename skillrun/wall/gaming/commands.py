@@ -23,10 +23,10 @@ _WEAK = (
     (re.compile(r"(\|\||;)\s*(/bin/|/usr/bin/)?(true|:)(\s|$)"), "ignores the exit code"),
     (re.compile(r"\bexit\s+0\b"), "always ends with 0"),
     (re.compile(r"\bset \+e\b"), "ignores the exit code"),
-    (re.compile(r"(?:^|\s)(-k|--ignore|--ignore-glob|--deselect)\b"), "leaves tests out"),
+    (re.compile(r"(?<!make)(?<!MAKE\))(?<!curl)\s(-k|--ignore|--ignore-glob|--deselect)\b"), "leaves tests out"),
     (re.compile(r"--(collect-only|co|exit-zero|setup-plan|passWithNoTests|no-verify)\b"), "checks nothing, or less"),
 )
-_NOTHING = re.compile(r"^@?-?(\s*(true|:|exit 0|echo\b.*|printf\b.*))?\s*$")
+_NOTHING = re.compile(r"^@?-?(\s*(true|:|exit 0|(echo|printf)\b[^;&|]*))?\s*$")
 
 
 def find(diff: Diff) -> Iterator[Finding]:
