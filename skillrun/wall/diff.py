@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 import os
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +19,7 @@ from skillrun.repo.git import git_output
 
 LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
 _REGULAR = ("100644", "100755")
+_IDENTIFIER, _OFTEN = re.compile(r"\b[A-Za-z_]\w*"), 3
 _NAMES = ("Makefile", "makefile", "GNUmakefile", "justfile")
 _ENDINGS = (".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", "SKILL.md")
 
@@ -81,6 +84,14 @@ class File:
         """The text of a line of HEAD."""
         lines = (self.new or "").splitlines()
         return lines[number - 1] if 0 < number <= len(lines) else ""
+
+    @cached_property
+    def renamed(self) -> frozenset[str]:
+        """Identifiers that were there three times and are gone, while another one came in their stead."""
+        old, new = (Counter(_IDENTIFIER.findall(text or "")) for text in (self.old, self.new))
+        gained = [count - old[word] for word, count in new.items() if count > old[word]]
+        gone = {word: count for word, count in old.items() if count >= _OFTEN and word not in new}
+        return frozenset(word for word, count in gone.items() if any(0.8 * count <= more for more in gained))
 
     @cached_property
     def old_tree(self) -> ast.Module | None:

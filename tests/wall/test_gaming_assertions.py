@@ -90,6 +90,20 @@ def test_a_test_that_moved_and_lost_an_assertion_is_found() -> None:
     assert findings[0].path == "tests/test_other.py"
 
 
+RENAMED = """
+def test_a(db):
+    assert db.rows.get(1) == 2
+    assert db.rows.get(2) == 3
+    assert db.rows.size == 2
+"""
+
+
+def test_a_name_that_is_another_one_throughout_the_file_is_no_finding() -> None:
+    assert everything({PATH: RENAMED}, {PATH: RENAMED.replace("rows", "receipts")}) == []
+    less = RENAMED.replace("assert db.rows.size == 2", "db.rows.size")
+    assert severities(everything({PATH: RENAMED}, {PATH: less})) == ["error"]
+
+
 HELPER = """
 def check_rows(shop, *orders):
     assert shop.rows() == list(orders)

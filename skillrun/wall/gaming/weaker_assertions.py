@@ -51,7 +51,7 @@ def _assertions(old: Test, new: Test, removed: frozenset[str]) -> Iterator[Findi
         if weaker is not None:
             said = f"{old.name} asserts less: {quoted(assertion.text)} became {quoted(weaker.text)}"
             yield taken(ID, new.file, weaker.line, said)
-        elif covered is not None and not assertion.words(variables(old.node)) <= covered:
+        elif covered is not None and not assertion.words(variables(old.node)) - old.file.renamed <= covered:
             is_moot = bool(names_in(assertion.node) & removed)
             yield _gone(old, new, assertion, added, is_moot=is_moot)
 
@@ -78,7 +78,7 @@ def _is_made(old: Test, new: Test, lost: Assertion, added: list[Assertion]) -> b
     if any(assertion.heads & lost.heads for assertion in strong):
         return True
     said = {word for assertion in strong for word in assertion.words(local)}
-    return bool(strong) and lost.words(variables(old.node)) <= said
+    return bool(strong) and lost.words(variables(old.node)) - old.file.renamed <= said
 
 
 def _covered(old: Test, new: Test, added: list[Assertion]) -> set[str] | None:
