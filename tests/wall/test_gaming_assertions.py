@@ -32,7 +32,11 @@ def sides(old: str, new: str, around: str = "") -> tuple[dict[str, str], dict[st
         ("assert shop.rows() == [7]", "assert 7 in shop.rows()", "became"),
         ("assert shop.rows() == [7]", "assert shop.rows() != None", "became"),
         ("assert shop.rows() == [7]", "assert isinstance(shop.rows(), list)", "became"),
-        ("assert len(shop.rows()) == 1", "assert len(shop.rows()) >= 0", "became"),
+        ("assert len(shop.rows()) == 1", "assert len(shop.rows()) >= 0", "always true"),
+        ("assert len(shop.rows()) > 0", "assert len(shop.rows()) >= 0", "always true"),
+        ("assert shop.rows() == [7]", "assert shop.rows() == [7] or True", "always true"),
+        ("assert shop.rows() == [7]", "assert isinstance(shop.rows(), object)", "always true"),
+        ("assert shop.rows() == [7]", "assert shop.rows() == mock.ANY", "became"),
         ("assert len(shop.rows()) == 1", "assert shop.rows() is not None", "became"),
         ("r = run(7)\nassert r.state == 'OK'", "r = run(7)\nassert r", "became"),
         ("self.assertEqual(shop.rows(), [7])", "self.assertTrue(shop.rows())", "became"),
@@ -70,6 +74,7 @@ def test_an_assertion_that_says_less_is_found(old: str, new: str, words: str) ->
     (
         ("assert cost() == pytest.approx(1.5)", "assert cost() == pytest.approx(1.5, rel=0.5)"),
         ("assert cost() == pytest.approx(1.5, abs=0.1)", "assert cost() == pytest.approx(1.5, abs=10)"),
+        ("assert cost() == 1.5", "assert cost() == pytest.approx(1.5, rel=10)"),
         ("with pytest.raises(Bad, match='a@'):\n    run(7)", "with pytest.raises(Bad):\n    run(7)"),
     ),
 )
@@ -119,6 +124,8 @@ def sent(shop):
     (
         ("assert shop.rows() == [7]", "assert shop.rows() == [7, 8]", ""),
         ("assert shop.rows() == [7]", "assert [7] == shop.rows()", ""),
+        ("assert cost() == 1.5", "assert cost() == pytest.approx(1.5)", ""),
+        ("assert shop.ok() or shop.empty()", "assert shop.empty() or shop.ok()", ""),
         ("assert fetch(worker=worker)['id'] == 1", "assert fetch(worker=1)['id'] == 1", ""),
         ("assert level() == Severity.INFO", "assert level() == Severity.WARNING", ""),
         ("assert shop.rows() == []", "assert not shop.rows()", ""),

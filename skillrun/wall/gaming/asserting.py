@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -19,6 +20,8 @@ _LOOSE = {"assertTrue", "assertIsNotNone", "assert_called", "assert_called_once"
 _PARTLY = {"assertIn", "assertIsInstance", "assertGreater", "assertGreaterEqual", "assertLess", "assertLessEqual",
            "assertRegex", "assertFalse", "assertIsNone", "assertNotEqual", "assertNotIn"}  # fmt: skip
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
+_ANYTHING = re.compile(r"\bANY$")
+_NO_LIMIT = re.compile(r"len\(.*\) (>= 0|> -1)|isinstance\(.*, object\)")
 _SUBJECT = ast.Call | ast.Attribute | ast.Subscript | ast.Name
 _KNOWN = _EQUAL | _LOOSE | _PARTLY
 
@@ -148,7 +151,7 @@ def _of_expression(node: ast.Assert, test: ast.expr) -> Assertion:
 
 
 def _judged(test: ast.expr) -> tuple[int, list[ast.expr]]:
-    if isinstance(test, ast.Constant | ast.Tuple | ast.List | ast.Dict | ast.JoinedStr):
+    if _is_always_true(test):
         return ALWAYS, []
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return EXACTLY, [test.operand]  # `not rows` says as much as `rows == []`
@@ -157,6 +160,8 @@ def _judged(test: ast.expr) -> tuple[int, list[ast.expr]]:
     sides = [test.left, *test.comparators]
     if len({ast.dump(side) for side in sides}) == 1 and isinstance(test.ops[0], ast.Eq | ast.Is | ast.LtE | ast.GtE):
         return ALWAYS, sides
+    if any(_ANYTHING.search(ast.unparse(side)) for side in sides):  # mock.ANY equals everything
+        return SOMETHING, sides
     if all(isinstance(op, ast.Eq | ast.Is) for op in test.ops):
         only = [s for s in sides if not (isinstance(s, ast.Constant) and s.value is True)]
         return (EXACTLY, sides) if len(only) == len(sides) else (SOMETHING, only)
@@ -175,6 +180,17 @@ def _of_call(node: ast.Expr, call: ast.Call) -> Assertion:
     elif name in _EQUAL and len(call.args) == 2 and len({ast.dump(argument) for argument in call.args}) == 1:
         strength = ALWAYS
     return Assertion(node, strength, tuple(about), ast.unparse(call))
+
+
+def _is_always_true(test: ast.expr) -> bool:
+    """A constant, a tuple with the message in it, `x or True`, `len(x) >= 0`."""
+    if isinstance(test, ast.Constant | ast.Tuple | ast.List | ast.Dict | ast.JoinedStr):
+        return True
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        return any(isinstance(value, ast.Constant) and bool(value.value) for value in test.values)
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return isinstance(test.operand, ast.Constant)
+    return bool(_NO_LIMIT.fullmatch(ast.unparse(test)))
 
 
 def _is_check(test: ast.expr) -> TypeGuard[ast.Call]:

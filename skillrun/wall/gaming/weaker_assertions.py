@@ -19,6 +19,7 @@ HELP = (
     "became `is not None`, truth or `in`, pytest.raises(Exception) in the place of the exception, a wider tolerance, "
     "and an exception handler around the assertion. Assertions that moved into a helper are none."
 )
+_WIDE_TOLERANCE = 0.05  # of the value
 _WIDE = ("Exception", "BaseException")
 _CATCHING = ("AssertionError", *_WIDE)
 _ASSERTING_NAME = re.compile(r"_*(assert|check|expect|verify|ensure)")
@@ -133,6 +134,9 @@ def _tolerance(old: Test, new: Test) -> Iterator[Finding]:
     before = {ast.dump(call.args[0]): call for call in _approximate(old.node)}
     for call in _approximate(new.node):
         was = before.get(ast.dump(call.args[0]))
+        if was is None and _limit(call, "rel") > _WIDE_TOLERANCE:
+            said = f"{new.name} is content with {quoted(ast.unparse(call))}"
+            yield doubtful(ID, new.file, call.lineno, said)
         if was is not None and any(_limit(call, key) > _limit(was, key) for key in ("rel", "abs")):
             said = f"{old.name}: {quoted(ast.unparse(was))} became {quoted(ast.unparse(call))}, a wider tolerance"
             yield doubtful(ID, new.file, call.lineno, said)
