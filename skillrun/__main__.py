@@ -7,8 +7,8 @@ import sys
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 COMMANDS = (
-    *("run", "list", "show", "check", "spec", "detect", "prove", "status", "why", "next"),
-    *("ledger", "mcp", "hook", "demo"),
+    *("run", "list", "show", "check", "spec", "detect", "prove", "verify"),
+    *("status", "why", "next", "ledger", "mcp", "hook", "demo"),
 )
 
 
@@ -45,7 +45,7 @@ def _run(arguments: list[str]) -> int:
         _leave_pipe()
         return 0
     except KeyboardInterrupt:
-        does = "begins again" if arguments[:1] == ["prove"] else "resumes"
+        does = "begins again" if arguments[:1] in (["prove"], ["verify"]) else "resumes"
         print(f"skillrun: interrupted; the same command {does}", file=sys.stderr)
         return 130
     except OSError as error:

@@ -25,7 +25,7 @@ LAYERS: tuple[set[str], ...] = (
     {"orders"},
     {"runner", "agents"},
     {"reports"},
-    {"hooks", "mcp"},
+    {"hooks", "mcp", "wall"},
     {"cli", "demo", "__main__"},
 )
 STRANGERS = ({"frameworks", "validations"}, {"stages", "ledger"})

@@ -187,6 +187,25 @@ def prove(
     return run_proof(repo, spec, set_, schedule, pytest, list_, trust, json, confirm=confirm)
 
 
+@app.command("verify")
+def verify(
+    repo: Repo = Path(),
+    ci: Annotated[bool, typer.Option("--ci", help="For a pipeline: consent is given, nothing asks.")] = False,
+    base: Annotated[str | None, typer.Option("--base", metavar="REF", help="The branch to compare HEAD with.")] = None,
+    format_: Annotated[
+        Pairs, typer.Option("--format", metavar="NAME", help="text, json, sarif, junit or intoto; several times.")
+    ] = [],  # noqa: B006
+    output: Annotated[
+        list[Path], typer.Option("--output", metavar="FILE", help="Where the format of the same place goes.")
+    ] = [],  # noqa: B006
+    trust: Annotated[bool, typer.Option("--trust", help="Allow the repository's own code to run.")] = False,
+) -> int:
+    """Do everything again for the committed specs, trusting nothing."""
+    from skillrun.cli.commands.verify import verify as run_verification
+
+    return run_verification(repo, base, format_, output, trust, ci=ci)
+
+
 @app.command("status")
 def status(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
     """Say where the run stands, and what has gone stale."""

@@ -132,7 +132,7 @@ def load_skill(path: Path) -> Skill:
         inputs=_unique_slugs(_input(item) for item in _list_items(body, "inputs")),
         outputs=tuple(_list_items(body, "outputs")),
         steps=steps,
-        checks=tuple(Check(item.text, item.bullets, item.line) for item in _list_items(body, "checks")),
+        checks=read_checks(body),
         failure_modes=tuple(_failure_mode(item) for item in _list_items(body, "failure modes")),
         telemetry=read_telemetry(body),
         tail_notes=tuple(_notes(workflow)),
@@ -267,6 +267,11 @@ def _unique_slugs(inputs: Iterator[Input]) -> tuple[Input, ...]:
         numbered = slug if taken[slug] == 1 else f"{slug}-{taken[slug]}"
         unique.append(Input(numbered, given.text, given.required, given.line, given.bullets))
     return tuple(unique)
+
+
+def read_checks(body: Body) -> tuple[Check, ...]:
+    """The items of the section Checks."""
+    return tuple(Check(item.text, item.bullets, item.line) for item in _list_items(body, "checks"))
 
 
 def _failure_mode(item: Bullet) -> FailureMode:

@@ -65,7 +65,8 @@ def git_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or (name.startswith(_KEPT_VARIABLES) and name != "GIT_CONFIG_PARAMETERS")
     }
-    return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
+    set_here = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
+    return kept | set_here | {"GIT_NO_REPLACE_OBJECTS": "1"}  # what is there, not what this clone shows instead
 
 
 def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -99,6 +99,7 @@ class Live(Plain):
     """A terminal: a spinner with the stage at work and the newest line of its command, then the stage in colour."""
 
     asks = True
+    asking = "Asked once for this content; the answer is kept outside the repository."
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -136,7 +137,7 @@ class Live(Plain):
         self.show(line(0, ("bold", f"To {plan.purpose}, skillrun would run, in this repository:")))
         for command in plan.commands:
             self.show(line(2, ("", command)))
-        self.show(line(0, ("dim", "Asked once for this content; the answer is kept outside the repository.")))
+        self.show(line(0, ("dim", self.asking)))
         try:
             answer = self.console.input("Run them? [y/N] ", markup=False)
         except EOFError:

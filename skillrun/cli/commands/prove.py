@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import pairs, print_json
+from skillrun.cli.commands.signals import ended_by_signals
 from skillrun.errors import Blocked, Misuse
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def prove(
     watcher = watcher_for(json=json)
     _ask(case, target, watcher, trust)
     options = _options(repo, spec, set_)
-    with _ended_by_signals(), _progress(json=json) as progress:
+    with ended_by_signals(), _progress(json=json) as progress:
         proof = _run(target, schedule, listing, progress)
         if confirm and not listing:
             _confirm(proof, target, progress)
@@ -172,24 +172,6 @@ def _write_test(report: dict[str, Any], target: Target, case: Case, file: Path, 
 
 
 # -- while it runs
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends a proof as Ctrl-C does; a second signal does not disturb the cleaning up."""
-
-    def end(*_: object) -> None:
-        for number in wanted:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, end) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,0 +1,85 @@
+"""Which commit a branch is compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillrun.errors import Refused
+from skillrun.repo.git import Repo, run_git
+from skillrun.text import visible
+
+# The branch that a pull or merge request goes to, as GitHub Actions and GitLab CI name it.
+_TARGETS = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+_UNKNOWN, _NAME_ONE = "no base branch is known", "name one: skillrun verify --base origin/main"
+_USUAL = ("main", "master")
+_SHALLOW = "this clone is shallow: fetch the whole history (actions/checkout: fetch-depth: 0)"
+
+
+@dataclass(frozen=True)
+class Base:
+    """The commit to compare HEAD with, and the name by which it was found; or why there is none, and what to do."""
+
+    commit: str | None
+    name: str | None = None
+    missing: str | None = None
+    hint: str | None = None
+
+
+def find_base(repo: Repo, named: str | None, env: Mapping[str, str]) -> Base:
+    """The merge base of HEAD with --base, else with the request's target branch, else with the main branch; where HEAD
+    is the main branch, with what it was before the push that a pipeline runs for.
+
+    Raises Refused where --base was given and cannot be compared with.
+    """
+    name = named or _guess(repo, env)
+    found = _merge_base(repo.root, name) if name else Base(None, missing=_UNKNOWN, hint=_NAME_ONE)
+    if named is not None and found.commit is None:
+        raise Refused(f"--base {visible(named, 100)}: {found.missing}", hint=found.hint)
+    before = _before_push(env) if not named and (name is None or found.commit == repo.head) else None
+    return _merge_base(repo.root, before) if before else found
+
+
+def _before_push(env: Mapping[str, str]) -> str | None:
+    """The commit that a pushed branch pointed at before, as GitLab CI and GitHub Actions tell it; zeros: it is new."""
+    told: object = env.get("CI_COMMIT_BEFORE_SHA")
+    if env.get("GITHUB_EVENT_NAME") == "push" and env.get("GITHUB_EVENT_PATH"):
+        try:
+            event = json.loads(Path(env["GITHUB_EVENT_PATH"]).read_bytes())
+        except (OSError, ValueError):
+            return None
+        told = event.get("before") if isinstance(event, dict) else None
+    return told if isinstance(told, str) and told.strip("0") else None
+
+
+def _guess(repo: Repo, env: Mapping[str, str]) -> str | None:
+    target = next((env[name] for name in _TARGETS if env.get(name)), None)
+    if target:
+        return f"origin/{target}"
+    if _commit(repo.root, "refs/remotes/origin/HEAD"):
+        return "origin/HEAD"
+    return next((name for name in _USUAL if name != repo.branch and _commit(repo.root, f"refs/heads/{name}")), None)
+
+
+def _merge_base(root: Path, name: str) -> Base:
+    commit = _commit(root, name)
+    shown = visible(name, 100)
+    if commit is None:
+        return Base(None, name, f"{shown} is no commit here", _remedy(root, f"git fetch origin, and look at {shown}"))
+    done = run_git(root, "merge-base", commit, "HEAD")
+    if done.returncode:
+        what = f"{shown} and HEAD have no commit in common here"
+        return Base(None, name, what, _remedy(root, "name the branch that this one began on"))
+    return Base(done.stdout.decode().strip(), name)
+
+
+def _remedy(root: Path, otherwise: str) -> str:
+    is_shallow = run_git(root, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+    return _SHALLOW if is_shallow else otherwise
+
+
+def _commit(root: Path, name: str) -> str | None:
+    done = run_git(root, "rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    return done.stdout.decode().strip() or None

@@ -1,0 +1,133 @@
+"""A clean checkout of a commit in a temporary folder, with the interpreter of the original and nothing else of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from skillrun.errors import Blocked
+from skillrun.repo.git import Repo, git_output, run_git
+
+_INSTALLED = (".venv", "venv", "node_modules")  # what a repository's commands need and git does not hold
+
+_WHOLE = ("-c", "core.sparseCheckout=false")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """`root` is the clean checkout, `ledgers` a folder for ledgers that nobody has written to.
+
+    `python_path` has its source folders where an editable install would lead to those of the original.
+    """
+
+    root: Path
+    ledgers: Path
+    python_path: str | None
+
+
+@contextmanager
+def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iterator[Checkout]:
+    """A linked worktree of the commit, and a state folder without consent or kept proofs; all gone afterwards.
+
+    `pythons` are the interpreters that the specs name, relative to the repository. Raises Blocked where there is no
+    room, RepoUnusable where git makes no worktree.
+    """
+    place = _new_folder()
+    root = place / f"{place.name}-repo"  # git names the worktree so: two at once never meet
+    try:
+        # A sparse checkout would leave out what the commit holds.
+        git_output(repo.root, *_WHOLE, "worktree", "add", "--quiet", "--detach", str(root), commit)
+        _link_installed(repo.root, root, pythons)
+        (place / "ledgers").mkdir()
+        (place / "tmp").mkdir()  # what the repository's commands leave in it goes, too
+        changes = {
+            "SKILLRUN_STATE_DIR": str(place / "state"),
+            "SKILLRUN_LEDGER": None,
+            "PYTHONPATH": _python_path(repo.root, root),
+            "TMPDIR": str(place / "tmp"),
+        }
+        with _environment(changes):
+            yield Checkout(root, place / "ledgers", changes["PYTHONPATH"])
+    finally:
+        _remove(repo.root, root, place)
+
+
+def _new_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="skillrun-verify-")).resolve()
+    except OSError as error:
+        said = f"no temporary folder can be made in {tempfile.gettempdir()}: {error.strerror}"
+        raise Blocked(said, hint="make room there, or set TMPDIR to a folder with room") from error
+
+
+def _remove(repo: Path, root: Path, place: Path) -> None:
+    """Git first, so that its own note of the worktree goes too; once more where an interrupt left half of it."""
+    if run_git(repo, "worktree", "remove", "--force", "--force", str(root)).returncode:
+        shutil.rmtree(root, ignore_errors=True)
+        run_git(repo, "worktree", "remove", "--force", "--force", str(root))
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _link_installed(original: Path, root: Path, pythons: Iterable[str]) -> None:
+    """Links to the environments of the original checkout, where the commit itself holds nothing of that name."""
+    named = {os.path.normpath(Path(python).parent.parent) for python in pythons}
+    for name in sorted({*_INSTALLED, *named}):
+        there, here = original / name, root / name
+        inside = not name.startswith((os.pardir, os.sep)) and name != os.curdir
+        if inside and there.is_dir() and not os.path.lexists(here):
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.symlink_to(there)
+
+
+def _python_path(original: Path, root: Path) -> str | None:
+    """PYTHONPATH with the clean checkout in the place of the original; an editable install would import that."""
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    moved = [str(root / Path(e).relative_to(original)) if Path(e).is_relative_to(original) else e for e in given]
+    editable = [root / folder / inner for folder in _editable(original, root) for inner in ("src", "")]
+    path = [*(str(folder) for folder in editable if folder.is_dir()), *moved]
+    return os.pathsep.join(dict.fromkeys(path)) or None
+
+
+def _editable(original: Path, root: Path) -> Iterator[Path]:
+    """The projects of the original checkout that its environment holds as editable installs (PEP 610), relative."""
+    for name in _INSTALLED[:2]:
+        for record in sorted((root / name).glob("lib/python3*/site-packages/*.dist-info/direct_url.json")):
+            folder = _editable_folder(record)
+            if folder is not None and folder.is_relative_to(original):
+                yield folder.relative_to(original)
+
+
+def _editable_folder(record: Path) -> Path | None:
+    try:
+        value = json.loads(record.read_bytes())
+        url = urlsplit(value["url"])
+        editable = value["dir_info"]["editable"] is True
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Path(unquote(url.path)) if editable and url.scheme == "file" else None
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """These variables for a while; None takes one away."""
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

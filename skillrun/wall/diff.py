@@ -1,0 +1,220 @@
+"""What a branch changes: the texts of both sides, parsed when a look asks for them."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from skillrun.contract.specfile import SCHEMA_NAME, SPEC_FOLDER, SUFFIXES
+from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.repo.git import git_output
+
+LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
+_REGULAR = ("100644", "100755")
+_IDENTIFIER, _OFTEN = re.compile(r"\b[A-Za-z_]\w*"), 3
+_NAMES = ("Makefile", "makefile", "GNUmakefile", "justfile")
+_ENDINGS = (".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", "SKILL.md")
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """Neighbouring lines that differ; the numbers are 1-based, and where there is no line, of the one that follows."""
+
+    old_start: int
+    old: tuple[str, ...]
+    new_start: int
+    new: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file on both sides. `old` None: it is new; `new` None: it is gone. `old_path`: before it was renamed."""
+
+    path: str
+    old_path: str
+    old: str | None
+    new: str | None
+
+    @cached_property
+    def hunks(self) -> tuple[Hunk, ...]:
+        """What differs, from top to bottom."""
+        old, new = (self.old or "").splitlines(), (self.new or "").splitlines()
+        matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+        return tuple(
+            Hunk(a + 1, tuple(old[a:b]), c + 1, tuple(new[c:d]))
+            for tag, a, b, c, d in matcher.get_opcodes()
+            if tag != "equal"
+        )
+
+    def added(self) -> Iterator[tuple[int, str]]:
+        """(line in HEAD, text) of every line that HEAD has and the base has not."""
+        for hunk in self.hunks:
+            yield from enumerate(hunk.new, hunk.new_start)
+
+    def removed(self) -> Iterator[tuple[int, str]]:
+        """(line in HEAD where it was, text) of every line that the base has and HEAD has not."""
+        for hunk in self.hunks:
+            yield from ((self._inside(hunk.new_start), line) for line in hunk.old)
+
+    def line_of(self, old_line: int) -> int:
+        """The line in HEAD of a line of the base, or of the place where it was."""
+        shift = 0
+        for hunk in self.hunks:
+            if old_line < hunk.old_start:
+                break
+            if old_line < hunk.old_start + len(hunk.old):
+                return self._inside(hunk.new_start)
+            shift = hunk.new_start + len(hunk.new) - hunk.old_start - len(hunk.old)
+        return self._inside(old_line + shift)
+
+    def old_line(self, number: int) -> str:
+        """The text of a line of the base."""
+        lines = (self.old or "").splitlines()
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+    def new_line(self, number: int) -> str:
+        """The text of a line of HEAD."""
+        lines = (self.new or "").splitlines()
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+    @cached_property
+    def renamed(self) -> frozenset[str]:
+        """Identifiers that were there three times and are gone, while another one came in their stead."""
+        old, new = (Counter(_IDENTIFIER.findall(text or "")) for text in (self.old, self.new))
+        gained = [count - old[word] for word, count in new.items() if count > old[word]]
+        gone = {word: count for word, count in old.items() if count >= _OFTEN and word not in new}
+        return frozenset(word for word, count in gone.items() if any(0.8 * count <= more for more in gained))
+
+    @cached_property
+    def old_tree(self) -> ast.Module | None:
+        """The base's Python; None where there is none, or it cannot be parsed."""
+        return _parsed(self.old)
+
+    @cached_property
+    def new_tree(self) -> ast.Module | None:
+        """HEAD's Python."""
+        return _parsed(self.new)
+
+    @cached_property
+    def old_document(self) -> Document | None:
+        """The base's YAML or JSON."""
+        return _document(self.old, self.old_path)
+
+    @cached_property
+    def new_document(self) -> Document | None:
+        """HEAD's YAML or JSON."""
+        return _document(self.new, self.path)
+
+    def _inside(self, line: int) -> int:
+        return max(1, min(line, len((self.new or self.old or "").splitlines()) or 1))
+
+
+@dataclass(frozen=True)
+class Diff:
+    """From the base to HEAD: the files that changed, and every job spec of either side, changed or not."""
+
+    files: tuple[File, ...] = ()
+    specs: tuple[File, ...] = ()
+
+    def named(self, *names: str) -> Iterator[File]:
+        """The changed files with one of these names, in whatever folder."""
+        return (file for file in self.files if file.path.rpartition("/")[2] in names)
+
+    def python(self) -> Iterator[File]:
+        """The changed Python files."""
+        return (file for file in self.files if file.path.endswith(".py"))
+
+
+def read_diff(root: Path, base: str, head: str) -> Diff:
+    """What lies between two commits. Raises `RepoUnusable` where git cannot tell."""
+    changed = [entry for entry in _changed(root, base, head) if _is_looked_at(entry[0]) or _is_looked_at(entry[1])]
+    sides = _specs(root, base), _specs(root, head)
+    ids = {blob for entry in changed for blob in entry[2:] if blob} | {blob for side in sides for blob in side.values()}
+    texts = _texts(root, ids)
+    files = (File(new, old, texts.get(was or ""), texts.get(now or "")) for old, new, was, now in changed)
+    specs = (
+        File(path, path, texts.get(sides[0].get(path, "")), texts.get(sides[1].get(path, "")))
+        for path in sorted({*sides[0], *sides[1]})
+    )
+    return Diff(tuple(file for file in files if file.old is not None or file.new is not None), tuple(specs))
+
+
+def is_spec(path: str) -> bool:
+    """Whether a path is that of a job spec in its usual place."""
+    folder, _, name = path.rpartition("/")
+    return folder == SPEC_FOLDER.as_posix() and name != SCHEMA_NAME and name.endswith(SUFFIXES)
+
+
+def committed_specs(root: Path, commit: str) -> tuple[str, ...]:
+    """The paths of the job specs that a commit holds."""
+    return tuple(sorted(_specs(root, commit)))
+
+
+def _specs(root: Path, commit: str) -> dict[str, str]:
+    """Path -> blob; a symbolic link is no spec."""
+    listing = git_output(root, "ls-tree", "-z", "--full-tree", commit, f"{SPEC_FOLDER.as_posix()}/")
+    found = {}
+    for line in listing.split(b"\0"):
+        facts, _, name = line.partition(b"\t")
+        path = os.fsdecode(name)
+        if is_spec(path) and facts.decode().split()[0] in _REGULAR:
+            found[path] = facts.decode().split()[2]
+    return found
+
+
+def _changed(root: Path, base: str, head: str) -> Iterator[tuple[str, str, str | None, str | None]]:
+    """(old path, new path, old blob, new blob) of every changed regular file."""
+    options = ("--raw", "-z", "-M", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
+    parts = iter(os.fsdecode(git_output(root, "diff", *options, base, head, "--")).split("\0"))
+    for facts in parts:
+        if not facts:
+            continue
+        was_mode, now_mode, was, now, status = facts.removeprefix(":").split(" ")
+        old = next(parts)
+        new = next(parts) if status[0] in "RC" else old
+        yield old, new, was if was_mode in _REGULAR else None, now if now_mode in _REGULAR else None
+
+
+def _is_looked_at(path: str) -> bool:
+    return path.endswith(_ENDINGS) or path.rpartition("/")[2] in _NAMES
+
+
+def _texts(root: Path, ids: Iterable[str]) -> dict[str, str]:
+    """Blob -> text, of those that are text and not too large."""
+    stdin = "".join(f"{blob}\n" for blob in sorted(ids)).encode()
+    checked = git_output(root, "cat-file", "--batch-check", stdin=stdin).decode().splitlines()
+    small = [f[0] for line in checked if (f := line.split())[1] == "blob" and int(f[2]) <= LARGEST]
+    output = git_output(root, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in small).encode())
+    texts, position = {}, 0
+    for blob in small:
+        end = output.index(b"\n", position)
+        size = int(output[position:end].split()[2])
+        texts[blob] = output[end + 1 : end + 1 + size].decode("utf-8-sig", "replace")
+        position = end + size + 2
+    return texts
+
+
+def _parsed(text: str | None) -> ast.Module | None:
+    if text is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def _document(text: str | None, path: str) -> Document | None:
+    try:
+        return load_positions(text, path) if text is not None else None
+    except YamlProblem:
+        return None

@@ -1,0 +1,48 @@
+"""A verification as the JSON document that `schemas/verification.v1.json` describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skillrun.runner.report import finding_json
+from skillrun.wall.verification import Job, Verification
+
+SCHEMA_VERSION = 1
+
+
+def document(verification: Verification) -> dict[str, Any]:
+    """One JSON value for programs."""
+    gaming = verification.gaming
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "commit": verification.commit,
+        "branch": verification.branch,
+        "outcome": verification.outcome,
+        "jobs": [_job(job) for job in verification.jobs],
+        "gaming": {
+            "looked_at": gaming.base is not None,
+            "base": gaming.base,
+            "base_name": gaming.base_name,
+            "looks": list(gaming.looks),
+            "missing": gaming.missing,
+            "hint": gaming.hint,
+            "findings": [finding_json(finding) for finding in gaming.all_findings],
+        },
+        "notes": list(verification.notes),
+        "version": verification.version,
+        "duration_ms": verification.duration_ms,
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "job": job.name,
+        "spec": job.spec,
+        "spec_sha256": job.spec_sha256,
+        "outcome": job.outcome,
+        "stages": job.stages,
+        "checks": job.checks,
+        "next": list(job.report.get("next", ())),
+        "problem": job.problem,
+        "hint": job.hint,
+    }

@@ -1,0 +1,60 @@
+"""A verification as an in-toto Statement v1 with the test-result predicate v0.1, ready to be signed by whoever can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skillrun.verdict import Severity
+from skillrun.wall.verification import Verification
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+
+
+def intoto(verification: Verification) -> dict[str, Any]:
+    """FAILED where the outcome is no success; WARNED where a finding is a warning, e.g. that a proof is incomplete."""
+    passed, warned, failed = _tests(verification)
+    result = "FAILED" if verification.exit_code else "WARNED" if warned else "PASSED"
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": "gitCommit", "digest": {"gitCommit": verification.commit}}],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "result": result,
+            "configuration": [{"name": job.spec, "digest": {"sha256": job.spec_sha256}} for job in verification.jobs],
+            "passedTests": passed,
+            "warnedTests": warned,
+            "failedTests": failed,
+        },
+    }
+
+
+def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]:
+    """(passed, warned, failed) names: `<job>/<stage>`, `<job>/check/<id>` and `gaming/<look>`."""
+    passed: list[str] = []
+    warned: list[str] = []
+    failed: list[str] = []
+    kinds = {"passed": passed, "not_applicable": passed, "failed": failed, "blocked": failed,
+             "waived": warned, "pending": failed}  # fmt: skip
+    for job in verification.jobs:
+        if job.problem is not None:
+            failed.append(f"{job.name}/run")
+        for stage in job.stages:
+            into = kinds[stage["status"]]
+            doubted = into is passed and any(found["severity"] == "warning" for found in stage["findings"])
+            (warned if doubted else into).append(f"{job.name}/{stage['id']}")
+        for check in job.checks:
+            kinds[check["status"]].append(f"{job.name}/check/{check['id']}")
+    _add_gaming(verification, passed, warned, failed)
+    return passed, warned, failed
+
+
+def _add_gaming(verification: Verification, passed: list[str], warned: list[str], failed: list[str]) -> None:
+    gaming = verification.gaming
+    if gaming.missing is not None:
+        warned.append("gaming/not-looked-at")
+    for look in gaming.looks:
+        severities = {finding.severity for finding in gaming.of(look)}
+        stops = severities & {Severity.ERROR, Severity.BLOCKER}
+        into = failed if stops else warned if Severity.WARNING in severities else passed
+        into.append(f"gaming/{look}")

@@ -1,0 +1,113 @@
+"""A verification as JUnit XML: a suite for each job with a case for each stage and check, and one for the changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from skillrun.text import visible
+from skillrun.verdict import Finding, Severity
+from skillrun.wall.verification import Gaming, Job, Verification
+
+# XML 1.0 has no place for these, not even escaped; `visible` has made most of them plain already.
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_KINDS = {"failed": "failure", "blocked": "error", "pending": "skipped", "waived": "skipped",
+          "not_applicable": "skipped"}  # fmt: skip
+
+
+def junit(verification: Verification) -> str:
+    """The document, with its XML declaration."""
+    root = Element("testsuites", name="skillrun verify")
+    for job in verification.jobs:
+        _job_suite(root, job)
+    _gaming_suite(root, verification.gaming)
+    suites = root.findall("testsuite")
+    for name in ("tests", "failures", "errors"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
+    if suites and verification.notes:
+        SubElement(suites[-1], "system-out").text = _clean("\n".join(verification.notes))
+    indent(root)
+    body = tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def _job_suite(root: Element, job: Job) -> None:
+    suite = _suite(root, f"job {job.name}")
+    if job.problem is not None:
+        case = _case(suite, f"{job.name}.stages", "run")
+        _mark(case, "error", f"refused: {job.problem}", job.hint or "")
+    for stage in job.stages:
+        case = _case(suite, f"{job.name}.stages", stage["id"], stage["duration_ms"])
+        _stage_marks(case, stage)
+    for check in job.checks:
+        case = _case(suite, f"{job.name}.checks", check["id"])
+        if check["status"] in _KINDS:
+            _mark(case, _KINDS[check["status"]], f"{check['status']}: {check['text']}", "")
+    _count(suite)
+
+
+def _stage_marks(case: Element, stage: Mapping[str, Any]) -> None:
+    shown = [_shown(f) for f in stage["findings"]]
+    if stage["status"] in _KINDS:
+        _mark(case, _KINDS[stage["status"]], f"{stage['status']}: {stage['summary']}", "\n".join(shown))
+    elif shown:
+        SubElement(case, "system-out").text = _clean("\n".join(shown))
+
+
+def _gaming_suite(root: Element, gaming: Gaming) -> None:
+    """One case for each look; all skipped where nothing was looked at."""
+    from skillrun.wall.gaming.registry import LOOKS
+
+    suite = _suite(root, "gaming")
+    for look in LOOKS:
+        case = _case(suite, "gaming", look.id)
+        if gaming.missing is not None:
+            _mark(case, "skipped", f"not looked at: {gaming.missing}", "")
+            continue
+        found = gaming.of(look.id)
+        text = "\n".join(_shown(_as_mapping(finding)) for finding in found)
+        if any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in found):
+            _mark(case, "failure", found[0].message, text)
+        elif found:
+            SubElement(case, "system-out").text = _clean(text)
+    _count(suite)
+
+
+def _suite(root: Element, name: str) -> Element:
+    return SubElement(root, "testsuite", name=_clean(name), tests="0", failures="0", errors="0", skipped="0")
+
+
+def _case(suite: Element, group: str, name: str, duration_ms: int = 0) -> Element:
+    time = f"{duration_ms / 1000:.3f}"
+    return SubElement(suite, "testcase", classname=_clean(group), name=_clean(name), time=time)
+
+
+def _mark(case: Element, kind: str, message: str, text: str) -> None:
+    attributes = {"message": _clean(message)} | ({} if kind == "skipped" else {"type": kind})
+    SubElement(case, kind, attributes).text = _clean(text) or None
+
+
+def _count(suite: Element) -> None:
+    cases = suite.findall("testcase")
+    suite.set("tests", str(len(cases)))
+    for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(name, str(sum(1 for case in cases if case.find(kind) is not None)))
+
+
+def _shown(finding: Mapping[str, Any]) -> str:
+    from skillrun.reports.lines import place
+
+    hint = f"\n  do: {finding['hint']}" if finding["hint"] else ""
+    return f"{place(finding)}{finding['message']} [{finding['severity']}: {finding['rule']}]{hint}"
+
+
+def _as_mapping(finding: Finding) -> Mapping[str, Any]:
+    from skillrun.runner.report import finding_json
+
+    return finding_json(finding)
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", visible(text, 20_000, lines=True))

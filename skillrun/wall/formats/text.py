@@ -1,0 +1,65 @@
+"""A verification as lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from skillrun.reports.lines import Line, finding_lines, line, stage_lines
+from skillrun.wall.verification import Job, Verification
+
+_WORDS = {
+    "success": "success: every committed job was verified from scratch",
+    "partial": "partial: something is failed, pending or waived, or evidence was taken away",
+    "blocked": "blocked: a decision, an input or the work is missing",
+    "refused": "refused: a job could not be run at all",
+}
+STYLES = {"success": "passed", "partial": "failed", "blocked": "blocked", "refused": "failed"}
+
+
+def text(verification: Verification) -> str:
+    """The lines as one text."""
+    return "".join(f"{shown.text.rstrip()}\n" for shown in lines(verification))
+
+
+def lines(verification: Verification) -> Iterator[Line]:
+    """What was verified, each job, what the changes do to the evidence, notes, and the outcome."""
+    branch = f" of {verification.branch}" if verification.branch else ""
+    yield line(0, ("bold", f"commit {verification.commit[:12]}{branch}"), ("dim", ", in a clean checkout"))
+    for job in verification.jobs:
+        yield from _job_lines(job)
+    yield from _gaming_lines(verification)
+    for note in verification.notes:
+        yield line(0, ("dim", f"note: {note}"))
+    yield line(0)
+    outcome, seconds = verification.outcome, verification.duration_ms / 1000
+    yield line(0, (STYLES[outcome], _WORDS[outcome]), ("dim", f"  ({seconds:.1f}s)"))
+
+
+def _job_lines(job: Job) -> Iterator[Line]:
+    yield line(0)
+    yield line(0, ("bold", f"job {job.name}"), ("dim", f"  {job.spec}  "), (STYLES[job.outcome], job.outcome))
+    if job.problem is not None:
+        for problem in job.problem.splitlines():
+            yield line(2, ("failed", f"refused: {problem}"))
+        if job.hint:
+            yield line(4, ("dim", f"do: {job.hint}"))
+    for stage in job.stages:
+        yield from stage_lines(stage)
+    for check in job.checks:
+        if check["status"] not in ("passed", "not_applicable"):
+            yield line(2, (check["status"], f"{check['status']:<8} "), ("", f"check: {check['text']}"))
+
+
+def _gaming_lines(verification: Verification) -> Iterator[Line]:
+    gaming = verification.gaming
+    yield line(0)
+    if gaming.base is not None:
+        against = f"  against {gaming.base_name} at {gaming.base[:12]}"
+        yield line(0, ("bold", "changes"), ("dim", against))
+    else:
+        yield line(0, ("bold", "changes"), ("blocked", "  not looked at"))
+    for finding in gaming.all_findings:
+        yield from finding_lines(asdict(finding), indent=2)
+    if gaming.base is not None and not gaming.findings:
+        yield line(2, ("passed", "no change takes evidence away"), ("dim", f"  ({len(gaming.looks)} looks)"))

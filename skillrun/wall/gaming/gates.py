@@ -1,0 +1,146 @@
+"""The gates themselves: agents' hooks and CI workflows that name skillrun."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.verdict import Finding
+from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.specs import at, mapping
+
+ID = "weaker-gate"
+HELP = (
+    "A hook or workflow that no longer calls skillrun, or no longer minds its answer, lets everything pass. Found: an "
+    "entry that named skillrun and is gone, `continue-on-error`, `allow_failure`, `if: false` or `|| true` in a "
+    "workflow that calls it, and hooks that are turned off as a whole."
+)
+_HOOKS = re.compile(
+    r"(^|/)(\.claude/settings(\.local)?\.json|\.codex/(hooks\.json|config\.toml)|\.cursor/hooks\.json|"
+    r"\.github/hooks/[^/]+|\.gemini/settings\.json|\.agents/hooks\.json|\.kiro/hooks/[^/]+|\.mcp\.json|"
+    r"\.opencode/plugin/[^/]+|opencode\.json|\.pre-commit-config\.yaml)$"
+)
+_WORKFLOW = re.compile(r"(^|/)(\.github/(workflows|actions)/.+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml)$")
+_NAMED = re.compile(r"\bskillrun\b")
+_IGNORING = re.compile(r"(\|\||;)\s*(true|:|exit 0)(?=[\s\"']|$)")
+_ENDING = re.compile(r"\s*(exit 0|set \+e)\s*$")  # in the script that calls skillrun
+_TRIGGER = re.compile(r"^\s*-?\s*(pull_request|push|merge_group|merge_requests)\b")
+HINT = "put it back; a gate is changed by a person, in a change of its own"
+
+
+def find(diff: Diff) -> Iterator[Finding]:
+    """One finding for each entry or line."""
+    for file in diff.files:
+        if file.old is None:
+            continue
+        if _HOOKS.search(file.old_path):
+            yield from _hooks(file)
+        elif _WORKFLOW.search(file.old_path) and _NAMED.search(file.old):
+            yield from _workflow(file)
+
+
+def _hooks(file: File) -> Iterator[Finding]:
+    yield from _no_longer_named(file)
+    yield from _minds_not(file)
+    old, new = file.old_document, file.new_document
+    if old is None or new is None or not file.path.endswith(".json"):
+        return
+    for event in sorted(_events(old.value) - _events(new.value)):
+        if _count(file.new) >= _count(file.old):  # else it was said already
+            yield taken(ID, file, 1, f"the hook {quoted(event)} no longer calls skillrun", hint=HINT)
+    if at(new.value, "disableAllHooks") is True and at(old.value, "disableAllHooks") is not True:
+        yield taken(ID, file, new.line(("disableAllHooks",)), "all hooks are turned off: disableAllHooks", hint=HINT)
+    for word in ("onFailure", "failClosed"):
+        lost = (file.old or "").count(f'"{word}"') > (file.new or "").count(f'"{word}"')
+        if lost and _count(file.new) >= _count(file.old):
+            yield doubtful(ID, file, 1, f"a hook lost {word}: what it does when it fails has changed", hint=HINT)
+
+
+def _events(value: Any) -> set[str]:
+    """The events whose hooks name skillrun."""
+    hooks = mapping(at(value, "hooks"))
+    return {event for event, entries in hooks.items() if _NAMED.search(json.dumps(entries))}
+
+
+def _workflow(file: File) -> Iterator[Finding]:
+    yield from _no_longer_named(file)
+    if file.new is None:
+        return
+    yield from _minds_not(file)
+    for line, text in file.removed():
+        again = any(text.strip() == other.strip() for _, other in file.added())
+        if again:
+            continue
+        if _TRIGGER.match(text):
+            yield doubtful(ID, file, line, f"the workflow lost a trigger: {quoted(text)}", hint=HINT)
+        elif "fetch-depth: 0" in text:
+            yield doubtful(ID, file, line, "without fetch-depth: 0 the base branch cannot be compared with", hint=HINT)
+
+
+def _no_longer_named(file: File) -> Iterator[Finding]:
+    """Fewer lines call skillrun than did."""
+    missing = _count(file.old) - _count(file.new)
+    gone = [(line, text) for line, text in file.removed() if _NAMED.search(text)]
+    for line, text in gone[: max(missing, 0)]:
+        yield taken(ID, file, line, f"{file.path} no longer calls skillrun: {quoted(text)} is gone", hint=HINT)
+
+
+def _minds_not(file: File) -> Iterator[Finding]:
+    """What became indifferent to skillrun's answer: its own step, its job, its line."""
+    known = {text for _, text in _indifferent(file.old, file.old_path)}
+    for line, text in _indifferent(file.new, file.path):
+        if text not in known:
+            yield taken(ID, file, line, f"the answer is no longer minded: {quoted(text)}", hint=HINT)
+
+
+def _indifferent(text: str | None, path: str) -> Iterator[tuple[int, str]]:
+    """(line, words) of each setting or command line; by line where the file is no YAML or JSON."""
+    document = _document(text or "", path)
+    if document is None or not isinstance(document.value, dict):
+        lines = enumerate((text or "").splitlines(), 1)
+        yield from ((n, line.strip()) for n, line in lines if _NAMED.search(line) and _IGNORING.search(line))
+        return
+    for place, value in _below((), document.value):
+        yield from ((document.line(place), words) for words in _words(value))
+
+
+def _document(text: str, name: str) -> Document | None:
+    """A workflow as GitHub reads it: its key `on` is a word, not a truth value."""
+    try:
+        return load_positions(re.sub(r"(?m)^on:", '"on":', text), name)
+    except YamlProblem:
+        return None
+
+
+def _below(path: tuple[str | int, ...], value: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every part of a document that names skillrun somewhere, with its path."""
+    if not _NAMED.search(json.dumps(value)):
+        return
+    yield path, value
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in inner:
+        yield from _below((*path, key), member)
+
+
+def _words(value: Any) -> Iterator[str]:
+    """How a step, a job or a script that names skillrun passes over its answer."""
+    if isinstance(value, dict):
+        for key in ("continue-on-error", "allow_failure"):
+            if value.get(key) not in (None, False):
+                yield f"{key}: {json.dumps(value[key])}"
+        if str(value.get("if", "")).strip("${} ").lower() == "false":
+            yield f"if: {value['if']}"
+    elif isinstance(value, str):
+        own = [line for line in value.splitlines() if _NAMED.search(line) and _IGNORING.search(line)]
+        yield from (line.strip() for line in own)
+        yield from (line.strip() for line in value.splitlines() if line not in own and _ENDING.match(line))
+
+
+def _count(text: str | None) -> int:
+    """Lines that name skillrun outside of a comment."""
+    lines = (line for line in (text or "").splitlines() if not line.lstrip().startswith(("#", "//")))
+    return sum(1 for line in lines if _NAMED.search(line))

@@ -1,0 +1,49 @@
+"""The looks, in the order of the report: a new one is a module and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from skillrun.verdict import Finding
+from skillrun.wall.diff import Diff
+from skillrun.wall.gaming import (
+    collection,
+    commands,
+    deleted_tests,
+    gates,
+    guarantees,
+    new_waivers,
+    payload,
+    proof_asked,
+    skill_copies,
+    skipped_tests,
+    swallowing,
+    weaker_assertions,
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One way of coming by evidence unfairly. Its findings have the rule `gaming.<id>`."""
+
+    id: str
+    help: str  # what it finds, and why that matters
+    find: Callable[[Diff], Iterator[Finding]]
+
+
+_MODULES = (
+    deleted_tests,
+    skipped_tests,
+    collection,
+    weaker_assertions,
+    guarantees,
+    proof_asked,
+    payload,
+    new_waivers,
+    commands,
+    gates,
+    skill_copies,
+    swallowing,
+)
+LOOKS: tuple[Look, ...] = tuple(Look(module.ID, module.HELP, module.find) for module in _MODULES)

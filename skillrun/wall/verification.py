@@ -1,0 +1,99 @@
+"""What a verification found, as one frozen value that every format is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.verdict import Finding, Severity
+
+EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3, "refused": 4}
+"""Outcome -> exit code, the best outcome first."""
+
+NOT_LOOKED_AT = "gaming.not-looked-at"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One committed spec and what its run came to. `report` is a report.v1 without ledger and telemetry."""
+
+    spec: str  # path relative to the repository
+    spec_sha256: str
+    name: str  # the job's, or the spec's path where it cannot be read
+    outcome: str  # success | partial | blocked | refused
+    report: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None  # why it was refused: nothing of it ran
+    hint: str | None = None
+
+    @property
+    def stages(self) -> list[Mapping[str, Any]]:
+        """The stages of the report."""
+        return list(self.report.get("stages", ()))
+
+    @property
+    def checks(self) -> list[Mapping[str, Any]]:
+        """The checks of the report."""
+        return list(self.report.get("checks", ()))
+
+    def findings(self) -> Iterator[Finding]:
+        """Every finding of its stages, and the refusal."""
+        if self.problem is not None:
+            yield Finding("verify.refused", Severity.BLOCKER, self.problem, self.spec, 1, self.hint)
+        for stage in self.stages:
+            for found in stage["findings"]:
+                place = {key: found[key] for key in ("rule", "message", "path", "line", "hint")}
+                yield Finding(severity=Severity(found["severity"]), **place)
+
+
+@dataclass(frozen=True)
+class Gaming:
+    """What was looked for between base and HEAD, and found. `missing`: why nothing was looked at, `hint` what to do."""
+
+    base: str | None = None  # commit
+    base_name: str | None = None
+    looks: tuple[str, ...] = ()  # ids of the looks that were made
+    findings: tuple[Finding, ...] = ()
+    missing: str | None = None
+    hint: str | None = None
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """With a warning where nothing was looked at, so that no reader takes silence for a pass."""
+        if self.missing is None:
+            return self.findings
+        message = f"the changes were not looked at: {self.missing}"
+        return (*self.findings, Finding(NOT_LOOKED_AT, Severity.WARNING, message, hint=self.hint))
+
+    def of(self, look: str) -> tuple[Finding, ...]:
+        """The findings of one look: its rule is the look's id, or begins with it."""
+        return tuple(f for f in self.findings if f.rule == f"gaming.{look}")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One verification of a commit."""
+
+    commit: str
+    branch: str | None
+    jobs: tuple[Job, ...]
+    gaming: Gaming
+    notes: tuple[str, ...] = ()  # what was not looked at, and why: one sentence each
+    version: str = ""
+    duration_ms: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """The worst of all jobs; an error among the gaming findings makes a success partial."""
+        cheated = any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in self.gaming.findings)
+        seen = {job.outcome for job in self.jobs} | ({"partial"} if cheated else set())
+        return max(seen, key=list(EXIT_CODES).index, default="blocked")
+
+    @property
+    def exit_code(self) -> int:
+        """0 success, 1 partial, 3 blocked, 4 refused."""
+        return EXIT_CODES[self.outcome]
+
+    def findings(self) -> Iterator[Finding]:
+        """All findings, those of the jobs first; what two jobs share comes once."""
+        yield from dict.fromkeys([*(f for job in self.jobs for f in job.findings()), *self.gaming.all_findings])

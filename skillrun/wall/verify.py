@@ -1,0 +1,171 @@
+"""One verification: every committed spec again from scratch, and a look at how the branch came to its evidence."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.canonical import sha256
+from skillrun.errors import Blocked, SkillrunError
+from skillrun.repo.git import Repo, git_output, open_repo
+from skillrun.wall.base import Base, find_base
+from skillrun.wall.checkout import Checkout, clean_checkout
+from skillrun.wall.diff import Diff, File, committed_specs, read_diff
+from skillrun.wall.gaming.specs import at, base_document
+from skillrun.wall.verification import Gaming, Job, Verification
+from skillrun.wall.waivers import Given, not_held, waivers_of
+
+if TYPE_CHECKING:
+    from skillrun.runner.advance import Watcher
+
+SKILL = "job-worker-orchestration"
+_KEPT = ("outcome", "stages", "checks", "next")  # of a report; its ledger is gone
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The options of one verification. `trust`: consent is given for what HEAD holds."""
+
+    repo: Path = Path()
+    base: str | None = None
+    trust: bool = False
+
+
+def verify(ask: Ask, watcher: Watcher) -> Verification:
+    """Verifies HEAD. Trusts no ledger, no kept proof, no uncommitted file, and no waiver that the base does not hold.
+
+    Raises Blocked where there is no commit or no committed spec, Refused where --base cannot be compared with.
+    """
+    started = time.monotonic()
+    repo = open_repo(ask.repo)
+    commit, paths = _what_to_verify(repo)
+    base = find_base(repo, ask.base, os.environ)
+    diff = read_diff(repo.root, base.commit or commit, commit)
+    specs = {file.path: file for file in diff.specs if file.path in paths}
+    stray = {path: _stray(diff, file, base) for path, file in specs.items()}
+    with clean_checkout(repo, commit, _pythons(specs.values())) as checkout:
+        jobs = tuple(_job(checkout, file, stray[path], ask.trust, watcher) for path, file in specs.items())
+    return Verification(
+        commit=commit,
+        branch=repo.branch,
+        jobs=jobs,
+        gaming=_gaming(base, diff),
+        notes=tuple(_notes(repo, base, stray)),
+        version=_version(),
+        duration_ms=int((time.monotonic() - started) * 1000),
+    )
+
+
+def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:
+    """(commit, paths of its specs)."""
+    if repo.head is None:
+        raise Blocked(f"{repo.root}: there is no commit yet", hint="commit the job spec and the code, then verify")
+    paths = committed_specs(repo.root, repo.head)
+    if not paths:
+        hint = "write one with skillrun spec init, and commit it"
+        raise Blocked(f"{repo.root}: HEAD holds no job spec in .skillrun/jobs/", hint=hint)
+    return repo.head, paths
+
+
+def _pythons(specs: Iterable[File]) -> Iterator[str]:
+    """The interpreters that the specs name by a path in the repository."""
+    for file in specs:
+        python = at(file.new_document.value, "proof", "python") if file.new_document else None
+        if isinstance(python, str) and "/" in python:
+            yield python
+
+
+# -- one job
+
+
+def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, watcher: Watcher) -> Job:
+    """Its run from the first stage to the last; what is refused is said in the job, and the others go on."""
+    from skillrun.contract.locate import bundled_skill
+    from skillrun.runner.advance import advance
+    from skillrun.runner.target import Request
+
+    sha = sha256((checkout.root / spec.path).read_bytes())
+    # The bundled skill, whatever copy the repository or the home folder holds: it cannot be weakened.
+    skill = bundled_skill(SKILL)
+    request = Request(
+        skill=SKILL,
+        repo=checkout.root,
+        spec=checkout.root / spec.path,
+        skill_path=skill,
+        ledger=checkout.ledgers / f"{sha256(spec.path.encode())[:16]}.db",  # no job resumes another of its name
+        overrides=dict(_overrides(checkout, spec, stray)),
+        trust=trust,
+    )
+    away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}
+    try:
+        report = advance(request, watcher)
+    except SkillrunError as error:
+        problem, hint = (_without(text, away) for text in (error.message, error.hint))
+        return Job(spec.path, sha, spec.path, "refused", problem=problem, hint=hint)
+    kept = {key: _without(report[key], away) for key in _KEPT}
+    return Job(spec.path, sha, report["run"]["job"], report["outcome"], kept)
+
+
+def _overrides(checkout: Checkout, spec: File, stray: tuple[Given, ...]) -> Iterator[tuple[str, str]]:
+    """What differs from the spec as it is written, as --set would say it."""
+    if stray:
+        yield "waivers", _counting(spec, stray)
+    proof = at(spec.new_document.value, "proof") if spec.new_document else None
+    if checkout.python_path and isinstance(proof, dict):  # its environment is a clean one, without ours
+        path = [checkout.python_path, *filter(None, [at(proof, "env", "PYTHONPATH")])]
+        yield "proof.env.PYTHONPATH", json.dumps(os.pathsep.join(map(str, path)))
+
+
+def _counting(spec: File, stray: tuple[Given, ...]) -> str:
+    """The waivers that count, as the value of --set waivers=."""
+    return json.dumps([waiver.raw for waiver in waivers_of(spec.new_document) if waiver not in stray])
+
+
+def _without(value: Any, away: Mapping[str, str]) -> Any:
+    """The value without the paths of the temporary folder: they mean nothing to a reader, and change each time."""
+    if isinstance(value, str):
+        for path, instead in away.items():
+            value = value.replace(path, instead)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _without(member, away) for key, member in value.items()}
+    return [_without(member, away) for member in value] if isinstance(value, list | tuple) else value
+
+
+# -- what was not run
+
+
+def _stray(diff: Diff, spec: File, base: Base) -> tuple[Given, ...]:
+    """The waivers that do not count. Without a base none does."""
+    return not_held(spec.new_document, base_document(diff, spec) if base.commit else None)
+
+
+def _gaming(base: Base, diff: Diff) -> Gaming:
+    from skillrun.wall.gaming.registry import LOOKS
+
+    if base.commit is None:
+        return Gaming(base_name=base.name, missing=base.missing, hint=base.hint)
+    found = tuple(finding for look in LOOKS for finding in look.find(diff))
+    return Gaming(base.commit, base.name, tuple(look.id for look in LOOKS), tuple(dict.fromkeys(found)))
+
+
+def _notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:
+    dirty = git_output(repo.root, "status", "--porcelain=v1", "-z", "--no-renames").split(b"\0")[:-1]
+    if dirty:
+        noun = "change is" if len(dirty) == 1 else "changes are"
+        yield f"{len(dirty)} uncommitted {noun} not looked at: only what HEAD holds was verified"
+    if base.commit is None and any(stray.values()):
+        yield "the waivers of the specs do not count: there is no base branch that holds them"
+    if b".gitmodules\0" in git_output(repo.root, "ls-tree", "-z", "--name-only", "HEAD"):
+        yield "submodules are not checked out in the clean worktree"
+
+
+def _version() -> str:
+    from skillrun import __version__
+
+    return __version__

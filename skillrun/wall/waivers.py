@@ -1,0 +1,39 @@
+"""Which waivers of a spec count: those that the base branch's spec holds with the same reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skillrun.contract.yamlpos import Document
+
+
+@dataclass(frozen=True)
+class Given:
+    """A waiver as a spec writes it."""
+
+    item: str
+    reason: str
+    line: int
+    raw: Any
+
+
+def waivers_of(document: Document | None) -> tuple[Given, ...]:
+    """The waivers of a spec that may be malformed elsewhere."""
+    return tuple(_given(document)) if document is not None else ()
+
+
+def not_held(head: Document | None, base: Document | None) -> tuple[Given, ...]:
+    """The waivers of HEAD's spec that the base's spec does not hold, by item and reason."""
+    held = {(waiver.item, waiver.reason) for waiver in waivers_of(base)}
+    return tuple(waiver for waiver in waivers_of(head) if (waiver.item, waiver.reason) not in held)
+
+
+def _given(document: Document) -> Iterator[Given]:
+    listed = document.value.get("waivers") if isinstance(document.value, dict) else None
+    for index, raw in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(raw, dict):
+            line = document.line(("waivers", index))
+            yield Given(str(raw.get("item", "")), str(raw.get("reason", "")), line, raw)

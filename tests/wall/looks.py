@@ -1,0 +1,68 @@
+"""What the tests of the looks share: two sides as texts, and what one look finds between them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from skillrun.verdict import Finding
+from skillrun.wall.diff import Diff, File, is_spec
+from skillrun.wall.gaming.registry import LOOKS
+
+SHOP = Path(__file__).resolve().parents[2] / "skills/job-worker-orchestration/examples/celery-shop"
+SPEC = ".skillrun/jobs/send-receipt.yaml"
+SPEC_TEXT = (SHOP / SPEC).read_text()
+Side = Mapping[str, str]
+
+
+def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff:
+    """The value that `read_diff` would make of two sides; `renamed` maps an old path to its new one."""
+    before = {path: textwrap.dedent(text) for path, text in old.items()}
+    after = {path: textwrap.dedent(text) for path, text in new.items()}
+    moved = dict(renamed or {})
+    origins = {now: was for was, now in moved.items()}
+    paths = sorted((before.keys() | after.keys()) - moved.keys())
+    files = [
+        File(path, origins.get(path, path), before.get(origins.get(path, path)), after.get(path)) for path in paths
+    ]
+    both = sorted(before.keys() | after.keys())
+    specs = [File(path, path, before.get(path), after.get(path)) for path in both if is_spec(path)]
+    return Diff(tuple(file for file in files if (file.path, file.new) != (file.old_path, file.old)), tuple(specs))
+
+
+def found(look: str, old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> list[Finding]:
+    """The findings of one look; each must say where, quote something, and say what to do."""
+    (chosen,) = [one for one in LOOKS if one.id == look]
+    findings = list(chosen.find(diff(old, new, renamed)))
+    for finding in findings:
+        assert finding.rule == f"gaming.{look}"
+        assert finding.path
+        assert (finding.line or 0) >= 1
+        assert finding.hint
+        assert len(finding.message) < 600
+    return findings
+
+
+def everything(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> list[Finding]:
+    """The findings of all looks: for changes that are legitimate."""
+    return [finding for look in LOOKS for finding in look.find(diff(old, new, renamed))]
+
+
+def severities(findings: list[Finding]) -> list[str]:
+    return [str(finding.severity) for finding in findings]
+
+
+def spec(**changes: object) -> str:
+    """The shop's spec with top-level parts replaced; None takes one out."""
+    value = yaml.safe_load(SPEC_TEXT)
+    value |= changes
+    return yaml.safe_dump({key: part for key, part in value.items() if part is not None}, sort_keys=False)
+
+
+def part(name: str, **changes: object) -> dict[str, object]:
+    """A part of the shop's spec with some of its keys replaced; None takes one out."""
+    value = {**yaml.safe_load(SPEC_TEXT)[name], **changes}
+    return {key: inner for key, inner in value.items() if inner is not None}

@@ -1,0 +1,160 @@
+"""The look at assertions: what says less than it did, and which ways of saying the same it leaves alone."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from looks import everything, found, severities
+
+PATH = "tests/test_receipts.py"
+LOOK = "weaker-assertion"
+
+
+def sides(old: str, new: str, around: str = "") -> tuple[dict[str, str], dict[str, str]]:
+    """A test with two bodies; `around` is what else HEAD's file holds."""
+    before, after = (
+        f"def test_it(shop):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n" for body in (old, new)
+    )
+    return {PATH: before}, {PATH: f"{around}\n\n{after}"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    (
+        ("assert run(7).state == 'OK'\nassert shop.rows() == [7]", "assert run(7).state == 'OK'", "no longer asserts"),
+        ("assert run(7).state == 'OK'", "run(7)", "no longer asserts"),
+        ("assert run(7).state == 'OK'", "run(7)\nassert True", "always true"),
+        ("assert run(7).state == 'OK'", "x = run(7)\nassert x == x", "always true"),
+        ("assert shop.rows() == [7]", "assert (shop.rows() == [7], 'rows')", "always true"),
+        ("assert shop.rows() == [7]", "assert shop.rows() is not None", "became"),
+        ("assert shop.rows() == [7]", "assert shop.rows()", "became"),
+        ("assert shop.rows() == [7]", "assert 7 in shop.rows()", "became"),
+        ("assert shop.rows() == [7]", "assert shop.rows() != None", "became"),
+        ("assert shop.rows() == [7]", "assert isinstance(shop.rows(), list)", "became"),
+        ("assert len(shop.rows()) == 1", "assert len(shop.rows()) >= 0", "always true"),
+        ("assert len(shop.rows()) > 0", "assert len(shop.rows()) >= 0", "always true"),
+        ("assert shop.rows() == [7]", "assert shop.rows() == [7] or True", "always true"),
+        ("assert shop.rows() == [7]", "assert isinstance(shop.rows(), object)", "always true"),
+        ("assert shop.rows() == [7]", "assert shop.rows() == mock.ANY", "became"),
+        ("assert len(shop.rows()) == 1", "assert shop.rows() is not None", "became"),
+        ("r = run(7)\nassert r.state == 'OK'", "r = run(7)\nassert r", "became"),
+        ("self.assertEqual(shop.rows(), [7])", "self.assertTrue(shop.rows())", "became"),
+        ("self.assertEqual(shop.rows(), [7])", "self.assertIn(7, shop.rows())", "became"),
+        ("self.assertEqual(shop.rows(), [7])", "self.assertIsNotNone(shop.rows())", "became"),
+        ("send.assert_called_once_with(7)", "send.assert_called()", "became"),
+        ("with pytest.raises(BadAddress):\n    run(7)", "with pytest.raises(Exception):\n    run(7)", "expects"),
+        ("with pytest.raises(BadAddress):\n    run(7)", "with pytest.raises(BaseException):\n    run(7)", "expects"),
+        ("with pytest.raises(BadAddress):\n    run(7)", "run(7)", "no longer expects"),
+        (
+            "assert run(7).state == 'OK'",
+            "try:\n    assert run(7).state == 'OK'\nexcept AssertionError:\n    pass",
+            "catches its own assertion",
+        ),
+        (
+            "assert run(7).state == 'OK'",
+            "try:\n    assert run(7).state == 'OK'\nexcept Exception as e:\n    print(e)",
+            "catches its own assertion",
+        ),
+        (
+            "assert run(7).state == 'OK'",
+            "with contextlib.suppress(AssertionError):\n    assert run(7).state == 'OK'",
+            "catches its own assertion",
+        ),
+    ),
+)
+def test_an_assertion_that_says_less_is_found(old: str, new: str, words: str) -> None:
+    findings = found(LOOK, *sides(old, new))
+    assert severities(findings) == ["error"], findings
+    assert words in findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    (
+        ("assert cost() == pytest.approx(1.5)", "assert cost() == pytest.approx(1.5, rel=0.5)"),
+        ("assert cost() == pytest.approx(1.5, abs=0.1)", "assert cost() == pytest.approx(1.5, abs=10)"),
+        ("assert cost() == 1.5", "assert cost() == pytest.approx(1.5, rel=10)"),
+        ("with pytest.raises(Bad, match='a@'):\n    run(7)", "with pytest.raises(Bad):\n    run(7)"),
+    ),
+)
+def test_what_may_be_meant_is_a_warning(old: str, new: str) -> None:
+    assert severities(found(LOOK, *sides(old, new))) == ["warning"]
+
+
+def test_the_finding_stands_at_the_line_of_head() -> None:
+    old, new = sides("assert run(7).state == 'OK'", "x = 1\nassert run(7).state")
+    (finding,) = found(LOOK, old, new)
+    assert new[PATH].splitlines()[(finding.line or 0) - 1].strip() == "assert run(7).state"
+
+
+def test_a_test_that_moved_and_lost_an_assertion_is_found() -> None:
+    old, new = sides("assert run(7).state == 'OK'\nassert shop.rows() == [7]", "assert run(7).state == 'OK'")
+    findings = found(LOOK, old, {"tests/test_other.py": new[PATH]})
+    assert severities(findings) == ["error"]
+    assert findings[0].path == "tests/test_other.py"
+
+
+RENAMED = """
+def test_a(db):
+    assert db.rows.get(1) == 2
+    assert db.rows.get(2) == 3
+    assert db.rows.size == 2
+"""
+
+
+def test_a_name_that_is_another_one_throughout_the_file_is_no_finding() -> None:
+    assert everything({PATH: RENAMED}, {PATH: RENAMED.replace("rows", "receipts")}) == []
+    less = RENAMED.replace("assert db.rows.size == 2", "db.rows.size")
+    assert severities(everything({PATH: RENAMED}, {PATH: less})) == ["error"]
+
+
+HELPER = """
+def check_rows(shop, *orders):
+    assert shop.rows() == list(orders)
+
+
+def sent(shop):
+    return [row.order for row in shop.rows()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "around"),
+    (
+        ("assert shop.rows() == [7]", "assert shop.rows() == [7, 8]", ""),
+        ("assert shop.rows() == [7]", "assert [7] == shop.rows()", ""),
+        ("assert cost() == 1.5", "assert cost() == pytest.approx(1.5)", ""),
+        ("assert shop.ok() or shop.empty()", "assert shop.empty() or shop.ok()", ""),
+        ("assert fetch(worker=worker)['id'] == 1", "assert fetch(worker=1)['id'] == 1", ""),
+        ("assert level() == Severity.INFO", "assert level() == Severity.WARNING", ""),
+        ("assert shop.rows() == []", "assert not shop.rows()", ""),
+        ("assert shop.is_empty() is True", "assert shop.is_empty()", ""),
+        ("assert shop.is_empty()", "assert shop.is_empty() is True", ""),
+        ("assert run(7).state == 'OK'", "result = run(7)\nassert result.state == 'OK'", ""),
+        ("result = run(7)\nassert result.state == 'OK'", "assert run(7).state == 'OK'", ""),
+        ("a, b = pair()\nassert a == 1\nassert b == 2", "assert pair() == (1, 2)", ""),
+        ("assert shop.rows() == [7]\nassert shop.dead() == []", "assert (shop.rows(), shop.dead()) == ([7], [])", ""),
+        ("assert shop.rows() == [7]\nassert shop.dead() == []", "assert shop.rows() == [7] and shop.dead() == []", ""),
+        (
+            "assert len(shop.rows()) == 1\nassert shop.rows()[0].order == 7",
+            "assert [r.order for r in shop.rows()] == [7]",
+            "",
+        ),
+        ("assert shop.rows() == [7]", "check_rows(shop, 7)", HELPER),
+        ("assert shop.rows() == [7]", "assert_rows(shop, 7)", "from tests.helpers import assert_rows"),
+        ("assert [row.order for row in shop.rows()] == [7]", "assert sent(shop) == [7]", HELPER),
+        ("self.assertEqual(shop.rows(), [7])", "assert shop.rows() == [7]", ""),
+        ("assert shop.rows()", "assert shop.rows() == [7]", ""),
+        ("assert 7 in shop.rows()", "assert shop.rows() == [7]", ""),
+        ("with pytest.raises(Exception):\n    run(7)", "with pytest.raises(BadAddress):\n    run(7)", ""),
+        ("with pytest.raises(Bad):\n    run(7)", "with pytest.raises(BadAddress):\n    run(7)", ""),
+        ("assert cost() == pytest.approx(1.5, rel=0.1)", "assert cost() == pytest.approx(1.5, rel=0.01)", ""),
+        ("assert run(7)", "assert run(7), 'the order was not sent'", ""),
+        ("assert run(7).state == 'OK'", "try:\n    assert run(7).state == 'OK'\nfinally:\n    shop.close()", ""),
+        ("assert run(7).state == 'OK'", "for n in (7, 8):\n    assert run(n).state == 'OK'", ""),
+        ("log = run(7)\nassert 'sent' in log\nassert 'order' in log", "log = run(7)\nassert log == 'sent order'", ""),
+    ),
+)
+def test_another_way_of_saying_as_much_is_no_finding(old: str, new: str, around: str) -> None:
+    assert everything(*sides(old, new, around)) == []

@@ -1,0 +1,333 @@
+"""The looks at validations, hooks, workflows, copies of the skill, and swallowed errors."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from looks import SPEC, everything, found, severities, spec
+
+from skillrun.resources import resource
+
+MAKEFILE = """\
+PYTHON ?= python
+
+lint:
+\truff check .
+
+test: lint
+\t$(PYTHON) -m pytest -q
+\t$(PYTHON) -m doctest docs/guide.md
+
+run:
+\t$(PYTHON) -m shop
+"""
+
+
+def profile(**changes: object) -> str:
+    value = {
+        "commands": {"lint": "make lint", "typecheck": "none", "test": "make test", "build": "unknown"},
+        "quality_bar": {"required_checks": ["lint", "test"]},
+    }
+    return json.dumps(value | changes, indent=2)
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    (
+        ("none", "is `none`"),
+        ("unknown", "is `unknown`"),
+        ("make test || true", "ignores the exit code"),
+        ("make test; exit 0", "always ends with 0"),
+        ("pytest -k 'not receipts'", "leaves tests out"),
+        ("pytest --ignore=tests/test_receipts.py", "leaves tests out"),
+        ("pytest --collect-only", "checks nothing"),
+        ("true", "runs nothing"),
+        ("echo ok", "runs nothing"),
+    ),
+)
+def test_a_weaker_command_of_the_profile_is_found(test: str, words: str) -> None:
+    new = profile(commands={"lint": "make lint", "typecheck": "none", "test": test, "build": "unknown"})
+    findings = found("weaker-validation", {"REPO_PROFILE.json": profile()}, {"REPO_PROFILE.json": new})
+    assert severities(findings) == ["error"], findings
+    assert words in findings[0].message
+
+
+def test_a_required_check_that_is_gone_and_agent_waivers_are_found() -> None:
+    new = profile(quality_bar={"required_checks": ["lint"], "agent_waivers": True})
+    findings = found("weaker-validation", {"REPO_PROFILE.json": profile()}, {"REPO_PROFILE.json": new})
+    assert severities(findings) == ["error", "error"]
+    assert "required_checks lost `test`" in findings[0].message
+    assert "agent_waivers" in findings[1].message
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "severity", "words"),
+    (
+        ("\t$(PYTHON) -m pytest -q\n", "\t$(PYTHON) -m pytest -q || true\n", "error", "ignores the exit code"),
+        ("\t$(PYTHON) -m pytest -q\n", "\t-$(PYTHON) -m pytest -q\n", "error", "ignores the exit code"),
+        ("\t$(PYTHON) -m pytest -q\n", "\t$(PYTHON) -m pytest -q; exit 0\n", "error", "ends with 0"),
+        ("\t$(PYTHON) -m pytest -q\n", "\t$(PYTHON) -m pytest -q -k fast\n", "error", "leaves tests out"),
+        ("\truff check .\n", "\truff check . --exit-zero\n", "error", "checks nothing"),
+        ("\truff check .\n", "\t@true\n", "error", "runs nothing"),
+        ("lint:\n\truff check .\n", "", "error", "target lint is gone"),
+        ("\t$(PYTHON) -m doctest docs/guide.md\n", "", "warning", "no longer runs"),
+    ),
+)
+def test_a_weaker_target_is_found(before: str, after: str, severity: str, words: str) -> None:
+    findings = found("weaker-validation", {"Makefile": MAKEFILE}, {"Makefile": MAKEFILE.replace(before, after, 1)})
+    assert severity in severities(findings), findings
+    assert any(words in finding.message for finding in findings), findings
+
+
+@pytest.mark.parametrize(
+    "new",
+    (
+        {"Makefile": MAKEFILE.replace("pytest -q", "pytest -q --exitfirst -n auto")},
+        {"Makefile": MAKEFILE.replace("$(PYTHON) -m pytest -q", "uv run pytest -q")},
+        {"Makefile": MAKEFILE.replace("\t$(PYTHON) -m shop", "\t-$(PYTHON) -m shop || true")},
+        {"Makefile": MAKEFILE.replace("\t$(PYTHON) -m pytest", "\techo testing && $(PYTHON) -m pytest")},
+        {"Makefile": MAKEFILE.replace("\truff check .", "\t$(MAKE) -k ruff")},
+        {"Makefile": MAKEFILE + "\nfmt:\n\truff format . || true\n"},
+        {
+            "REPO_PROFILE.json": profile(
+                commands={"lint": "ruff check .", "test": "uv run pytest", "build": "make build"}
+            )
+        },
+        {"REPO_PROFILE.json": profile(quality_bar={"required_checks": ["test", "lint", "typecheck"]})},
+    ),
+)
+def test_other_commands_are_no_finding(new: dict[str, str]) -> None:
+    assert (
+        everything(
+            {"Makefile": MAKEFILE, "REPO_PROFILE.json": profile()},
+            {"Makefile": MAKEFILE, "REPO_PROFILE.json": profile(), **new},
+        )
+        == []
+    )
+
+
+# -- hooks and workflows
+
+
+def hooks(**events: object) -> str:
+    return json.dumps({"hooks": events, "permissions": {"allow": []}}, indent=1)
+
+
+STOP = [{"hooks": [{"type": "command", "command": "skillrun hook stop --agent claude", "onFailure": "block"}]}]
+EDIT = [{"matcher": "Edit", "hooks": [{"type": "command", "command": "skillrun hook pre-tool --agent claude"}]}]
+SETTINGS = ".claude/settings.json"
+BOTH = hooks(Stop=STOP, PreToolUse=EDIT)
+
+
+@pytest.mark.parametrize(
+    ("new", "severity"),
+    (
+        (hooks(PreToolUse=EDIT), "error"),
+        (hooks(Stop=[], PreToolUse=EDIT), "error"),
+        (hooks(Notification=STOP, PreToolUse=EDIT), "error"),
+        (BOTH.replace("--agent claude", "--agent claude || true", 1), "error"),
+        (BOTH.replace('"permissions"', '"disableAllHooks": true,\n "permissions"'), "error"),
+        (hooks(Stop=json.loads(json.dumps(STOP).replace(', "onFailure": "block"', "")), PreToolUse=EDIT), "warning"),
+    ),
+)
+def test_a_weaker_hook_is_found(new: str, severity: str) -> None:
+    assert new != BOTH
+    assert severities(found("weaker-gate", {SETTINGS: BOTH}, {SETTINGS: new})) == [severity]
+
+
+@pytest.mark.parametrize(
+    "path",
+    (
+        ".codex/hooks.json",
+        ".cursor/hooks.json",
+        ".gemini/settings.json",
+        ".agents/hooks.json",
+        ".github/hooks/skillrun.json",
+    ),
+)
+def test_a_file_of_hooks_that_is_gone_is_found(path: str) -> None:
+    assert severities(found("weaker-gate", {path: hooks(stop=STOP)}, {})) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    (
+        (".codex/config.toml", 'model = "x"\n\n[[hooks.Stop]]\ncommand = "skillrun hook stop --agent codex"\n'),
+        (".opencode/plugin/skillrun.ts", "export const plugin = async ({ $ }) => $`skillrun hook stop`\n"),
+        (".pre-commit-config.yaml", "repos:\n  - repo: local\n    hooks:\n      - entry: skillrun verify\n"),
+    ),
+)
+def test_hooks_in_other_formats_are_found(path: str, text: str) -> None:
+    less = "\n".join(line for line in text.splitlines() if "skillrun" not in line)
+    assert severities(found("weaker-gate", {path: text}, {path: less})) == ["error"]
+
+
+WORKFLOW = ".github/workflows/skillrun.yml"
+STEPS = """\
+on:
+  pull_request:
+  push:
+    branches: [main]
+jobs:
+  verify:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v5
+        with:
+          fetch-depth: 0
+      - run: skillrun verify --ci --format sarif --output skillrun.sarif
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "severity"),
+    (
+        ("    runs-on: ubuntu-latest\n", "    runs-on: ubuntu-latest\n    continue-on-error: true\n", "error"),
+        ("      - run: skillrun", "      - if: ${{ false }}\n        run: skillrun", "error"),
+        ("- run: skillrun verify", "- run: |\n          set +e\n          skillrun verify", "error"),
+        ("      - run: skillrun verify", "      - continue-on-error: true\n        run: skillrun verify", "error"),
+        ("skillrun.sarif\n", "skillrun.sarif || true\n", "error"),
+        ("      - run: skillrun", "      - if: false\n        run: skillrun", "error"),
+        (
+            "      - run: skillrun verify --ci --format sarif --output skillrun.sarif\n",
+            "      - run: pytest\n",
+            "error",
+        ),
+        ("      - run: skillrun", "      # - run: skillrun", "error"),
+        ("  pull_request:\n", "", "warning"),
+        ("          fetch-depth: 0\n", "          fetch-depth: 1\n", "warning"),
+    ),
+)
+def test_a_weaker_workflow_is_found(before: str, after: str, severity: str) -> None:
+    assert before in STEPS
+    findings = found("weaker-gate", {WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace(before, after, 1)})
+    assert severities(findings) == [severity], findings
+
+
+OTHER = "on: push\njobs:\n  lint:\n    steps:\n      - run: ruff check .\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    (
+        ({SETTINGS: BOTH}, {SETTINGS: BOTH.replace('"skillrun hook', '"/opt/bin/skillrun hook')}),
+        ({SETTINGS: BOTH}, {SETTINGS: json.dumps(json.loads(BOTH), indent=4)}),
+        ({SETTINGS: BOTH}, {SETTINGS: hooks(Stop=STOP, PreToolUse=EDIT, SessionStart=STOP)}),
+        ({SETTINGS: '{"model": "x"}'}, {}),
+        ({WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace("checkout@v5", "checkout@v6")}),
+        ({WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace("--format sarif", "--base origin/main --format sarif")}),
+        ({WORKFLOW: STEPS}, {WORKFLOW: STEPS + "      - run: echo done\n"}),
+        (
+            {WORKFLOW: STEPS},
+            {WORKFLOW: STEPS + "      - run: docker stop redis || true\n        continue-on-error: true\n"},
+        ),
+        (
+            {WORKFLOW: STEPS},
+            {WORKFLOW: STEPS.replace("      - run:", "      - if: github.actor != 'bot'\n        run:")},
+        ),
+        ({WORKFLOW: STEPS}, {".github/workflows/wall.yml": STEPS}),
+        (
+            {".github/workflows/lint.yml": OTHER},
+            {".github/workflows/lint.yml": OTHER.replace("check .", "check . || true")},
+        ),
+        ({".github/workflows/lint.yml": OTHER}, {}),
+    ),
+)
+def test_other_changes_of_gates_are_no_finding(old: dict[str, str], new: dict[str, str]) -> None:
+    renamed = {WORKFLOW: ".github/workflows/wall.yml"} if ".github/workflows/wall.yml" in new else {}
+    assert everything(old, new, renamed) == []
+
+
+# -- copies of the skill
+
+BUNDLED = (resource("skills") / "job-worker-orchestration" / "SKILL.md").read_text()
+COPY = ".agents/skills/job-worker-orchestration/SKILL.md"
+
+
+def without_step(number: int) -> str:
+    """The skill's text without a step of its workflow."""
+    before, heading, workflow = BUNDLED.partition("## Workflow")
+    start = workflow.index(f"\n{number}) " if f"\n{number}) " in workflow else f"\n{number}. ")
+    end = workflow.index(f"\n{number + 1}", start + 1)
+    return before + heading + workflow[:start] + workflow[end:]
+
+
+@pytest.mark.parametrize("path", (COPY, COPY.replace(".agents", ".claude")))
+def test_a_step_that_was_taken_out_of_a_copy_is_found(path: str) -> None:
+    for old in ({path: BUNDLED}, {}):
+        findings = found("weaker-skill", old, {path: without_step(3)})
+        assert severities(findings) == ["error"], findings
+        assert "Establish idempotency" in findings[0].message
+
+
+def test_a_check_that_was_taken_out_is_found() -> None:
+    before, heading, rest = BUNDLED.partition("## Checks\n")
+    items = rest.split("\n- ")
+    less = before + heading + "\n- ".join([items[0], *items[2:]])
+    findings = found("weaker-skill", {COPY: BUNDLED}, {COPY: less})
+    assert severities(findings) == ["error"], findings
+    assert "check" in findings[0].message
+
+
+def test_a_copy_that_asks_for_more_or_says_it_otherwise_is_no_finding() -> None:
+    more = BUNDLED.replace("## Purpose", "## Purpose\nOur house rules apply, too.")
+    assert everything({COPY: BUNDLED}, {COPY: more}) == []
+    assert everything({}, {COPY: BUNDLED}) == []
+    assert everything({COPY: without_step(3)}, {COPY: without_step(3) + "\n"}) == []
+    assert everything({}, {".agents/skills/house-style/SKILL.md": "---\nname: house-style\n---\n\n# Ours\n"}) == []
+
+
+# -- swallowed errors
+
+TASK = """
+from shop import mailer, receipts
+
+
+def send_receipt(order_id, email):
+    mailer.send(order_id, email)
+    receipts.mark_sent(order_id)
+"""
+CALL = "    mailer.send(order_id, email)\n"
+JOB = {SPEC: spec()}
+
+
+TRY = "    try:\n        mailer.send(order_id, email)\n"
+
+
+@pytest.mark.parametrize(
+    "around",
+    (
+        f"{TRY}    except Exception:\n        pass\n",
+        f"{TRY}    except:\n        return\n",
+        f"{TRY}    except (ValueError, Exception) as e:\n        log.warning(e)\n",
+        "    while 1:\n        try:\n            mailer.send(1)\n        except BaseException:\n            break\n",
+        "    with contextlib.suppress(Exception):\n        mailer.send(order_id, email)\n",
+    ),
+)
+def test_an_error_that_is_newly_swallowed_is_found(around: str) -> None:
+    new = TASK.replace(CALL, around)
+    (finding,) = found("swallowed-error", {**JOB, "shop/tasks.py": TASK}, {**JOB, "shop/tasks.py": new})
+    assert finding.severity == "error"
+    assert "mailer.send" in finding.message
+    assert ("except" in new.splitlines()[(finding.line or 0) - 1]) or "suppress" in new
+
+
+@pytest.mark.parametrize(
+    "around",
+    (
+        f"{TRY}    except mailer.BadAddress:\n        return\n",
+        f"{TRY}    except Exception:\n        log.error('x')\n        raise\n",
+        f"{TRY}    except Exception as e:\n        dead.record(e)\n",
+        "    mailer.send(order_id, email)\n    try:\n        metrics.count()\n    except Exception:\n        pass\n",
+    ),
+)
+def test_other_handlers_are_no_finding(around: str) -> None:
+    new = TASK.replace(CALL, around)
+    assert everything({**JOB, "shop/tasks.py": TASK}, {**JOB, "shop/tasks.py": new}) == []
+
+
+def test_a_handler_that_was_there_before_is_no_finding() -> None:
+    swallowing = TASK.replace(CALL, f"{TRY}    except Exception:\n        pass\n")
+    moved = "import os\n" + swallowing
+    assert everything({**JOB, "shop/tasks.py": swallowing}, {**JOB, "shop/tasks.py": moved}) == []

