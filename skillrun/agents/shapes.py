@@ -1,0 +1,80 @@
+"""The shapes that several agents share: Claude Code's hook payloads and answers, patches, an MCP server's entry."""
+
+from __future__ import annotations
+
+from skillrun.agents.interface import Addition
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SERVER = {"command": "skillrun", "args": ["mcp"]}
+_PATCHED = ("*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: ")
+
+
+def hook_command(agent: str, event: str) -> str:
+    """A name on PATH, never a path of one machine: the file is committed."""
+    return f"skillrun hook {agent} {event}"
+
+
+def server(path: str) -> Addition:
+    """The MCP server in a file of the form `{"mcpServers": {...}}`."""
+    return Addition(path, "member", ("mcpServers", "skillrun"), SERVER)
+
+
+def hook_group(path: str, agent: str, word: str, event: str, *, timeout: int, matcher: str = "") -> Addition:
+    """A hook in Claude Code's nested form: an event has groups, and a group has a matcher and handlers."""
+    handler = {"type": "command", "command": hook_command(agent, word), "timeout": timeout}
+    group: dict[str, Any] = {"matcher": matcher, "hooks": [handler]} if matcher else {"hooks": [handler]}
+    return Addition(path, "element", ("hooks", event), group)
+
+
+def stop_block(reason: str) -> dict[str, Any]:
+    """Claude Code, Codex and Copilot: with exit code 0; Codex takes no other field."""
+    return {"decision": "block", "reason": reason}
+
+
+def tool_deny(reason: str) -> dict[str, Any]:
+    """Claude Code and Codex."""
+    said = {"hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": reason}
+    return {"hookSpecificOutput": said}
+
+
+def text(value: object) -> str | None:
+    """The value where it is a text that says something."""
+    return value if isinstance(value, str) and value else None
+
+
+def first_text(value: object, *keys: str) -> str | None:
+    """The first of these members that is a text."""
+    if not isinstance(value, dict):
+        return None
+    return next((found for key in keys if (found := text(value.get(key)))), None)
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """An object, given as one or as its JSON text; {} for anything else."""
+    if isinstance(value, str):
+        import json
+
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def first_of(value: object) -> str | None:
+    """The first text of a list of them."""
+    return text(value[0]) if isinstance(value, list) and value else None
+
+
+def texts(*values: str | None) -> tuple[str, ...]:
+    """Those that there are."""
+    return tuple(value for value in values if value)
+
+
+def patched_files(patch: str | None) -> tuple[str, ...]:
+    """The files that a patch of the form `*** Update File: path` names; so does a shell command that holds one."""
+    lines = [line.strip() for line in (patch or "").splitlines()]
+    return tuple(line.removeprefix(mark) for line in lines for mark in _PATCHED if line.startswith(mark))
