@@ -6,7 +6,10 @@ import errno
 import sys
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
-COMMANDS = ("run", "list", "show", "check", "spec", "detect", "prove", "status", "why", "next", "ledger", "demo")
+COMMANDS = (
+    *("run", "list", "show", "check", "spec", "detect", "prove", "status", "why", "next", "ledger", "demo"),
+    *("install", "uninstall", "doctor"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
