@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ID = "copilot"
 NAME = "GitHub Copilot"
 PROGRAMS = ("copilot",)
-CHECKED = "github/docs 05da5bc"
+CHECKED = "github/docs 05da5bc; Copilot CLI 1.0.102 lists the MCP server of a trusted folder"
 SOURCE = "https://docs.github.com/en/copilot/reference/hooks-reference"
 UNVERIFIED = "the cloud agent; the arguments of its tool apply_patch"
 EVENTS = {"stop": "agentStop", "pre-tool": "preToolUse"}

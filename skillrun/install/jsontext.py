@@ -47,24 +47,35 @@ def value_at(document: Any, keys: Sequence[str]) -> Any:
     return document
 
 
-def insert(text: str, keys: Sequence[str], value: Any, *, element: bool) -> tuple[str, list[tuple[str, ...]]]:
-    """The text with a member at `keys`, or with one more element in the array at `keys`; both behind the last one.
+@dataclass(frozen=True)
+class Inserted:
+    """A text with a value more. `made`: the containers made for it, the outermost first; `blank`: what stood before
+    between the brackets of the container that it, or the first of those, was put in."""
 
-    Missing containers are made, and returned from the outermost inwards. Raises Unfit where something else is there,
-    or where the text is no JSON. Nothing but the value is different afterwards: that is checked.
+    text: str
+    made: tuple[tuple[str, ...], ...]
+    blank: str
+
+
+def insert(text: str, keys: Sequence[str], value: Any, *, element: bool) -> Inserted:
+    """Sets a member at `keys`, or appends an element to the array at `keys`; both behind the last one there.
+
+    Raises Unfit where something else is there, or where the text is no JSON. Nothing but the value is different
+    afterwards: that is checked.
     """
     document = parse(text)
     depth = _depth_of(document, keys)
     if not element and depth == len(keys):
         raise Unfit(f"{'.'.join(keys)} is there already")
-    made = [tuple(keys[:n]) for n in range(depth + 1, len(keys) + (1 if element else 0))]
+    made = tuple(tuple(keys[:n]) for n in range(depth + 1, len(keys) + (1 if element else 0)))
     added = [value] if element and made else value
     for key in reversed(keys[depth + 1 :]):
         added = {key: added}
-    new = _insert_at(text, keys[:depth], keys[depth] if depth < len(keys) else None, added)
+    container = _container(text, keys[:depth])
+    new = _insert_at(text, container, keys[:depth], keys[depth] if depth < len(keys) else None, added)
     if parse(new) != _with(document, keys, value, element=element):
         raise Unfit("it cannot be edited without changing something else")
-    return new, made
+    return Inserted(new, made, "" if container.parts else text[container.start : container.end])
 
 
 def remove(text: str, keys: Sequence[str], index: int | None = None, blank: str = "") -> str:
@@ -80,15 +91,6 @@ def remove(text: str, keys: Sequence[str], index: int | None = None, blank: str 
     if parse(new) != _lacking(document, keys, index):
         raise Unfit("it cannot be edited without changing something else")
     return new
-
-
-def blank_of(text: str, keys: Sequence[str]) -> str:
-    """What stands between the brackets of an empty container; "" where it is missing or holds something."""
-    try:
-        container = _container(text, keys)
-    except Unfit:
-        return ""
-    return "" if container.parts else text[container.start : container.end]
 
 
 def parse(text: str) -> Any:
@@ -112,8 +114,7 @@ def _depth_of(document: Any, keys: Sequence[str]) -> int:
     return len(keys)
 
 
-def _insert_at(text: str, keys: Sequence[str], key: str | None, value: Any) -> str:
-    container = _container(text, keys)
+def _insert_at(text: str, container: Container, keys: Sequence[str], key: str | None, value: Any) -> str:
     if container.is_object == (key is None):
         raise Unfit(f"{'.'.join(keys) or 'the document'} is not {'an array' if key is None else 'an object'}")
     name = "" if key is None else json.dumps(key, ensure_ascii=False) + ": "

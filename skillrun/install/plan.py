@@ -135,10 +135,11 @@ class _Work:
         text = self._text(entry.path)
         if text is None:
             return True
-        new = _fitting(entry.path, lambda: present.take_out(text, entry))
+        created = entry.path in self.record.created
+        new = _fitting(entry.path, lambda: present.take_out(text, entry, created=created))
         if new is None:
             return False
-        gone = entry.how == "file" or (entry.path in self.record.created and present.is_empty(new, entry.how))
+        gone = entry.how == "file" or (created and present.is_empty(new, entry.how))
         if gone:
             left = tuple(path for path in self.record.created if path != entry.path)
             self.record = replace(self.record, created=left)

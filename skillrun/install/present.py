@@ -45,17 +45,16 @@ def put_in(text: str | None, wanted: Addition, agents: tuple[str, ...]) -> tuple
     if wanted.how == "table":
         new, added = tomltext.append(text or "", wanted.keys, wanted.value)
         return new, Entry(wanted.path, wanted.how, wanted.keys, added, agents)
-    element = wanted.how == "element"
     before = "{}\n" if text is None else text
-    blank = jsontext.blank_of(before, wanted.keys if element else wanted.keys[:-1])
-    new, made = jsontext.insert(before, wanted.keys, wanted.value, element=element)
-    return new, Entry(wanted.path, wanted.how, wanted.keys, wanted.value, agents, tuple(made), blank)
+    done = jsontext.insert(before, wanted.keys, wanted.value, element=wanted.how == "element")
+    return done.text, Entry(wanted.path, wanted.how, wanted.keys, wanted.value, agents, done.made, done.blank)
 
 
-def take_out(text: str, entry: Entry) -> str | None:
+def take_out(text: str, entry: Entry, *, created: bool) -> str | None:
     """The text without what the entry added; the same text where it is gone; None where it was edited since.
 
-    Raises Unfit. A file of its own that is unchanged becomes "".
+    `created`: the file was not there before; a default then stays for what others have added to it. A file of its own
+    that is unchanged becomes "". Raises Unfit.
     """
     if entry.how == "file":
         return "" if sha256(text.encode()) == entry.value else None
@@ -68,7 +67,8 @@ def take_out(text: str, entry: Entry) -> str | None:
         return text
     if entry.how == "default":
         others = [value for key, value in document.items() if key != entry.keys[0]]
-        return text if any(value not in ({}, []) for value in others) else _without(text, entry, None)
+        needed = created and any(value not in ({}, []) for value in others)
+        return text if needed or found != entry.value else _without(text, entry, None)
     if entry.how == "member":
         return _without(text, entry, None) if found == entry.value else None
     among = _among(found, entry.value)
