@@ -76,7 +76,7 @@ def _installed(agent: Agent, where: str, base: Path, *, user: bool) -> Iterator[
     files = Files(base)
     try:
         entries = record.read(files.text(record.PATH)).of(agent.ID)
-        states = {one: _state(files, one) for one in additions}
+        states = {one: _state(files, one, must_fit=bool(entries)) for one in additions}
     except Refused as error:
         yield Check(agent.NAME, "problem", f"{where}: {error.message}", error.hint or "mend it")
         return
@@ -97,10 +97,15 @@ def _installed(agent: Agent, where: str, base: Path, *, user: bool) -> Iterator[
         yield from trust_checks(agent.NAME, base, Path.home(), project=not user)
 
 
-def _state(files: Files, one: Addition) -> present.Presence:
+def _state(files: Files, one: Addition, *, must_fit: bool) -> present.Presence:
+    """A file that cannot be read matters only where something was installed."""
     try:
         return present.presence(files.text(one.path), one)
-    except jsontext.Unfit as error:
+    except (jsontext.Unfit, Refused) as error:
+        if not must_fit:
+            return "none"
+        if isinstance(error, Refused):
+            raise
         raise Refused(f"{one.path}: {error}", hint="mend the file: the agent cannot read it, either") from None
 
 

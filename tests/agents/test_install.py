@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -37,8 +36,10 @@ def tree(root: Path) -> dict[str, bytes | str]:
     found: dict[str, bytes | str] = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if name.split("/")[0] != ".git":
-            found[name] = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else "folder"
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        elif name.split("/")[0] != ".git":
+            found[name] = path.read_bytes() if path.is_file() else "folder"
     return found
 
 
