@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ID = "codex"
 NAME = "Codex"
 PROGRAMS = ("codex",)
-CHECKED = "documentation of 2026-10-04; codex-cli 0.169.0 lists the hooks and the MCP server"
+CHECKED = "codex-cli 0.169.0 run against a stand-in model; documentation of 2026-10-04"
 SOURCE = "https://developers.openai.com/codex/hooks; openai/codex codex-rs/hooks/schema/generated"
 UNVERIFIED = "the form of its trust records is not documented, it was seen with codex-cli 0.169.0"
 EVENTS = {"stop": "Stop", "pre-tool": "PreToolUse"}

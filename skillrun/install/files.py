@@ -156,7 +156,8 @@ def _rename(changes: list[Change], drafts: dict[Path, Path]) -> None:
     try:
         for change in changes:
             if _read(change.path, change.name) != change.before:
-                raise Refused(f"{change.name}: somebody else has just changed it; nothing was written")
+                what = f"{change.name}: somebody else has just changed it; nothing was written"
+                raise Refused(what, hint="run the same command again")
             if change.after is None:
                 change.path.unlink()
             else:
