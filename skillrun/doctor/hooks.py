@@ -28,6 +28,9 @@ def hook_checks(agent: Agent, base: Path, additions: tuple[Addition, ...]) -> It
 
     A command is run only where it is exactly one that an install writes: anybody may have put others into the file.
     """
+    for path in sorted({one.path for one in additions if one.path.endswith(".json")}):
+        if _member(_json_file(base / path), "disableAllHooks") is True:
+            yield Check(agent.NAME, "problem", f"{path} switches all hooks off", "remove disableAllHooks from it")
     for word, event in agent.EVENTS.items():
         ours = {command for one in additions for command in _commands(one.value, agent.ID, word)}
         ours |= {hook_command(agent.ID, word) for one in additions if one.how == "file"}
@@ -50,15 +53,18 @@ def _commands(value: Any, agent: str, word: str) -> Iterator[str]:
 
 
 def _in_file(path: Path, one: Addition, agent: str, word: str) -> Iterator[str]:
+    if one.how != "file":
+        yield from _commands(_json_file(path), agent, word)
+    elif path.is_file() and path.read_bytes() == one.value.encode() and f'"{agent}", "{word}"' in one.value:
+        yield hook_command(agent, word)  # OpenCode's plugin starts it without a shell
+
+
+def _json_file(path: Path) -> Any:
+    """None for what cannot be read: that is told by whoever asks what is installed."""
     try:
-        text = path.read_text("utf-8")
-        if one.how == "file":
-            if text == one.value and f'"{agent}", "{word}"' in text:  # OpenCode's plugin starts it without a shell
-                yield hook_command(agent, word)
-        elif one.how != "table":
-            yield from _commands(json.loads(text), agent, word)
+        return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        return
+        return None
 
 
 def _asked(agent: Agent, word: str, command: str, base: Path) -> Check:
@@ -106,6 +112,8 @@ def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterato
     except (OSError, ValueError, RecursionError):
         yield Check(name, "note", f"whether Codex trusts the hooks is unknown: {config} cannot be read", do)
         return
+    if False in (_member(said, "features", "hooks"), _member(said, "features", "codex_hooks")):
+        yield Check(name, "problem", f"{config} switches all hooks off", "remove hooks = false from [features]")
     levels = [_member(said, "projects", str(path), "trust_level") for path in (base, base.resolve())]
     if project and "trusted" not in levels:
         yield Check(name, "problem", f"Codex loads nothing of .codex here: the project is not trusted in {config}", do)
@@ -128,14 +136,13 @@ def _codex_hooks(base: Path) -> Iterator[tuple[str, str, str]]:
     """(event, key of its trust record, hash) of each hook of skillrun."""
     path = base / HOOKS_FILE
     try:
-        events = json.loads(path.read_text("utf-8"))["hooks"].items()
-        for event, groups in events:
+        for event, groups in _json_file(path)["hooks"].items():
             for number, group in enumerate(groups):
                 for place, handler in enumerate(group["hooks"]):
                     if "skillrun hook codex" in handler["command"]:
                         key = f"{path.resolve()}:{_snake(event)}:{number}:{place}"
                         yield event, key, _codex_hash(event, group, handler)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError):
         return
 
 

@@ -56,7 +56,7 @@ def plan_install(agent: Agent, base: Path, *, user: bool) -> Plan:
             work.give_up(entry, agent.ID)
     for one in additions:
         work.add(one, agent.ID)
-    return work.plan()
+    return work.plan(record_first=True)
 
 
 def plan_uninstall(agent: Agent, base: Path) -> Plan:
@@ -64,7 +64,7 @@ def plan_uninstall(agent: Agent, base: Path) -> Plan:
     work = _Work(base)
     for entry in reversed(work.record.of(agent.ID)):
         work.give_up(entry, agent.ID)
-    return work.plan()
+    return work.plan(record_first=False)
 
 
 class _Work:
@@ -101,17 +101,18 @@ class _Work:
             self.notes.append((entry.path, _EDITED))
         self.record = self.record.drop(entry)
 
-    def plan(self) -> Plan:
+    def plan(self, *, record_first: bool) -> Plan:
+        """`record_first`: whoever is killed in between leaves a record that says too much, never too little."""
         before = self.record.folders
         self.files.put(record.PATH, b"")
         folders = tuple(sorted({*before, *self.files.missing_folders()}))
         self.record = replace(self.record, folders=folders)
         self.files.put(record.PATH, record.dump(self.record).encode() if self.record.entries else None)
-        changes = tuple(self.files.changes())
+        changes = sorted(self.files.changes(), key=lambda change: (change.name == record.PATH) != record_first)
         changed = {change.path for change in changes}
         unchanged = tuple(name for name in self.seen if self.files.folder(name) not in changed)
         gone = tuple(self.files.folder(name) for name in before)
-        return Plan(changes, unchanged, tuple(dict.fromkeys(self.notes)), gone)
+        return Plan(tuple(changes), unchanged, tuple(dict.fromkeys(self.notes)), gone)
 
     def _text(self, path: str) -> str | None:
         self.seen[path] = None

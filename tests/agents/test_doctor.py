@@ -173,6 +173,19 @@ def test_a_command_that_somebody_else_wrote_is_not_run(machine: Machine) -> None
     assert not (machine.repo / "ran").exists()
 
 
+def test_hooks_that_are_switched_off(machine: Machine) -> None:
+    machine.program("skillrun", STAND_IN)
+    machine.run("install", "claude")
+    settings = machine.repo / ".claude/settings.json"
+    settings.write_text(json.dumps({"disableAllHooks": True, **json.loads(settings.read_text())}))
+    assert levels(machine.checks("Claude Code", code=1), "switches all hooks off") == ["problem"]
+    machine.run("install", "codex")
+    trust(machine, CODEX_HASHES)
+    config = machine.home / ".codex/config.toml"
+    config.write_text(config.read_text() + "[features]\nhooks = false\n")
+    assert levels(machine.checks("Codex", code=1), "switches all hooks off") == ["problem"]
+
+
 def test_what_is_gone_since_the_install(machine: Machine) -> None:
     machine.program("skillrun", STAND_IN)
     machine.run("install", "claude")

@@ -12,7 +12,7 @@ import pytest
 
 from skillrun.agents.registry import AGENTS, load
 from skillrun.install.files import Change, write
-from skillrun.install.plan import SKILLS
+from skillrun.install.plan import SKILLS, plan_install, plan_uninstall
 
 FOREIGN_JSON = """{
     "mine" : [1,2,  3],
@@ -194,6 +194,22 @@ def test_all_or_nothing(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"b\.txt: somebody else has just changed it"):
         write(changes)
     assert tree(tmp_path) == before
+
+
+def test_a_death_in_between_leaves_a_record_that_says_too_much(tmp_path: Path) -> None:
+    """The record is the first to be written and the last to be changed when things are taken back."""
+    repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
+    before = tree(repo)
+    plan = plan_install(load("claude"), repo, user=False)
+    assert plan.changes[0].name == ".skillrun/installed.json"
+    write(plan.changes[:3])
+    run("install", "claude", repo=repo)
+    assert "nothing was changed" in run("install", "claude", repo=repo)
+    plan = plan_uninstall(load("claude"), repo)
+    assert plan.changes[-1].name == ".skillrun/installed.json"
+    write(plan.changes[:3])
+    run("uninstall", "claude", repo=repo)
+    assert tree(repo) == before
 
 
 def test_the_mode_of_a_file_stays(tmp_path: Path) -> None:
