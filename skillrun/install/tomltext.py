@@ -32,8 +32,11 @@ def take_back(text: str, keys: Sequence[str], added: str) -> str | None:
     """The text without what was appended; None where it is not there as it was, or no longer the whole table."""
     if text.count(added) != 1:
         return None
-    new = text.replace(added, "")
-    return new if _without(parse(text), keys) == parse(new) else None
+    new, before = text.replace(added, ""), parse(text)
+    try:
+        return new if _without(before, keys) == parse(new) else None
+    except Unfit:  # what somebody has added behind it cannot stand alone
+        return None
 
 
 def _without(document: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

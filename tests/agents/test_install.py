@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from skillrun.agents.registry import AGENTS, load
 from skillrun.install.files import Change, write
 from skillrun.install.plan import SKILLS, plan_install, plan_uninstall
+from skillrun.install.tomltext import append, take_back
 
 FOREIGN_JSON = """{
     "mine" : [1,2,  3],
@@ -250,6 +252,46 @@ def test_what_somebody_has_edited_stays(tmp_path: Path) -> None:
     assert hooks["Stop"][0]["hooks"][0]["timeout"] == 300
     assert skill.read_text().endswith("mine\n")
     assert not (repo / ".mcp.json").exists()
+
+
+def test_a_server_that_somebody_has_edited_stays(tmp_path: Path) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
+    run("install", "agents", repo=repo)
+    mine = (repo / ".mcp.json").read_text().replace('"mcp"', '"mcp", "--mine"')
+    (repo / ".mcp.json").write_text(mine)
+    assert "note: .mcp.json: edited" in run("uninstall", "agents", repo=repo)
+    assert (repo / ".mcp.json").read_text() == mine
+
+
+def test_what_others_have_put_into_a_file_of_ours_stays_valid(tmp_path: Path) -> None:
+    """Cursor refuses a hooks file without its version."""
+    repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
+    run("install", "cursor", repo=repo)
+    path = repo / ".cursor/hooks.json"
+    hooks = json.loads(path.read_text())
+    hooks["hooks"]["stop"].append({"command": "mine"})
+    path.write_text(json.dumps(hooks))
+    run("uninstall", "cursor", repo=repo)
+    assert json.loads(path.read_text()) == {"version": 1, "hooks": {"stop": [{"command": "mine"}]}}
+
+
+def test_a_table_stands_apart_from_what_is_before_it(tmp_path: Path) -> None:
+    for text in ('model = "x"', 'model = "x"\n'):
+        new, added = append(text, ("a", "b"), "c = 1\n")
+        assert new == 'model = "x"\n\n[a.b]\nc = 1\n'
+        assert take_back(new, ("a", "b"), added) == text
+        assert take_back(new + "mine = 2\n", ("a", "b"), added) is None
+
+
+def test_without_skillrun_the_hooks_of_copilot_let_pass(tmp_path: Path) -> None:
+    """Copilot denies every tool call where its hook fails, for everybody who has cloned the repository."""
+    repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
+    run("install", "copilot", repo=repo)
+    hooks = json.loads((repo / ".github/hooks/skillrun.json").read_text())["hooks"]
+    (tmp_path / "bin").mkdir()
+    for command in (hooks["preToolUse"][0]["bash"], hooks["agentStop"][0]["bash"]):
+        done = subprocess.run(["/bin/sh", "-c", command], env={"PATH": str(tmp_path / "bin")}, capture_output=True)
+        assert (done.returncode, done.stdout) == (0, b"")
 
 
 def test_what_was_there_before_is_not_taken_away(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def test_odd_layouts(text: str) -> None:
 def test_the_style_of_the_neighbours_is_taken_on() -> None:
     done = insert('{\n\t"a": {\n\t\t"b": 1\n\t}\n}\n', ("a", "c"), {"d": [2]}, element=False)
     assert done.text == '{\n\t"a": {\n\t\t"b": 1,\n\t\t"c": {\n\t\t\t"d": [\n\t\t\t\t2\n\t\t\t]\n\t\t}\n\t}\n}\n'
+    done = insert("{\n}\n", ("a",), 1, element=False)
+    assert done.text == '{\n  "a": 1\n}\n'
     done = insert('{"a": {"b": 1}}', ("a", "c"), [2], element=False)
     assert done.text == '{"a": {"b": 1, "c": [2]}}'
 
