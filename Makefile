@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test ci lint crash bench detection proof-corpus proof-corpus-quick proof-bench clean
+.PHONY: demo test ci lint crash agents bench detection proof-corpus proof-corpus-quick proof-bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -35,6 +35,10 @@ lint: $(VENV)/.installed
 
 crash: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m long
+
+# With the coding agents on PATH: do they obey the hooks? A stand-in model on loopback tells them what to do.
+agents: $(VENV)/.installed
+	SKILLRUN_LIVE_AGENTS=1 $(BIN)/python -m pytest tests/agents/test_live.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py

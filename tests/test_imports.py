@@ -17,18 +17,23 @@ PACKAGE = helpers.ROOT / "skillrun"
 WORDS = {"errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock"}
 LAYERS: tuple[set[str], ...] = (
     WORDS,
-    {"contract"},
+    {"contract", "agents"},
     {"repo"},
-    {"frameworks", "validations"},
+    {"frameworks", "validations", "install"},
     {"proof"},
     {"stages", "ledger"},
     {"orders"},
-    {"runner", "agents"},
-    {"reports"},
+    {"runner"},
+    {"reports", "doctor"},
     {"hooks", "mcp", "wall"},
     {"cli", "demo", "__main__"},
 )
-STRANGERS = ({"frameworks", "validations"}, {"stages", "ledger"})
+STRANGERS = (
+    {"contract", "agents"},
+    {"frameworks", "validations", "install"},
+    {"stages", "ledger"},
+    {"reports", "doctor"},
+)
 LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}
 FOR_TYPES_ONLY = {("repo", "frameworks")}  # the survey hands on what a recogniser found, and looks at none of it
 HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich"}

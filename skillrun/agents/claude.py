@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ID = "claude"
 NAME = "Claude Code"
 PROGRAMS = ("claude",)
-CHECKED = "documentation of 2026-08-22"
+CHECKED = "Claude Code 2.1.197 run against a stand-in model; documentation of 2026-08-22"
 SOURCE = "https://code.claude.com/docs/en/hooks"
 UNVERIFIED = "`claude --bare` runs no hooks"
 EVENTS = {"stop": "Stop", "pre-tool": "PreToolUse"}

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 ID = "codex"
 NAME = "Codex"
 PROGRAMS = ("codex",)
-CHECKED = "documentation of 2026-10-04, schemas of openai/codex (codex-rs/hooks/schema/generated)"
-SOURCE = "https://developers.openai.com/codex/hooks"
-UNVERIFIED = "whether a trust record is for the present definition: only Codex knows (/hooks)"
+CHECKED = "codex-cli 0.169.0 run against a stand-in model; documentation of 2026-10-04"
+SOURCE = "https://developers.openai.com/codex/hooks; openai/codex codex-rs/hooks/schema/generated"
+UNVERIFIED = "the form of its trust records is not documented, it was seen with codex-cli 0.169.0"
 EVENTS = {"stop": "Stop", "pre-tool": "PreToolUse"}
 ALLOW: dict[str, Any] = {}  # a Stop hook that ends with 0 must print JSON
 SKILLS = (".agents/skills",)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 ID = "copilot"
 NAME = "GitHub Copilot"
 PROGRAMS = ("copilot",)
-CHECKED = "github/docs 05da5bc"
+CHECKED = "Copilot CLI 1.0.102 run against a stand-in model; github/docs 05da5bc"
 SOURCE = "https://docs.github.com/en/copilot/reference/hooks-reference"
-UNVERIFIED = "the cloud agent; the arguments of its tool apply_patch"
+UNVERIFIED = "the cloud agent"
 EVENTS = {"stop": "agentStop", "pre-tool": "preToolUse"}
 ALLOW = None
 SKILLS = (".agents/skills",)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ID = "gemini"
 NAME = "Gemini CLI"
 PROGRAMS = ("gemini",)
-CHECKED = "google-gemini/gemini-cli 06c0d81"
+CHECKED = "Gemini CLI 0.61.0 run against a stand-in model; google-gemini/gemini-cli 06c0d81"
 SOURCE = "https://github.com/google-gemini/gemini-cli/blob/main/docs/hooks/reference.md"
 UNVERIFIED = ""
 EVENTS = {"stop": "AfterAgent", "pre-tool": "BeforeTool"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ID = "opencode"
 NAME = "OpenCode"
 PROGRAMS = ("opencode",)
-CHECKED = "sst/opencode 31e22f6 (plugins of version 1)"
+CHECKED = "OpenCode 1.18.33 run against a stand-in model; sst/opencode 31e22f6"
 SOURCE = "https://opencode.ai/docs/plugins"
 UNVERIFIED = "the plugin interface of version 2"
 EVENTS = {"pre-tool": "tool.execute.before"}

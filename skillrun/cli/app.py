@@ -30,6 +30,14 @@ LedgerFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
 Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
+User = Annotated[bool, typer.Option("--user", help="In the home folder, for all repositories.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes as a diff; write nothing.")]
+AgentName = Annotated[
+    str,
+    typer.Argument(
+        help="claude, codex, cursor, copilot, gemini, antigravity, opencode, agents for any other; or github-actions."
+    ),
+]
 Pairs = list[str]
 _INTERRUPTED = 130
 
@@ -303,6 +311,30 @@ def hook(
     from skillrun.hooks.entry import main
 
     return main([agent, event])
+
+
+@app.command("install")
+def install(agent: AgentName, repo: Repo = Path(), user: User = False, dry_run: DryRun = False) -> int:
+    """Give a coding agent the skills, the MCP server and the hooks."""
+    from skillrun.cli.commands.install import install
+
+    return install(agent, repo, user, dry_run)
+
+
+@app.command("uninstall")
+def uninstall(agent: AgentName, repo: Repo = Path(), user: User = False, dry_run: DryRun = False) -> int:
+    """Take back what an install has added."""
+    from skillrun.cli.commands.install import uninstall
+
+    return uninstall(agent, repo, user, dry_run)
+
+
+@app.command("doctor")
+def doctor(repo: Repo = Path(), json: Json = False) -> int:
+    """Say what works here: agents, their hooks, and what a proof needs."""
+    from skillrun.cli.commands.doctor import doctor
+
+    return doctor(repo, json)
 
 
 @app.command("demo")

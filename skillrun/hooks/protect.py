@@ -12,7 +12,8 @@ _FOLDER = f".skillrun holds skillrun's ledger: {LEDGER}"
 HOOKS = "a person changes hooks, by hand or with skillrun install and uninstall"
 HOOK_FILES = (
     ".claude/settings.json", ".claude/settings.local.json", ".codex/hooks.json", ".codex/config.toml",
-    ".cursor/hooks.json", ".github/hooks/", ".gemini/settings.json", ".agents/hooks.json", ".opencode/plugin/skillrun",
+    ".cursor/hooks.json", ".github/hooks/", ".gemini/settings.json", ".agents/hooks.json",
+    ".opencode/plugin/skillrun", ".opencode/plugins/skillrun",
     ".skillrun/installed.json",
 )  # fmt: skip
 _LEDGER_FILE = re.compile(r"\.skillrun/(?:ledger\.db|locks\b)|\bledger\.db\b")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from skillrun.agents.interface import Addition
 
 PATH = ".github/workflows/skillrun.yml"
 _PYTHON = "3.12"
@@ -109,3 +112,33 @@ def _pyproject(root: Path) -> dict[str, Any]:
         return tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def as_agent(root: Path) -> Workflow:
+    """What `skillrun install github-actions` installs, in the form of an agent: one file, and what to do then."""
+    return Workflow(root)
+
+
+class Workflow:
+    """Fits `agents.interface.Agent` as far as an install asks; it has no hooks and no skills."""
+
+    ID, NAME, CHECKED = "github-actions", "GitHub Actions", "actionlint 1.7"
+    SKILLS: tuple[str, ...] = ()
+    EVENTS: Mapping[str, str] = {}
+    NEXT = (
+        "read .github/workflows/skillrun.yml: it installs skillrun-cli from the package index, where it is not yet;",
+        "name the place that yours comes from, then commit the file and make the check required for the main branch",
+    )
+
+    def __init__(self, root: Path) -> None:
+        self.PROJECT = (Addition(PATH, "file", (), workflow_text(root, branch=_main_branch(root))),)
+        self.USER = self.PROJECT
+
+
+def _main_branch(root: Path) -> str:
+    """As the remote says, else main or master where there is one."""
+    from skillrun.repo.git import run_git
+
+    head = run_git(root, "symbolic-ref", "-q", "--short", "refs/remotes/origin/HEAD").stdout.decode().strip()
+    names = run_git(root, "branch", "--format=%(refname:short)").stdout.decode().split()
+    return head.removeprefix("origin/") or next((name for name in ("main", "master") if name in names), "main")

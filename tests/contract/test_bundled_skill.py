@@ -70,3 +70,13 @@ def test_it_teaches_the_loop() -> None:
     assert "`skillrun job-worker-orchestration --json`" in text
     assert "Claim nothing that the run has not confirmed" in text
     assert Path(bundled().path).parent.name == "job-worker-orchestration"
+
+
+def test_the_skill_for_agents_has_no_findings_and_is_short() -> None:
+    path = bundled_skill("skillrun")
+    assert path is not None
+    assert lint_skill(path) == []
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 150
+    for word in ("skillrun job-worker-orchestration --json", "skillrun next --json", "ledger", "--waive"):
+        assert word in text

@@ -1,0 +1,53 @@
+"""`skillrun doctor`: what works here; it changes nothing and runs no code of the repository."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillrun.cli.commands.common import print_json
+from skillrun.text import visible
+
+if TYPE_CHECKING:
+    from skillrun.doctor.check import Check
+
+
+def doctor(repo: Path, json: bool) -> int:
+    """Prints every check; exit code 1 where one is a problem."""
+    from skillrun.doctor.agents import agent_checks
+    from skillrun.doctor.machine import machine_checks, repository_checks
+
+    root = _root(repo)
+    checks = [*machine_checks(), *repository_checks(root), *agent_checks(root, Path.home())]
+    problems = sum(check.level == "problem" for check in checks)
+    if json:
+        print_json({"schema_version": 1, "problems": problems, "checks": [asdict(check) for check in checks]})
+    else:
+        _print(checks)
+        print(f"\n{problems or 'no'} problem{'' if problems == 1 else 's'}")
+        print("what was run: git, --version of the agents' programs, and skillrun's own hook commands")
+    return 1 if problems else 0
+
+
+def _print(checks: list[Check]) -> None:
+    for area, members in groupby(checks, key=lambda check: check.area):
+        print(area)
+        for check in members:
+            print(f"  {check.level:<8} {visible(check.text, limit=600)}")
+            if check.do:
+                print(f"  {'':<8} do: {visible(check.do, limit=600)}")
+
+
+def _root(repo: Path) -> Path | None:
+    """The repository's root; None outside of one. Raises RepoUnusable for a path that does not exist."""
+    from skillrun.errors import RepoUnusable
+    from skillrun.repo.git import open_repo
+
+    try:
+        return open_repo(repo).root
+    except RepoUnusable:
+        if not repo.is_dir():
+            raise
+        return None

@@ -1,0 +1,109 @@
+"""`skillrun install | uninstall`: skills, MCP server and hooks for a coding agent, merged into what is there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from skillrun.errors import Misuse
+from skillrun.text import visible
+
+if TYPE_CHECKING:
+    from skillrun.agents.interface import Agent
+    from skillrun.install.plan import Plan
+
+CI = "github-actions"
+
+
+def install(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
+    """Writes what is missing and says what a person must still do; a second time nothing changes."""
+    from skillrun.install.plan import plan_install
+
+    base = _base(repo, user)
+    known = _known(agent, base, user)
+    plan = plan_install(known, base, user=user)
+    if dry_run:
+        return _print_diff(plan, base)
+    _write(plan)
+    what = f"{known.NAME}: installed in {visible(str(base))}"
+    print(what if plan.changes else f"{known.NAME}: everything is there already, nothing was changed")
+    _print_files(plan)
+    _print_next(known, user)
+    return 0
+
+
+def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
+    """Takes back what the record says was added, except what somebody has edited since."""
+    from skillrun.install.plan import plan_uninstall
+
+    base = _base(repo, user)
+    known = _known(agent, base, user)
+    plan = plan_uninstall(known, base)
+    if dry_run:
+        return _print_diff(plan, base)
+    _write(plan)
+    nothing = f"{known.NAME}: skillrun has installed nothing in {visible(str(base))}"
+    print(f"{known.NAME}: taken back from {visible(str(base))}" if plan.changes else nothing)
+    _print_files(plan)
+    return 0
+
+
+def _known(agent: str, base: Path, user: bool) -> Agent:
+    """An agent, or what is installed as one is. Raises Misuse."""
+    from skillrun.agents.registry import load
+
+    if agent != CI:
+        return load(agent)
+    if user:
+        raise Misuse(f"{CI} --user: a workflow belongs to a repository", hint=f"skillrun install {CI} --repo PATH")
+    from skillrun.wall.workflow import as_agent
+
+    return cast("Agent", as_agent(base))  # it has what an install asks for
+
+
+def _base(repo: Path, user: bool) -> Path:
+    from skillrun.repo.git import open_repo
+
+    return Path.home() if user else open_repo(repo).root
+
+
+def _write(plan: Plan) -> None:
+    from skillrun.install.files import remove_empty, write
+
+    write(plan.changes)
+    remove_empty(plan.folders)
+
+
+def _print_files(plan: Plan) -> None:
+    for change in plan.changes:
+        state = "created" if change.before is None else "removed" if change.after is None else "changed"
+        print(f"  {state:<10} {visible(change.name)}")
+    for name in plan.unchanged:
+        print(f"  {'unchanged':<10} {visible(name)}")
+    for name, note in plan.notes:
+        print(f"  note: {visible(name)}: {note}")
+
+
+def _print_next(agent: Agent, user: bool) -> None:
+    lines = list(agent.NEXT_USER if user else agent.NEXT)
+    if shutil.which("skillrun") is None:
+        lines.insert(0, "there is no skillrun on PATH: install it where the agent starts, or no hook will run")
+    print("\nnext:")
+    if agent.EVENTS:
+        lines.append("skillrun doctor runs each hook once and says whether it answers")
+    for line in lines:
+        print(f"  {line}")
+
+
+def _print_diff(plan: Plan, base: Path) -> int:
+    from skillrun.install.plan import diff
+
+    for change in plan.changes:
+        for line in diff(change):
+            print(visible(line, limit=2_000))
+    for name, note in plan.notes:
+        print(f"note: {visible(name)}: {note}")
+    if not plan.changes:
+        print(f"nothing would change in {visible(str(base))}")
+    return 0

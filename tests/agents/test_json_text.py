@@ -1,0 +1,103 @@
+"""A value goes into a JSON text and comes out again, and not one other byte changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from skillrun.agents.interface import Addition
+from skillrun.install.jsontext import Unfit, insert
+from skillrun.install.present import presence, put_in, take_out
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+DOCUMENTS = st.dictionaries(
+    st.sampled_from(["mcpServers", "hooks", "other", "Stop", "ä", 'a"b', ""]),
+    st.recursive(
+        PLAIN,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["Stop", "x"]), inner, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=4,
+)
+STYLES = (
+    {"indent": 2},
+    {"indent": 4},
+    {"indent": "\t"},
+    {"separators": (",", ":")},
+    {"indent": 0},
+    {"indent": 2, "ensure_ascii": False},
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(document=DOCUMENTS, style=st.sampled_from(STYLES), crlf=st.booleans(), end=st.sampled_from(["", "\n", "\n\n "]))
+def test_in_and_out_again(document: dict[str, Any], style: dict[str, Any], crlf: bool, end: str) -> None:
+    text = json.dumps(document, **style) + end
+    check_without_a_trace(text.replace("\n", "\r\n") if crlf else text)
+
+
+def check_without_a_trace(text: str) -> None:
+    for how, keys in (("element", ("hooks", "Stop")), ("member", ("mcpServers", "skillrun")), ("default", ("v",))):
+        one = Addition("x.json", how, keys, {"command": "skillrun", "args": ["mcp"]})
+        try:
+            new, entry = put_in(text, one, ("claude",))
+        except Unfit:
+            continue
+        assert is_within(text, new)
+        assert ("\r\n" in new) == ("\r\n" in text)
+        assert presence(new, one) == "same"
+        assert take_out(new, entry, created=False) == text
+
+
+def is_within(smaller: str, larger: str) -> bool:
+    """Every character of the one, in its order, in the other."""
+    rest = iter(larger)
+    return all(character in rest for character in smaller)
+
+
+@pytest.mark.parametrize(
+    "text",
+    (
+        '{"hooks": {"Stop": [ {"a":1} ]}}',
+        '{\n    "hooks" : {"Stop": []},\n    "z": [1,2]\n}',
+        '{\n\t"hooks": {\n\t\t"Stop": [\n\t\t\t{"a": [1,  2]}\n\t\t]\n\t}\n}\n\n',
+        '{"hooks": {"Stop": [\n\n]}}',
+        "{ }",
+        "{\n}\n",
+        " {}",
+        '{"hooks": { }, "mcpServers": {\n\t}}',
+    ),
+)
+def test_odd_layouts(text: str) -> None:
+    check_without_a_trace(text)
+
+
+def test_the_style_of_the_neighbours_is_taken_on() -> None:
+    done = insert('{\n\t"a": {\n\t\t"b": 1\n\t}\n}\n', ("a", "c"), {"d": [2]}, element=False)
+    assert done.text == '{\n\t"a": {\n\t\t"b": 1,\n\t\t"c": {\n\t\t\t"d": [\n\t\t\t\t2\n\t\t\t]\n\t\t}\n\t}\n}\n'
+    done = insert("{\n}\n", ("a",), 1, element=False)
+    assert done.text == '{\n  "a": 1\n}\n'
+    done = insert('{"a": {"b": 1}}', ("a", "c"), [2], element=False)
+    assert done.text == '{"a": {"b": 1, "c": [2]}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    (
+        ('{"a": 1, // mine\n}', "not JSON"),
+        ("", "not JSON"),
+        ("[]", "not an object"),
+        ('{"hooks": []}', "hooks is not an object"),
+        ('{"hooks": {"Stop": {}}}', "not an array"),
+        ('{"hooks": {}, "hooks": {"Stop": []}, "hooks": 3}', "hooks is not an object"),
+        ("[" * 100_000, "not JSON"),
+    ),
+    ids=str,
+)
+def test_what_has_no_room_is_refused(text: str, says: str) -> None:
+    with pytest.raises(Unfit, match=says):
+        insert(text, ("hooks", "Stop"), 1, element=True)
