@@ -22,7 +22,7 @@ GONE = {"action": "edit-code", "detail": "make the witness disappear: its replay
 _MOST = 3400  # characters of all orders: with the frame and JSON's quotes about 1,500 tokens
 _LONG, _SHORT = 280, 140  # of one text: in an order that is written out, and in one that is only named
 _FOUND, _DO = 3, 3  # findings and actions of a stage that are written out
-_OPEN = ("blocked", "failed")
+OPEN = ("blocked", "failed")
 
 
 def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
     {schema_version, run, outcome, data, orders: [{stage, status, title, found, do, where, idiom, checked, witness}],
      more: open stages that had no room, pending, stale, then: the command}
     """
-    stages = [stage for stage in report["stages"] if stage["status"] in _OPEN]
+    stages = [stage for stage in report["stages"] if stage["status"] in OPEN]
     orders: list[dict[str, Any]] = []
     room = _MOST
     for stage in stages:

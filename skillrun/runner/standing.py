@@ -57,11 +57,12 @@ def order(
     repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
 ) -> dict[str, Any]:
     """The work order of where a run stands; see `orders.order`. Raises as `standing` does."""
-    from skillrun.orders.order import work_orders
+    from skillrun.orders.order import OPEN, work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
     report["trusted"] = _trusted(report)
-    return work_orders(report, _case_of(report, open_repo(repo_path)))
+    is_open = any(stage["status"] in OPEN for stage in report["stages"])
+    return work_orders(report, _case_of(report, open_repo(repo_path)) if is_open else None)
 
 
 def _trusted(report: dict[str, Any]) -> bool:
