@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,8 @@ import pytest
 from skillrun.doctor.check import ask
 from skillrun.doctor.machine import _sqlite
 
-# STAND-IN for the command on PATH, only as far as a canary: agreed with `skillrun hook`, which answers so when
-# SKILLRUN_CANARY is 1. A test with the real one belongs to that command.
-STAND_IN = """\
-#!/bin/sh
-cat > /dev/null
-[ "$SKILLRUN_CANARY" = 1 ] && [ "$1" = hook ] && printf '{"skillrun": "canary", "agent": "%s", "event": "%s"}' "$2" "$3"
-"""
+# The command itself, as a name on PATH.
+REAL = f'#!/bin/sh\nexec {sys.executable} -m skillrun "$@"\n'
 # What codex-cli 0.169.0 lists (`hooks/list` of its app server) as the hashes of the hooks that an install writes.
 CODEX_HASHES = {
     "stop:0:0": "sha256:b2a0c7630ef8031feb89d9ab7c29dc6fa89cf3c81df8d4d429da0f6370901b30",
@@ -118,7 +114,7 @@ def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(tmp_pat
 
 @pytest.mark.parametrize("agent", ("claude", "cursor", "copilot", "gemini", "antigravity", "opencode"))
 def test_hooks_that_answer(agent: str, machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", agent)
     shown = machine.run("doctor")
     words = {"antigravity": ["stop"], "opencode": ["pre-tool"]}.get(agent, ["stop", "pre-tool"])
@@ -129,7 +125,7 @@ def test_hooks_that_answer(agent: str, machine: Machine) -> None:
 
 
 def test_hooks_in_the_home_folder(machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", "claude", "--user")
     shown = machine.run("doctor")
     assert "ok       installed in the home folder" in shown
@@ -163,7 +159,7 @@ def test_hooks_that_do_not_answer(agent: str, script: str | None, says: str, mac
 
 
 def test_a_command_that_somebody_else_wrote_is_not_run(machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", "claude")
     settings = machine.repo / ".claude/settings.json"
     settings.write_text(settings.read_text().replace("claude stop", "claude stop; : > ran"))
@@ -174,7 +170,7 @@ def test_a_command_that_somebody_else_wrote_is_not_run(machine: Machine) -> None
 
 
 def test_hooks_that_are_switched_off(machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", "claude")
     settings = machine.repo / ".claude/settings.json"
     settings.write_text(json.dumps({"disableAllHooks": True, **json.loads(settings.read_text())}))
@@ -187,7 +183,7 @@ def test_hooks_that_are_switched_off(machine: Machine) -> None:
 
 
 def test_what_is_gone_since_the_install(machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", "claude")
     (machine.repo / ".mcp.json").unlink()
     (machine.repo / ".agents/skills/skillrun/SKILL.md").write_text("mine\n")
@@ -198,7 +194,7 @@ def test_what_is_gone_since_the_install(machine: Machine) -> None:
 
 
 def test_a_file_that_the_agent_cannot_read(machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", "claude")
     (machine.repo / ".claude/settings.json").write_text("{,}")
     checks = machine.checks("Claude Code", code=1)
@@ -214,7 +210,7 @@ def trust(machine: Machine, hashes: dict[str, str], *, project: str = "trusted",
 
 
 def test_codex_trusts_what_somebody_has_trusted(machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", "codex")
     trust(machine, CODEX_HASHES)
     checks = machine.checks("Codex")
@@ -222,7 +218,7 @@ def test_codex_trusts_what_somebody_has_trusted(machine: Machine) -> None:
 
 
 def test_codex_skips_what_nobody_has_trusted(machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", "codex")
     checks = machine.checks("Codex", code=1)
     assert levels(checks, "the project is not trusted") == ["problem"]
@@ -288,7 +284,7 @@ def test_the_plugin_of_opencode(answer: str | None, ends: str, machine: Machine)
 
 
 def test_doctor_changes_nothing(machine: Machine) -> None:
-    machine.program("skillrun", STAND_IN)
+    machine.program("skillrun", REAL)
     machine.run("install", "claude")
     helpers.commit(machine.repo)
     machine.run("doctor")
