@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.judges.publishing import unnamed_field
 from skillrun.proof.reference import REFUTED, Judgement, Reference, hit_items
 from skillrun.proof.ticks import is_idle, is_polled
 
@@ -35,7 +36,10 @@ class Answer:
 
 def answers(histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]) -> dict[str, Answer]:
     """Question -> answer, over the deliveries of all histories that were not cut short."""
-    asked = [h for h in histories if not h.hung and h.schedule.poison is None and h.schedule.family not in _NOT_ASKED]
+    asked = [
+        h for h in histories if not h.hung and h.schedule.poison is None and h.schedule.family not in _NOT_ASKED
+        and unnamed_field(h, reference) is None
+    ]  # fmt: skip
     deliveries = [(h, _whole(h, d)) for h in asked for d in h.runs]
     whole = [(h, d) for h, d in deliveries if d.entered and not d.died and not _of_others(h, d, reference, payloads)]
     polled = is_polled(reference.spec, dict(reference.facts))

@@ -17,17 +17,22 @@ def another_job(history: History, reference: Reference) -> Judgement | None:
 
     Such a call may rightly make another record and another job; whether the first one is lost cannot be told.
     """
+    absent = unnamed_field(history, reference)
+    if absent is None or reference.spec.enqueue is None:
+        return None
+    said = (
+        f"{reference.spec.enqueue.call} was called again after it failed, as its caller would, and may have made "
+        f"another job: its args do not hold {absent}"
+    )
+    return Judgement(INCOMPLETE, "enqueue.not-repeatable", said, expected=_HINT)
+
+
+def unnamed_field(history: History, reference: Reference) -> str | None:
+    """The key field that the application's call does not name, where a history holds that call twice."""
     calls = [delivery for delivery in history.deliveries if delivery.op == "call"]
     if history.schedule.family != "publish-fault" or len(calls) < 2:
         return None
     enqueue, idempotency = reference.spec.enqueue, reference.spec.idempotency
     if enqueue is None or idempotency is None or enqueue.relay is not None:
         return None
-    absent = [field for field in idempotency.key if field.partition(".")[0] not in enqueue.args]
-    if not absent:
-        return None
-    said = (
-        f"{enqueue.call} was called again after it failed, as its caller would, and may have made another job: "
-        f"its args do not hold {absent[0]}"
-    )
-    return Judgement(INCOMPLETE, "enqueue.not-repeatable", said, expected=_HINT)
+    return next((field for field in idempotency.key if field.partition(".")[0] not in enqueue.args), None)
