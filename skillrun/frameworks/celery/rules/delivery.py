@@ -100,7 +100,7 @@ def redelivery_loop(job: Job) -> Iterator[Finding]:
     )
     hint = (
         "bound the deliveries: a quorum queue with x-delivery-limit,"
-        " retry_on_worker_lost=True (Celery 5.7), or a counter of your own (that is not seen here: the warning stays)"
+        " retry_on_worker_lost=True (Celery 5.7), or a counter of your own where delivery_info['redelivered'] is set"
     )
     place = at(job, policy.sources.get("reject_on_worker_lost"))
     yield say("redelivery-loop", Severity.WARNING, place, message, hint)
