@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+NO_JOB = "-"
 BLOCKED, RELEASED = "hook.blocked", "hook.unverified"
 _LINE = 400
 
@@ -56,14 +57,15 @@ def _has_run(folder: str) -> bool:
 
 
 def _newest_runs(path: "Path", repo: str) -> "list[dict[str, Any]]":
-    """The newest run of each skill and job, newest first."""
+    """The newest run of each skill and job, newest first; without those from before there was a spec."""
     from skillrun.ledger.store import Ledger
 
     with Ledger.open(path, read_only=True) as ledger:
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for row in ledger.runs(repo=repo, limit=50):
             found.setdefault((row["skill"], row["job"]), row)
-    return list(found.values())
+    named = {skill for skill, job in found if job != NO_JOB}
+    return [row for (skill, job), row in found.items() if job != NO_JOB or skill not in named]
 
 
 def _about(root: "Path", path: "Path", row: "dict[str, Any]", agent: str, *, again: bool) -> "str | None":

@@ -47,5 +47,6 @@ provider.send(..., idempotency_key=key)    # an effect outside: under the key, a
 with transaction():                        # mark and work commit together, or neither does
     if not claim(key): return              # INSERT ... ON CONFLICT DO NOTHING; no row: it was done before
     write(...)
+# a receiver that takes no key: send, then mark, and declare at_least_once with a reason (or mark first: at_most_once)
 """
 """How any library's handler is made idempotent."""

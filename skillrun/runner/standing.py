@@ -61,8 +61,26 @@ def order(
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
     report["trusted"] = _trusted(report)
+    written = _spec_since(report, repo_path)
+    if written is not None:
+        report["stages"], report["next"] = [], [{"stage": "contract", "action": "run", "detail": written}]
     is_open = any(stage["status"] in OPEN for stage in report["stages"])
     return work_orders(report, _case_of(report, open_repo(repo_path)) if is_open else None)
+
+
+def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
+    """What to do where the run is of a time before the job's spec was there; None where it is not."""
+    from skillrun.runner.advance import NO_JOB
+    from skillrun.runner.target import the_only_spec
+    from skillrun.stages.registry import STAGES
+
+    if report["run"]["job"] != NO_JOB or report["run"]["skill"].rpartition("/")[2] not in STAGES:
+        return None
+    try:
+        found = the_only_spec(open_repo(repo_path))
+    except Misuse as several:
+        return f"{several.message}; run the skill with --spec FILE"
+    return f"{found.name} was written since this was found; run the skill again" if found is not None else None
 
 
 def _trusted(report: dict[str, Any]) -> bool:

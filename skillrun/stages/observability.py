@@ -280,7 +280,7 @@ def _correlation(case: Case, handler: Definition, logs: tuple[LogCall, ...]) -> 
         yield note(
             "observability.no-correlation",
             "no log line carries a correlation id (the task's id, or the caller's)",
-            hint="log self.request.id, or the id that the payload brings",
+            hint="log the id that the library gives the job, or one that the payload brings",
             path=handler.path,
             line=handler.line,
         )

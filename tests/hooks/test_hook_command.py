@@ -90,6 +90,17 @@ def test_success_is_not_blocked_until_its_evidence_is_stale(tmp_path: Path) -> N
     assert "changed since: " in said
 
 
+def test_a_run_from_before_there_was_a_spec_is_over(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "shop")
+    spec = (repo / shops.SPEC).read_text()
+    (repo / shops.SPEC).unlink()
+    shops.run(repo, code=3)
+    (repo / shops.SPEC).write_text(spec)
+    assert stop(repo)
+    shops.run(repo, "--trust", code=0)
+    assert stop(repo) is None
+
+
 def test_where_no_run_was_made_nothing_is_said(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop")
     assert stop(repo) is None

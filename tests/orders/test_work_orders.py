@@ -82,6 +82,17 @@ def test_what_is_stale_is_named_and_needs_the_command_alone(tmp_path: Path) -> N
     assert "handler" in made["stale"]
 
 
+def test_a_spec_that_was_written_since_is_what_comes_next(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "shop")
+    spec = (repo / shops.SPEC).read_text()
+    (repo / shops.SPEC).unlink()
+    shops.run(repo, code=3)
+    assert "there is no job spec" in json.dumps(orders(repo, code=3))
+    (repo / shops.SPEC).write_text(spec)
+    (order,) = orders(repo, code=3)["orders"]
+    assert order["do"] == ["run: send-receipt.yaml was written since this was found; run the skill again"]
+
+
 def test_a_witness_is_there_until_it_is_gone(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop", proof=True)
     whole = (repo / HANDLER).read_text()

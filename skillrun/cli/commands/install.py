@@ -98,8 +98,9 @@ def _print_next(agent: Agent, user: bool) -> None:
 
 def _print_diff(plan: Plan, base: Path) -> int:
     from skillrun.install.plan import diff
+    from skillrun.install.record import PATH
 
-    for change in plan.changes:
+    for change in sorted(plan.changes, key=lambda change: change.name == PATH):  # what is remembered comes last
         for line in diff(change):
             print(visible(line, limit=2_000))
     for name, note in plan.notes:

@@ -50,7 +50,10 @@ def killed_not_recorded(job: Job) -> Iterator[Finding]:
     message = (
         "a work horse that is killed (out of memory, SIGKILL) does not get here: the job is only a failed one of RQ"
     )
-    hint = "a work_horse_killed_handler, or a sweep over the FailedJobRegistry, that writes the record too"
+    hint = (
+        "write the record in a sweep over the FailedJobRegistry, or in a work_horse_killed_handler: "
+        "Worker(..., work_horse_killed_handler=f), in a class that rq worker --worker-class names"
+    )
     yield tell(job, "killed-not-recorded", Severity.WARNING, place, message, hint)
 
 
