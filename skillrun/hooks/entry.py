@@ -45,16 +45,16 @@ def answer(allow: "Mapping[str, Any] | None", said: "Mapping[str, Any] | None") 
     try:
         sys.stdout.write(json.dumps(value) + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _decide(agent: "Any", event: str) -> "dict[str, Any] | None":
     try:
-        payload = json.loads(sys.stdin.buffer.read() or b"{}")
+        payload = json.loads((sys.stdin.buffer.read() if sys.stdin else b"") or b"{}")
         if not isinstance(payload, dict):
             raise ValueError("not an object")
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         print(f"skillrun: hook {agent.ID} {event}: standard input is no JSON object: {error}", file=sys.stderr)
         return None
     try:

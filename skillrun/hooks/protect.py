@@ -8,30 +8,49 @@ import os
 import re
 
 LEDGER = "use skillrun status, why, next or ledger query to read it; skillrun alone writes it"
-_FOLDER = f".skillrun holds skillrun's ledger: {LEDGER}"
 HOOKS = "a person changes hooks, by hand or with skillrun install and uninstall"
+PEOPLE = "that is for people to say: ask the user"
 HOOK_FILES = (
     ".claude/settings.json", ".claude/settings.local.json", ".codex/hooks.json", ".codex/config.toml",
-    ".cursor/hooks.json", ".github/hooks/", ".gemini/settings.json", ".agents/hooks.json",
-    ".opencode/plugin/skillrun", ".opencode/plugins/skillrun",
+    ".cursor/hooks.json", ".github/hooks/", ".gemini/settings.json", ".gemini/config/hooks.json", ".agents/hooks.json",
+    ".opencode/plugin/skillrun", ".opencode/plugins/skillrun", "opencode/plugins/skillrun", ".copilot/hooks/",
     ".skillrun/installed.json",
 )  # fmt: skip
-_LEDGER_FILE = re.compile(r"\.skillrun/(?:ledger\.db|locks\b)|\bledger\.db\b")
-_WHOLE_FOLDER = re.compile(r"(?:^|[\s\"'=/])\.skillrun/?(?=[\s\"';&|)*]|$)")
+_FOLDERS = re.compile(
+    r"(?:^|[\s/])\.(?:skillrun|claude|codex|cursor|gemini|opencode|copilot|agents|github/hooks)(?:/[^\s/]*[*?][^\s]*|/?)"
+    r"(?=[\s;&|)]|$)"
+)
+_LEDGER_FILE = re.compile(r"\.skillrun/(?:ledger\.db|locks\b|l[^\s/]*[*?])|^\s*/?ledger\.db|[\s/]\.skill[^\s/]*[*?]")
+_STATE = re.compile(r"\.local/state/skillrun\b")
 _READS = frozenset(
     (
         *("cat", "head", "tail", "less", "more", "grep", "rg", "ag", "ls", "stat", "wc", "file", "diff", "cmp", "jq"),
-        *("sha256sum", "md5sum", "find", "tree", "du", "test", "[", "echo", "printf", "skillrun"),
+        *("sha256sum", "md5sum", "find", "tree", "du", "test", "[", "[[", "echo", "printf", "skillrun", "nl", "awk"),
+        *("sed", "cd", "mkdir", "cp", "pytest", "ruff", "mypy", "tar", "rsync", "python", "python3", "for", "if"),
     )
 )
 _GIT_READS = frozenset(
-    ("log", "show", "diff", "status", "add", "commit", "blame", "ls-files", "grep", "rev-parse", "check-ignore")
+    (
+        *("log", "show", "diff", "status", "add", "commit", "blame", "ls-files", "ls-tree", "cat-file", "grep"),
+        *("rev-parse", "check-ignore"),
+    )
 )
-_SEPARATORS = re.compile(r"\|\||&&|[;|&\n]")
+_WRAPPERS = frozenset(("sudo", "time", "nice", "command", "exec", "then", "do", "else", "!"))
+_NO_COVER = re.compile(r"\$\(|`|\s-(?:execdir|ok|okdir|delete)\b|\s--?(?:output|pre)\b|\s-O\b")
+_IN_PLACE = re.compile(r"^\s*(?:\S+\s+)*?sed\s+(?:\S+\s+)*?-\w*i")
+_CODE = re.compile(r"^\s*(?:\S+\s+)*?python[\d.]*\s+(?:-\w+\s+)*-c\b")
 _WRITES = re.compile(r"(?<![0-9&])(?:[0-9]?>{1,2}\|?)\s*(\S+)|\btee\s+(?:-a\s+)?(\S+)")
-_WIPES = re.compile(r"\bgit\s+(?:-\S+\s+(?:\S+=\S+\s+)?)*clean\b[^;&|\n]*\s-\S*[xX]")
-_CLAIM = re.compile(r"\bSKILLRUN_(?:ACTOR|LEDGER|STATE_DIR)=")
-_UNINSTALL = re.compile(r"\bskillrun\s+uninstall\b")
+_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?^\s*\2\s*$", re.DOTALL | re.MULTILINE)
+_WIPES = re.compile(r"^\s*git\s+(?:-\S+\s+(?:\S+=\S+\s+)?)*clean\b.*?\s-[a-zA-Z]*[xX]")
+_STASH = re.compile(r"^\s*git\s+stash\b.*\s(?:-a|--all|-\w*a\w*)(?=\s|$)")
+_CLAIM = re.compile(r"(?:^|\s)SKILLRUN_(?:ACTOR|LEDGER|STATE_DIR)=")
+_SHED = re.compile(
+    r"(?:^|\s)(?:unset|env\s+(?:\S+\s+)*?(?:-u\s*|--unset=?\s*))\s*(?:CLAUDECODE|CLAUDE_CODE|CODEX_|CURSOR_|GEMINI_CLI"
+    r"|COPILOT_|OPENCODE|AI_AGENT)|(?:^|\s)(?:CLAUDECODE|CODEX_\w+|CURSOR_AGENT|GEMINI_CLI|COPILOT_CLI|OPENCODE)=(?=\s|$|0)"
+    r"|(?:^|\s)env\s+-i\b.*skillrun"
+)
+_SAYS = re.compile(r"(?:^|\s|/)skillrun\s.*?\s--waive\b")
+_UNINSTALL = re.compile(r"(?:^|\s|/)skillrun\s+uninstall\b")
 
 
 def why_not(command: "str | None", paths: "tuple[str, ...]", folder: str) -> "str | None":
@@ -40,50 +59,116 @@ def why_not(command: "str | None", paths: "tuple[str, ...]", folder: str) -> "st
     `command`: the text that a shell would run. `paths`: files that the tool writes, absolute or relative to `folder`.
     """
     for path in paths:
-        reason = _named_in("/" + os.path.normpath(os.path.join(folder, path)).replace(os.sep, "/"))
+        reason = _named_in(_plain("/" + os.path.normpath(os.path.join(folder, path)).replace(os.sep, "/")))
         if reason:
             return reason
     return _about_command(command) if command else None
+
+
+def _plain(text: str) -> str:
+    """One spelling of a path: some file systems take no notice of case."""
+    text = re.sub(r"/(?:\./|/)+", "/", text)
+    return text.lower() if any(name in text.lower() for name in (".claude", ".codex", ".skillrun", ".github")) else text
 
 
 def _named_in(text: str) -> "str | None":
     """Why a path, or a command that names one, is about something protected."""
     ledger = _LEDGER_FILE.search(text)
     if ledger:
-        return f"{ledger[0]} is skillrun's ledger: {LEDGER}"
+        return f"{ledger[0].strip()} is skillrun's ledger: {LEDGER}"
+    if _STATE.search(text):
+        return f"the consents of skillrun are kept there: {PEOPLE}"
     hook = next((name for name in HOOK_FILES if name in text), None)
     return f"{hook} holds the hooks that watch this session: {HOOKS}" if hook else None
 
 
 def _about_command(command: str) -> "str | None":
-    if _WIPES.search(command):
-        return "git clean -x would delete skillrun's ledger, which git ignores: leave out -x, or add -e .skillrun"
-    if _CLAIM.search(command):
-        return "SKILLRUN_ACTOR, SKILLRUN_LEDGER and SKILLRUN_STATE_DIR are the user's to set: leave them out"
-    if _UNINSTALL.search(command):
-        return f"skillrun uninstall takes away the hooks that watch this session: {HOOKS}"
-    for part in _SEPARATORS.split(command):
+    text = _HEREDOC.sub(r"<<\2\3", command.replace("\\\n", " "))
+    for part in _parts(text):
         reason = _about_part(part)
         if reason:
             return reason
     return None
 
 
+def _parts(text: str) -> "list[str]":
+    """The commands of a line: what stands between separators outside of quotes."""
+    found, quote, start = [], "", 0
+    for at, sign in enumerate(text):
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"":
+            quote = sign
+        elif sign in ";|&\n":
+            found.append(text[start:at])
+            start = at + 1
+    return [part.strip() for part in (*found, text[start:]) if part.strip()]
+
+
 def _about_part(part: str) -> "str | None":
     """One command of a line: it may read what is protected, by a program that only reads."""
-    named = _named_in(part) or (_FOLDER if _WHOLE_FOLDER.search(part) else None)
-    if named is None:
-        return None
-    written = [name for pair in _WRITES.findall(part) for name in pair if name]
-    touched = any(_named_in(name) or _WHOLE_FOLDER.search(name) for name in written)
-    return named if touched or not _only_reads(part) else None
-
-
-def _only_reads(part: str) -> bool:
-    words = [word for word in part.split() if "=" not in word.split("/")[0]]
+    words = _words(part)
     program = words[0].rpartition("/")[2] if words else ""
-    if program == "git":
-        return next((word for word in words[1:] if not word.startswith("-")), "") in _GIT_READS
-    if program == "find" and ("-delete" in words or "-exec" in words):
+    if program not in ("grep", "rg", "echo"):
+        reason = _about_words(part)
+        if reason:
+            return reason
+    bare = _plain(re.sub(r"['\"\\]", "", part))
+    written = [name for pair in _WRITES.findall(bare) for name in pair if name]
+    hit = next((reason for name in written if (reason := _named_in(name) or _folder(name))), None)
+    if hit or _is_message(words):
+        return hit
+    named = _named_in(bare) or _folder(re.sub(r"--?(?:exclude|ignore|e|not -path)[= ]\S+", "", bare))
+    return named if named and not _only_reads(part, words) else None
+
+
+def _about_words(part: str) -> "str | None":
+    """What is denied whatever file it names."""
+    bare = re.sub(r"['\"\\]", "", part)
+    if (_WIPES.search(bare) and "-e .skillrun" not in bare) or _STASH.search(bare):
+        return "that would take away skillrun's ledger, which git ignores: leave out -x or -a, or add -e .skillrun"
+    if _CLAIM.search(part) or _SHED.search(part):
+        return "who calls, and where the ledger lies, are the user's to say: leave such variables alone"
+    if _SAYS.search(bare):
+        return f"a waiver: {PEOPLE}"
+    if _UNINSTALL.search(bare):
+        return f"skillrun uninstall takes away the hooks that watch this session: {HOOKS}"
+    return None
+
+
+def _folder(text: str) -> "str | None":
+    """A whole folder that holds protected files."""
+    found = _FOLDERS.search(text)
+    return f"{found[0].strip()} holds skillrun's files or an agent's hooks: {LEDGER}; {HOOKS}" if found else None
+
+
+def _words(part: str) -> "list[str]":
+    """The words of a command without assignments and what only starts another one."""
+    words = part.split()
+    while words and (words[0] in _WRAPPERS or re.fullmatch(r"\w+=\S*", words[0]) or words[0] == "if"):
+        words = words[1:]
+    return words
+
+
+def _is_message(words: "list[str]") -> bool:
+    """Its arguments are words for people: they may name any file."""
+    return words[:2] == ["git", "commit"] or words[:1] == ["gh"]
+
+
+def _only_reads(part: str, words: "list[str]") -> bool:
+    program = words[0].rpartition("/")[2].lstrip("(") if words else ""
+    if _NO_COVER.search(part) or _IN_PLACE.search(part) or _CODE.search(part):
         return False
+    if program == "git":
+        return _git_command(words) in _GIT_READS
+    if program in ("cp", "rsync"):
+        return _named_in(_plain(words[-1])) is None and _folder(words[-1]) is None
     return program in _READS
+
+
+def _git_command(words: "list[str]") -> str:
+    """`git -C folder -c name=value diff` -> "diff"."""
+    rest = words[1:]
+    while rest and rest[0].startswith("-"):
+        rest = rest[2:] if rest[0] in ("-C", "-c") else rest[1:]
+    return rest[0] if rest else ""

@@ -1,7 +1,7 @@
 """Before an agent says "done": is a run open here, or has what it rests on changed since?
 
-Blocks once for a tree, so that nobody is caught in a circle; the second time on the same tree it lets go and records
-that the end is unverified. Both are events of the run.
+Blocks once for a tree, and three times in a row at most, so that nobody is caught in a circle; then it lets go and
+records that the end is unverified. Both are events of the run.
 """
 
 import os
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 NO_JOB = "-"
+MOST = 3  # blocks in a row: files that change by themselves, a log, say, must not hold anybody for ever
 BLOCKED, RELEASED = "hook.blocked", "hook.unverified"
 _LINE = 400
 
@@ -33,11 +34,12 @@ def why_open(folder: str, agent: str, *, again: bool) -> "str | None":
     path = ledger_path(repo, None)
     if not path.is_file():
         return None
-    for row in _newest_runs(path, repo_name(repo)):
-        reason = _about(repo.root, path, row, agent, again=again)
-        if reason:
-            return reason
-    return None
+    runs = _newest_runs(path, repo_name(repo))
+    reasons = [(row["run_id"], reason) for row in runs if (reason := _about(repo.root, path, row))]
+    if not reasons or not _record(path, runs, reasons[0][0], agent, _tree_key(repo.root, path), again=again):
+        return None
+    others = f" {len(reasons) - 1} more jobs are open, too." if len(reasons) > 1 else ""
+    return f"{reasons[0][1]}{others}"
 
 
 def _has_run(folder: str) -> bool:
@@ -62,21 +64,25 @@ def _newest_runs(path: "Path", repo: str) -> "list[dict[str, Any]]":
 
     with Ledger.open(path, read_only=True) as ledger:
         found: dict[tuple[str, str], dict[str, Any]] = {}
-        for row in ledger.runs(repo=repo, limit=50):
+        for row in ledger.runs(repo=repo, limit=500):
             found.setdefault((row["skill"], row["job"]), row)
     named = {skill for skill, job in found if job != NO_JOB}
     return [row for (skill, job), row in found.items() if job != NO_JOB or skill not in named]
 
 
-def _about(root: "Path", path: "Path", row: "dict[str, Any]", agent: str, *, again: bool) -> "str | None":
+def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
+    """What is open in a run. One that cannot be read is open: a broken spec is no way out."""
+    from skillrun.errors import SkillrunError
     from skillrun.runner.standing import standing
 
-    report = standing(root, run=row["run_id"], ledger=path)
+    try:
+        report = standing(root, run=row["run_id"], ledger=path)
+    except SkillrunError as error:
+        said = {"stage": "-", "detail": error.message.splitlines()[0]}
+        run = {"skill": row["skill"], "job": row["job"]}
+        return _said({"run": run, "outcome": "blocked", "stages": [], "next": [said]}, [])
     stale = [stage["id"] for stage in report["stages"] if stage["stale"]]
-    if report["outcome"] == "success" and not stale:
-        return None
-    key = _tree_key(root, path)
-    return _said(report, stale) if _record(path, row["run_id"], agent, key, again=again) else None
+    return None if report["outcome"] == "success" and not stale else _said(report, stale)
 
 
 def _tree_key(root: "Path", path: "Path") -> str:
@@ -88,8 +94,11 @@ def _tree_key(root: "Path", path: "Path") -> str:
     return Tree(root, without=own_files(repo, path)).key
 
 
-def _record(path: "Path", run_id: str, agent: str, key: str, *, again: bool) -> bool:
-    """Whether to block: it was not done on this tree before. Where that cannot be written down, nobody is blocked."""
+def _record(path: "Path", runs: "list[dict[str, Any]]", run_id: str, agent: str, key: str, *, again: bool) -> bool:
+    """Whether to block: it was not done on this tree before, nor too often in this turn.
+
+    Where that cannot be written down, nobody is blocked.
+    """
     from skillrun.actor import who
     from skillrun.errors import SkillrunError
     from skillrun.ledger.rows import NewEvent
@@ -97,20 +106,27 @@ def _record(path: "Path", run_id: str, agent: str, key: str, *, again: bool) -> 
 
     try:
         with Ledger.open(path) as ledger:
-            last = max((ledger.last_event(run_id, kind) for kind in (BLOCKED, RELEASED)), key=_number)
-            seen = last is not None and last["data"]["tree"] == key
-            if seen and last is not None and last["type"] == RELEASED:
+            events = [event for row in runs for event in _hook_events(ledger, row["run_id"])]
+            mine = {event["type"] for event in events if event["data"]["tree"] == key}
+            if RELEASED in mine:
                 return False
-            actor, kind = who(), RELEASED if seen else BLOCKED
+            release = BLOCKED in mine or (again and _in_a_row(events) >= MOST)
+            actor, kind = who(), RELEASED if release else BLOCKED
             data = {"tree": key, "agent": agent}
             ledger.append(run_id, [NewEvent(kind, actor=actor.name, actor_kind=str(actor.kind), data=data)])
-            return not seen
+            return not release
     except (SkillrunError, sqlite3.Error):
         return False
 
 
-def _number(event: "dict[str, Any] | None") -> int:
-    return event["n"] if event else 0
+def _hook_events(ledger: "Any", run_id: str) -> "list[dict[str, Any]]":
+    return [event for kind in (BLOCKED, RELEASED) for event in ledger.events(run_id, type=kind)]
+
+
+def _in_a_row(events: "list[dict[str, Any]]") -> int:
+    """Blocks since somebody was let go."""
+    let_go = max((event["ts_us"] for event in events if event["type"] == RELEASED), default=0)
+    return sum(event["type"] == BLOCKED and event["ts_us"] > let_go for event in events)
 
 
 def _said(report: "dict[str, Any]", stale: "list[str]") -> str:

@@ -19,6 +19,7 @@ OnProgress = Callable[[float, float | None, str], Awaitable[None]]
 """(done, of how many, what is at work)."""
 
 KINDS = {1: "partial", 2: "misuse", 3: "blocked", 4: "refused", 70: "bug", 130: "interrupted"}
+_LINGER_S = 5.0  # between the end of a process and the end of what it wrote
 _PATIENCE_S = 10.0  # between asking a process to end and ending it
 
 
@@ -73,17 +74,20 @@ def _environment(actor: str, progress_fd: int) -> dict[str, str]:
 
 
 async def _listen(process: anyio.abc.Process, progress_fd: int, on_progress: OnProgress | None) -> Answer:
-    said: dict[str, bytes] = {}
+    said = {"out": bytearray(), "err": bytearray()}
 
     async def collect(name: str, stream: anyio.abc.ByteReceiveStream | None) -> None:
-        said[name] = b"".join([part async for part in stream]) if stream is not None else b""
+        if stream is not None:
+            async for part in stream:
+                said[name] += part
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(collect, "out", process.stdout)
         tasks.start_soon(collect, "err", process.stderr)
         tasks.start_soon(_progress, progress_fd, on_progress)
         code = await process.wait()
-    return _answer(code, said["out"], said["err"].decode("utf-8", "replace"))
+        tasks.cancel_scope.deadline = anyio.current_time() + _LINGER_S  # somebody below may hold a pipe open
+    return _answer(code, bytes(said["out"]), said["err"].decode("utf-8", "replace"))
 
 
 def _answer(code: int, out: bytes, err: str) -> Answer:

@@ -15,7 +15,7 @@ from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError
 from mcp.server.mcpserver.resolve import Elicit, Resolve
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, ElicitationCapability, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from skillrun import __version__
@@ -94,9 +94,14 @@ async def work_order(
 async def _confirmation(ctx: Context, step: str, statement: str) -> Elicit[Confirmed] | Confirmed:
     """Asks the user where the client can; else the statement stays the agent's own word, and is recorded as that."""
     capabilities = ctx.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
+    if capabilities is None or capabilities.elicitation is None or _only_urls(capabilities.elicitation):
         return Confirmed(is_so=True)
     return Elicit(f"skillrun will record for the step {step}: «{statement}». Is this so?", Confirmed)
+
+
+def _only_urls(asked: ElicitationCapability) -> bool:
+    """A client that opens pages and shows no form."""
+    return asked.form is None and asked.url is not None
 
 
 @server.tool(annotations=RECORDS)
@@ -108,7 +113,7 @@ async def attest(
 ) -> Annotated[CallToolResult, Report]:  # fmt: skip
     """Say what was done for a step that no code can check. It is recorded with who said it, and stays `declared`."""
     if not (isinstance(confirmation, AcceptedElicitation) and confirmation.data.is_so):
-        return _refusal(Answer(1, None, "the user did not confirm it: nothing was recorded", "ask the user"))
+        return _refusal(Answer(4, None, "the user did not confirm it: nothing was recorded", "ask the user"))
     said = [
         *_pairs("--attest", {step: statement}),
         *(w for path in evidence for w in _pairs("--evidence", {step: path})),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from skillrun.proof.history import lasts
 from skillrun.proof.story import in_order
 
 if TYPE_CHECKING:
@@ -277,15 +278,7 @@ def _killed(history: History) -> Delivery | None:
 
 def _committed(delivery: Delivery) -> bool:
     """It made something last: a commit, a statement outside of a transaction, or a write to Redis."""
-    return any(_lasts(event) for event in delivery.all("at"))
-
-
-def _lasts(event: Event) -> bool:
-    if event["when"] != "after":
-        return False
-    if event["kind"] == "sql":
-        return event["verb"] in ("insert", "update", "delete", "replace", "merge") and event["open"] is False
-    return event["kind"] == "commit" or (event["kind"] == "redis" and bool(event["write"]))
+    return any(lasts(event) for event in delivery.all("at"))
 
 
 def _commits_later(history: History, killed: Delivery) -> bool:

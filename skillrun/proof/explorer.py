@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillrun.proof import ticks
-from skillrun.proof.history import Delivery, History, is_dead_letter
+from skillrun.proof.history import Delivery, History, is_dead_letter, lasts
 from skillrun.proof.jobs import POISON
 from skillrun.proof.orders import Orders, victim
 from skillrun.proof.processes import Process, Processes
@@ -507,7 +507,7 @@ class Explorer:
 
 def _has_committed(delivery: Delivery) -> bool:
     """Whether something of it outlasts it, so that calling again would be another job."""
-    return any(event["kind"] == "commit" and event["when"] == "after" for event in delivery.all("at"))
+    return any(lasts(event) for event in delivery.all("at"))
 
 
 class NotPublished(Exception):

@@ -46,6 +46,15 @@ def is_dead_letter(event: Event, queue: str | None) -> bool:
     return queue is not None and not event["to_handler"] and queue in names
 
 
+def lasts(event: Event) -> bool:
+    """A boundary after which something outlasts the process: a commit, a write outside of a transaction or to Redis."""
+    if event["when"] != "after":
+        return False
+    if event["kind"] == "sql":
+        return event["verb"] in ("insert", "update", "delete", "replace", "merge") and event["open"] is False
+    return event["kind"] == "commit" or (event["kind"] == "redis" and bool(event["write"]))
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One process: a delivery to the handler, the caller that publishes, or the library after a death.

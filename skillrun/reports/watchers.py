@@ -194,22 +194,35 @@ def leave_pipe() -> None:
 
 
 def progress_fd() -> int | None:
-    """SKILLRUN_PROGRESS_FD: where a caller that started us with --json wants to be told how far we are."""
-    import os
+    """SKILLRUN_PROGRESS_FD: where a caller that started us with --json wants to be told how far we are.
 
-    given = os.environ.get("SKILLRUN_PROGRESS_FD", "")
-    return int(given) if given.isdigit() else None
+    Only a pipe or a socket that was open before anything else of ours: a number alone may be that of a file by now.
+    """
+    import os
+    import stat
+
+    given = os.environ.pop("SKILLRUN_PROGRESS_FD", "")
+    if not (given.isascii() and given.isdecimal() and int(given) > 2):
+        return None
+    try:
+        mode = os.fstat(int(given)).st_mode
+        os.set_inheritable(int(given), False)
+    except OSError:
+        return None
+    return int(given) if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
 
 
 def tell(fd: int, done: int, of: int, what: str) -> None:
-    """One step; where nobody listens any more, the work goes on."""
+    """One step; where nobody listens, or not fast enough, the work goes on without a word."""
     import contextlib
     import json
     import os
+    import select
 
     told = {"done": done, "of": of or None, "what": visible(what, limit=200)}
-    with contextlib.suppress(OSError):
-        os.write(fd, json.dumps(told).encode() + b"\n")
+    with contextlib.suppress(OSError, ValueError):
+        if select.select([], [fd], [], 0)[1]:
+            os.write(fd, json.dumps(told).encode() + b"\n")
 
 
 def watcher_for(*, json: bool) -> Silent:

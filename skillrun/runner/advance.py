@@ -102,7 +102,12 @@ class _Inputs:
         """Raises what is refused, and Misuse for options that name what is not there."""
         from skillrun.contract.skill import load_skill
         from skillrun.repo.profile import load_profile
-        from skillrun.runner.options import check_waivers, check_waiving_actor, new_attestations
+        from skillrun.runner.options import (
+            check_spec_waivers,
+            check_waivers,
+            check_waiving_actor,
+            new_attestations,
+        )
         from skillrun.stages.conclude import CHECKS, STATE_MACHINE
         from skillrun.stages.registry import match_stages
 
@@ -110,7 +115,10 @@ class _Inputs:
         skill = load_skill(target.skill_file)
         spec = read_spec(skill, request, target.spec_file, target.repo.root)
         profile = load_profile(target.repo.root)
-        check_waiving_actor(request, who(), profile is not None and profile.agent_waivers)
+        allowed = profile is not None and profile.agent_waivers
+        check_waiving_actor(request, who(), allowed)
+        if spec is not None and spec.waivers:
+            check_spec_waivers(spec, _committed(target), who(), allowed)
         planned, missing = match_stages(skill)
         known = {p.stage.ID for p in planned} | {rule.id for rule in CHECKS.get(skill.name, ())}
         attestable = _attestable(skill, planned)
@@ -126,6 +134,16 @@ class _Inputs:
     def identity(self) -> tuple[str, str]:
         """What makes a run the same one, within a repository."""
         return self.skill.id, self.job
+
+
+def _committed(target: Target) -> bytes | None:
+    """The spec's text in HEAD; None where it is not there."""
+    from skillrun.repo.git import run_git
+
+    if target.spec_name is None or target.repo.head is None:
+        return None
+    done = run_git(target.repo.root, "cat-file", "blob", f"HEAD:{target.spec_name}")
+    return done.stdout if done.returncode == 0 else None
 
 
 def read_spec(skill: Skill, request: Request, file: Path | None, root: Path) -> JobSpec | None:

@@ -68,10 +68,10 @@ def implement(request: Request, watcher: Watcher, who_does: Implementer, tell: T
         done, files = _attempt(request, report, who_does, watcher)
         _record(report, number, who_does, done, files)
         tell(f"attempt {number}: {done.words}, {done.duration_ms / 1000:.0f} s, {_count(files)} changed")
-        if not files:
-            tell("it changed nothing, so nobody is asked again")
-            break
         report = advance(again, watcher)
+        if not files:
+            tell("it changed no file, so nobody is asked again")
+            break
     return report
 
 
@@ -92,6 +92,7 @@ def _attempt(
     from skillrun.orders.order import order_lines
     from skillrun.runner.standing import order
     from skillrun.runner.target import own_files
+    from skillrun.validations.environment import command_env
     from skillrun.validations.run import run_command
 
     repo, ledger = open_repo(request.repo), Path(report["ledger"]["path"])
@@ -101,7 +102,9 @@ def _attempt(
         text = Path(folder) / "order.txt"
         text.write_text("\n".join(order_lines(made)) + "\n", encoding="utf-8")
         given = f"{{ {who_does.command}\n}} < {shlex.quote(str(text))}"
-        done = run_command(given, cwd=repo.root, timeout_s=who_does.limit_s, on_line=watcher.output)
+        name = who_does.command.split()[0].rpartition("/")[2]
+        env = {**command_env(repo.root), "SKILLRUN_ACTOR": f"agent:{name}"}
+        done = run_command(given, cwd=repo.root, timeout_s=who_does.limit_s, on_line=watcher.output, env=env)
     own = own_files(repo, ledger)
     return done, [path for path in touched(open_repo(repo.root), before) if not own or not path.startswith(own)]
 

@@ -54,6 +54,33 @@ def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
     raise Refused(f"--waive {item}: {actor.agent or actor.name} is an agent, and waivers are for people", hint=hint)
 
 
+def check_spec_waivers(spec: JobSpec | None, committed: bytes | None, actor: Actor, allowed: bool) -> None:
+    """The same for the spec, which an agent may edit: only the waivers that its committed text holds count.
+
+    Raises Refused for another one where the environment shows an agent. `committed` is the spec's text in HEAD.
+    """
+    given = (spec.waivers if spec else None) or ()
+    if not given or allowed or (actor.agent is None and actor.kind != ActorKind.AGENT):
+        return
+    known = _waived_in(committed)
+    stray = next((waiver for waiver in given if (waiver.item, waiver.reason) not in known), None)
+    if stray is not None:
+        said = f"waivers: {stray.item}: {actor.agent or actor.name} is an agent, and HEAD does not hold this waiver"
+        raise Refused(said, hint="take it out, or ask a person to commit it")
+
+
+def _waived_in(text: bytes | None) -> set[tuple[str, str]]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text or b"")
+    except yaml.YAMLError:
+        return set()
+    given = value.get("waivers") if isinstance(value, dict) else None
+    found = [waiver for waiver in given if isinstance(waiver, dict)] if isinstance(given, list) else []
+    return {(str(waiver.get("item")), str(waiver.get("reason"))) for waiver in found}
+
+
 def waivers(
     spec: JobSpec | None, request: Request, events: Iterable[Mapping[str, Any]], actor: Actor
 ) -> dict[str, Waiver]:

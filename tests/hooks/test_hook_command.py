@@ -73,6 +73,34 @@ def test_a_changed_tree_is_blocked_again(repo: Path) -> None:
     assert hook_events(repo) == ["hook.blocked", "hook.blocked"]
 
 
+def test_a_tree_that_changes_by_itself_holds_nobody_for_ever(repo: Path) -> None:
+    for number in range(3):
+        (repo / "dev.log").write_text("x" * number)
+        assert stop(repo, stop_hook_active=True)
+    (repo / "dev.log").write_text("more")
+    assert stop(repo, stop_hook_active=True) is None
+    assert hook_events(repo) == ["hook.blocked"] * 3 + ["hook.unverified"]
+
+
+def test_a_broken_spec_is_no_way_out(repo: Path) -> None:
+    spec = repo / shops.SPEC
+    spec.write_text(spec.read_text() + "x: [\n")
+    said = stop(repo)
+    assert said is not None
+    assert ".skillrun/jobs/send-receipt.yaml" in said
+    assert stop(repo) is None
+
+
+def test_several_open_jobs_are_one_block(repo: Path) -> None:
+    text = (repo / shops.SPEC).read_text().replace("job: send-receipt", "job: other")
+    (repo / ".skillrun" / "jobs" / "other.yaml").write_text(text)
+    shops.run(repo, "--spec", ".skillrun/jobs/other.yaml", "--trust", code=1)
+    said = stop(repo)
+    assert said is not None
+    assert "1 more jobs are open" in said
+    assert stop(repo) is None
+
+
 def test_the_hook_leaves_the_run_as_it_was(repo: Path) -> None:
     before = shops.report(repo, code=1)
     stop(repo)

@@ -156,6 +156,15 @@ def test_however_much_is_open_an_order_stays_small_and_names_the_rest() -> None:
     assert "and 27 more: skillrun why STAGE" in made["orders"][0]["found"]
 
 
+def test_letters_that_json_escapes_do_not_make_an_order_larger() -> None:
+    wide = stage("retry")
+    wide["findings"] = [{**finding, "message": "ж" * 3000} for finding in wide["findings"]]
+    actions = [{"stage": "retry", "action": "edit-code", "detail": "ж" * 3000}] * 9
+    made = work_orders(report([wide], actions), None)
+    assert tokens(json.dumps(made, indent=2)) <= MOST_TOKENS
+    assert made["orders"][0]["found"]
+
+
 def test_consent_is_asked_of_the_user() -> None:
     asks = stage("tests", status="blocked", findings=[])
     made = work_orders(report([asks], [{"stage": "tests", "action": "consent", "detail": "to run make test"}]), None)

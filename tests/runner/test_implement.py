@@ -58,9 +58,17 @@ esac
 def test_an_agent_that_only_talks_is_asked_once(tmp_path: Path) -> None:
     repo = broken_shop(tmp_path / "shop")
     printed = shops.run(repo, "--trust", "--implement", agent(tmp_path, "echo all done, I promise"), code=3)
-    assert "it changed nothing" in printed
+    assert "it changed no file" in printed
     (only,) = attempts(repo)
     assert only["data"]["files_changed"] == 0  # type: ignore[index]
+
+
+def test_the_agent_may_not_waive(tmp_path: Path) -> None:
+    repo = broken_shop(tmp_path / "shop")
+    waive = f"PYTHONPATH={helpers.ROOT} python -m skillrun {shops.SKILL} --waive retry=meh 2> {tmp_path}/said.txt"
+    shops.run(repo, "--trust", "--implement", agent(tmp_path, waive), "--attempts", "1", code=3)
+    assert "is an agent, and waivers are for people" in (tmp_path / "said.txt").read_text()
+    assert shops.events(shops.ledger_of(repo), "waiver.given") == []
 
 
 def test_attempts_are_bounded(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_status_marks_what_is_stale_in_words(repo: Path) -> None:
     assert done.returncode == 1
     assert "changed: README.md" in done.stdout
     assert "stale since then: validate; run the skill again" in done.stdout
-    assert "what it rests on has changed" in helpers.run_cli("next", cwd=repo).stdout
+    assert "Their files have changed since" in helpers.run_cli("next", cwd=repo).stdout
 
 
 def test_an_edit_reopens_a_finished_run(repo: Path) -> None:

@@ -85,6 +85,16 @@ def test_an_agent_may_not_waive_whatever_it_calls_itself(repo: Path, more: dict[
     assert not shops.ledger_of(repo).exists()
 
 
+def test_an_agents_waiver_in_the_spec_counts_once_it_is_committed(repo: Path) -> None:
+    spec = repo / shops.SPEC
+    spec.write_text(spec.read_text() + "waivers:\n  - {item: retry, reason: later, by: Alice}\n")
+    done = helpers.run_cli("run", shops.SKILL, "--trust", cwd=repo, env=AGENT)
+    assert done.returncode == 4
+    assert "HEAD does not hold this waiver" in done.stderr
+    helpers.commit(repo, "A person's waiver")
+    assert shops.stages(shops.report(repo, "--trust", code=1, env=AGENT))["retry"] == "waived"
+
+
 def test_where_the_profile_allows_it_an_agents_waiver_is_recorded_as_one(repo: Path) -> None:
     profile = shops.asked(repo, "detect")["profile"]
     profile["quality_bar"]["agent_waivers"] = True
