@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test ci lint crash agents bench detection proof-corpus proof-corpus-quick proof-bench clean
+.PHONY: demo test real ci lint crash agents bench detection proof-corpus proof-corpus-quick proof-bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -27,7 +27,11 @@ demo: $(VENV)/.installed
 # Compiled first, as what is installed is: the tests start skillrun a thousand times.
 test: $(VENV)/.installed
 	@$(BIN)/python -m compileall -q skillrun
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long and not real'
+
+# Seconds each: MCP clients, verify, the tests stage, doctor, real workers.
+real: $(VENV)/.installed
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'real and not long'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -58,7 +62,7 @@ detection: $(VENV)/.installed
 proof-corpus-quick: $(VENV)/.installed
 	$(BIN)/python tests/proof/corpus/run.py --quick
 
-ci: .node/.installed lint test crash bench proof-bench proof-corpus-quick
+ci: .node/.installed lint test real crash bench proof-bench proof-corpus-quick
 
 clean:
 	rm -rf $(VENV) .node

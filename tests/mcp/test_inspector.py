@@ -14,7 +14,10 @@ import pytest
 import shops
 
 BIN = helpers.ROOT / ".node" / "node_modules" / ".bin"
-pytestmark = pytest.mark.skipif(not (BIN / "mcp-inspector").exists(), reason="no MCP Inspector: make .node/.installed")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not (BIN / "mcp-inspector").exists(), reason="no MCP Inspector: make .node/.installed"),
+]
 
 
 def inspect(repo: Path, *words: str) -> tuple[int, Any]:

@@ -21,6 +21,8 @@ from mcp import Client, StdioServerParameters
 from mcp.client.context import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult
 
+pytestmark = pytest.mark.real
+
 TOOLS = {
     *("skill_list", "skill_show", "run_advance", "run_status", "work_order", "attest", "prove", "detect"),
     "ledger_query",

@@ -13,6 +13,8 @@ from breaking_repo import CODE, HAPPY, HEAD, RETRYABLE, TERMINAL, breaks, case, 
 
 from skillrun.verdict import StageResult
 
+pytestmark = pytest.mark.real
+
 ALL = (HAPPY, RETRYABLE, TERMINAL)
 NOTICED = {"effect-dropped": "noticed", "transient-swallowed": "noticed", "permanent-retried": "noticed"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import fixtures_repos
+import pytest
 from breaking_repo import breaks, cases, rules
 
 from skillrun.contract.spec import load_spec
@@ -12,6 +13,8 @@ from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.stages.interface import Case
 from skillrun.verdict import StageResult
+
+pytestmark = pytest.mark.real
 
 NOTICED = {"effect-dropped": "noticed", "transient-swallowed": "noticed", "permanent-retried": "noticed"}
 TESTS = """

@@ -9,6 +9,8 @@ from breaking_repo import CODE, HAPPY, RETRYABLE, TERMINAL, breaks, tried
 
 from skillrun.proof.breaking import runs
 
+pytestmark = pytest.mark.real
+
 ALL = (HAPPY, RETRYABLE, TERMINAL)
 NOTICED = {"effect-dropped": "noticed", "transient-swallowed": "noticed", "permanent-retried": "noticed"}
 CONFTEST = "tests/conftest.py"

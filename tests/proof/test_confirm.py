@@ -24,6 +24,8 @@ CORPUS = Path(__file__).parent / "corpus"
 sys.path.insert(0, str(CORPUS))
 import run as corpus  # noqa: E402
 
+pytestmark = pytest.mark.real
+
 SEEN = Seen(("died", "returned"), (("email", "'7'"), ("email", "'7'")), {"rows": [[7]]}, 0, (10.0,))
 
 

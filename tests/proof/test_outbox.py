@@ -11,6 +11,8 @@ from skillrun.contract.spec import load_spec
 from skillrun.proof.prove import prove
 from skillrun.proof.result import Proof, Target
 
+pytestmark = pytest.mark.real
+
 FILES = {
     "store/__init__.py": "",
     "store/celery.py": """

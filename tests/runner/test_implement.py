@@ -8,6 +8,8 @@ import helpers
 import pytest
 import shops
 
+pytestmark = pytest.mark.real
+
 HANDLER = "shop/tasks.py"
 BREAKS = ("max_retries=4", "max_retries=None")
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import fixtures_repos
 import helpers
+import pytest
 import shops
 from test_verify import branch, verify
+
+pytestmark = pytest.mark.real
 
 CHEATS = """
 import pathlib, re, subprocess, sys

@@ -22,6 +22,8 @@ from jsonschema import Draft202012Validator
 
 from skillrun.wall.gaming.registry import LOOKS
 
+pytestmark = pytest.mark.real
+
 TASKS = "shop/tasks.py"
 SEND = "    mailer.send(order_id, email, idempotency_key=key)\n"
 MARK = "    receipts.mark_sent(order_id, email)\n"
