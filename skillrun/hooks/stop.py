@@ -38,7 +38,7 @@ def why_open(folder: str, agent: str, *, again: bool) -> "str | None":
     reasons = [(row["run_id"], reason) for row in runs if (reason := _about(repo.root, path, row))]
     if not reasons or not _record(path, runs, reasons[0][0], agent, _tree_key(repo.root, path), again=again):
         return None
-    others = f" {len(reasons) - 1} more jobs are open, too." if len(reasons) > 1 else ""
+    others = f" Other open jobs: {len(reasons) - 1}." if len(reasons) > 1 else ""
     return f"{reasons[0][1]}{others}"
 
 

@@ -132,7 +132,7 @@ def _of_checks(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _check_order(action: Mapping[str, Any]) -> dict[str, Any]:
     do = visible(f"{action['action']}: {action['detail']}", limit=_LONG)
-    return {"stage": action["stage"], "status": "open", "title": "A check of the skill", "do": [do]}
+    return {"stage": action["stage"], "status": "open", "title": "Beside the stages", "do": [do]}
 
 
 def _place(finding: Mapping[str, Any]) -> str:
