@@ -47,6 +47,9 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         does = "begins again" if arguments[:1] in (["prove"], ["verify"]) else "resumes"
         print(f"skillrun: interrupted; the same command {does}", file=sys.stderr)
+        # A Ctrl-C inside an `exec` of a string (a dataclass being made) makes `python -m` die of the signal at its end,
+        # whatever its code: `unhandled_keyboard_interrupt` in CPython's Modules/main.c. The next `exec` takes it back.
+        exec("")
         return 130
     except OSError as error:
         return _say_unwritable(error) if error.errno in _NO_ROOM else _say_bug()

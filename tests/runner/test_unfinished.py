@@ -108,3 +108,18 @@ def test_an_interrupt_says_so_leaves_no_process_and_resumes(tmp_path: Path) -> N
     assert subprocess.run(["pgrep", "-f", "sleep 61.5"], stdout=subprocess.DEVNULL).returncode == 1
     (repo / "Makefile").write_text("test:\n\ttrue\n", encoding="utf-8")
     assert report(repo, "--trust", code=0)["outcome"] == "success"
+
+
+def test_an_interrupt_while_a_string_is_executed_ends_with_the_designed_code(tmp_path: Path) -> None:
+    """CPython remembers a Ctrl-C inside `exec("...")`, as in a dataclass; `python -m` would die of it at its end."""
+    (tmp_path / "told.py").write_text(
+        "from skillrun import __main__\n"
+        "from skillrun.cli import app\n"
+        "def interrupted(_):\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "app.invoke = interrupted\n"
+        "__main__.main(['status'])\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, "-m", "told"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "skillrun: interrupted; the same command resumes\n")
