@@ -1,0 +1,213 @@
+"""What a scaffold is made of: the facts that templates may use, and the pieces that they become.
+
+A framework's `scaffold.py` turns `Facts` into pieces; `skillrun/scaffold/` fits the pieces into the repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.frameworks.interface import FrameworkUse
+
+Render = Callable[..., str]
+"""`render("handler.py.jinja", facts, **more)`: the text of a template in the `templates` folder of its package."""
+
+
+# -- what the repository does, as far as it can be seen
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """How this repository writes what a scaffold has to write."""
+
+    quote: str = '"'
+    indent: str = "    "
+    line_length: int = 88
+    annotations: bool = True  # functions are annotated
+    absolute_imports: bool = True
+    logger: str = "logger"  # the name of module loggers
+    logger_import: str = "import logging"
+    logger_value: str = "logging.getLogger(__name__)"
+    log_style: str = (
+        "percent"  # percent: log.info("x order_id=%s", order_id) | structlog: log.info("x", order_id=order_id)
+    )
+    formatters: tuple[str, ...] = ()  # commands that take file names, e.g. "ruff format", "black -q", "isort -q"
+    test_runner: str = "pytest"  # pytest | unittest | django
+    tests: str = "tests"  # the folder where tests of the handler's package live
+    test_pattern: str = "test_{}.py"  # or "{}_test.py"
+    notes: str | None = None  # the Markdown file that holds operational notes; None: the module docstring does
+    metrics: str | None = None  # prometheus_client | statsd | opentelemetry, where the repository uses it
+    source_root: str = ""  # the folder that leads import paths, "src" or ""
+
+
+# -- the job
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the payload."""
+
+    name: str
+    annotation: str  # int, str, float, bool, dict, list, or object
+    required: bool
+    valid: str  # a Python expression over the name that holds for valid values; "" where anything goes
+    example: Any = None  # its value in the first example
+    sql: str = "TEXT"  # a column type that holds it, in standard SQL
+    other: Any = None  # its value in a second, distinct job
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Something that is imported: "shop.mailer:Unavailable"; a builtin has no module."""
+
+    module: str  # "" for a builtin
+    name: str
+    exists: bool = True  # False: the scaffold writes it
+    path: str = ""  # of its module, where that is the repository's or is to be written
+
+    @property
+    def tail(self) -> str:
+        """The last part of its module: what `from shop import mailer` binds."""
+        return self.module.rpartition(".")[2]
+
+    @property
+    def written(self) -> str:
+        """How code refers to it where its module is imported with `from package import module`."""
+        return f"{self.tail}.{self.name}" if self.module else self.name
+
+
+@dataclass(frozen=True)
+class EffectCall:
+    """A call to a declared adapter."""
+
+    name: str
+    call: Symbol
+    arguments: tuple[str, ...]  # payload fields, passed by keyword
+    key_arg: str | None
+    guarantee: str  # keyed | transactional | at_least_once | at_most_once
+    reason: str | None
+    returns: Any = None
+    window_s: float | None = None
+    handle_arg: str | None = None  # transactional: the parameter that takes the open transaction, where it has one
+
+
+@dataclass(frozen=True)
+class Retries:
+    """The retry policy of the spec; `reason` instead of attempts where nothing is retried."""
+
+    max_attempts: int = 1
+    kind: str = "none"  # none | fixed | exponential
+    base_s: float = 0.0
+    factor: float = 2.0
+    cap_s: float | None = None
+    jitter: bool = False
+    reason: str | None = None  # why there is none
+    delays: tuple[float, ...] = ()  # the longest wait before each retry, in seconds
+
+    @property
+    def bounded(self) -> bool:
+        return self.max_attempts > 1
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a handled key is remembered: the module that a store template writes, and what it offers.
+
+    Every store has the same two names for the handler, so that any framework goes with any store:
+    `once(<key fields>)`, a context manager that yields something true where the work is to be done and something false
+    where it was done before (transactional: the open transaction, or None); and `bury(payload, reason)` where the
+    dead letter is a table.
+    """
+
+    kind: str  # sqlite3 | sqlalchemy | django | redis | receiver
+    module: str  # "shop.send_receipt_store"
+    path: str
+    name: str  # the table, or the prefix of the Redis keys
+    window_s: float | None
+    transactional: bool = False  # the effects are written in the transaction that holds the dedupe row
+    claims: bool = False  # at_most_once: the row is committed before the effect
+    connect: Symbol | None = (
+        None  # the repository's own way to its database (a connection, a session, an engine, a client)
+    )
+    base: Symbol | None = None  # SQLAlchemy's declarative base
+    facts: dict[str, Any] = field(default_factory=dict)  # what else the store's own template needs
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that templates may use."""
+
+    job: str  # "send-receipt"
+    name: str  # the handler: "send_receipt"
+    title: str  # "SendReceipt"
+    what: str
+    why: str
+    module: str  # "shop.tasks"
+    path: str  # "shop/tasks.py"
+    package: str  # "shop"; "" at the top
+    message: str  # kwargs | payload
+    fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    effects: tuple[EffectCall, ...]
+    transient: tuple[Symbol, ...]
+    permanent: tuple[Symbol, ...]
+    invalid: Symbol  # the permanent error that a payload outside its schema raises
+    retries: Retries
+    dead_letter: str  # table | queue | framework | none
+    dead_letter_where: str
+    dead_letter_reason: str | None
+    trigger: str  # event | cron | poller
+    schedule: str | None
+    timezone: str | None
+    every_s: float | None
+    enqueue: Symbol  # the function that publishes the job
+    store: Store
+    use: FrameworkUse
+    app: Symbol | None  # the framework's app, queue, broker or huey object
+    conventions: Conventions
+    dead_table: Symbol | None = None  # an existing table or model for dead letters
+    facts: dict[str, Any] = field(default_factory=dict)  # what else a framework's own templates need
+
+
+# -- what is written
+
+
+@dataclass(frozen=True)
+class Module:
+    """A Python module written as if it were alone; what the repository's module lacks of it is added there."""
+
+    path: str
+    source: str
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A whole file. One that is there is never changed."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One more element of a list, tuple or dict that a Python file holds."""
+
+    path: str
+    target: str  # "INSTALLED_APPS", "app.conf.beat_schedule", or "Celery(include=)" for a keyword of a call
+    value: str  # source text
+    key: str | None = None  # source text, for a dict
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a Markdown file, added at its end where its heading is not there."""
+
+    path: str
+    heading: str  # "## send-receipt"
+    text: str
+
+
+Piece = Module | NewFile | Entry | Section
