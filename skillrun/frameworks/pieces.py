@@ -66,6 +66,7 @@ class Symbol:
     name: str
     exists: bool = True  # False: the scaffold writes it
     path: str = ""  # of its module, where that is the repository's or is to be written
+    args: tuple[Any, ...] = ()  # of an error: what it is raised with
 
     @property
     def tail(self) -> str:
@@ -133,6 +134,11 @@ class Store:
     )
     base: Symbol | None = None  # SQLAlchemy's declarative base
     facts: dict[str, Any] = field(default_factory=dict)  # what else the store's own template needs
+
+    @property
+    def tail(self) -> str:
+        """How the handler calls the store's module."""
+        return self.module.rpartition(".")[2]
 
 
 @dataclass(frozen=True)

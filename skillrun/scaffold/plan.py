@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.pieces import Facts, Piece
     from skillrun.stages.interface import Case
     from skillrun.verdict import Finding
 
@@ -41,4 +45,35 @@ class Plan:
 
 def plan(case: Case) -> Plan:
     """The plan for one job. Raises Refused for what can never be written, e.g. a name that is no identifier."""
-    raise NotImplementedError
+    from skillrun.scaffold.gather import gather
+
+    gathered = gather(case)
+    if gathered.facts is None or gathered.missing:
+        return Plan(missing=gathered.missing)
+    return _fitted(case, pieces(gathered.facts), ())
+
+
+def pieces(facts: Facts) -> list[Piece]:
+    """All that is to be there, as if nothing were."""
+    from skillrun.scaffold import common
+    from skillrun.scaffold.render import Renderer
+    from skillrun.scaffold.stores import registry as stores
+
+    framework = import_module(f"skillrun.frameworks.{facts.use.id}.scaffold")
+    render = Renderer(Path(framework.__file__ or "").parent / "templates")
+    return [
+        *common.adapters(facts, render),
+        *stores.pieces(facts),
+        *framework.pieces(facts, render),
+        common.tests(facts, render, stores.testing(facts), words=framework.TESTS),
+    ]
+
+
+def _fitted(case: Case, made: Iterable[Piece], notes: tuple[str, ...]) -> Plan:
+    """The pieces as changes of the files that are there."""
+    from skillrun.scaffold.fit import Fitting
+
+    fitting = Fitting(case.tree)
+    for piece in made:
+        fitting.add(piece)
+    return Plan(changes=tuple(fitting.changes()), kept=tuple(fitting.kept), notes=notes)

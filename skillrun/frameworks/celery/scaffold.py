@@ -1,0 +1,51 @@
+"""The job as a Celery task: retries and acknowledgement by the task's own options, the dead letter by a signal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+TESTS = "run by Celery's own tracer in this process: retries are real, only the waiting is left out."
+"""What the tests' docstring says of how they run the job."""
+
+
+def read(project: Project, facts: Facts) -> dict[str, Any]:
+    """What these templates need to know beyond `Facts`: `shared`, the repository's tasks are `@shared_task`."""
+    texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
+    shared = sum(text.count("@shared_task") for text in texts)
+    return {"shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts)}
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The handler with its retries, its dead letter and its publisher, and the beat entry of a schedule."""
+    shared = facts.facts["shared"]
+    needed: list[Symbol | str] = [
+        "from collections.abc import Sequence", "from typing import Any", facts.conventions.logger_import,
+        "from celery.signals import task_failure", "from celery import Task",
+        *(effect.call for effect in facts.effects), *facts.transient, facts.invalid,
+    ]  # fmt: skip
+    if shared:
+        needed.append("from celery import shared_task")
+    elif facts.app is not None:
+        needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as tasks are written
+    if facts.store.kind != "receiver" or facts.dead_letter == "table":
+        needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
+    text = render(
+        "handler.py.jinja", facts, needed=needed, auto=_automatic(facts),
+        decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
+        ids=[*((key, key) for key in facts.key), ("correlation_id", "self.correlation_id()")],
+        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+        message_ids=[(key, f'message.get("{key}")') for key in facts.key],
+    )  # fmt: skip
+    return [Module(facts.path, text)]
+
+
+def _automatic(facts: Facts) -> bool:
+    """Whether Celery's own options can say the waits: whole seconds that double, or all the same."""
+    retries = facts.retries
+    whole = float(retries.base_s).is_integer() and retries.base_s > 0
+    return retries.kind == "exponential" and whole and retries.factor == 2

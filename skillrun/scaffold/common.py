@@ -1,0 +1,91 @@
+"""The pieces that every framework's job has: adapters that are still to be filled in, and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.frameworks.pieces import EffectCall, Facts, Module, NewFile, Piece, Symbol
+from skillrun.scaffold.render import Renderer, key_source, parameter
+from skillrun.scaffold.stores.testing import Testing
+
+
+def adapters(facts: Facts, render: Renderer) -> Iterator[Piece]:
+    """A stub for each adapter that is not there, and the errors that nobody has defined yet."""
+    missing = [s for s in (*facts.transient, *facts.permanent, facts.invalid) if not s.exists]
+    effects = [effect for effect in facts.effects if not effect.call.exists]
+    modules = dict.fromkeys(symbol.module for symbol in (*missing, *(effect.call for effect in effects)))
+    for module in modules:
+        yield _adapter(facts, render, module, effects, missing)
+
+
+def _adapter(facts: Facts, render: Renderer, module: str, effects: list[EffectCall], missing: list[Symbol]) -> Piece:
+    own = [effect for effect in effects if effect.call.module == module]
+    errors = {symbol.name: symbol for symbol in missing if symbol.module == module}
+    passing = {symbol.name for symbol in facts.transient if symbol.module == module}
+    path = next(s.path for s in (*(effect.call for effect in own), *errors.values()))
+    signatures = {effect.name: stub_parameters(facts, effect) for effect in own}
+    needed = ["from typing import Any"] if any("Any" in p for ps in signatures.values() for p in ps) else []
+    about = f"Adapters of {facts.job}." if own else f"Errors of {facts.job}."
+    text = render(
+        "adapter.py.jinja", facts, about=about, effects=own, errors=list(errors.values()), passing=passing,
+        module=module, needed=needed, signatures=signatures,
+    )  # fmt: skip
+    return Module(path, text)
+
+
+def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
+    """The parameters of an adapter that is still to be written."""
+    fields = [parameter(field) for field in facts.fields if field.name in effect.arguments]
+    handle = [f"{effect.handle_arg}: Any"] if effect.handle_arg else []
+    key = ["*", f"{effect.key_arg}: str"] if effect.key_arg else []
+    return [*handle, *fields, *key]
+
+
+# -- tests
+
+
+def tests(facts: Facts, render: Renderer, testing: Testing, *, words: str) -> Piece:
+    """The job's tests: what each framework's `runs.jinja` runs, over what each store's fixture prepares."""
+    wanted: list[Symbol | str] = ["from typing import Any", "import pytest", *testing.needed]
+    wanted += [effect.call for effect in facts.effects]
+    wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
+    wanted.append(Symbol(facts.module, facts.name))
+    if facts.store.kind != "receiver":
+        wanted.append(Symbol(facts.store.module, "once", path=facts.store.path))
+    text = render(
+        "tests.py.jinja", facts, words=words, needed=wanted, opened=testing.opened, buries=facts.dead_letter == "table",
+        payload={field.name: field.example for field in facts.fields if field.example is not None},
+        other={field.name: field.other for field in facts.fields if field.other is not None},
+        expected=expected, poison=poison(facts), fixture=f"{facts.store.kind}_fixture.jinja",
+    )  # fmt: skip
+    folder, pattern = facts.conventions.tests, facts.conventions.test_pattern
+    return NewFile(f"{folder}/{pattern.format(facts.name)}".removeprefix("/"), text)
+
+
+def expected(facts: Facts, effect: EffectCall) -> dict[str, Any]:
+    """The arguments of the one call that a delivery of the first example makes."""
+    examples = {field.name: field.example for field in facts.fields}
+    given: dict[str, Any] = {name: examples.get(name) for name in effect.arguments}
+    if effect.key_arg:
+        given[effect.key_arg] = key_of(facts, examples)
+    return given
+
+
+def key_of(facts: Facts, values: dict[str, Any]) -> str:
+    """What `key_source` gives for these values."""
+    text = key_source(facts)[2:-1]
+    for name in facts.key:
+        text = text.replace(f"{{{name}}}", str(values.get(name))).replace(f"{{{name}!r}}", repr(values.get(name)))
+    return text
+
+
+def poison(facts: Facts) -> str:
+    """Source of a payload that breaks its schema, or "" where every payload satisfies it."""
+    broken = next((field for field in facts.fields if field.valid and field.required), None)
+    if broken is None:
+        return ""
+    wrong: Any = (
+        -1 if broken.annotation in ("int", "float") and "<" not in broken.valid and ">" in broken.valid else None
+    )
+    return f'{{**PAYLOAD, "{broken.name}": {wrong}}}'

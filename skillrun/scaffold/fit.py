@@ -1,0 +1,62 @@
+"""Fits pieces into the files of a repository, in memory."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Entry, Module, NewFile, Piece, Section
+from skillrun.scaffold.plan import Change, Kept
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
+
+
+class Fitting:
+    """The texts of the files that pieces change, as changed so far."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._before: dict[str, str | None] = {}
+        self._after: dict[str, str | None] = {}
+        self.kept: list[Kept] = []
+
+    def add(self, piece: Piece) -> None:
+        """Raises CannotEdit where a file cannot be edited."""
+        from skillrun.scaffold import merge
+
+        text = self._text(piece.path)
+        if isinstance(piece, Module):
+            merged = merge.merge_module(piece.path, text, piece.source)
+            self._after[piece.path] = merged.text
+            self.kept += merged.kept
+        elif isinstance(piece, NewFile):
+            self._add_file(piece, text)
+        elif isinstance(piece, Entry):
+            self._after[piece.path] = merge.add_entry(piece.path, text or "", piece)
+        elif isinstance(piece, Section):
+            self._after[piece.path] = merge.add_section(text, piece)
+
+    def changes(self) -> Iterator[Change]:
+        """What is different from the disk."""
+        for path, after in self._after.items():
+            if after is not None and after != self._before[path]:
+                yield Change(path, self._before[path], after)
+
+    def _text(self, path: str) -> str | None:
+        if path not in self._before:
+            data = self._tree.read(path)
+            self._before[path] = self._after[path] = None if data is None else data.decode()
+        return self._after[path]
+
+    def _add_file(self, piece: NewFile, text: str | None) -> None:
+        if text is None:
+            self._after[piece.path] = piece.text
+        elif text != piece.text:
+            self.kept.append(Kept(piece.path, 1, piece.path, _diff(piece.path, text, piece.text)))
+
+
+def _diff(path: str, before: str, after: str) -> str:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), path, f"{path} (scaffold)", lineterm="")
+    return "\n".join(lines)

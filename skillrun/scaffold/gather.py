@@ -1,0 +1,81 @@
+"""Gathers what the templates need from the spec and the repository, and says what has to be decided first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Conventions, Facts
+from skillrun.scaffold.facts import read_facts, unfilled
+from skillrun.stages.interface import blocker
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.stages.interface import Case
+    from skillrun.verdict import Finding
+
+PARTS = ("payload", "handler", "idempotency", "effects", "failures", "retry", "dead_letter")
+"""The parts of a spec without which nothing can be written."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The facts, or what is missing for them."""
+
+    facts: Facts | None
+    missing: tuple[Finding, ...] = ()
+
+
+def gather(case: Case) -> Gathered:
+    """Reads the spec and the repository. Raises Refused for what can never be written."""
+    missing = tuple(_undecided(case))
+    spec, use = case.spec, case.use
+    if missing or spec is None or use is None:
+        return Gathered(None, missing)
+    facts = _facts(case, spec, use)
+    return Gathered(facts, tuple(_adapters(case, spec, facts)))
+
+
+def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
+    from skillrun.scaffold.stores import registry as stores
+
+    conventions = Conventions()
+    store = stores.find_store(case, spec, conventions)
+    facts = read_facts(case, spec, use, store, conventions)
+    framework = import_module(f"skillrun.frameworks.{use.id}.scaffold")
+    return replace(facts, facts=framework.read(case.project, facts))
+
+
+def _undecided(case: Case) -> Iterator[Finding]:
+    spec, use = case.spec, case.use
+    if spec is None:
+        hint = "write one with skillrun spec init"
+        yield blocker("scaffold.no-spec", "there is no job spec to write a job from", hint=hint)
+        return
+    at = {"path": spec.shown_path}
+    for part in PARTS:
+        if getattr(spec, part) is None:
+            hint = f"see {part} in the schema beside the spec"
+            yield blocker("scaffold.undecided", f"the spec says nothing of {part}", hint=hint, line=1, **at)
+    if use is None:
+        hint = "add the job library that the repository is to use, or write a profile: skillrun detect --write"
+        yield blocker("scaffold.no-framework", "no job library is in use here", hint=hint)
+    elif find_spec(f"skillrun.frameworks.{use.id}.scaffold") is None:
+        message = f"skillrun has no templates for {use.id}"
+        yield blocker("scaffold.no-templates", message, hint="write the handler by hand: skillrun next says how")
+
+
+def _adapters(case: Case, spec: JobSpec, facts: Facts) -> Iterator[Finding]:
+    """An adapter that wants what nobody has cannot be called."""
+    for number, effect in enumerate(facts.effects):
+        adapter = case.project.find(f"{effect.call.module}:{effect.call.name}") if effect.call.exists else None
+        wanted = unfilled(adapter, effect) if adapter is not None else ()
+        if wanted:
+            message = f"{effect.call.module}:{effect.call.name} needs {', '.join(wanted)}, which the payload has not"
+            hint = "add the field to the payload, give the parameter a default, or write the handler by hand"
+            line = spec.line("effects", number, "call")
+            yield blocker("scaffold.adapter-arguments", message, hint=hint, path=spec.shown_path, line=line)

@@ -1,0 +1,113 @@
+"""How generated lines are laid out: as black would leave them at 88 columns, so that a formatter has little to do."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+WIDTH = 88
+
+
+def call(name: str, arguments: Sequence[str], indent: int = 0, suffix: str = "", *, prefix: str = "") -> str:
+    """A call or a signature: in one line where it fits, else its arguments in one, else one a line.
+
+    `indent` columns are to its left; `prefix` and `suffix` stand on its first and last line, e.g. "return " and ":".
+    """
+    given = ", ".join(arguments)
+    line = f"{prefix}{name}({given}){suffix}"
+    if indent + len(line) <= WIDTH or not arguments:
+        return line
+    inner, outer = " " * (indent + 4), " " * indent
+    if len(inner) + len(given) <= WIDTH:
+        return f"{prefix}{name}(\n{inner}{given}\n{outer}){suffix}"
+    body = "".join(f"{inner}{argument},\n" for argument in arguments)
+    return f"{prefix}{name}(\n{body}{outer}){suffix}"
+
+
+def constant(name: str, value: Any, indent: int = 0) -> str:
+    """An assignment of a JSON value; a dict that is too long for a line has one entry a line."""
+    line = f"{name} = {source(value)}"
+    if indent + len(line) <= WIDTH or not isinstance(value, dict):
+        return line
+    inner, outer = " " * (indent + 4), " " * indent
+    return f"{name} = {{\n" + "".join(f"{inner}{source(k)}: {source(v)},\n" for k, v in value.items()) + f"{outer}}}"
+
+
+def doc(first: str, more: Sequence[str] = (), indent: int = 4) -> str:
+    """A docstring: one line where it fits, else its text wrapped; `more` are paragraphs below."""
+    left = " " * indent
+    if not more and indent + len(first) + 6 <= WIDTH:
+        return f'"""{first}"""'
+    head, *rest = textwrap.wrap(first, WIDTH - indent - 3)
+    lines = [f'"""{head}', *(left + line for line in rest)]
+    for paragraph in more:
+        lines += ["", *(left + line for line in textwrap.wrap(paragraph, WIDTH - indent))]
+    return "\n".join([*lines, f'{left}"""'])
+
+
+def tidy(text: str) -> str:
+    """No spaces at line ends, never more than two empty lines, one line end at the end."""
+    lines: list[str] = []
+    for line in (one.rstrip() for one in text.strip("\n").split("\n")):
+        if line or lines[-2:] != ["", ""]:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def source(value: Any) -> str:
+    """Python source of a JSON value or a tuple, with double quotes as black writes them."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(source, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(source, value)) + ("," if len(value) == 1 else "") + ")"
+    return repr(value)
+
+
+# -- imports
+
+
+def import_block(lines: Iterable[str], roots: frozenset[str]) -> str:
+    """Import lines in groups (future, standard library, third party, own), merged and sorted as isort does."""
+    groups: tuple[dict[str, set[str]], ...] = ({}, {}, {}, {})
+    for line in lines:
+        words = line.split(maxsplit=3)
+        kept = groups[_group(words[1], roots)].setdefault(words[1], set())
+        kept.update(name.strip() for name in words[3].split(",")) if words[0] == "from" else kept.add("")
+    return "\n\n".join("\n".join(_lines(group)) for group in groups if group)
+
+
+def _group(module: str, roots: frozenset[str]) -> int:
+    first = module.partition(".")[0]
+    if module == "__future__":
+        return 0
+    if module.startswith(".") or first in roots:
+        return 3
+    return 1 if first in sys.stdlib_module_names else 2
+
+
+def _lines(group: dict[str, set[str]]) -> Iterable[str]:
+    yield from (f"import {module}" for module in sorted(group, key=str.lower) if "" in group[module])
+    for module in sorted(group, key=str.lower):
+        names = sorted(group[module] - {""}, key=_by_type)
+        if names:
+            yield _from(module, names)
+
+
+def _by_type(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest, as isort orders them."""
+    bare = name.partition(" ")[0]
+    return (0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2), name
+
+
+def _from(module: str, names: Sequence[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= WIDTH:
+        return line
+    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"

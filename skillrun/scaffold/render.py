@@ -1,0 +1,168 @@
+"""Templates into Python source, with Jinja2; how the lines are laid out is in `layout.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.pieces import Conventions, EffectCall, Facts, Field, Symbol
+from skillrun.scaffold.layout import call, constant, doc, import_block, source, tidy
+from skillrun.scaffold.words import ending, handler_notes, seconds
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FOLDER = Path(__file__).parent
+
+
+class Renderer:
+    """Renders the templates of one folder; those of `scaffold/templates` and of the stores can be included from any."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, template: str, facts: Facts, **more: Any) -> str:
+        """The text of a template; `facts` and what else is given are its names. Unknown names are our bug."""
+        writer = Writer(facts)
+        names = {"facts": facts, "call": call, "seconds": seconds, "constant": constant}
+        names |= {"doc": doc, "retried": _retried(facts), "ending": ending, "handler_notes": handler_notes}
+        names |= {"log": writer.log, "ref": writer.ref, "imports": writer.imports}
+        return tidy(_environment(self._folder).get_template(template).render(names, **more))
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, FOLDER / "templates", FOLDER / "stores" / "templates"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    made.filters.update(
+        source=source,
+        parameter=parameter,
+        taken=taken,
+        passed=passed,
+        identifier=identifier,
+        raised=raised,
+        equals=lambda name: f"{name} = ?",
+        question=lambda _: "?",
+    )
+    return made
+
+
+class Writer:
+    """Code that depends on the module it stands in, and on how the repository logs."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def ref(self, symbol: Symbol, module: str | None = None) -> str:
+        """How code in `module` (the handler's, where none is named) refers to a symbol; `imports` makes it so.
+
+        A module of the repository is imported as a module, so that a name in it can be replaced; anything else by name.
+        """
+        here = self._facts.module if module is None else module
+        if not symbol.module or symbol.module == here or not symbol.path:
+            return symbol.name
+        return symbol.written
+
+    def imports(self, symbols: Iterable[Symbol | str] = (), module: str | None = None) -> str:
+        """The import block for symbols and plain import lines, grouped and sorted, without what needs no import."""
+        here = self._facts.module if module is None else module
+        lines = [one if isinstance(one, str) else _import_of(one, here) for one in symbols]
+        return import_block([line for line in lines if line], self._roots())
+
+    def _roots(self) -> frozenset[str]:
+        """The first parts of the repository's own modules, as far as this job knows them."""
+        facts = self._facts
+        named = [facts.app, facts.enqueue, facts.store.connect, facts.store.base, *(e.call for e in facts.effects)]
+        ours = [symbol.module for symbol in named if symbol is not None and symbol.path]
+        return frozenset(module.partition(".")[0] for module in (facts.module, facts.store.module, *ours) if module)
+
+    def log(self, level: str, words: str, values: Sequence[tuple[str, str]] = (), indent: int = 4) -> str:
+        """A log call in the repository's manner; `values` are (label, expression), a "reason" is shown by its repr."""
+        return log_call(self._facts.conventions, level, words, values, indent)
+
+
+def log_call(
+    conventions: Conventions, level: str, words: str, values: Sequence[tuple[str, str]], indent: int = 4
+) -> str:
+    """See `Writer.log`."""
+    name = f"{conventions.logger}.{level}"
+    if conventions.log_style == "structlog":
+        return call(name, [source(words), *(f"{label}={value}" for label, value in values)], indent)
+    plain, shown = ("{}", "{!r}") if conventions.log_style == "loguru" else ("%s", "%r")
+    marks = [f"{label}={shown if label == 'reason' else plain}" for label, _ in values]
+    return call(name, [source(" ".join([words, *marks])), *(value for _, value in values)], indent)
+
+
+def _retried(facts: Facts) -> str:
+    """The errors that are tried again, as a tuple."""
+    busy = facts.store.facts.get("busy")
+    named = [error.written if error.path and error.module != facts.module else error.name for error in facts.transient]
+    named += [f"{facts.store.tail}.{busy}"] if busy else []
+    return f"({', '.join(named)}{',' if len(named) == 1 else ''})"
+
+
+def _import_of(symbol: Symbol, here: str) -> str:
+    """The line that makes `Writer.ref` of a symbol mean it."""
+    if not symbol.module or symbol.module == here:
+        return ""
+    if not symbol.path:
+        return f"from {symbol.module} import {symbol.name.partition('.')[0]}"
+    package, _, tail = symbol.module.rpartition(".")
+    return f"from {package} import {tail}" if package else f"import {tail}"
+
+
+# -- filters
+
+
+def parameter(field: Field) -> str:
+    """A field as a parameter of a function."""
+    if field.required:
+        return f"{field.name}: {field.annotation}"
+    optional = field.annotation if field.annotation == "Any" else f"{field.annotation} | None"
+    return f"{field.name}: {optional} = None"
+
+
+def taken(field: Field) -> str:
+    """A field out of a payload."""
+    return f'payload["{field.name}"]' if field.required else f'payload.get("{field.name}")'
+
+
+def passed(effect: EffectCall, facts: Facts, handle: str = "") -> list[str]:
+    """The arguments of a handler's call to an adapter: the open transaction, the fields, and the key."""
+    first = [handle] if effect.handle_arg and handle else []
+    given = [f"{name}={name}" for name in effect.arguments]
+    return [*first, *given, *([f"{effect.key_arg}={key_source(facts)}"] if effect.key_arg else [])]
+
+
+def key_source(facts: Facts) -> str:
+    """The key that all deliveries of one job share, as an f-string over its key fields.
+
+    Two texts side by side are written with their quotes: "a:b" and "c" must not look like "a" and "b:c".
+    """
+    texts = [field for field in facts.fields if field.name in facts.key and field.annotation == "str"]
+    mark = "!r" if len(texts) > 1 else ""
+    parts = [f"{{{name}{mark if any(name == text.name for text in texts) else ''}}}" for name in facts.key]
+    return f'f"{facts.job}:{":".join(parts)}"'
+
+
+def raised(error: Symbol) -> str:
+    """An instance of an error, as a test makes it."""
+    given = ", ".join(map(source, error.args)) if error.args else '"as told"'
+    return f"{error.written if error.path else error.name}({given})"
+
+
+def identifier(text: str) -> str:
+    """A name of the spec as a name in Python."""
+    made = re.sub(r"\W", "_", text)
+    return f"_{made}" if made[:1].isdigit() else made

@@ -1,0 +1,63 @@
+"""What generated docstrings and notes say of a job, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skillrun.frameworks.pieces import Facts
+
+
+def handler_notes(facts: Facts) -> list[str]:
+    """What an operator has to know of the job, a paragraph each, for the handler's docstring."""
+    return [" ".join(sentence for sentence in (_guarantee(facts), _retrying(facts), _dead(facts)) if sentence)]
+
+
+def _guarantee(facts: Facts) -> str:
+    said = []
+    for effect in facts.effects:
+        if effect.guarantee == "keyed":
+            said.append(f"{effect.name}: a repeated call carries the same {effect.key_arg}, and the receiver drops it.")
+        elif effect.guarantee == "transactional":
+            said.append(f"{effect.name}: committed together with the row in {facts.store.name}.")
+        else:
+            said.append(f"{effect.name}: {effect.guarantee.replace('_', ' ')}, {_lower(effect.reason or '')}.")
+    return " ".join(said)
+
+
+def _lower(text: str) -> str:
+    """The text of a reason inside a sentence."""
+    words = " ".join(text.split()).rstrip(".").replace("\\", "/").replace('"', "'")
+    return words[:1].lower() + words[1:] if words[1:2].islower() else words
+
+
+def _retrying(facts: Facts) -> str:
+    retries = facts.retries
+    if not retries.bounded:
+        return f"Nothing is tried again: {_lower(retries.reason or 'the spec asks for none')}."
+    return f"Tried {retries.max_attempts} times in all, after waits of at most {_waits(retries.delays)}."
+
+
+def _waits(delays: Sequence[float]) -> str:
+    shown = list(dict.fromkeys(f"{seconds(delay)} s" for delay in delays))
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _dead(facts: Facts) -> str:
+    if facts.dead_letter == "table":
+        return f"A job that is given up leaves a row in {facts.dead_letter_where}."
+    if facts.dead_letter == "none":
+        return (
+            f"A job that is given up leaves only a log line: {_lower(facts.dead_letter_reason or 'as the spec says')}."
+        )
+    return ""
+
+
+def ending(facts: Facts) -> str:
+    """The first line of what is done with a job that is given up."""
+    kept = "the job is kept for a person" if facts.dead_letter != "none" else "the log says so"
+    return f"No attempt is left, or none would help: {kept}."
+
+
+def seconds(value: float) -> str:
+    """A number of seconds without a needless fraction."""
+    return str(int(value)) if float(value).is_integer() else repr(value)

@@ -1,0 +1,81 @@
+"""Writes every combination into a sample repository and has it judged: linter, types, its own tests, the nine stages.
+
+`python tests/scaffold/matrix.py [WORD...]`: only combinations whose line has all words. Prints a row for each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import helpers
+import samples
+
+SKILL = "job-worker-orchestration"
+GRADES = ("idempotency", "retry", "dead-letter", "observability")
+
+
+def judge(combination: samples.Combination, folder: Path) -> list[str]:
+    """What is wrong with what the scaffold wrote; nothing where the run is a success with what it proves proved."""
+    repo = helpers.build_tree(folder / "repo", samples.files(combination))
+    done = cli(repo, "run", SKILL, "--implement", "scaffold", "--trust", "--json")
+    if not done.stdout.startswith("{"):
+        return [f"no report: {done.stderr.strip()[-300:]}"]
+    report = json.loads(done.stdout)
+    problems = [
+        f"{stage['id']}: {finding['rule']}: {finding['message']}"
+        for stage in report["stages"]
+        for finding in stage["findings"]
+        if finding["severity"] in ("error", "blocker")
+    ]
+    problems += [
+        f"{stage['id']}: {stage['status']} {stage['grade']}"
+        for stage in report["stages"]
+        if (stage["status"] != "passed" and stage["status"] != "not_applicable")
+        or (stage["id"] in GRADES and stage["grade"] not in ("proved", None))
+    ]
+    again = cli(repo, "run", SKILL, "--implement", "scaffold", "--dry-run")
+    if again.stdout.strip():
+        problems.append(f"not the same the second time: {again.stdout[:300]}")
+    return problems
+
+
+def cli(repo: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """skillrun on a repository, with this interpreter's tools first on PATH."""
+    env = helpers.clean_env(repo.parent / "home")
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.environ['PATH'])}"
+    command = [sys.executable, "-m", "skillrun", *args]
+    return subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def main(words: list[str], say: Callable[[str], None] = print) -> int:
+    wanted = [one for one in samples.combinations() if all(word in str(one) for word in words)]
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+
+        def go(number: int) -> tuple[list[str], float]:
+            place, started = Path(folder) / str(number), time.monotonic()
+            place.mkdir()
+            return judge(wanted[number], place), time.monotonic() - started
+
+        for combination, (problems, took) in zip(wanted, pool.map(go, range(len(wanted))), strict=True):
+            failed += bool(problems)
+            say(f"{'failed' if problems else 'proved'}  {combination}  {took:.0f} s")
+            for problem in problems:
+                say(f"        {problem}")
+    say(f"{len(wanted) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

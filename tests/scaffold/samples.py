@@ -1,0 +1,196 @@
+"""Small repositories, one a framework, and the job specs that a scaffold turns into code in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from textwrap import dedent
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What varies: the framework, the trigger, where handled keys are kept, where dead jobs go, whether it retries."""
+
+    framework: str
+    trigger: str = "event"  # event | cron | poller
+    store: str = "sqlite3"  # sqlite3 | sqlalchemy | django | redis | receiver
+    dead: str = "table"  # table | queue | framework | none
+    retry: bool = True
+    effect: str = "keyed"  # keyed | transactional | at_least_once | at_most_once
+    message: str = "kwargs"  # kwargs | payload
+
+    def __str__(self) -> str:
+        parts = (self.framework, self.trigger, self.store, f"dead {self.dead}")
+        return ", ".join([*parts, "bounded" if self.retry else "no retry", self.effect, self.message])
+
+
+def files(combination: Combination) -> dict[str, str]:
+    """The files of the sample repository and its spec."""
+    made = {**COMMON, **FRAMEWORKS[combination.framework], **STORES[combination.store]}
+    return {**made, ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n"}
+
+
+def spec(combination: Combination) -> dict[str, Any]:
+    """The job spec of a combination; its `proof` is left to the scaffold."""
+    effect: dict[str, Any] = {"name": "email", "call": "shop.mailer:send", "guarantee": combination.effect}
+    if combination.effect == "keyed":
+        effect |= {"key_arg": "idempotency_key", "window": "24h"}
+    elif combination.effect != "transactional":
+        effect["reason"] = "The provider knows no keys"
+    made: dict[str, Any] = {
+        "version": 1,
+        "job": "send-receipt",
+        "intent": {"what": "Email a receipt once the payment settles", "why_async": "SMTP is slow and may be down"},
+        "trigger": {"type": combination.trigger, **TRIGGERS[combination.trigger]},
+        "payload": PAYLOAD,
+        "handler": "shop.tasks:send_receipt",
+        "message": combination.message,
+        "idempotency": {
+            "strategy": "keyed",
+            "key": ["order_id"],
+            "dedupe": {"store": DEDUPE[combination.store], "window": "7d"},
+        },
+        "effects": [effect],
+        "failures": {
+            "transient": ["shop.mailer:Unavailable", "TimeoutError"],
+            "permanent": ["shop.mailer:BadAddress"],
+            "acceptable_delay": "15m",
+        },
+        "retry": RETRY if combination.retry else {"kind": "none", "reason": "Somebody looks at each failure"},
+        "dead_letter": DEAD[combination.dead],
+    }
+    return made
+
+
+PAYLOAD: dict[str, Any] = {
+    "type": "object",
+    "required": ["order_id", "email"],
+    "additionalProperties": False,
+    "properties": {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}},
+    "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
+}
+RETRY = {
+    "max_attempts": 4,
+    "backoff": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True},
+}
+TRIGGERS = {"event": {}, "cron": {"schedule": "*/5 * * * *", "timezone": "UTC"}, "poller": {"every": "60s"}}
+DEDUPE = {
+    **dict.fromkeys(("sqlite3", "sqlalchemy", "django"), "table receipts"),
+    "redis": "redis receipts",
+    "receiver": "receiver",
+}
+DEAD = {
+    "table": {"kind": "table", "where": "dead_jobs"},
+    "queue": {"kind": "queue", "where": "dead"},
+    "framework": {"kind": "framework"},
+    "none": {"kind": "none", "reason": "A receipt can be asked for again"},
+}
+
+COMMON = {
+    ".gitignore": "__pycache__/\n*.db\n",
+    "shop/__init__.py": "",
+    "tests/__init__.py": "",
+    "tests/test_shop.py": "import shop\n\n\ndef test_it_is_there():\n    assert shop\n",
+}
+COMMON["Makefile"] = (
+    "lint:\n\truff check .\n\truff format --check .\n\ntypecheck:\n\tmypy --strict shop\n\ntest:\n\tpython -m pytest -q\n"
+)
+
+
+def _pyproject(*dependencies: str) -> str:
+    return dedent(f"""\
+        [project]
+        name = "shop"
+        version = "1"
+        dependencies = [{", ".join(f'"{one}"' for one in dependencies)}]
+
+        [project.optional-dependencies]
+        dev = ["mypy", "pytest", "ruff"]
+
+        [tool.pytest.ini_options]
+        testpaths = ["tests"]
+        pythonpath = ["."]
+
+        [tool.ruff.lint]
+        select = ["E4", "E7", "E9", "F", "I"]
+
+        [tool.mypy]
+        ignore_missing_imports = true
+        disallow_subclassing_any = false
+        disallow_untyped_decorators = false
+        """)
+
+
+FRAMEWORKS: dict[str, dict[str, str]] = {
+    "celery": {
+        "pyproject.toml": _pyproject("celery>=5.7"),
+        "Procfile": "worker: celery -A shop.celery worker\n",
+        "shop/celery.py": dedent("""\
+            \"\"\"The Celery app.\"\"\"
+
+            from celery import Celery
+
+            app = Celery("shop", broker="redis://localhost/0", include=["shop.tasks"])
+            """),
+        "shop/tasks.py": dedent("""\
+            \"\"\"Background jobs.\"\"\"
+
+            import logging
+
+            from shop.celery import app
+
+            logger = logging.getLogger(__name__)
+
+
+            @app.task(name="shop.tasks.sweep")
+            def sweep() -> None:
+                \"\"\"Looks for carts that nobody wants any more.\"\"\"
+                logger.info("sweeping")
+            """),
+    },
+}
+STORES: dict[str, dict[str, str]] = {
+    "sqlite3": {
+        "shop/db.py": dedent("""\
+            \"\"\"The shop's SQLite database.\"\"\"
+
+            import os
+            import sqlite3
+            from collections.abc import Iterator
+            from contextlib import contextmanager
+
+
+            @contextmanager
+            def transaction() -> Iterator[sqlite3.Connection]:
+                \"\"\"One transaction: committed at the end of the block, rolled back on an exception.\"\"\"
+                connection = sqlite3.connect(os.environ.get("SHOP_DB", "shop.db"), timeout=30)
+                try:
+                    with connection:
+                        yield connection
+                finally:
+                    connection.close()
+            """),
+    },
+    "receiver": {},
+}
+
+
+def combinations() -> Iterator[Combination]:
+    """Every combination that a scaffold has to write, framework by framework."""
+    for framework in FRAMEWORKS:
+        yield from _of(Combination(framework))
+
+
+def _of(base: Combination) -> Iterator[Combination]:
+    """The factors that matter to each other are crossed; the others vary one at a time."""
+    for store in (
+        name for name in STORES if name != "django" or base.framework in ("celery", "huey", "rq", "dramatiq")
+    ):
+        for retry in (True, False):
+            yield replace(base, store=store, retry=retry)
+    for effect in ("transactional", "at_least_once", "at_most_once"):
+        yield replace(base, effect=effect, retry=effect != "at_most_once")
+    yield replace(base, message="payload")
+    yield replace(base, dead="none")
