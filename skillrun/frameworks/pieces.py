@@ -5,7 +5,7 @@ A framework's `scaffold.py` turns `Facts` into pieces; `skillrun/scaffold/` fits
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -216,4 +216,12 @@ class Section:
     text: str
 
 
-Piece = Module | NewFile | Entry | Section
+@dataclass(frozen=True)
+class SpecParts:
+    """Parts of the job spec that it leaves out, added at its end."""
+
+    path: str
+    parts: Mapping[str, Any]
+
+
+Piece = Module | NewFile | Entry | Section | SpecParts

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.pieces import Entry, Module, NewFile, Piece, Section
+from skillrun.frameworks.pieces import Entry, Module, NewFile, Piece, Section, SpecParts
+from skillrun.scaffold.completion import completed
 from skillrun.scaffold.plan import Change, Kept
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Fitting:
             self._after[piece.path] = merge.add_entry(piece.path, text or "", piece)
         elif isinstance(piece, Section):
             self._after[piece.path] = merge.add_section(text, piece)
+        elif isinstance(piece, SpecParts):
+            self._after[piece.path] = completed(text or "", piece.path, piece.parts)
 
     def changes(self) -> Iterator[Change]:
         """What is different from the disk."""

@@ -37,12 +37,15 @@ def constant(name: str, value: Any, indent: int = 0) -> str:
 
 
 def doc(first: str, more: Sequence[str] = (), indent: int = 4) -> str:
-    """A docstring: one line where it fits, else its text wrapped; `more` are paragraphs below."""
-    left = " " * indent
-    if not more and indent + len(first) + 6 <= WIDTH:
+    """A docstring: one line where it fits, else its first sentence and the rest below; `more` are paragraphs."""
+    left, room = " " * indent, WIDTH - indent - 6
+    if not more and len(first) <= room:
         return f'"""{first}"""'
-    head, *rest = textwrap.wrap(first, WIDTH - indent - 3)
-    lines = [f'"""{head}', *(left + line for line in rest)]
+    if len(first) > room and ". " in first:
+        first, _, rest = first.partition(". ")
+        first, more = f"{first}.", [rest, *more]
+    head, *tail = textwrap.wrap(first, room)
+    lines = [f'"""{head}', *(left + line for line in tail)]
     for paragraph in more:
         lines += ["", *(left + line for line in textwrap.wrap(paragraph, WIDTH - indent))]
     return "\n".join([*lines, f'{left}"""'])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -50,7 +50,18 @@ def plan(case: Case) -> Plan:
     gathered = gather(case)
     if gathered.facts is None or gathered.missing:
         return Plan(missing=gathered.missing)
-    return _fitted(case, pieces(gathered.facts), ())
+    return _fitted(case, [*pieces(gathered.facts), *_spec_parts(case, gathered.facts)], ())
+
+
+def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
+    """What the spec leaves out; a spec outside the repository is left alone."""
+    from skillrun.frameworks.pieces import SpecParts
+    from skillrun.scaffold.completion import missing_parts
+
+    spec = case.spec
+    parts = missing_parts(spec, facts) if spec is not None else {}
+    if parts and spec is not None and spec.path.resolve().is_relative_to(case.root.resolve()):
+        yield SpecParts(spec.shown_path, parts)
 
 
 def pieces(facts: Facts) -> list[Piece]:

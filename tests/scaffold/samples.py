@@ -94,9 +94,17 @@ COMMON = {
     "tests/__init__.py": "",
     "tests/test_shop.py": "import shop\n\n\ndef test_it_is_there():\n    assert shop\n",
 }
-COMMON["Makefile"] = (
-    "lint:\n\truff check .\n\truff format --check .\n\ntypecheck:\n\tmypy --strict shop\n\ntest:\n\tpython -m pytest -q\n"
-)
+COMMON["Makefile"] = dedent("""\
+    lint:
+    \truff check .
+    \truff format --check .
+
+    typecheck:
+    \tmypy shop
+
+    test:
+    \tpython -m pytest -q
+    """)
 
 
 def _pyproject(*dependencies: str) -> str:
@@ -117,6 +125,7 @@ def _pyproject(*dependencies: str) -> str:
         select = ["E4", "E7", "E9", "F", "I"]
 
         [tool.mypy]
+        strict = true
         ignore_missing_imports = true
         disallow_subclassing_any = false
         disallow_untyped_decorators = false
