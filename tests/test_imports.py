@@ -14,7 +14,7 @@ import pytest
 import shops
 
 PACKAGE = helpers.ROOT / "skillrun"
-WORDS = {"errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock"}
+WORDS = {"errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files"}
 LAYERS: tuple[set[str], ...] = (
     WORDS,
     {"contract", "agents"},
@@ -22,7 +22,7 @@ LAYERS: tuple[set[str], ...] = (
     {"frameworks", "validations", "install"},
     {"proof"},
     {"stages", "ledger"},
-    {"orders"},
+    {"orders", "scaffold"},
     {"runner"},
     {"reports", "doctor"},
     {"hooks", "mcp", "wall"},

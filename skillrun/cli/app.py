@@ -81,8 +81,13 @@ def run(
     ] = [],  # noqa: B006
     implement: Annotated[
         str | None,
-        typer.Option("--implement", metavar="CMD", help="Have this agent do what is open: it gets the work order."),
+        typer.Option(
+            "--implement", metavar="CMD", help="Have this agent do what is open; scaffold: skillrun writes the job."
+        ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --implement scaffold: show the changes as a diff; write nothing.")
+    ] = False,
     attempts: Annotated[int, typer.Option("--attempts", metavar="N", help="How often it is asked.")] = 3,
     time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Of each attempt.")] = "30m",
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
@@ -99,7 +104,7 @@ def run(
 
     return run_skill(
         skill, repo, spec, set_, waive, attest, evidence, until, new_run, trust, skill_path, ledger, json,
-        implement=(implement, attempts, time_limit),
+        implement=(implement, attempts, time_limit), dry_run=dry_run,
     )  # fmt: skip
 
 

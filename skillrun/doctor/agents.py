@@ -12,8 +12,8 @@ from skillrun.agents.registry import AGENTS, load
 from skillrun.doctor.check import Check, ask
 from skillrun.doctor.hooks import hook_checks, trust_checks
 from skillrun.errors import Refused
+from skillrun.files import Files
 from skillrun.install import jsontext, present, record
-from skillrun.install.files import Files
 from skillrun.install.plan import wanted
 
 if TYPE_CHECKING:

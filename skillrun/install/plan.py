@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from skillrun.agents.interface import Addition
 from skillrun.errors import Refused
+from skillrun.files import Change, Files
 from skillrun.install import jsontext, present, record
-from skillrun.install.files import Change, Files
 from skillrun.install.record import Entry
 from skillrun.resources import resource
 

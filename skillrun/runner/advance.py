@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skillrun.runner.options import Waiver
     from skillrun.runner.walk import Walk
     from skillrun.stages.conclude import CheckResult, Recommendation
-    from skillrun.stages.interface import Attestation, CommandPlan
+    from skillrun.stages.interface import Attestation, Case, CommandPlan
     from skillrun.stages.registry import Planned
     from skillrun.verdict import Finding, StageResult
 
@@ -134,6 +134,15 @@ class _Inputs:
     def identity(self) -> tuple[str, str]:
         """What makes a run the same one, within a repository."""
         return self.skill.id, self.job
+
+
+def case_of(request: Request) -> Case:
+    """What the stages of a run would see now. Raises as `advance` does; nothing is written."""
+    from skillrun.stages.interface import Case
+
+    seen = Seen.of(request)
+    inputs = _Inputs.read(seen)
+    return Case(inputs.skill, inputs.spec, seen.target.repo, seen.tree)
 
 
 def _committed(target: Target) -> bytes | None:

@@ -45,8 +45,6 @@ def read_implementer(command: str | None, attempts: int, limit: str) -> Implemen
 
     if command is None or command == "none":
         return None
-    if command == "scaffold":
-        raise Misuse("--implement scaffold: not there yet", hint="name an agent: --implement 'claude -p'")
     if not command.strip():
         raise Misuse("--implement: an empty command", hint="e.g. --implement 'claude -p', or 'codex exec -'")
     if attempts < 1:

@@ -12,7 +12,7 @@ import helpers
 import pytest
 
 from skillrun.agents.registry import AGENTS, load
-from skillrun.install.files import Change, write
+from skillrun.files import Change, write
 from skillrun.install.plan import SKILLS, plan_install, plan_uninstall
 from skillrun.install.tomltext import append, take_back
 

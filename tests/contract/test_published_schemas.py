@@ -13,7 +13,7 @@ from skillrun.contract import job
 from skillrun.contract.duration import PATTERN, parse_duration
 from skillrun.resources import resource
 
-NAMES = ["job-spec", "repo-profile", "report", "detect"]
+NAMES = ["job-spec", "repo-profile", "report", "detect", "scaffold"]
 
 
 def schema(name: str) -> dict[str, Any]:

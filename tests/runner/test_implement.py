@@ -111,7 +111,6 @@ def test_with_json_there_is_the_last_report_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ("--implement", "scaffold"),
         ("--implement", " "),
         ("--implement", "true", "--attempts", "0"),
         ("--implement", "true", "--time-limit", "soon"),

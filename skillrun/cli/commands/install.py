@@ -69,7 +69,7 @@ def _base(repo: Path, user: bool) -> Path:
 
 
 def _write(plan: Plan) -> None:
-    from skillrun.install.files import remove_empty, write
+    from skillrun.files import remove_empty, write
 
     write(plan.changes)
     remove_empty(plan.folders)

@@ -11,6 +11,8 @@ from skillrun.cli.commands.common import EXIT_CODES, lists, pairs, print_json
 from skillrun.runner.advance import advance
 from skillrun.runner.target import Request
 
+SCAFFOLD = "scaffold"
+
 if TYPE_CHECKING:
     from skillrun.reports.watchers import Silent
 
@@ -31,8 +33,9 @@ def run_skill(
     json: bool,
     *,
     implement: tuple[str | None, int, str] = (None, 3, "30m"),
+    dry_run: bool = False,
 ) -> int:
-    """Advances the run and prints its report; the exit code says the outcome."""
+    """Advances the run and prints its report; the exit code says the outcome. `dry_run` shows a scaffold's diff."""
     from skillrun.reports.watchers import watcher_for
 
     request = Request(
@@ -49,6 +52,10 @@ def run_skill(
         new_run=new_run,
         trust=trust,
     )
+    if dry_run:
+        from skillrun.cli.commands.scaffold import show_diff
+
+        return show_diff(request, implement[0], json)
     watcher = watcher_for(json=json)
     request = _with_spec(request) if watcher.asks else request
     try:
@@ -70,9 +77,13 @@ def run_skill(
 
 
 def _advance(request: Request, watcher: Silent, options: tuple[str | None, int, str]) -> dict[str, Any]:
-    """By hand, or with an agent that does what is open."""
+    """By hand, or with somebody who does what is open: an agent, or skillrun itself."""
     if options[0] is None:
         return advance(request, watcher)
+    if options[0] == SCAFFOLD:
+        from skillrun.cli.commands.scaffold import write_job
+
+        return write_job(request, watcher)
     from skillrun.reports.lines import line
     from skillrun.runner.implement import implement, read_implementer
 

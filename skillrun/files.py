@@ -1,4 +1,4 @@
-"""The files that an install changes: read once, changed in memory, then written all or none."""
+"""Files below one folder that change together: read once, changed in memory, then written all or none."""
 
 from __future__ import annotations
 

@@ -1,0 +1,97 @@
+"""`--implement scaffold`, with and without `--dry-run`: the job is written, or its diff is shown."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from typing import TYPE_CHECKING, Any
+
+from skillrun.cli.commands.common import EXIT_CODES
+from skillrun.errors import Misuse
+from skillrun.runner.scaffold import kept_lines, preview, scaffold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from skillrun.reports.watchers import Silent
+    from skillrun.runner.target import Request
+    from skillrun.scaffold.plan import Plan
+
+
+def write_job(request: Request, watcher: Silent) -> dict[str, Any]:
+    """Writes the job of a request and returns the report of the run after it. Raises as `scaffold` does."""
+    from skillrun.reports.lines import finding_lines, line
+
+    done = scaffold(request, watcher, lambda text: watcher.show(line(0, ("", text))))
+    for finding in done.missing:
+        for shown in finding_lines(finding, indent=2):
+            watcher.show(shown)
+    if done.missing:
+        watcher.show(line(0, ("blocked", "nothing was written: this has to be decided first")))
+    return done.report
+
+
+def show_diff(request: Request, implement: str | None, json: bool) -> int:
+    """Prints what a scaffold would write as one diff, and beside it, on stderr, what it would leave or lacks.
+
+    Writes nothing; exit code 3 where something has to be decided first. Raises Misuse without `--implement scaffold`.
+    """
+    if implement != "scaffold":
+        hint = "skillrun job-worker-orchestration --implement scaffold --dry-run"
+        raise Misuse("--dry-run: only what skillrun itself writes can be shown before", hint=hint)
+    plan, missing = preview(request)
+    if json:
+        _print(json_module.dumps(_document(plan, missing), indent=2, ensure_ascii=True) + "\n")
+    else:
+        _print(_diff(plan))
+        _print_beside(plan, missing)
+    return EXIT_CODES["blocked" if missing else "success"]
+
+
+def _diff(plan: Plan) -> str:
+    from skillrun.scaffold.diff import git_diff
+
+    return "".join(map(git_diff, plan.changes))
+
+
+def _document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """scaffold.v1. Its texts are exact, so that the diff can be applied; in JSON's ASCII they steer no terminal."""
+    from dataclasses import asdict
+
+    from skillrun.canonical import sha256
+
+    files = [
+        {"path": change.path, "new": change.before is None, "sha256": sha256(change.after.encode())}
+        for change in plan.changes
+    ]
+    return {
+        "schema_version": 1,
+        "diff": _diff(plan),
+        "files": files,
+        "kept": [asdict(kept) for kept in plan.kept],
+        "missing": list(missing),
+        "notes": list(plan.notes),
+    }
+
+
+def _print(text: str) -> None:
+    """Exact bytes for a pipe; on a terminal without what would steer it."""
+    from skillrun.text import visible
+
+    if sys.stdout.isatty():
+        text = visible(text, limit=None, lines=True)
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def _print_beside(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> None:
+    from skillrun.reports.lines import finding_lines
+    from skillrun.text import visible
+
+    lines = [shown.text for finding in missing for shown in finding_lines(finding, indent=0)]
+    lines += [text for kept in plan.kept for text in kept_lines(kept)]
+    lines += [f"note: {note}" for note in plan.notes]
+    if not plan.changes and not missing:
+        lines.append("nothing to write")
+    for text in lines:
+        print(visible(text, limit=2_000), file=sys.stderr)

@@ -1,0 +1,186 @@
+"""`--implement scaffold`: skillrun writes the job itself, shown first, all or nothing, and verifies the run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.actor import who
+from skillrun.canonical import sha256
+from skillrun.errors import Misuse, Refused
+from skillrun.files import Files, write
+from skillrun.ledger.rows import NewEvent
+from skillrun.ledger.store import Ledger
+from skillrun.runner.advance import advance, case_of
+from skillrun.runner.report import finding_json
+
+if TYPE_CHECKING:
+    from skillrun.runner.advance import Watcher
+    from skillrun.runner.target import Request
+    from skillrun.scaffold.plan import Change, Kept, Plan
+    from skillrun.stages.interface import Case
+
+WRITTEN = "scaffold.written"
+STAYS = "is there already and stays as it is"
+_AGAIN = "run the same command again"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Scaffolded:
+    """The report of the run as it is now, and the findings (as in a report) that come first: then nothing was written.
+
+    `plan` is None where the run's own findings, which its report has, were in the way.
+    """
+
+    report: dict[str, Any]
+    plan: Plan | None = None
+    missing: tuple[dict[str, Any], ...] = ()
+
+
+def scaffold(request: Request, watcher: Watcher, tell: Tell) -> Scaffolded:
+    """Advances, plans, says what it will write, writes all of it or nothing, and advances again.
+
+    Raises what `advance` and the plan refuse, Misuse for a skill that is about no job, and Refused where a file
+    cannot be written or has changed since it was planned; then no file is different.
+    """
+    from skillrun.scaffold.gates import in_the_way
+
+    _check_skill(case_of(request))
+    report = advance(request, watcher)
+    if first := in_the_way(report["stages"]):
+        tell(f"nothing was written: {_count(first, 'finding')} above must be answered first")
+        return Scaffolded(report)
+    again = replace(request, waive={}, attest={}, evidence={}, new_run=False)
+    case = case_of(again)
+    plan = _plan(case)
+    if plan.missing:
+        missing = tuple(finding_json(finding) for finding in plan.missing)
+        return Scaffolded(_blocked(report, missing), plan, missing)
+    _say(plan, tell)
+    if not plan.changes:
+        return Scaffolded(report, plan)
+    _write(case.root, plan.changes)
+    _record(report, plan)
+    return Scaffolded(advance(again, watcher), plan)
+
+
+def preview(request: Request) -> tuple[Plan, tuple[dict[str, Any], ...]]:
+    """(the plan, what comes first as findings of a report). Reads files and writes none; no repository code runs.
+
+    With something in the way the plan is empty. Raises as `scaffold` does.
+    """
+    from skillrun.scaffold.gates import in_the_way
+    from skillrun.scaffold.plan import Plan
+
+    case = case_of(request)
+    _check_skill(case)
+    if first := in_the_way(_gates(case)):
+        return Plan(), tuple(first)
+    plan = _plan(case)
+    _check(case.root, plan.changes)
+    return plan, tuple(finding_json(finding) for finding in plan.missing)
+
+
+def _gates(case: Case) -> list[dict[str, Any]]:
+    """The stages that come first, read now; as a report has them, in short."""
+    from skillrun.scaffold.gates import GATES
+    from skillrun.stages.registry import match_stages
+
+    stages = [planned.stage for planned in match_stages(case.skill)[0] if planned.stage.ID in GATES]
+    results = [(stage.ID, stage.examine(case)) for stage in stages]
+    return [
+        {"id": name, "status": result.status, "findings": [finding_json(finding) for finding in result.findings]}
+        for name, result in results
+    ]
+
+
+def _plan(case: Case) -> Plan:
+    from skillrun.scaffold import plan
+
+    return plan.plan(case)
+
+
+def _check_skill(case: Case) -> None:
+    from skillrun.stages.registry import STAGES
+
+    if case.skill.name not in STAGES:
+        known = ", ".join(STAGES)
+        raise Misuse(f"--implement scaffold: {case.skill.name} writes no job", hint=f"the skills that do: {known}")
+
+
+def _blocked(report: dict[str, Any], missing: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The report with what has to be decided first: among the findings of the stage that the work is for, and next."""
+    stages = [
+        {**stage, "findings": [*stage["findings"], *missing]} if stage["id"] == "handler" else stage
+        for stage in report["stages"]
+    ]
+    actions = [{"stage": "handler", "action": "decide", "detail": _words(finding)} for finding in missing]
+    return {**report, "outcome": "blocked", "stages": stages, "next": [*actions, *report["next"]]}
+
+
+def _words(finding: dict[str, Any]) -> str:
+    return f"{finding['message']}: {finding['hint']}" if finding["hint"] else str(finding["message"])
+
+
+def _say(plan: Plan, tell: Tell) -> None:
+    from skillrun.scaffold.diff import in_words
+
+    if plan.changes:
+        tell(f"writing {_count(plan.changes, 'file')}")
+    for change in plan.changes:
+        tell(f"  {in_words(change)}")
+    for kept in plan.kept:
+        for text in kept_lines(kept):
+            tell(text)
+    for note in plan.notes:
+        tell(f"  note: {note}")
+    if not plan.changes:
+        tell("nothing to write")
+
+
+def kept_lines(kept: Kept) -> list[str]:
+    """What stays, and its difference from what would have been written."""
+    return [f"{kept.path}:{kept.line}: {kept.name} {STAYS}", *(f"    {line}" for line in kept.diff.splitlines())]
+
+
+def _check(root: Path, changes: Sequence[Change]) -> Files:
+    """The files of a plan with their new content in memory. Raises Refused for what may not, or no longer, be written.
+
+    Two names that a symbolic link makes one file would be two changes of it: that is refused as well.
+    """
+    files = Files(root)
+    places = [files.folder(change.path) for change in changes]
+    if len(set(places)) < len(places):
+        names = ", ".join(change.path for change in changes)
+        raise Refused(f"{names}: two of these are one file; nothing was written", hint="replace the symbolic link")
+    for change in changes:
+        if files.data(change.path) != (None if change.before is None else change.before.encode()):
+            raise Refused(f"{change.path}: somebody else has just changed it; nothing was written", hint=_AGAIN)
+        files.put(change.path, change.after.encode())
+    return files
+
+
+def _write(root: Path, changes: Sequence[Change]) -> None:
+    write(_check(root, changes).changes())
+
+
+def _record(report: dict[str, Any], plan: Plan) -> None:
+    """What was written and what was left: an event of the run."""
+    actor = who()
+    files = [
+        {"path": change.path, "sha256": sha256(change.after.encode()), "new": change.before is None}
+        for change in plan.changes
+    ]
+    kept = [{"path": kept.path, "line": kept.line, "name": kept.name} for kept in plan.kept]
+    data = {"files": files, "kept": kept}
+    event = NewEvent(WRITTEN, actor=actor.name, actor_kind=str(actor.kind), data=data)
+    with Ledger.open(Path(report["ledger"]["path"])) as ledger:
+        ledger.append(report["run"]["id"], [event])
+
+
+def _count(things: Sequence[object], what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"

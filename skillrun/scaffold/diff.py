@@ -1,0 +1,92 @@
+"""A planned change as a diff that git can apply, and in a few words."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Iterator
+
+from skillrun.scaffold.plan import Change
+
+_NEW_MODE = "100644"
+_QUOTED = re.compile(r'["\\\x00-\x1f\x7f]')
+_HEADING = re.compile(r"#{1,6} .+")
+_NAMES = 8
+
+
+def git_diff(change: Change) -> str:
+    """One file as `git apply` takes it; "" where nothing changes. Carriage returns and missing last newlines stay."""
+    if change.before == change.after:
+        return ""
+    new = change.before is None
+    head = [f"diff --git {_name('a', change.path)} {_name('b', change.path)}\n"]
+    head += [f"new file mode {_NEW_MODE}\n"] if new else []
+    before = "/dev/null" if new else _end(_name("a", change.path))
+    hunks = difflib.unified_diff(
+        _lines(change.before or ""), _lines(change.after), before, _end(_name("b", change.path))
+    )
+    return "".join([*head, *map(_whole, hunks)])
+
+
+def in_words(change: Change) -> str:
+    """ "+ shop/tasks.py  send_receipt, enqueue_send_receipt": what comes into the file; "~" for one that is there."""
+    sign = "+" if change.before is None else "~"
+    names = list(_added(change))
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"{sign} {change.path}  {', '.join(names[:_NAMES]) or _count(change)}{more}"
+
+
+def _added(change: Change) -> Iterator[str]:
+    """The names, or the headings of a Markdown file, that are new."""
+    read = _headings if change.path.endswith(".md") else _defined
+    known = set(read(change.before or ""))
+    yield from (name for name in dict.fromkeys(read(change.after)) if name not in known)
+
+
+def _headings(text: str) -> list[str]:
+    return _HEADING.findall(text)
+
+
+def _defined(text: str) -> list[str]:
+    """What a Python module binds at its top, imports aside; nothing for what is no Python."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return []
+    found: list[str] = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.append(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found += [target.id for target in targets if isinstance(target, ast.Name)]
+    return found
+
+
+def _count(change: Change) -> str:
+    before, after = _lines(change.before or ""), _lines(change.after)
+    added = sum(line.startswith("+ ") for line in difflib.ndiff(before, after)) if before else len(after)
+    return f"{added} line{'' if added == 1 else 's'}"
+
+
+def _lines(text: str) -> list[str]:
+    r"""Lines as git counts them: `\n` alone ends one."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def _whole(line: str) -> str:
+    return line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def _name(side: str, path: str) -> str:
+    """As git writes names: quoted where a character would end the line or the name."""
+    name = f"{side}/{path}"
+    if not _QUOTED.search(name):
+        return name
+    return '"' + _QUOTED.sub(lambda found: f"\\{ord(found[0]):03o}", name) + '"'
+
+
+def _end(name: str) -> str:
+    """A tab behind a name with spaces, or it would end at the first."""
+    return f"{name}\t" if " " in name else name
