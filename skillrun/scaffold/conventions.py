@@ -1,0 +1,103 @@
+"""The conventions of a repository, read from its text: how a file near the handler would have been written there."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Conventions
+from skillrun.repo.manifests import read_manifests
+from skillrun.scaffold.configured import Settings, read_settings
+from skillrun.scaffold.formatters import Named, find_formatters
+from skillrun.scaffold.habits import absolute_imports, annotated, fits, indents, majority, quotes
+from skillrun.scaffold.loggers import Logger, find_log_style, find_logger
+from skillrun.scaffold.neighbours import Neighbour, find_neighbours
+from skillrun.scaffold.operating import find_metrics, find_notes
+from skillrun.scaffold.testhomes import find_test_home
+
+if TYPE_CHECKING:
+    from skillrun.stages.interface import Case
+
+_USUAL = Conventions()
+_DOUBLE = ("black", "ruff format")
+
+
+def read_conventions(case: Case, handler_path: str) -> Conventions:
+    """How the repository writes what stands near `handler_path`, relative to its root; the file need not exist.
+
+    Nothing is run. What the repository does not show is as in `Conventions()`; nothing in its files makes this fail.
+    """
+    tree, project = case.tree, case.project
+    module = project.import_name(handler_path)
+    settings, manifests = read_settings(tree, handler_path), read_manifests(tree)
+    files = find_neighbours(tree, handler_path)
+    formatters = find_formatters(tree, settings, manifests, handler_path)
+    logger = find_logger(project, files)
+    shown = logger or Logger(_USUAL.logger, _USUAL.logger_import, _USUAL.logger_value)
+    home = find_test_home(tree, case.survey_everything(), manifests, settings, handler_path, module)
+    relative = majority(files, absolute_imports(module.partition(".")[0])) is False and not settings.absolute_imports
+    return Conventions(
+        quote=_quote(settings, formatters, files),
+        indent=_indent(settings, formatters, files),
+        line_length=_line_length(settings, formatters, files),
+        annotations=majority(files, annotated) is not False,
+        absolute_imports=not relative,
+        logger=shown.name,
+        logger_import=shown.imported,
+        logger_value=shown.value,
+        log_style=find_log_style(logger, project, files),
+        formatters=tuple(named.command for named in formatters),
+        test_runner=home.runner,
+        tests=home.folder,
+        test_pattern=home.pattern,
+        notes=find_notes(tree, handler_path, _job(case, module)),
+        metrics=find_metrics(tree),
+        source_root=source_root(handler_path, module),
+    )
+
+
+def source_root(path: str, module: str) -> str:
+    """The folder that leads import paths: "src" for src/shop/tasks.py, which is imported as shop.tasks."""
+    tail = module.replace(".", "/")
+    return path.removesuffix(".py").removesuffix("/__init__").removesuffix(tail).rstrip("/")
+
+
+def _job(case: Case, module: str) -> str:
+    return case.spec.job if case.spec else module.rpartition(".")[2]
+
+
+def _formats(formatters: tuple[Named, ...]) -> bool:
+    return any(named.tool in _DOUBLE for named in formatters)
+
+
+def _quote(settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]) -> str:
+    """The formatter's, unless it is told to leave them; then what most files do."""
+    if settings.quote:
+        return settings.quote
+    kept = settings.keeps_quotes or any({"-S", "--skip-string-normalization"} & set(n.options) for n in formatters)
+    if _formats(formatters) and not kept:
+        return '"'
+    return majority(files, quotes) or _USUAL.quote
+
+
+def _indent(settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]) -> str:
+    if any(named.tool == "black" for named in formatters):
+        return _USUAL.indent
+    return majority(files, indents) or settings.indent or _USUAL.indent
+
+
+def _line_length(settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]) -> int:
+    """An option of the formatter, its configuration; else 79 columns where nearly all lines keep to them."""
+    for named in formatters:
+        for length in _lengths(named):
+            return length
+    if settings.line_length:
+        return settings.line_length
+    return 79 if not _formats(formatters) and files and fits(files, 79) else _USUAL.line_length
+
+
+def _lengths(named: Named) -> list[int]:
+    words = shlex.split(named.command.replace("=", " "))
+    given = [value for name, value in pairwise(words) if name in ("-l", "--line-length", "--max-line-length")]
+    return [int(value) for value in given if value.isdecimal()]

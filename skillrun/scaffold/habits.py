@@ -1,0 +1,94 @@
+"""How the files near a handler are written: quotes, indentation, annotations, imports, line length."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from skillrun.scaffold.neighbours import Neighbour
+
+Choice = TypeVar("Choice")
+_CAP = 100  # of one file's votes, so that one long file does not outvote its neighbours
+_OPENING = {
+    tokenize.STRING,
+    *(getattr(tokenize, n) for n in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, n)),
+}
+
+
+def majority(files: Iterable[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]) -> Choice | None:
+    """What most of the files do, each counted with its weight; None where none of them says anything."""
+    votes: defaultdict[Choice, float] = defaultdict(float)
+    for file in files:
+        counted = Counter(read(file))
+        share = min(1.0, _CAP / max(counted.total(), 1)) * file.weight
+        for choice, count in counted.items():
+            votes[choice] += count * share
+    return max(votes, key=lambda choice: votes[choice], default=None)
+
+
+def quotes(file: Neighbour) -> Iterator[str]:
+    """The quote of every text in one line that could have had the other one."""
+    for token in _tokens(file):
+        if token.type in _OPENING:
+            body = token.string.lstrip("rbfutRBFUT")
+            if not body.startswith(('"""', "'''")) and not ('"' in body and "'" in body):
+                yield body[0]
+
+
+def indents(file: Neighbour) -> Iterator[str]:
+    """What each block adds to the indentation around it."""
+    stack = [""]
+    for token in _tokens(file):
+        if token.type == tokenize.INDENT:
+            yield token.string.removeprefix(stack[-1])
+            stack.append(token.string)
+        elif token.type == tokenize.DEDENT:
+            stack.pop()
+
+
+def _tokens(file: Neighbour) -> Iterator[tokenize.TokenInfo]:
+    """The tokens, as far as this Python can read them."""
+    try:
+        yield from tokenize.generate_tokens(io.StringIO(file.text).readline)
+    except (tokenize.TokenError, SyntaxError):
+        return
+
+
+def annotated(file: Neighbour) -> Iterator[bool]:
+    """Whether each function that could be annotated is."""
+    for node in ast.walk(file.module) if file.module else ():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_dunder(node.name):
+            given = [a for a in _parameters(node.args) if a.arg not in ("self", "cls")]
+            yield node.returns is not None or any(a.annotation for a in given)
+
+
+def _is_dunder(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _parameters(arguments: ast.arguments) -> list[ast.arg]:
+    single = [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *single]
+
+
+def absolute_imports(package: str) -> Callable[[Neighbour], Iterator[bool]]:
+    """Whether each import from the handler's own top package is absolute."""
+
+    def read(file: Neighbour) -> Iterator[bool]:
+        for node in ast.walk(file.module) if file.module else ():
+            if isinstance(node, ast.ImportFrom) and node.level:
+                yield False
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == package:
+                yield True
+
+    return read
+
+
+def fits(files: Iterable[Neighbour], columns: int) -> bool:
+    """Whether all but one line in a hundred is that short."""
+    lengths = [len(line) for file in files for line in file.text.splitlines()]
+    return sum(length > columns for length in lengths) * 100 <= len(lengths)

@@ -1,0 +1,75 @@
+"""What a repository does for those who operate it: its notes, and the metrics that its code emits."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from skillrun.repo.places import is_test, is_vendored
+from skillrun.scaffold.configured import read_text
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
+
+_FOLDER = r"runbooks?|playbooks?|operations|ops|operating"
+_JOBS = r"jobs|tasks|workers|background[-_]?(?:jobs|tasks|workers)|async[-_]?(?:jobs|tasks)|celery|rq|queues?"
+_OPERATING_FILE = re.compile(rf"(?i)(?:^|/)(?:{_FOLDER}|on[-_]?call)\.md$")
+_OPERATING_FOLDER = re.compile(rf"(?i)(?:^|/)(?:{_FOLDER})/[\w./-]+\.md$")
+_JOBS_FILE = re.compile(rf"(?i)(?:^|/)(?:docs?|documentation)/(?:[\w.-]+/)*(?:{_JOBS})\.md$")
+_JOBS_FOLDER = re.compile(rf"(?i)(?:^|/)(?:docs?|documentation)/(?:[\w.-]+/)*(?:{_JOBS})/[\w.-]+\.md$")
+_EXAMPLE = re.compile(r"(?i)(?:^|/)(?:examples?|demos?|samples?|templates?|cookbook)/")
+_INDEX = re.compile(r"(?i)(?:readme|index|_?template|overview)\.md")
+_METRICS = {
+    "prometheus_client": re.compile(r"(?m)^\s*(?:from|import)\s+prometheus_client\b"),
+    "statsd": re.compile(r"(?m)^\s*(?:from\s+(?:statsd|datadog|django_statsd)|import\s+(?:statsd|datadog))\b"),
+    "opentelemetry": re.compile(r"(?m)^\s*(?:from|import)\s+opentelemetry\b"),
+}
+_WORDS = tuple(name.encode() for name in (*_METRICS, "datadog"))
+
+
+def _is_ours(path: str, handler_path: str) -> bool:
+    """No part of an example, unless the handler is one too."""
+    shown = _EXAMPLE.search(path)
+    return not is_vendored(path) and not is_test(path) and (not shown or handler_path.startswith(path[: shown.end()]))
+
+
+def find_notes(tree: Tree, handler_path: str, job: str) -> str | None:
+    """The Markdown file for this job's operational notes: one of its own where the others have theirs in a folder."""
+    paths = [p for p in tree.files if p.lower().endswith(".md") and _is_ours(p, handler_path)]
+    paths.sort(key=lambda path: (-_shared(path, handler_path), path.count("/"), path))
+    for folder, single in ((_OPERATING_FOLDER, _OPERATING_FILE), (_JOBS_FOLDER, _JOBS_FILE)):
+        held = [path for path in paths if folder.search(path)]
+        if held:
+            return _of_its_own(held, job)
+        if found := next((path for path in paths if single.search(path)), None):
+            return found
+    return None
+
+
+def _of_its_own(paths: list[str], job: str) -> str:
+    """`docs/runbooks/send-receipt.md`, spelled as its neighbours are; the index where there is nothing else."""
+    nearest = paths[0].rpartition("/")[0]
+    names = [path.rpartition("/")[2] for path in paths if path.rpartition("/")[0] == nearest]
+    others = [name for name in names if not _INDEX.fullmatch(name)]
+    underscored = sum("_" in name for name in others) > sum("-" in name for name in others)
+    return f"{nearest}/{job.replace('-', '_') if underscored else job.replace('_', '-')}.md"
+
+
+def _shared(path: str, other: str) -> int:
+    pairs = list(zip(path.split("/")[:-1], other.split("/")[:-1], strict=False))
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
+
+
+def find_metrics(tree: Tree) -> str | None:
+    """The metrics library that most of the repository's own files import; None where none does."""
+    found: Counter[str] = Counter()
+    for path in tree.files:
+        if path.endswith(".py") and not is_vendored(path) and not is_test(path) and _speaks(tree.peek(path)):
+            text = read_text(tree, path)
+            found.update(name for name, pattern in _METRICS.items() if pattern.search(text))
+    return found.most_common(1)[0][0] if found else None
+
+
+def _speaks(data: bytes | None) -> bool:
+    return data is not None and any(word in data for word in _WORDS)

@@ -1,0 +1,228 @@
+"""Where a repository keeps the tests of a package, how it names their files, and how they are written."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+from skillrun.repo.places import is_shown, is_vendored
+from skillrun.scaffold.configured import Settings, read_text, within
+
+if TYPE_CHECKING:
+    from skillrun.repo.manifests import Manifests
+    from skillrun.repo.survey import Survey
+    from skillrun.repo.tree import Tree
+
+_NAME = re.compile(r"(?:test_\w+|\w+_tests?|tests?)\.py")
+_FOLDERS = ("tests", "test")
+_ELSEWHERE = re.compile(r"integration|functional|acceptance|e2e|end_to_end|system|smoke|perf|load|bench|fixtures|data")
+_DJANGO_CASE = re.compile(r"from django\.test import|from django import test|rest_framework\.test")
+_CLASSES = re.compile(r"(?m)^class \w+\([^)]*Test(?:Case|s|Base)?\w*[^)]*\):")
+_PLAIN = re.compile(r"(?m)^(?:async )?def test_|^@pytest\.|^class Test\w*(?:\(\))?:|^import pytest")
+_PATTERNS = {"test_{}.py": r"test_\w+\.py", "{}_test.py": r"\w+_test\.py", "{}_tests.py": r"\w+_tests\.py"}
+_OURS = re.compile(r"(?m)^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+([\w, ]+))?")
+
+
+@dataclass(frozen=True)
+class TestHome:
+    """How the handler's test is written (pytest | unittest | django), its folder, and its file name's pattern."""
+
+    __test__ = False
+
+    runner: str
+    folder: str
+    pattern: str
+
+
+def find_test_home(
+    tree: Tree, found: Survey, manifests: Manifests, settings: Settings, handler_path: str, module: str
+) -> TestHome:
+    """Where the tests of the handler's package are; where it has none, as those of other packages."""
+    paths = tuple(path for path in tree.files if is_test_module(path) and not _is_aside(path, handler_path))
+    folder = _folder(tree, paths, handler_path, module)
+    near = [p for p in paths if _folder_of(p) == folder] or [p for p in paths if p.startswith(f"{folder}/")] or paths
+    runner = _runner(tree, found, manifests, settings, near)
+    if folder is None:
+        return _nowhere(settings, runner, _folder_of(handler_path))
+    in_one_file = folder.rpartition("/")[2] not in _FOLDERS and (runner != "pytest" or _collects(settings, "tests.py"))
+    return TestHome(runner, folder, _pattern(near, in_one_file))
+
+
+def _nowhere(settings: Settings, runner: str, folder: str) -> TestHome:
+    """There are no tests yet: where the configuration wants them, or where the framework's own generator puts them."""
+    if runner == "django" and folder:
+        return TestHome(runner, folder, "tests.py")
+    wanted = [one for path in settings.listed("testpaths") if (one := path.strip("./"))]
+    return TestHome(runner, wanted[0] if wanted else "tests", "test_{}.py")
+
+
+def is_test_module(path: str) -> bool:
+    """By name, or by lying in a folder of tests with a name that is not that of a helper."""
+    return _NAME.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def _is_aside(path: str, handler_path: str) -> bool:
+    """Somebody else's; or of an example that the handler is no part of."""
+    folder = path.partition("/")[0]
+    return is_vendored(path) or (is_shown(path) and not handler_path.startswith(f"{folder}/"))
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
+    """How most of the files are named; "tests.py" holds all tests of its package."""
+    names = [path.rpartition("/")[2] for path in paths]
+    votes = Counter(pattern for name in names for pattern, regex in _PATTERNS.items() if re.fullmatch(regex, name))
+    votes["tests.py"] = names.count("tests.py") if in_one_file else 0
+    return votes.most_common(1)[0][0] if votes.total() else "test_{}.py"
+
+
+# -- the folder
+
+
+def _folder(tree: Tree, paths: tuple[str, ...], handler_path: str, module: str) -> str | None:
+    folder = _folder_of(handler_path)
+    own = _own_folder(tree, paths, folder)
+    if own is not None:
+        return own
+    return (
+        _mirror(paths, folder, module)
+        or _importing(tree, paths, module)
+        or _as_others(paths, folder, module)
+        or _nearest(paths, folder)
+    )
+
+
+def _own_folder(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
+    """`<package>/tests/`, `<package>/tests.py` or tests beside the code."""
+    held = {_folder_of(path) for path in paths}
+    for name in _FOLDERS if folder else ():
+        inside = within(folder, name)
+        deeper = sorted(path for path in held if path.startswith(f"{inside}/"))
+        if inside in held:
+            return _unit(inside, held)
+        if deeper:
+            return _unit(inside, held) if _unit(inside, held) in held else deeper[0]
+        if tree.size(f"{inside}/__init__.py") or f"{inside}/__init__.py" in tree.files:
+            return inside
+    return folder if folder in held and folder.rpartition("/")[2] not in _FOLDERS else None
+
+
+def _unit(folder: str, held: set[str]) -> str:
+    return next((one for name in ("unit", "unit_tests", "unittests") if (one := f"{folder}/{name}") in held), folder)
+
+
+def _mirror(paths: tuple[str, ...], folder: str, module: str) -> str | None:
+    """The folder of tests whose path ends as the handler's package does, with or without its first parts."""
+    package = module.split(".")[:-1]
+    held = {_folder_of(path) for path in paths if not path.startswith(f"{folder}/")}
+    for length in range(len(package), 0, -1):  # of the package's own path, from its beginning
+        for start in range(length):
+            tail = "/".join(package[start:length])
+            found = [one for one in held if _ends_with(one, tail)]
+            if found and (start == 0 or len(package) > 1):
+                return min(found, key=lambda one: (_ELSEWHERE.search(one) is not None, one.count("/"), one))
+    return None
+
+
+def _ends_with(folder: str, tail: str) -> bool:
+    """ "tests/unit/shop/billing" is a mirror of "shop/billing"; "shop/billing" itself is none."""
+    head = folder.removesuffix(tail).rstrip("/")
+    named = folder == f"{head}/{tail}" or folder == f"{head}/{'/'.join(f'test_{part}' for part in tail.split('/'))}"
+    return named and any(part.startswith("test") for part in head.split("/"))
+
+
+def _importing(tree: Tree, paths: tuple[str, ...], module: str) -> str | None:
+    """The folder of most tests that import the handler's module, else its package."""
+    package = module.rpartition(".")[0]
+    for wanted in [module, package] if package else [module]:
+        held = Counter(_folder_of(path) for path in paths if _imports(read_text(tree, path), wanted))
+        plain = {one: count for one, count in held.items() if not _ELSEWHERE.search(one)} or dict(held)
+        if plain:
+            return max(plain, key=lambda one: (plain[one], -one.count("/"), one))
+    return None
+
+
+def _imports(text: str, wanted: str) -> bool:
+    if wanted.rpartition(".")[2] not in text:
+        return False
+    for found in _OURS.finditer(text):
+        names = [found[1], *(f"{found[1]}.{name.split()[0]}" for name in (found[2] or "").split(",") if name.strip())]
+        if wanted in names or ("." in wanted and any(name.startswith(f"{wanted}.") for name in names)):
+            return True
+    return False
+
+
+def _as_others(paths: tuple[str, ...], folder: str, module: str) -> str | None:
+    """Other packages beside this one keep their tests inside: so does this one."""
+    beside = folder.rpartition("/")[0]
+    inside = [p.split("/") for p in paths if _is_beside(p, beside) and not p.startswith("test")]
+    if not folder or not inside:
+        return None
+    depth = beside.count("/") + 1 if beside else 0
+    named = Counter(parts[depth + 1] for parts in inside if len(parts) > depth + 1)
+    common = named.most_common(1)[0][0] if named else ""
+    if common in _FOLDERS:
+        return within(folder, common)
+    return folder if common else None
+
+
+def _is_beside(path: str, beside: str) -> bool:
+    inner = path[len(beside) + 1 :] if beside and path.startswith(f"{beside}/") else path if not beside else ""
+    return inner.count("/") in (1, 2) and inner.split("/")[0] not in _FOLDERS
+
+
+def _nearest(paths: tuple[str, ...], folder: str) -> str | None:
+    """The folder of tests with the shortest way to the handler; of those that hold unit tests."""
+    held = Counter(_folder_of(path) for path in paths)
+    if not held:
+        return None
+    return min(held, key=lambda one: (_ELSEWHERE.search(one) is not None, -_shared(one, folder), one.count("/"), one))
+
+
+def _shared(one: str, other: str) -> int:
+    pairs = zip(one.split("/"), other.split("/"), strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(one.count("/"), other.count("/")) + 1)
+
+
+# -- the runner
+
+
+def _runner(tree: Tree, found: Survey, manifests: Manifests, settings: Settings, near: Iterable[str]) -> str:
+    """As the tests near are written; functions only where pytest is what runs them."""
+    command = found.commands.test
+    runs = f"{command.command} {command.runs}" if command else ""
+    pytest = _has_pytest(settings, manifests) or re.search(r"\bpy\.?test\b", runs) is not None
+    styles = Counter(style for path in near for style in _styles(read_text(tree, path)))
+    managed = re.search(r"manage\.py\s+test|django-admin\s+test|runtests", runs) is not None
+    if not styles:
+        return "pytest" if pytest else "django" if managed or _is_django(manifests, found) else "pytest"
+    if not pytest and not styles["pytest"]:
+        return "django" if styles["django"] or managed else "unittest"
+    return styles.most_common(1)[0][0]
+
+
+def _has_pytest(settings: Settings, manifests: Manifests) -> bool:
+    return settings.has("pytest") or bool(manifests.find("pytest", "pytest-django", "pytest-cov"))
+
+
+def _is_django(manifests: Manifests, found: Survey) -> bool:
+    return found.stack.backend == "django" or bool(manifests.find("django"))
+
+
+def _styles(text: str) -> Iterator[str]:
+    if _CLASSES.search(text):
+        yield "django" if _DJANGO_CASE.search(text) else "unittest"
+    elif _PLAIN.search(text):
+        yield "pytest"
+
+
+def _collects(settings: Settings, name: str) -> bool:
+    """pytest is told to look at a file of this name; by itself it looks at test_*.py and *_test.py."""
+    return any(fnmatch(name, glob) for glob in settings.listed("python_files"))
