@@ -8,8 +8,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.pieces import Conventions, Facts
-from skillrun.scaffold.facts import read_facts, unfilled
+from skillrun.frameworks.pieces import Facts
+from skillrun.scaffold.facts import Names, read_facts, unfilled
 from skillrun.stages.interface import blocker
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ def gather(case: Case) -> Gathered:
 
 
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
+    from skillrun.scaffold.conventions import read_conventions
     from skillrun.scaffold.stores import registry as stores
 
-    conventions = Conventions()
+    names = Names(case.project)
+    conventions = read_conventions(case, names.path((spec.handler or "").partition(":")[0]))
     store = stores.find_store(case, spec, conventions)
     facts = read_facts(case, spec, use, store, conventions)
     framework = import_module(f"skillrun.frameworks.{use.id}.scaffold")
