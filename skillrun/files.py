@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skillrun.canonical import sha256
 from skillrun.errors import Refused
+from skillrun.journal import Intent, Journal, Step, draft_name, held, put, sync_folder, take, take_one
 
 _MODE = 0o644
 
@@ -80,10 +80,15 @@ class Files:
             path = (self.base / name).resolve()
         except (OSError, RuntimeError):
             raise Refused(f"{name}: symbolic links that lead nowhere; nothing was written", hint="mend them") from None
-        if not path.is_relative_to(self._root) or ".git" in path.relative_to(self._root).parts:
+        if not path.is_relative_to(self._root) or ".git" in _folded(path.relative_to(self._root)):
             what = f"{name}: a symbolic link leads out of {self.base}; nothing was written"
             raise Refused(what, hint="replace it by the file or folder itself")
         return path
+
+
+def _folded(path: Path) -> list[str]:
+    """Its parts in one case: some file systems take no notice of it."""
+    return [part.casefold() for part in path.parts]
 
 
 def _read(path: Path, name: str) -> bytes | None:
@@ -97,81 +102,110 @@ def _read(path: Path, name: str) -> bytes | None:
         raise Refused(f"{name}: cannot be read: {error.strerror}; nothing was written", hint="mend it") from None
 
 
-def write(changes: Iterable[Change]) -> None:
-    """Writes all of them or none: drafts first, then renames; what was renamed is put back where one fails.
+def write(base: Path, changes: Iterable[Change]) -> None:
+    """Writes all of them below `base`, or none: drafts first, then renames, which are undone where one fails.
 
-    Raises Refused, and then nothing is different.
+    A process that is killed in between leaves a journal there: see `skillrun/journal.py`. Raises Refused, and then
+    nothing is different.
     """
     wanted = list(changes)
-    made: list[Path] = []
-    drafts: dict[Path, Path] = {}
+    if not wanted:
+        return
     try:
-        for change in wanted:
-            _make_folder(change.path.parent, made)
-            if change.after is not None:
-                drafts[change.path] = _draft(change.path, change.after)
-        _rename(wanted, drafts)
-    except BaseException as error:
-        for draft in drafts.values():
-            draft.unlink(missing_ok=True)
-        remove_empty(made)
-        if not isinstance(error, OSError):
-            raise
-        what = f"{error.filename}: cannot be written: {error.strerror}; nothing was changed"
+        with held(base.resolve()) as journal:
+            _Writing(journal, wanted).go()
+    except OSError as error:
+        what = f"{error.filename or base}: cannot be written: {error.strerror}; nothing was changed"
         raise Refused(what, hint="make it writable, then run the same command again") from None
 
 
-def remove_empty(folders: Iterable[Path]) -> list[Path]:
-    """Removes those of the folders that are empty, the innermost first, and returns them."""
-    gone = []
-    for folder in sorted(folders, reverse=True):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-            gone.append(folder)
-    return gone
+class _Writing:
+    """One write, with its drafts and the folders that have to be made."""
+
+    def __init__(self, journal: Journal, changes: list[Change]) -> None:
+        self.journal, self.base, self.changes = journal, journal.base, changes
+        steps = [_step(self.base, change) for change in changes]
+        self.made = sorted({folder for change in changes for folder in _missing(change.path.parent)})
+        folders = tuple(folder.relative_to(self.base).as_posix() for folder in self.made)
+        self.intent = Intent(tuple(steps), tuple(draft_name(step.path) for step in steps), folders)
+
+    def go(self) -> None:
+        for change in self.changes:
+            _check(change)
+        self._draft()
+        self._rename()
+        for folder in {change.path.parent for change in self.changes}:
+            sync_folder(folder)
+        self.journal.close()
+
+    def _draft(self) -> None:
+        """The new contents beside the files, then the word that they are whole; or nothing at all."""
+        try:
+            self.journal.drafting(replace(self.intent, steps=()))
+            for folder in self.made:
+                folder.mkdir()
+            for change in self.changes:
+                _draft(self.base, change)
+            for folder in {*self.made, *(change.path.parent for change in self.changes)}:
+                sync_folder(folder)
+            self.journal.ready(self.intent)
+        except BaseException:
+            self.journal.drop(self.intent)
+            raise
+
+    def _rename(self) -> None:
+        begun: list[Change] = []
+        try:
+            for change, step in zip(self.changes, self.intent.steps, strict=True):
+                _check(change)
+                begun.append(change)
+                take_one(self.base, step)
+        except BaseException:
+            self._put_back([change for change in begun if _read(change.path, change.name) == change.after])
+            raise
+
+    def _put_back(self, done: list[Change]) -> None:
+        """The same with before and after exchanged, so that a death in the middle of it is finished as well."""
+        back = [Change(change.name, change.path, change.after, change.before) for change in reversed(done)]
+        undoing = replace(self.intent, steps=tuple(_step(self.base, change) for change in back))
+        try:
+            for change in back:
+                _draft(self.base, change)
+            self.journal.ready(undoing)
+            take(self.base, undoing.steps)
+        except OSError as error:
+            what = f"{error.filename}: cannot be put back: {error.strerror}; the write has come to a halt half way"
+            hint = "make room; the next skillrun command here finishes it, or says what it cannot"
+            raise Refused(what, hint=hint) from None
+        self.journal.drop(undoing)
 
 
-def _make_folder(folder: Path, made: list[Path]) -> None:
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    for parent in reversed(missing):
-        parent.mkdir()
-        made.append(parent)
+def _step(base: Path, change: Change) -> Step:
+    path = change.path.relative_to(base).as_posix()
+    before = None if change.before is None else sha256(change.before)
+    if change.after is None:
+        return Step(path, None, before, None)
+    return Step(path, draft_name(path), before, sha256(change.after))
 
 
-def _draft(path: Path, data: bytes) -> Path:
+def _missing(folder: Path) -> list[Path]:
+    return [parent for parent in (folder, *folder.parents) if not parent.exists()]
+
+
+def _check(change: Change) -> None:
+    """The file is as it was when the change was made, and still where it was."""
+    parent = change.path.parent
+    moved = parent.exists() and parent.resolve() != parent
+    if moved or change.path.is_symlink() or _read(change.path, change.name) != change.before:
+        what = f"{change.name}: somebody else has just changed it; nothing was written"
+        raise Refused(what, hint="run the same command again")
+
+
+def _draft(base: Path, change: Change) -> None:
     """The new content beside the file, with the file's mode: from here on a rename is enough."""
-    draft = path.with_name(f".{path.name}.skillrun-{os.getpid()}")
-    mode = path.stat().st_mode & 0o777 if path.exists() else _MODE
-    try:
-        draft.write_bytes(data)
-        draft.chmod(mode)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    return draft
-
-
-def _rename(changes: list[Change], drafts: dict[Path, Path]) -> None:
-    done: list[Change] = []
-    try:
-        for change in changes:
-            if _read(change.path, change.name) != change.before:
-                what = f"{change.name}: somebody else has just changed it; nothing was written"
-                raise Refused(what, hint="run the same command again")
-            if change.after is None:
-                change.path.unlink()
-            else:
-                drafts[change.path].replace(change.path)
-            done.append(change)
-    except BaseException:
-        for change in reversed(done):
-            _put_back(change)
-        raise
-
-
-def _put_back(change: Change) -> None:
-    with contextlib.suppress(OSError):
-        if change.before is None:
-            change.path.unlink()
-        else:
-            _draft(change.path, change.before).replace(change.path)
+    if change.after is None:
+        return
+    draft = base / draft_name(change.path.relative_to(base).as_posix())
+    mode = change.path.stat().st_mode & 0o777 if change.path.exists() else _MODE
+    put(draft, change.after)
+    draft.chmod(mode)

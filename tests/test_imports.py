@@ -14,7 +14,7 @@ import pytest
 import shops
 
 PACKAGE = helpers.ROOT / "skillrun"
-WORDS = {"errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files"}
+WORDS = {"errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"}
 LAYERS: tuple[set[str], ...] = (
     WORDS,
     {"contract", "agents"},

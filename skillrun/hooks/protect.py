@@ -14,7 +14,7 @@ HOOK_FILES = (
     ".claude/settings.json", ".claude/settings.local.json", ".codex/hooks.json", ".codex/config.toml",
     ".cursor/hooks.json", ".github/hooks/", ".gemini/settings.json", ".gemini/config/hooks.json", ".agents/hooks.json",
     ".opencode/plugin/skillrun", ".opencode/plugins/skillrun", "opencode/plugins/skillrun", ".copilot/hooks/",
-    ".skillrun/installed.json",
+    ".skillrun/installed.json", ".skillrun/writing.json",
 )  # fmt: skip
 _FOLDERS = re.compile(
     r"(?:^|[\s/])\.(?:skillrun|claude|codex|cursor|gemini|opencode|copilot|agents|github/hooks)(?:/[^\s/]*[*?][^\s]*|/?)"

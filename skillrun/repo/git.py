@@ -9,6 +9,7 @@ import hashlib
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,10 @@ def git_output(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
 
 
 def open_repo(path: Path) -> Repo:
-    """The checkout that holds `path`. Raises `RepoUnusable`: no such folder, no repository, a bare or a foreign one."""
+    """The checkout that holds `path`; what skillrun was killed at writing there is finished first.
+
+    Raises `RepoUnusable`: no such folder, no repository, a bare or a foreign one.
+    """
     if not path.is_dir():
         what = "is not a folder" if path.exists() else "does not exist"
         raise RepoUnusable(f"{path}: {what}", hint="--repo takes a folder inside a git repository")
@@ -97,6 +101,7 @@ def open_repo(path: Path) -> Repo:
     if done.returncode and len(lines) < 4:
         raise _unusable(path, lines, os.fsdecode(done.stderr))
     root = Path(lines[1])
+    finish_writing(root)
     git_dir, common_dir = Path(lines[2]), (path / lines[3]).resolve()
     worktree = git_dir.resolve() != common_dir
     unborn = bool(done.returncode)
@@ -109,6 +114,17 @@ def open_repo(path: Path) -> Repo:
         unborn=unborn,
         worktree=worktree,
     )
+
+
+def finish_writing(root: Path) -> None:
+    """Finishes or drops what a skillrun that died has left half written below a folder; says so in one line."""
+    if not os.path.lexists(root / ".skillrun" / "writing.json"):
+        return
+    from skillrun.journal import finish_leftover
+
+    said = finish_leftover(root)
+    if said:
+        print(f"skillrun: {said}", file=sys.stderr)
 
 
 def _unusable(path: Path, lines: list[str], stderr: str) -> RepoUnusable:

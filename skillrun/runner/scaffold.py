@@ -165,7 +165,7 @@ def _check(root: Path, changes: Sequence[Change]) -> Files:
 
 
 def _write(root: Path, changes: Sequence[Change]) -> None:
-    write(_check(root, changes).changes())
+    write(root, _check(root, changes).changes())
 
 
 def _record(report: dict[str, Any], plan: Plan) -> None:

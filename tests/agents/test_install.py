@@ -194,7 +194,7 @@ def test_all_or_nothing(tmp_path: Path) -> None:
         Change("b.txt", tmp_path / "b.txt", b"b\n", b"new\n"),
     ]
     with pytest.raises(Exception, match=r"b\.txt: somebody else has just changed it"):
-        write(changes)
+        write(tmp_path, changes)
     assert tree(tmp_path) == before
 
 
@@ -204,12 +204,12 @@ def test_a_death_in_between_leaves_a_record_that_says_too_much(tmp_path: Path) -
     before = tree(repo)
     plan = plan_install(load("claude"), repo, user=False)
     assert plan.changes[0].name == ".skillrun/installed.json"
-    write(plan.changes[:3])
+    write(repo, plan.changes[:3])
     run("install", "claude", repo=repo)
     assert "nothing was changed" in run("install", "claude", repo=repo)
     plan = plan_uninstall(load("claude"), repo)
     assert plan.changes[-1].name == ".skillrun/installed.json"
-    write(plan.changes[:3])
+    write(repo, plan.changes[:3])
     run("uninstall", "claude", repo=repo)
     assert tree(repo) == before
 

@@ -25,7 +25,7 @@ def install(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     plan = plan_install(known, base, user=user)
     if dry_run:
         return _print_diff(plan, base)
-    _write(plan)
+    _write(plan, base)
     what = f"{known.NAME}: installed in {visible(str(base))}"
     print(what if plan.changes else f"{known.NAME}: everything is there already, nothing was changed")
     _print_files(plan)
@@ -42,7 +42,7 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     plan = plan_uninstall(known, base)
     if dry_run:
         return _print_diff(plan, base)
-    _write(plan)
+    _write(plan, base)
     nothing = f"{known.NAME}: skillrun has installed nothing in {visible(str(base))}"
     print(f"{known.NAME}: taken back from {visible(str(base))}" if plan.changes else nothing)
     _print_files(plan)
@@ -63,15 +63,19 @@ def _known(agent: str, base: Path, user: bool) -> Agent:
 
 
 def _base(repo: Path, user: bool) -> Path:
-    from skillrun.repo.git import open_repo
+    from skillrun.repo.git import finish_writing, open_repo
 
-    return Path.home() if user else open_repo(repo).root
+    if not user:
+        return open_repo(repo).root
+    finish_writing(Path.home())
+    return Path.home()
 
 
-def _write(plan: Plan) -> None:
-    from skillrun.files import remove_empty, write
+def _write(plan: Plan, base: Path) -> None:
+    from skillrun.files import write
+    from skillrun.journal import remove_empty
 
-    write(plan.changes)
+    write(base, plan.changes)
     remove_empty(plan.folders)
 
 
