@@ -1,0 +1,119 @@
+"""One more element between brackets, laid out as its neighbours are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import libcst as cst
+
+Space = cst.BaseParenthesizableWhitespace
+
+
+@dataclass(frozen=True)
+class Bracketed:
+    """What stands between two brackets: the white space after the first, elements, the white space before the last."""
+
+    opening: Space
+    elements: tuple[Any, ...]  # nodes with a `comma`
+    closing: Space
+
+
+def inserted(there: Bracketed, new: Any, index: int, indent: str) -> Bracketed:
+    """With `new` before the element of that index; `indent` is used where no neighbour shows how far lines go in."""
+    if not there.elements:
+        return alone(there, new, indent)
+    if index >= len(there.elements):
+        return appended(there, new, indent)
+    return before(there, new, index)
+
+
+def alone(there: Bracketed, new: Any, indent: str) -> Bracketed:
+    """The first element; a comment between empty brackets stays above it."""
+    space = there.opening
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        return Bracketed(space, (new,), there.closing)
+    end = space.last_line.value
+    opening = space.with_changes(last_line=cst.SimpleWhitespace(end + indent))
+    return Bracketed(opening, (new.with_changes(comma=cst.Comma()),), new_line(end))
+
+
+def appended(there: Bracketed, new: Any, indent: str) -> Bracketed:
+    """After the last element, with a trailing comma where that had one; comments below the last stay where they are."""
+    there = closed(there)
+    *rest, last = there.elements
+    trailing = isinstance(last.comma, cst.Comma)
+    comma = last.comma if trailing else cst.Comma()
+    between = gap(there, indent)
+    closing = there.closing
+    if isinstance(closing, cst.ParenthesizedWhitespace):
+        closing = new_line(closing.last_line.value)
+    elements = (*rest, last.with_changes(comma=comma.with_changes(whitespace_after=between)))
+    return Bracketed(there.opening, (*elements, new.with_changes(comma=ending(trailing))), closing)
+
+
+def ending(trailing: bool) -> cst.Comma | cst.MaybeSentinel:
+    return cst.Comma() if trailing else cst.MaybeSentinel.DEFAULT
+
+
+def closed(there: Bracketed) -> Bracketed:
+    """libcst puts the space after the trailing comma of an import into the comma; here it is before the bracket."""
+    *rest, last = there.elements
+    space = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else None
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        return there
+    comma = last.comma.with_changes(whitespace_after=cst.SimpleWhitespace(""))
+    return Bracketed(there.opening, (*rest, last.with_changes(comma=comma)), space)
+
+
+def gap(there: Bracketed, indent: str) -> Space:
+    """The white space between the last element and one more."""
+    closing = there.closing
+    if isinstance(closing, cst.ParenthesizedWhitespace):
+        return closing.with_changes(last_line=cst.SimpleWhitespace(inner_indent(there, indent)))
+    if len(there.elements) == 1:
+        return cst.SimpleWhitespace(" ")
+    space: Space = there.elements[-2].comma.whitespace_after
+    if isinstance(space, cst.ParenthesizedWhitespace):
+        return new_line(space.last_line.value)
+    return cst.SimpleWhitespace(" ")
+
+
+def inner_indent(there: Bracketed, indent: str) -> str:
+    """How far the elements are indented that begin a line."""
+    commas = [element.comma for element in there.elements if isinstance(element.comma, cst.Comma)]
+    for space in (there.opening, *(comma.whitespace_after for comma in commas)):
+        if isinstance(space, cst.ParenthesizedWhitespace):
+            return space.last_line.value
+    return indent
+
+
+def before(there: Bracketed, new: Any, index: int) -> Bracketed:
+    """Between two elements, or before the first; a comment above the element that follows stays above it."""
+    space: Space = there.opening if index == 0 else there.elements[index - 1].comma.whitespace_after
+    elements = list(there.elements)
+    opening = there.opening
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        new = new.with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
+    else:
+        below = new_line(space.last_line.value).with_changes(empty_lines=space.empty_lines)
+        new = new.with_changes(comma=cst.Comma(whitespace_after=below))
+        space = space.with_changes(empty_lines=[])
+        if index == 0:
+            opening = space
+        else:
+            previous = elements[index - 1]
+            elements[index - 1] = previous.with_changes(comma=previous.comma.with_changes(whitespace_after=space))
+    return Bracketed(opening, (*elements[:index], new, *elements[index:]), there.closing)
+
+
+def stacked(elements: Sequence[Any], indent: str) -> Bracketed:
+    """One element a line, with a trailing comma."""
+    *rest, last = elements
+    commas = [element.with_changes(comma=cst.Comma(whitespace_after=new_line(indent))) for element in rest]
+    return Bracketed(new_line(indent), (*commas, last.with_changes(comma=cst.Comma())), new_line(""))
+
+
+def new_line(indent: str) -> cst.ParenthesizedWhitespace:
+    return cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace(indent))
