@@ -190,10 +190,11 @@ class Module:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A whole file. One that is there is never changed."""
+    """A whole file. One that is there is never changed; `marks` are words that differ without making it another."""
 
     path: str
     text: str
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.reference import HINT, was_met
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.story import replay_command, story
+from skillrun.proof.transitions import count_transitions
 from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def proof_report(proof: Proof, target: Target, options: str = "", only: str | No
         "schedules": {"total": len(proof.tried), "families": _families(proof)},
         "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
         "cut": dict(sorted(proof.plan.cut.items())),
+        "transitions": count_transitions(tried.history for tried in proof.tried),
         "effects": effects,
         "attempts": _attempts(proof, target),
         "delays": _delays(proof, target),
@@ -269,6 +271,7 @@ def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
         "families": dict(Counter(schedule.family for schedule in schedules)),
         "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
         "cut": dict(sorted(proof.plan.cut.items())),
+        "transitions": count_transitions(tried.history for tried in proof.tried),
         "schedules": [str(schedule) for schedule in schedules],
         "incomplete": [_incomplete(judgement) for judgement in proof.incomplete],
     }

@@ -61,11 +61,31 @@ def scaffold(request: Request, watcher: Watcher, tell: Tell) -> Scaffolded:
         missing = tuple(finding_json(finding) for finding in plan.missing)
         return Scaffolded(_blocked(report, missing), plan, missing)
     _say(plan, tell)
-    if not plan.changes:
-        return Scaffolded(report, plan)
-    _write(case.root, plan.changes)
-    _record(report, plan)
-    return Scaffolded(advance(again, watcher), plan)
+    if plan.changes:
+        _write(case.root, plan.changes)
+        _record(report, plan)
+        report = advance(again, watcher)
+    _mark(again, tell)
+    return Scaffolded(report, plan)
+
+
+def _mark(request: Request, tell: Tell) -> None:
+    """Marks in the job's state machine which transitions the proof has seen."""
+    from skillrun.scaffold import machine
+    from skillrun.scaffold.plan import Change
+    from skillrun.stages.proving import last_report
+
+    case = case_of(request)
+    report, path = last_report(case), machine.find(case)
+    text = case.tree.read(path) if path is not None else None
+    if report is None or path is None or text is None:
+        return
+    before = text.decode()
+    after = machine.marked(before, report["transitions"])
+    if after != before:
+        _write(case.root, [Change(path, before, after)])
+        seen = len(report["transitions"])
+        tell(f"{path}: marked the {seen} transitions that the proof saw")
 
 
 def preview(request: Request) -> tuple[Plan, tuple[dict[str, Any], ...]]:

@@ -56,8 +56,14 @@ class Fitting:
     def _add_file(self, piece: NewFile, text: str | None) -> None:
         if text is None:
             self._after[piece.path] = piece.text
-        elif text != piece.text:
+        elif _unmarked(text, piece) != _unmarked(piece.text, piece):
             self.kept.append(Kept(piece.path, 1, piece.path, _diff(piece.path, text, piece.text)))
+
+
+def _unmarked(text: str, piece: NewFile) -> str:
+    for mark in piece.marks[1:]:
+        text = text.replace(mark, piece.marks[0])
+    return text
 
 
 def _diff(path: str, before: str, after: str) -> str:

@@ -66,7 +66,7 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
 
 def pieces(facts: Facts) -> list[Piece]:
     """All that is to be there, as if nothing were."""
-    from skillrun.scaffold import common
+    from skillrun.scaffold import common, machine, operations
     from skillrun.scaffold.render import Renderer
     from skillrun.scaffold.stores import registry as stores
 
@@ -77,6 +77,8 @@ def pieces(facts: Facts) -> list[Piece]:
         *stores.pieces(facts),
         *framework.pieces(facts, render),
         common.tests(facts, render, stores.testing(facts), words=framework.TESTS),
+        *operations.notes(facts, render),
+        machine.state_machine(facts, render),
     ]
 
 

@@ -9,10 +9,11 @@ from skillrun.frameworks.pieces import Facts
 
 def handler_notes(facts: Facts) -> list[str]:
     """What an operator has to know of the job, a paragraph each, for the handler's docstring."""
-    return [" ".join(sentence for sentence in (_guarantee(facts), _retrying(facts), _dead(facts)) if sentence)]
+    return [" ".join(sentence for sentence in (guarantee(facts), retrying(facts), dead(facts)) if sentence)]
 
 
-def _guarantee(facts: Facts) -> str:
+def guarantee(facts: Facts) -> str:
+    """What holds for each effect when a message comes twice."""
     said = []
     for effect in facts.effects:
         if effect.guarantee == "keyed":
@@ -30,7 +31,8 @@ def _lower(text: str) -> str:
     return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 
-def _retrying(facts: Facts) -> str:
+def retrying(facts: Facts) -> str:
+    """How often a job is tried, or why it is tried once."""
     retries = facts.retries
     if not retries.bounded:
         return f"Nothing is tried again: {_lower(retries.reason or 'the spec asks for none')}."
@@ -42,7 +44,8 @@ def _waits(delays: Sequence[float]) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def _dead(facts: Facts) -> str:
+def dead(facts: Facts) -> str:
+    """Where a job goes that is given up."""
     if facts.dead_letter == "table":
         return f"A job that is given up leaves a row in {facts.dead_letter_where}."
     if facts.dead_letter == "none":

@@ -215,6 +215,12 @@ def _cache(case: Case) -> Path:
     return state_dir() / "proofs" / f"{name}.json"
 
 
+def last_report(case: Case) -> dict[str, Any] | None:
+    """The report of the last proof of this job, where nothing that it rests on has changed since."""
+    kept = _kept(case)
+    return kept["report"] if kept is not None else None
+
+
 def _kept(case: Case) -> dict[str, Any] | None:
     """The last proof of this job, where all that it rests on is unchanged."""
     try:
