@@ -116,3 +116,14 @@ def is_main_block(node: Statement) -> bool:
     if not isinstance(node, cst.If):
         return False
     return is_main(ast.parse(f"if {cst.Module([]).code_for_node(node.test)}:\n    pass").body[0])
+
+
+def header_split(module: cst.Module) -> cst.Module:
+    """The same text, with the comment right above the first statement as that statement's own."""
+    lines = list(module.header)
+    last = max((number for number, line in enumerate(lines) if not line.comment), default=len(lines))
+    while last and not lines[last - 1].comment:
+        last -= 1
+    head, *rest = module.body
+    leading = (*lines[last:], *head.leading_lines)
+    return module.with_changes(header=lines[:last], body=[head.with_changes(leading_lines=leading), *rest])
