@@ -119,11 +119,12 @@ def is_main_block(node: Statement) -> bool:
 
 
 def header_split(module: cst.Module) -> cst.Module:
-    """The same text, with the comment right above the first statement as that statement's own."""
+    """The same text, with the comment right above the first statement as that statement's own.
+
+    libcst gives all that is above it to the module. Without a blank line it is the header of the file.
+    """
     lines = list(module.header)
-    last = max((number for number, line in enumerate(lines) if not line.comment), default=len(lines))
-    while last and not lines[last - 1].comment:
-        last -= 1
+    end = max((number for number, line in enumerate(lines, 1) if not line.comment), default=len(lines))
     head, *rest = module.body
-    leading = (*lines[last:], *head.leading_lines)
-    return module.with_changes(header=lines[:last], body=[head.with_changes(leading_lines=leading), *rest])
+    leading = (*lines[end:], *head.leading_lines)
+    return module.with_changes(header=lines[:end], body=[head.with_changes(leading_lines=leading), *rest])

@@ -60,10 +60,13 @@ def grown(node: Container, key: str | None, value: str, unit: str, base: str) ->
     return rebuilt(node, inserted(inner, new, len(inner.elements), unit))
 
 
-def one_a_line(node: Container, unit: str, base: str) -> Container:
-    """The same elements, one a line: for what got too long for one."""
-    bare = [one.with_changes(comma=cst.MaybeSentinel.DEFAULT) for one in node.elements]
-    return rebuilt(node, stacked(bare, base + unit, base)) if not isinstance(node, cst.Tuple) or node.lpar else node
+def one_a_line(node: Container, key: str | None, value: str, unit: str, base: str) -> Container:
+    """With one more element, each on a line: for what got too long for one."""
+    if isinstance(node, cst.Tuple) and not node.lpar:
+        return grown(node, key, value, unit, base)
+    new = element(key, shifted(value, base + unit))
+    bare = [one.with_changes(comma=cst.MaybeSentinel.DEFAULT) for one in (*node.elements, new)]
+    return rebuilt(node, stacked(bare, base + unit, base))
 
 
 def element(key: str | None, value: str) -> cst.Element | cst.DictElement:

@@ -15,7 +15,6 @@ from skillrun.scaffold.bindings import bindings, imported
 from skillrun.scaffold.body import at_the_end, header_split
 from skillrun.scaffold.containers import (
     Container,
-    bracketed,
     code_of,
     fresh,
     grown,
@@ -211,12 +210,14 @@ def with_one_more(source: Source, places: Sequence[Place], entry: Entry) -> cst.
         raise CannotEdit(f"{source.path}:{line}: {entry.target} is no {kind}", hint=HAND)
     place, unit = fitting[0], source.module.default_indent
     key, value = alike(entry, source, place.container.elements)
-    new = grown(place.container, key, value, unit, place.base)
-    module = exchanged(source.module, place.index, place.container, new)
+    module = exchanged(
+        source.module, place.index, place.container, grown(place.container, key, value, unit, place.base)
+    )
     length = manner_of(source.module, source.text, source.path, ()).line_length
-    if is_one_line(new) and longest_line(module, place.index) > length:
-        return exchanged(source.module, place.index, place.container, one_a_line(new, unit, place.base))
-    return module
+    if not is_one_line(place.container) or ("\n" not in value and longest_line(module, place.index) <= length):
+        return module
+    stacked = one_a_line(place.container, key, value, unit, place.base)
+    return exchanged(source.module, place.index, place.container, stacked)
 
 
 def is_in(source: Source, places: Sequence[Place], entry: Entry) -> bool:
@@ -257,8 +258,7 @@ def exchanged(module: cst.Module, index: int, old: cst.CSTNode, new: cst.CSTNode
 
 
 def is_one_line(node: Container) -> bool:
-    inner = bracketed(node)
-    return "\n" not in code_of(node) and bool(inner.elements)
+    return "\n" not in code_of(node)
 
 
 def longest_line(module: cst.Module, index: int) -> int:

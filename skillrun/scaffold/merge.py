@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import libcst as cst
 
@@ -91,6 +91,8 @@ def merge_module(path: str, existing: str | None, wanted: str, own: Collection[s
     template = read_source(path, fitted(wanted, there))
     if not there.module.body:
         return beside_comments(there, template)
+    if template.module.body:
+        template = replace(template, module=header_split(template.module))
     known = bindings(there.tree, path)
     found = sort_out(statements_of(template), there, known)
     manner = manner_of(there.module, there.text, path, own)
