@@ -116,3 +116,15 @@ def is_main_block(node: Statement) -> bool:
     if not isinstance(node, cst.If):
         return False
     return is_main(ast.parse(f"if {cst.Module([]).code_for_node(node.test)}:\n    pass").body[0])
+
+
+def header_split(module: cst.Module) -> cst.Module:
+    """The same text, with the comment right above the first statement as that statement's own.
+
+    libcst gives all that is above it to the module. Without a blank line it is the header of the file.
+    """
+    lines = list(module.header)
+    end = max((number for number, line in enumerate(lines, 1) if not line.comment), default=len(lines))
+    head, *rest = module.body
+    leading = (*lines[end:], *head.leading_lines)
+    return module.with_changes(header=lines[:end], body=[head.with_changes(leading_lines=leading), *rest])

@@ -41,9 +41,9 @@ class Manner:
     code: Callable[[cst.CSTNode], str]
 
 
-def manner_of(module: cst.Module, path: str, own: Collection[str]) -> Manner:
+def manner_of(module: cst.Module, text: str, path: str, own: Collection[str]) -> Manner:
     """Read from the module: the longest line that it has tells how long a line may be."""
-    longest = max((len(line) for line in module.code.splitlines()), default=0)
+    longest = max((len(line) for line in text.splitlines()), default=0)
     length = min(LONGEST, max(LINE, longest))
     return Manner(frozenset(own) | own_packages(path), length, module.default_indent, module.code_for_node)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import libcst as cst
 
@@ -17,13 +17,15 @@ from skillrun.scaffold.bindings import (
     imported,
     is_main,
     is_type_checking,
-    same_origin,
     top_level,
     used,
 )
-from skillrun.scaffold.body import distance, parts, with_statements
+from skillrun.scaffold.body import distance, header_split, parts, with_statements
 from skillrun.scaffold.imports import Manner, Missing, end_of_imports, manner_of, with_imports
+from skillrun.scaffold.lacking import is_there
+from skillrun.scaffold.literals import add_entry
 from skillrun.scaffold.plan import Kept
+from skillrun.scaffold.sections import add_section
 from skillrun.scaffold.source import (
     CannotEdit,
     Source,
@@ -36,6 +38,8 @@ from skillrun.scaffold.source import (
     spaced,
     words,
 )
+
+__all__ = ["CannotEdit", "Merged", "add_entry", "add_section", "merge_module"]
 
 MAIN = 'if __name__ == "__main__"'
 
@@ -87,9 +91,11 @@ def merge_module(path: str, existing: str | None, wanted: str, own: Collection[s
     template = read_source(path, fitted(wanted, there))
     if not there.module.body:
         return beside_comments(there, template)
+    if template.module.body:
+        template = replace(template, module=header_split(template.module))
     known = bindings(there.tree, path)
     found = sort_out(statements_of(template), there, known)
-    manner = manner_of(there.module, path, own)
+    manner = manner_of(there.module, there.text, path, own)
     missing = missing_imports(template, found, known, path)
     opening = template.module.body[0] if docstring(template) and not docstring(there) else None
     module = with_everything(there.module, opening, found, missing, manner)
@@ -141,7 +147,7 @@ def sort_out(wanted: Sequence[Wanted], there: Source, known: dict[str, list[Bind
     new, present, kept = [], [], []
     for one in wanted:
         rivals = rivals_of(one, statements, known)
-        if any(same(one.statement, statement) for statement in (rivals or statements)):
+        if any(same(one.statement, statement) for statement in (rivals if one.names else statements)):
             present.append(one)
         elif rivals:
             kept.append((one, rivals[0]))
@@ -229,27 +235,6 @@ def is_needed(one: Imported, statement: ast.Import | ast.ImportFrom, found: Sort
     return not any(one.name in used(wanted.statement) for wanted, _ in found.kept)
 
 
-def is_there(one: Imported, bound: Sequence[Binding], path: str, *, for_types: bool) -> bool:
-    if any(same_origin(one.origin, binding.origin) for binding in bound):
-        return any(serves(one, binding, for_types=for_types) for binding in bound)
-    clash = next((binding for binding in bound if for_types or not binding.for_types), None)
-    if clash is None:
-        return False
-    what = ast.unparse(clash.statement).splitlines()[0]
-    raise CannotEdit(
-        f"{path}:{clash.statement.lineno}: {one.name} is `{what}` here, and the scaffold means {one.origin.name} by it",
-        hint="rename it here, or in the job spec",
-    )
-
-
-def serves(one: Imported, binding: Binding, *, for_types: bool) -> bool:
-    if binding.for_types and not for_types:
-        return False
-    if "." in one.dotted:  # `import a.b` binds `a`, and loads `a.b` too
-        return f"{binding.dotted}.".startswith(f"{one.dotted}.")
-    return same_origin(one.origin, binding.origin)
-
-
 # -- putting it together
 
 
@@ -275,17 +260,6 @@ def with_opening(body: Sequence[Statement], opening: Statement | None) -> list[S
         return list(body)
     first, *rest = body
     return [set_off(opening, 0), spaced(first, distance(opening, first)), *rest]
-
-
-def header_split(module: cst.Module) -> cst.Module:
-    """The same text, with the comment right above the first statement as that statement's own."""
-    lines = list(module.header)
-    last = max((number for number, line in enumerate(lines) if not line.comment), default=len(lines))
-    while last and not lines[last - 1].comment:
-        last -= 1
-    head, *rest = module.body
-    leading = (*lines[last:], *head.leading_lines)
-    return module.with_changes(header=lines[:last], body=[head.with_changes(leading_lines=leading), *rest])
 
 
 def with_typed_imports(body: list[Statement], missing: list[Missing], manner: Manner) -> list[Statement]:

@@ -20,33 +20,33 @@ class Bracketed:
     closing: Space
 
 
-def inserted(there: Bracketed, new: Any, index: int, indent: str) -> Bracketed:
-    """With `new` before the element of that index; `indent` is used where no neighbour shows how far lines go in."""
+def inserted(there: Bracketed, new: Any, index: int, unit: str) -> Bracketed:
+    """With `new` before the element of that index; `unit` is one step of indentation."""
     if not there.elements:
-        return alone(there, new, indent)
+        return alone(there, new, unit)
     if index >= len(there.elements):
-        return appended(there, new, indent)
+        return appended(there, new, unit)
     return before(there, new, index)
 
 
-def alone(there: Bracketed, new: Any, indent: str) -> Bracketed:
+def alone(there: Bracketed, new: Any, unit: str) -> Bracketed:
     """The first element; a comment between empty brackets stays above it."""
     space = there.opening
     if not isinstance(space, cst.ParenthesizedWhitespace):
         return Bracketed(space, (new,), there.closing)
     end = space.last_line.value
-    opening = space.with_changes(last_line=cst.SimpleWhitespace(end + indent))
+    opening = space.with_changes(last_line=cst.SimpleWhitespace(end + unit))
     return Bracketed(opening, (new.with_changes(comma=cst.Comma()),), new_line(end))
 
 
-def appended(there: Bracketed, new: Any, indent: str) -> Bracketed:
+def appended(there: Bracketed, new: Any, unit: str) -> Bracketed:
     """After the last element, with a trailing comma where that had one; comments below the last stay where they are."""
     there = closed(there)
     *rest, last = there.elements
-    trailing = isinstance(last.comma, cst.Comma)
-    comma = last.comma if trailing else cst.Comma()
-    between = gap(there, indent)
+    comma = last.comma if isinstance(last.comma, cst.Comma) else cst.Comma()
+    between = gap(there, unit)
     closing = there.closing
+    trailing = comma is last.comma and (bool(rest) or isinstance(closing, cst.ParenthesizedWhitespace))  # not of `(x,)`
     if isinstance(closing, cst.ParenthesizedWhitespace):
         closing = new_line(closing.last_line.value)
     elements = (*rest, last.with_changes(comma=comma.with_changes(whitespace_after=between)))
@@ -67,11 +67,11 @@ def closed(there: Bracketed) -> Bracketed:
     return Bracketed(there.opening, (*rest, last.with_changes(comma=comma)), space)
 
 
-def gap(there: Bracketed, indent: str) -> Space:
+def gap(there: Bracketed, unit: str) -> Space:
     """The white space between the last element and one more."""
     closing = there.closing
     if isinstance(closing, cst.ParenthesizedWhitespace):
-        return closing.with_changes(last_line=cst.SimpleWhitespace(inner_indent(there, indent)))
+        return closing.with_changes(last_line=cst.SimpleWhitespace(inner_indent(there, unit)))
     if len(there.elements) == 1:
         return cst.SimpleWhitespace(" ")
     space: Space = there.elements[-2].comma.whitespace_after
@@ -80,13 +80,16 @@ def gap(there: Bracketed, indent: str) -> Space:
     return cst.SimpleWhitespace(" ")
 
 
-def inner_indent(there: Bracketed, indent: str) -> str:
-    """How far the elements are indented that begin a line."""
+def inner_indent(there: Bracketed, unit: str, base: str = "") -> str:
+    """How far the elements are indented that begin a line; `base` where none does."""
     commas = [element.comma for element in there.elements if isinstance(element.comma, cst.Comma)]
     for space in (there.opening, *(comma.whitespace_after for comma in commas)):
-        if isinstance(space, cst.ParenthesizedWhitespace):
+        if isinstance(space, cst.ParenthesizedWhitespace) and there.elements:
             return space.last_line.value
-    return indent
+    for space in (there.opening, there.closing):
+        if isinstance(space, cst.ParenthesizedWhitespace):
+            return space.last_line.value + unit
+    return base
 
 
 def before(there: Bracketed, new: Any, index: int) -> Bracketed:
@@ -108,11 +111,11 @@ def before(there: Bracketed, new: Any, index: int) -> Bracketed:
     return Bracketed(opening, (*elements[:index], new, *elements[index:]), there.closing)
 
 
-def stacked(elements: Sequence[Any], indent: str) -> Bracketed:
-    """One element a line, with a trailing comma."""
+def stacked(elements: Sequence[Any], indent: str, base: str = "") -> Bracketed:
+    """One element a line, with a trailing comma; `base` is the indentation of the closing bracket."""
     *rest, last = elements
     commas = [element.with_changes(comma=cst.Comma(whitespace_after=new_line(indent))) for element in rest]
-    return Bracketed(new_line(indent), (*commas, last.with_changes(comma=cst.Comma())), new_line(""))
+    return Bracketed(new_line(indent), (*commas, last.with_changes(comma=cst.Comma())), new_line(base))
 
 
 def new_line(indent: str) -> cst.ParenthesizedWhitespace:

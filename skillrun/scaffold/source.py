@@ -6,7 +6,7 @@ import ast
 import difflib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -34,7 +34,8 @@ class Source:
 
     def edited(self, module: cst.Module) -> str:
         """The text of the edited tree, with the old bytes where it is as it was."""
-        return self.bom + restored(self.text, self.module.code, module.code)
+        known = {id(node): self.module.code_for_node(node) for node in self.module.body}
+        return self.bom + restored(self.text, printed(self.module, known), printed(module, known))
 
 
 def read_source(path: str, text: str) -> Source:
@@ -69,6 +70,14 @@ def unreadable(path: str, line: int, why: str) -> CannotEdit:
 def lines_of(text: str) -> list[str]:
     """Physical lines with their ends. Unlike str.splitlines, a form feed does not end one."""
     return list(io.StringIO(text, newline=""))
+
+
+def printed(module: cst.Module, known: Mapping[int, str]) -> str:
+    """`module.code`, faster: the text of statements in `known` is at hand, by the id of the node."""
+    lines = [*map(module.code_for_node, module.header)]
+    lines += [known.get(id(node)) or module.code_for_node(node) for node in module.body]
+    text = "".join([*lines, *map(module.code_for_node, module.footer)])
+    return text if module.has_trailing_newline else text.removesuffix(module.default_newline)
 
 
 def restored(original: str, printed: str, edited: str) -> str:
@@ -134,7 +143,7 @@ def inside_strings(tree: ast.Module) -> set[int]:
 
 def same(left: ast.AST, right: ast.AST) -> bool:
     """Whether two pieces of code mean the same: comments, quotes and layout aside, docstrings by their words."""
-    return shape(left) == shape(right)
+    return type(left) is type(right) and shape(left) == shape(right)
 
 
 def shape(node: ast.AST) -> str:
