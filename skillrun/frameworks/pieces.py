@@ -26,20 +26,23 @@ class Conventions:
     indent: str = "    "
     line_length: int = 88
     annotations: bool = True  # functions are annotated
+    test_annotations: bool = True  # and so are tests
     absolute_imports: bool = True
     logger: str = "logger"  # the name of module loggers
     logger_import: str = "import logging"
-    logger_value: str = "logging.getLogger(__name__)"
+    logger_value: str = "logging.getLogger(__name__)"  # "" where the import alone binds it: from loguru import logger
     log_style: str = (
         "percent"  # percent: log.info("x order_id=%s", order_id) | structlog: log.info("x", order_id=order_id)
     )
     formatters: tuple[str, ...] = ()  # commands that take file names, e.g. "ruff format", "black -q", "isort -q"
-    test_runner: str = "pytest"  # pytest | unittest | django
+    test_runner: str = "pytest"  # pytest | unittest | django: how tests are written; pytest runs all three
     tests: str = "tests"  # the folder where tests of the handler's package live
-    test_pattern: str = "test_{}.py"  # or "{}_test.py"
+    test_pattern: str = "test_{}.py"  # or "{}_test.py"; "tests.py" where all tests of a package are in one file
     notes: str | None = None  # the Markdown file that holds operational notes; None: the module docstring does
     metrics: str | None = None  # prometheus_client | statsd | opentelemetry, where the repository uses it
-    source_root: str = ""  # the folder that leads import paths, "src" or ""
+    metrics_client: Symbol | None = None  # statsd: the client that code imports, e.g. datadog:statsd
+    metrics_count: str = "incr"  # statsd: the client's method that counts, incr or increment
+    source_root: str = ""  # the folder that leads import paths, "src", "backend" or ""
 
 
 # -- the job

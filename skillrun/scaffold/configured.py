@@ -156,7 +156,16 @@ def _tables(tree: Tree, folder: str, handler_path: str) -> Iterator[tuple[str, M
             yield "ruff", table
     tools = read_toml(tree, within(folder, "pyproject.toml")).get("tool", {})
     yield from ((name, table) for name, table in tools.items() if isinstance(table, Mapping))
-    for name in ("setup.cfg", "tox.ini", ".flake8", ".isort.cfg", ".style.yapf", ".pycodestyle", ".pylintrc"):
+    for name in (
+        "setup.cfg",
+        "tox.ini",
+        ".flake8",
+        ".isort.cfg",
+        ".style.yapf",
+        ".pycodestyle",
+        ".pylintrc",
+        "pytest.ini",
+    ):
         for section, values in read_ini(tree, within(folder, name)).items():
             yield _tool_of(name, section), values
     if editor := _editorconfig(read_text(tree, within(folder, ".editorconfig")), handler_path):

@@ -6,13 +6,13 @@ import shlex
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.pieces import Conventions
+from skillrun.frameworks.pieces import Conventions, Symbol
 from skillrun.repo.manifests import read_manifests
 from skillrun.scaffold.configured import Settings, read_settings
 from skillrun.scaffold.formatters import Named, find_formatters
-from skillrun.scaffold.habits import absolute_imports, annotated, fits, indents, majority, quotes
+from skillrun.scaffold.habits import absolute_imports, annotated, annotated_tests, fits, indents, majority, quotes
 from skillrun.scaffold.loggers import Logger, find_log_style, find_logger
-from skillrun.scaffold.neighbours import Neighbour, find_neighbours
+from skillrun.scaffold.neighbours import Neighbour, find_neighbours, find_tests
 from skillrun.scaffold.operating import find_metrics, find_notes
 from skillrun.scaffold.testhomes import find_test_home
 
@@ -36,12 +36,16 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
     logger = find_logger(project, files)
     shown = logger or Logger(_USUAL.logger, _USUAL.logger_import, _USUAL.logger_value)
     home = find_test_home(tree, case.survey_everything(), manifests, settings, handler_path, module)
+    annotations = majority(files, annotated) is not False
+    of_tests = majority(find_tests(tree, home.folder), annotated_tests)
+    metrics = find_metrics(tree, project)
     relative = majority(files, absolute_imports(module.partition(".")[0])) is False and not settings.absolute_imports
     return Conventions(
         quote=_quote(settings, formatters, files),
         indent=_indent(settings, formatters, files),
         line_length=_line_length(settings, formatters, files),
-        annotations=majority(files, annotated) is not False,
+        annotations=annotations,
+        test_annotations=annotations if of_tests is None else of_tests,
         absolute_imports=not relative,
         logger=shown.name,
         logger_import=shown.imported,
@@ -52,7 +56,9 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
         tests=home.folder,
         test_pattern=home.pattern,
         notes=find_notes(tree, handler_path, _job(case, module)),
-        metrics=find_metrics(tree),
+        metrics=metrics.library if metrics else None,
+        metrics_client=Symbol(*metrics.client) if metrics and metrics.client else None,
+        metrics_count=metrics.count if metrics else _USUAL.metrics_count,
         source_root=source_root(handler_path, module),
     )
 

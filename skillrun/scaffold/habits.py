@@ -6,13 +6,13 @@ import ast
 import io
 import tokenize
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from skillrun.scaffold.neighbours import Neighbour
 
 Choice = TypeVar("Choice")
-_CAP = 100  # of one file's votes, so that one long file does not outvote its neighbours
+_CAP = 20  # of one file's votes, so that one long file does not outvote its neighbours
 _OPENING = {
     tokenize.STRING,
     *(getattr(tokenize, n) for n in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, n)),
@@ -20,14 +20,23 @@ _OPENING = {
 
 
 def majority(files: Iterable[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]) -> Choice | None:
-    """What most of the files do, each counted with its weight; None where none of them says anything."""
+    """What the handler's own file does, else most of the others by weight; None where none says anything."""
+    files = tuple(files)
+    own, others = _votes([f for f in files if f.own], read), _votes([f for f in files if not f.own], read)
+    first = sorted(own, key=lambda choice: -own[choice])
+    if len(first) > 1 and own[first[0]] == own[first[1]]:
+        return max(first, key=lambda choice: others.get(choice, 0.0))
+    return first[0] if first else max(others, key=lambda choice: others[choice], default=None)
+
+
+def _votes(files: list[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]) -> Mapping[Choice, float]:
     votes: defaultdict[Choice, float] = defaultdict(float)
     for file in files:
         counted = Counter(read(file))
         share = min(1.0, _CAP / max(counted.total(), 1)) * file.weight
         for choice, count in counted.items():
             votes[choice] += count * share
-    return max(votes, key=lambda choice: votes[choice], default=None)
+    return votes
 
 
 def quotes(file: Neighbour) -> Iterator[str]:
@@ -59,11 +68,22 @@ def _tokens(file: Neighbour) -> Iterator[tokenize.TokenInfo]:
 
 
 def annotated(file: Neighbour) -> Iterator[bool]:
-    """Whether each function that could be annotated is."""
+    """Whether each function with parameters is annotated; of those without, only the annotated ones say something."""
+    for node in _functions(file):
+        given = [a for a in _parameters(node.args) if a.arg not in ("self", "cls")]
+        if given or node.returns is not None:
+            yield node.returns is not None or any(a.annotation for a in given)
+
+
+def annotated_tests(file: Neighbour) -> Iterator[bool]:
+    """Whether each test says that it returns None."""
+    return (node.returns is not None for node in _functions(file) if node.name.startswith("test"))
+
+
+def _functions(file: Neighbour) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(file.module) if file.module else ():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_dunder(node.name):
-            given = [a for a in _parameters(node.args) if a.arg not in ("self", "cls")]
-            yield node.returns is not None or any(a.annotation for a in given)
+            yield node
 
 
 def _is_dunder(name: str) -> bool:

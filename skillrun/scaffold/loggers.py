@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 _NAME = re.compile(r"(?i)_*(log|logger)")
-_MAKER = re.compile(r"(^|\.)(getLogger|get_logger|get_task_logger|getlogger|logger_for)$")
+_MAKER = re.compile(r"(^|\.)(getLogger|get_(\w+_)?logger|getlogger)$")
 _LEVELS = {"debug", "info", "warning", "warn", "error", "exception", "critical"}
 _OF_LOGGING = {"exc_info", "extra", "stack_info", "stacklevel"}
 _BY_KEYWORD = ("structlog", "loguru")
@@ -33,15 +33,24 @@ class Logger:
 
 def find_logger(project: Project, files: tuple[Neighbour, ...]) -> Logger | None:
     """The logger that most of the files have; None where they have none."""
-    found = {file.path: list(_loggers(project, file)) for file in files}
-    values = Counter(logger.value for loggers in found.values() for logger in loggers)
+    found = {file.path: _logger(project, file) for file in files}
+    values = Counter(logger.value for logger in found.values() if logger)
 
     def read(file: Neighbour) -> Iterator[Logger]:
-        for logger in found[file.path]:
-            shared = values[logger.value] > 1 or "__name__" in logger.value or file.weight > 4
-            yield logger if shared or not _names_one_module(logger.value) else _with_name(logger)
+        if logger := found[file.path]:
+            shared = values[logger.value] > 1 or file.own or not _names_one_module(logger.value)
+            yield logger if shared else _with_name(logger)
 
     return majority(files, read)
+
+
+def _logger(project: Project, file: Neighbour) -> Logger | None:
+    """The one that is named as loggers are; of several the one that is used most."""
+    if file.module is None:
+        return None
+    uses = Counter(_root(node) for node in ast.walk(file.module) if isinstance(node, ast.expr) and _is_level(node))
+    named = sorted(_loggers(project, file, uses), key=lambda one: (_NAME.fullmatch(one.name) is None, -uses[one.name]))
+    return named[0] if named else None
 
 
 def _names_one_module(value: str) -> bool:
@@ -53,15 +62,12 @@ def _with_name(logger: Logger) -> Logger:
     return Logger(logger.name, logger.imported, re.sub(r"\(([\"'])[\w.-]+\1", "(__name__", logger.value))
 
 
-def _loggers(project: Project, file: Neighbour) -> Iterator[Logger]:
-    if file.module is None:
-        return
+def _loggers(project: Project, file: Neighbour, uses: Mapping[str, int]) -> Iterator[Logger]:
     imports = _imports(project, file)
-    used = {_root(node) for node in ast.walk(file.module) if isinstance(node, ast.expr) and _is_level(node)}
     for name, line in imports.items():
-        if name in used and _NAME.fullmatch(name):
+        if name in uses and _NAME.fullmatch(name):
             yield Logger(name, line, "")
-    for node in file.module.body:
+    for node in file.module.body if file.module else ():
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             line = imports.get(_root(node.value), "")

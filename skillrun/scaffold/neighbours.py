@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from skillrun.repo.places import is_aside
+from skillrun.repo.places import is_aside, is_test
 from skillrun.repo.syntax import parse_python
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ _NOT_WRITTEN = re.compile(r"(^|/)(migrations|versions)/|(^|/)(manage|wsgi|asgi|s
 
 @dataclass(frozen=True, eq=False)
 class Neighbour:
-    """A file near the handler. `weight` says how much it counts: the handler's own file most."""
+    """A file near the handler. `own`: the handler's own file, which decides alone where it says anything."""
 
     path: str
     data: bytes
-    weight: float
+    weight: float = 1.0
+    own: bool = False
 
     @cached_property
     def text(self) -> str:
@@ -47,7 +48,7 @@ def find_neighbours(tree: Tree, handler_path: str) -> tuple[Neighbour, ...]:
     """The files near a handler that people wrote, the nearest first; tests, migrations and generated files left out."""
     folder = handler_path.rpartition("/")[0]
     paths = [path for path in tree.files if path.endswith(".py") and _counts(path, folder)]
-    paths.sort(key=lambda path: (-_weight(path, handler_path), path))
+    paths.sort(key=lambda path: (path != handler_path, -_weight(path, handler_path), path))
     return tuple(_readable(tree, handler_path, paths))
 
 
@@ -56,10 +57,16 @@ def _readable(tree: Tree, handler_path: str, paths: list[str]) -> Iterator[Neigh
     for path in paths:
         data = tree.peek(path) if tree.size(path) <= _LARGEST else None
         if data and data.strip() and not _GENERATED.search(data[:400]):
-            yield Neighbour(path, data, _weight(path, handler_path))
+            yield Neighbour(path, data, _weight(path, handler_path), own=path == handler_path)
             left -= 1
         if not left:
             return
+
+
+def find_tests(tree: Tree, folder: str) -> tuple[Neighbour, ...]:
+    """The test files of a folder."""
+    paths = [p for p in tree.files if p.startswith(f"{folder}/") and p.endswith(".py") and is_test(p)]
+    return tuple(_readable(tree, f"{folder}/test.py", paths))
 
 
 def _counts(path: str, folder: str) -> bool:
@@ -69,10 +76,8 @@ def _counts(path: str, folder: str) -> bool:
 
 
 def _weight(path: str, handler_path: str) -> float:
-    """64 for the handler's file, 4 in its folder, half of it for each step away; modules of tasks count four times."""
-    if path == handler_path:
-        return 64.0
-    nearness: float = 4 * 0.5 ** _steps(path, handler_path)
+    """1 in the handler's folder, half of it for each step away; modules of tasks count four times."""
+    nearness: float = 0.5 ** _steps(path, handler_path)
     return nearness * 4 if _TASKS.search(path) else nearness
 
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_test, is_vendored
 from skillrun.scaffold.configured import read_text
 
 if TYPE_CHECKING:
+    from skillrun.repo.python import Project
     from skillrun.repo.tree import Tree
 
 _FOLDER = r"runbooks?|playbooks?|operations|ops|operating"
 _JOBS = r"jobs|tasks|workers|background[-_]?(?:jobs|tasks|workers)|async[-_]?(?:jobs|tasks)|celery|rq|queues?"
+_DOCS = r"(?:docs?|documentation)/(?:(?:dev|development|developers?|internals?|engineering|backend|architecture|ops)/)?"
 _OPERATING_FILE = re.compile(rf"(?i)(?:^|/)(?:{_FOLDER}|on[-_]?call)\.md$")
 _OPERATING_FOLDER = re.compile(rf"(?i)(?:^|/)(?:{_FOLDER})/[\w./-]+\.md$")
-_JOBS_FILE = re.compile(rf"(?i)(?:^|/)(?:docs?|documentation)/(?:[\w.-]+/)*(?:{_JOBS})\.md$")
-_JOBS_FOLDER = re.compile(rf"(?i)(?:^|/)(?:docs?|documentation)/(?:[\w.-]+/)*(?:{_JOBS})/[\w.-]+\.md$")
+_JOBS_FILE = re.compile(rf"(?i)(?:^|/){_DOCS}(?:{_JOBS})\.md$")
+_JOBS_FOLDER = re.compile(rf"(?i)(?:^|/){_DOCS}(?:{_JOBS})/[\w.-]+\.md$")
 _EXAMPLE = re.compile(r"(?i)(?:^|/)(?:examples?|demos?|samples?|templates?|cookbook)/")
 _INDEX = re.compile(r"(?i)(?:readme|index|_?template|overview)\.md")
-_METRICS = {
+_IMPORTS = {
     "prometheus_client": re.compile(r"(?m)^\s*(?:from|import)\s+prometheus_client\b"),
-    "statsd": re.compile(r"(?m)^\s*(?:from\s+(?:statsd|datadog|django_statsd)|import\s+(?:statsd|datadog))\b"),
     "opentelemetry": re.compile(r"(?m)^\s*(?:from|import)\s+opentelemetry\b"),
 }
-_WORDS = tuple(name.encode() for name in (*_METRICS, "datadog"))
+_WORDS = (b"prometheus_client", b"opentelemetry", b"statsd")
+_COUNTS = re.compile(r"\.incr(?:ement)?\(")
 
 
 def _is_ours(path: str, handler_path: str) -> bool:
@@ -61,15 +66,40 @@ def _shared(path: str, other: str) -> int:
     return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
 
 
-def find_metrics(tree: Tree) -> str | None:
-    """The metrics library that most of the repository's own files import; None where none does."""
-    found: Counter[str] = Counter()
+@dataclass(frozen=True)
+class Metrics:
+    """The library; of statsd also the repository's client ("shop.metrics", "statsd") and its method that counts."""
+
+    library: str
+    client: tuple[str, str] | None = None
+    count: str = "incr"
+
+
+def find_metrics(tree: Tree, project: Project) -> Metrics | None:
+    """The metrics library that most of the repository's own files use; None where none does.
+
+    statsd counts where files import a client of it: what a file makes for itself cannot be shared.
+    """
+    found: Counter[Metrics] = Counter()
     for path in tree.files:
         if path.endswith(".py") and not is_vendored(path) and not is_test(path) and _speaks(tree.peek(path)):
             text = read_text(tree, path)
-            found.update(name for name, pattern in _METRICS.items() if pattern.search(text))
+            found.update(Metrics(name) for name, pattern in _IMPORTS.items() if pattern.search(text))
+            found.update(_clients(project, path) if _COUNTS.search(text) else ())
     return found.most_common(1)[0][0] if found else None
 
 
 def _speaks(data: bytes | None) -> bool:
     return data is not None and any(word in data for word in _WORDS)
+
+
+def _clients(project: Project, path: str) -> Iterator[Metrics]:
+    """The statsd clients that a file imports and counts with, e.g. `from shop.metrics import statsd`."""
+    module = project.module(path)
+    if module is None:
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and node.attr in ("incr", "increment") and isinstance(node.value, ast.Name):
+            home, _, name = (module.resolve(node.value) or "").rpartition(".")
+            if "statsd" in f"{home}.{name}".lower() and home not in ("", module.name) and "(" not in name:
+                yield Metrics("statsd", (home, name), node.attr)

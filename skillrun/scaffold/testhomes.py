@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from skillrun.repo.places import is_shown, is_vendored
+from skillrun.repo.places import is_shown, is_test, is_vendored
 from skillrun.scaffold.configured import Settings, read_text, within
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"(?:test_\w+|\w+_tests?|tests?)\.py")
 _FOLDERS = ("tests", "test")
+_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "pytest.ini", "tox.ini")
 _ELSEWHERE = re.compile(r"integration|functional|acceptance|e2e|end_to_end|system|smoke|perf|load|bench|fixtures|data")
 _DJANGO_CASE = re.compile(r"from django\.test import|from django import test|rest_framework\.test")
 _CLASSES = re.compile(r"(?m)^class \w+\([^)]*Test(?:Case|s|Base)?\w*[^)]*\):")
@@ -42,8 +43,8 @@ def find_test_home(
     tree: Tree, found: Survey, manifests: Manifests, settings: Settings, handler_path: str, module: str
 ) -> TestHome:
     """Where the tests of the handler's package are; where it has none, as those of other packages."""
-    paths = tuple(path for path in tree.files if is_test_module(path) and not _is_aside(path, handler_path))
-    folder = _folder(tree, paths, handler_path, module)
+    paths = _tests(tree, settings, handler_path)
+    folder = _folder(tree, settings, paths, handler_path, module)
     near = [p for p in paths if _folder_of(p) == folder] or [p for p in paths if p.startswith(f"{folder}/")] or paths
     runner = _runner(tree, found, manifests, settings, near)
     if folder is None:
@@ -60,8 +61,32 @@ def _nowhere(settings: Settings, runner: str, folder: str) -> TestHome:
     return TestHome(runner, wanted[0] if wanted else "tests", "test_{}.py")
 
 
-def is_test_module(path: str) -> bool:
-    """By name, or by lying in a folder of tests with a name that is not that of a helper."""
+def _tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str, ...]:
+    """The files of tests: of the project that the handler belongs to where it has some, in the configured folders."""
+    paths = [path for path in tree.files if _is_test_module(path) and not _is_aside(path, handler_path)]
+    for folder in _projects(tree, settings):
+        inside = [path for path in paths if _is_below(path, folder)]
+        if inside:
+            return tuple(path for path in inside if _is_collected(settings, path)) or tuple(inside)
+    return tuple(paths)
+
+
+def _projects(tree: Tree, settings: Settings) -> list[str]:
+    """The folders around the handler that hold a project's own files, the nearest first."""
+    return [one for one in settings.folders if any(within(one, name) in tree.files for name in _MARKERS)]
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return not folder or path.startswith(f"{folder}/")
+
+
+def _is_collected(settings: Settings, path: str) -> bool:
+    """No test paths are configured, or it lies in one, seen from any folder above the handler."""
+    wanted = [one.strip("./") for one in settings.listed("testpaths")]
+    return not wanted or any(_is_below(path, within(f, one)) for f in settings.folders for one in wanted)
+
+
+def _is_test_module(path: str) -> bool:
     return _NAME.fullmatch(path.rpartition("/")[2]) is not None
 
 
@@ -86,20 +111,21 @@ def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
 # -- the folder
 
 
-def _folder(tree: Tree, paths: tuple[str, ...], handler_path: str, module: str) -> str | None:
+def _folder(tree: Tree, settings: Settings, paths: tuple[str, ...], handler_path: str, module: str) -> str | None:
     folder = _folder_of(handler_path)
-    own = _own_folder(tree, paths, folder)
+    own = _own_folder(paths, folder)
     if own is not None:
         return own
     return (
-        _mirror(paths, folder, module)
+        _prepared(tree, settings, paths, folder)
+        or _mirror(paths, folder, module)
         or _importing(tree, paths, module)
-        or _as_others(paths, folder, module)
+        or _as_others(tree, paths, folder)
         or _nearest(paths, folder)
     )
 
 
-def _own_folder(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
+def _own_folder(paths: tuple[str, ...], folder: str) -> str | None:
     """`<package>/tests/`, `<package>/tests.py` or tests beside the code."""
     held = {_folder_of(path) for path in paths}
     for name in _FOLDERS if folder else ():
@@ -109,9 +135,15 @@ def _own_folder(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
             return _unit(inside, held)
         if deeper:
             return _unit(inside, held) if _unit(inside, held) in held else deeper[0]
-        if tree.size(f"{inside}/__init__.py") or f"{inside}/__init__.py" in tree.files:
-            return inside
     return folder if folder in held and folder.rpartition("/")[2] not in _FOLDERS else None
+
+
+def _prepared(tree: Tree, settings: Settings, paths: tuple[str, ...], folder: str) -> str | None:
+    """A package of tests without any yet, beside the handler or in its project where that has no tests either."""
+    nearest = [one for one in _projects(tree, settings)[:1] if not any(_is_below(path, one) for path in paths)]
+    places = [within(one, name) for one in (folder, *nearest) for name in _FOLDERS]
+    files = [f"{place}/{name}" for place in places for name in ("__init__.py", "conftest.py")]
+    return next((_folder_of(p) for p in files if p in tree.files and _is_collected(settings, p)), None)
 
 
 def _unit(folder: str, held: set[str]) -> str:
@@ -159,23 +191,30 @@ def _imports(text: str, wanted: str) -> bool:
     return False
 
 
-def _as_others(paths: tuple[str, ...], folder: str, module: str) -> str | None:
-    """Other packages beside this one keep their tests inside: so does this one."""
-    beside = folder.rpartition("/")[0]
-    inside = [p.split("/") for p in paths if _is_beside(p, beside) and not p.startswith("test")]
-    if not folder or not inside:
+def _as_others(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
+    """Most of the packages beside this one keep their tests inside: so does this one."""
+    beside = _folder_of(folder)
+    depth = len(beside.split("/")) if beside else 0
+    code = {_top(path, depth) for path in tree.files if path.endswith(".py") and _is_code(path)}
+    inside = [p.split("/") for p in paths if _is_below(p, beside) and _top(p, depth) in code]
+    inside = [parts for parts in inside if len(parts) in (depth + 2, depth + 3)]
+    if not folder or len(inside) * 2 < len(paths):
         return None
-    depth = beside.count("/") + 1 if beside else 0
-    named = Counter(parts[depth + 1] for parts in inside if len(parts) > depth + 1)
+    named = Counter(parts[depth + 1] for parts in inside)
     common = named.most_common(1)[0][0] if named else ""
     if common in _FOLDERS:
         return within(folder, common)
     return folder if common else None
 
 
-def _is_beside(path: str, beside: str) -> bool:
-    inner = path[len(beside) + 1 :] if beside and path.startswith(f"{beside}/") else path if not beside else ""
-    return inner.count("/") in (1, 2) and inner.split("/")[0] not in _FOLDERS
+def _top(path: str, depth: int) -> str:
+    """The package at that depth which holds a file."""
+    return "/".join(path.split("/")[: depth + 1])
+
+
+def _is_code(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return not _is_test_module(path) and not is_test(path) and name != "__init__.py"
 
 
 def _nearest(paths: tuple[str, ...], folder: str) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from skillrun.contract.skill import load_skill
-from skillrun.frameworks.pieces import Conventions
+from skillrun.frameworks.pieces import Conventions, Symbol
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.resources import resource
@@ -215,6 +215,22 @@ def test_annotated_functions(read: Read) -> None:
     )
 
 
+def test_functions_without_parameters_say_nothing(read: Read) -> None:
+    bare = "def f():\n    pass\ndef g():\n    pass\n"
+    assert read({"shop/mail.py": f"{bare}def h(a: int):\n    pass\n"}).annotations is True
+
+
+@pytest.mark.parametrize(("returns", "annotated"), [(" -> None", True), ("", False)])
+def test_annotations_of_tests(read: Read, returns: str, annotated: bool) -> None:
+    files = {"shop/mail.py": "def f(a: int): ...\n", "tests/test_mail.py": f"def test_a(){returns}:\n    assert True\n"}
+    found = read(files)
+    assert (found.annotations, found.test_annotations) == (True, annotated)
+
+
+def test_a_tie_in_the_handlers_file_is_broken_by_its_neighbours(read: Read) -> None:
+    assert read({TASKS: "A = 'a'\nB = \"b\"\n", "shop/mail.py": SINGLE}).quote == "'"
+
+
 def test_relative_imports(read: Read) -> None:
     assert (
         read({"shop/mail.py": "from .db import a\nfrom . import b\nfrom shop.x import c\n"}).absolute_imports is False
@@ -304,6 +320,19 @@ def test_the_logger_of_the_tasks_counts_most(read: Read) -> None:
     usual = "import logging\nlogger = logging.getLogger(__name__)\n"
     tasks = "from celery.utils.log import get_task_logger\nlog = get_task_logger(__name__)\n"
     assert read({"shop/a.py": usual, "shop/b.py": usual, TASKS: tasks}).logger == "log"
+
+
+def test_of_two_loggers_the_one_that_is_named_so(read: Read) -> None:
+    text = "import logging\naudit_log = logging.getLogger('audit')\nlogger = logging.getLogger(__name__)\n"
+    assert read({TASKS: f"{text}audit_log.info('x')\n"}).logger == "logger"
+
+
+def test_a_logger_that_the_repository_makes(read: Read) -> None:
+    found = read({TASKS: "from shop.worker import get_job_logger\nlogger = get_job_logger(__name__)\n"})
+    assert (found.logger_import, found.logger_value) == (
+        "from shop.worker import get_job_logger",
+        "get_job_logger(__name__)",
+    )
 
 
 def test_a_logging_module_of_the_repository_that_wraps_structlog(read: Read) -> None:
@@ -403,11 +432,11 @@ HOMES = {
         ("django", "shop/tests", "test_{}.py"),
     ),
     "other app's file": (
-        {"manage.py": "", "users/__init__.py": "", "users/tests.py": DJANGO},
+        {"manage.py": "", "users/models.py": "", "users/tests.py": DJANGO},
         ("django", "shop", "tests.py"),
     ),
     "other app's folder": (
-        {"users/__init__.py": "", "users/tests/test_u.py": PYTEST},
+        {"users/models.py": "", "users/tests/test_u.py": PYTEST},
         ("pytest", "shop/tests", "test_{}.py"),
     ),
     "imported": (
@@ -417,6 +446,19 @@ HOMES = {
             "tests/b/test_z.py": PYTEST,
         },
         ("pytest", "tests/a", "test_{}.py"),
+    ),
+    "empty package": ({"shop/tests/__init__.py": ""}, ("pytest", "shop/tests", "test_{}.py")),
+    "configured": (
+        {"shop/tests/__init__.py": "", "checks/test_a.py": PYTEST, "pytest.ini": "[pytest]\ntestpaths = checks\n"},
+        ("pytest", "checks", "test_{}.py"),
+    ),
+    "tests.py that pytest does not look at": (
+        {"shop/tests.py": PYTEST, "requirements-dev.txt": "pytest\n"},
+        ("pytest", "shop", "test_{}.py"),
+    ),
+    "tests.py that pytest is told to look at": (
+        {"shop/tests.py": PYTEST, "pytest.ini": "[pytest]\npython_files = tests.py test_*.py\n"},
+        ("pytest", "shop", "tests.py"),
     ),
     "none, django": ({"manage.py": "", "requirements.txt": "django\n"}, ("django", "shop", "tests.py")),
     "none, pytest": (
@@ -433,6 +475,18 @@ def test_where_tests_live(read: Read, name: str) -> None:
     assert (found.test_runner, found.tests, found.test_pattern) == expected
 
 
+def test_tests_are_those_of_the_handlers_project(read: Read) -> None:
+    files = {
+        "services/a/pyproject.toml": "",
+        "services/a/app/tasks.py": "",
+        "services/a/tests/__init__.py": "",
+        "services/b/pyproject.toml": "",
+        "services/b/tests/test_b.py": "from app import tasks\n" + PYTEST,
+        "tests/test_all.py": "from app import tasks\n" + PYTEST,
+    }
+    assert read(files, "services/a/app/tasks.py").tests == "services/a/tests"
+
+
 # -- notes and metrics
 
 
@@ -445,6 +499,7 @@ def test_where_tests_live(read: Read, name: str) -> None:
         ("docs/jobs/send_invoice.md", "docs/jobs/tasks.md"),
         ("docs/background-jobs.md", "docs/background-jobs.md"),
         ("docs/index.md", None),
+        ("docs/features/background-jobs.md", None),
         ("README.md", None),
         ("CHANGELOG.md", None),
         ("docs/operations.rst", None),
@@ -460,8 +515,9 @@ def test_notes(read: Read, path: str, notes: str | None) -> None:
     ("path", "text", "metrics"),
     [
         ("shop/mail.py", "from prometheus_client import Counter\n", "prometheus_client"),
-        ("shop/mail.py", "import statsd\n", "statsd"),
-        ("shop/mail.py", "from datadog import statsd\n", "statsd"),
+        ("shop/mail.py", "from datadog import statsd\nstatsd.increment('x')\n", "statsd"),
+        ("shop/mail.py", "from shop import statsd_client\nstatsd_client.incr('x')\n", "statsd"),
+        ("shop/mail.py", "import statsd\nclient = statsd.StatsClient()\nclient.incr('x')\n", None),
         ("shop/mail.py", "from opentelemetry import trace\n", "opentelemetry"),
         ("requirements.txt", "prometheus_client\n", None),
         ("tests/test_mail.py", "import prometheus_client\n", None),
@@ -470,3 +526,13 @@ def test_notes(read: Read, path: str, notes: str | None) -> None:
 )
 def test_metrics(read: Read, path: str, text: str, metrics: str | None) -> None:
     assert read({path: text}).metrics == metrics
+
+
+def test_the_client_of_statsd_is_the_repositorys_own(read: Read) -> None:
+    found = read({"shop/mail.py": "from shop import statsd_client\ndef f():\n    statsd_client.incr('x')\n"})
+    assert (found.metrics_client, found.metrics_count) == (Symbol("shop", "statsd_client"), "incr")
+
+
+def test_datadogs_client_counts_with_another_method(read: Read) -> None:
+    found = read({"shop/mail.py": "from datadog import statsd\nstatsd.increment('x')\n"})
+    assert (found.metrics_client, found.metrics_count) == (Symbol("datadog", "statsd"), "increment")
