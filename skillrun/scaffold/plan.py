@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.pieces import Facts, Piece
+    from skillrun.frameworks.pieces import Facts, Piece, Symbol
     from skillrun.stages.interface import Case
     from skillrun.verdict import Finding
 
@@ -76,8 +77,16 @@ def pieces(facts: Facts) -> list[Piece]:
         *common.adapters(facts, render),
         *stores.pieces(facts),
         *framework.pieces(facts, render),
-        common.tests(facts, render, stores.testing(facts), words=framework.TESTS),
+        common.tests(
+            facts, render, stores.testing(facts), words=framework.TESTS, runs_need=_runs_need(framework, facts)
+        ),
     ]
+
+
+def _runs_need(framework: ModuleType, facts: Facts) -> tuple[Symbol | str, ...]:
+    """What the framework's `runs.jinja` imports beyond the handler: its `runs_need(facts)`, where it has one."""
+    found = getattr(framework, "runs_need", None)
+    return tuple(found(facts)) if found is not None else ()
 
 
 def _fitted(case: Case, made: Iterable[Piece], notes: tuple[str, ...]) -> Plan:
