@@ -176,8 +176,14 @@ class Facts:
     use: FrameworkUse
     app: Symbol | None  # the framework's app, queue, broker or huey object
     conventions: Conventions
-    dead_table: Symbol | None = None  # an existing table or model for dead letters
     facts: dict[str, Any] = field(default_factory=dict)  # what else a framework's own templates need
+
+    @property
+    def own_packages(self) -> frozenset[str]:
+        """The first parts of the import paths of the repository's own modules, as far as this job knows them."""
+        named = [self.app, self.enqueue, self.store.connect, self.store.base, *(e.call for e in self.effects)]
+        modules = [symbol.module for symbol in named if symbol is not None and symbol.path]
+        return frozenset(module.partition(".")[0] for module in (self.module, self.store.module, *modules) if module)
 
 
 # -- what is written

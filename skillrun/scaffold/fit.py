@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Entry, Module, NewFile, Piece, Section, SpecParts
@@ -17,27 +17,28 @@ if TYPE_CHECKING:
 class Fitting:
     """The texts of the files that pieces change, as changed so far."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, own: Collection[str]) -> None:
         self._tree = tree
+        self._own = own  # the repository's top-level packages
         self._before: dict[str, str | None] = {}
         self._after: dict[str, str | None] = {}
         self.kept: list[Kept] = []
 
     def add(self, piece: Piece) -> None:
         """Raises CannotEdit where a file cannot be edited."""
-        from skillrun.scaffold import merge
+        from skillrun.scaffold import literals, merge, sections
 
         text = self._text(piece.path)
         if isinstance(piece, Module):
-            merged = merge.merge_module(piece.path, text, piece.source)
+            merged = merge.merge_module(piece.path, text, piece.source, self._own)
             self._after[piece.path] = merged.text
             self.kept += merged.kept
         elif isinstance(piece, NewFile):
             self._add_file(piece, text)
         elif isinstance(piece, Entry):
-            self._after[piece.path] = merge.add_entry(piece.path, text or "", piece)
+            self._after[piece.path] = literals.add_entry(piece.path, text or "", piece, self._own)
         elif isinstance(piece, Section):
-            self._after[piece.path] = merge.add_section(text, piece)
+            self._after[piece.path] = sections.add_section(text, piece)
         elif isinstance(piece, SpecParts):
             self._after[piece.path] = completed(text or "", piece.path, piece.parts)
 

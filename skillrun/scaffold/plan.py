@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.pieces import Facts, Piece
+    from skillrun.frameworks.pieces import Facts, Piece, Symbol
     from skillrun.stages.interface import Case
     from skillrun.verdict import Finding
 
@@ -50,7 +51,7 @@ def plan(case: Case) -> Plan:
     gathered = gather(case)
     if gathered.facts is None or gathered.missing:
         return Plan(missing=gathered.missing)
-    return _fitted(case, [*pieces(gathered.facts), *_spec_parts(case, gathered.facts)], ())
+    return _fitted(case, [*pieces(gathered.facts), *_spec_parts(case, gathered.facts)], gathered.facts)
 
 
 def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
@@ -76,17 +77,25 @@ def pieces(facts: Facts) -> list[Piece]:
         *common.adapters(facts, render),
         *stores.pieces(facts),
         *framework.pieces(facts, render),
-        common.tests(facts, render, stores.testing(facts), words=framework.TESTS),
+        common.tests(
+            facts, render, stores.testing(facts), words=framework.TESTS, runs_need=_runs_need(framework, facts)
+        ),
         *operations.notes(facts, render),
         machine.state_machine(facts, render),
     ]
 
 
-def _fitted(case: Case, made: Iterable[Piece], notes: tuple[str, ...]) -> Plan:
+def _runs_need(framework: ModuleType, facts: Facts) -> tuple[Symbol | str, ...]:
+    """What the framework's `runs.jinja` imports beyond the handler: its `runs_need(facts)`, where it has one."""
+    found = getattr(framework, "runs_need", None)
+    return tuple(found(facts)) if found is not None else ()
+
+
+def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
     """The pieces as changes of the files that are there."""
     from skillrun.scaffold.fit import Fitting
 
-    fitting = Fitting(case.tree)
+    fitting = Fitting(case.tree, facts.own_packages)
     for piece in made:
         fitting.add(piece)
-    return Plan(changes=tuple(fitting.changes()), kept=tuple(fitting.kept), notes=notes)
+    return Plan(changes=tuple(fitting.changes()), kept=tuple(fitting.kept))

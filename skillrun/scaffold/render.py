@@ -78,14 +78,7 @@ class Writer:
         """The import block for symbols and plain import lines, grouped and sorted, without what needs no import."""
         here = self._facts.module if module is None else module
         lines = [one if isinstance(one, str) else _import_of(one, here) for one in symbols]
-        return import_block([line for line in lines if line], self._roots())
-
-    def _roots(self) -> frozenset[str]:
-        """The first parts of the repository's own modules, as far as this job knows them."""
-        facts = self._facts
-        named = [facts.app, facts.enqueue, facts.store.connect, facts.store.base, *(e.call for e in facts.effects)]
-        ours = [symbol.module for symbol in named if symbol is not None and symbol.path]
-        return frozenset(module.partition(".")[0] for module in (facts.module, facts.store.module, *ours) if module)
+        return import_block([line for line in lines if line], self._facts.own_packages)
 
     def log(self, level: str, words: str, values: Sequence[tuple[str, str]] = (), indent: int = 4) -> str:
         """A log call in the repository's manner; `values` are (label, expression), a "reason" is shown by its repr."""

@@ -214,3 +214,24 @@ def test_whatever_can_be_imported_is_registered(tmp_path: Path) -> None:
     inner = shop.project.find("shop.made:make.inner")
     assert inner is not None
     assert rq.find_registration(shop.project, shop.use, inner) is None
+
+
+DRAWN = """\
+import random
+
+def send_receipt(order_id): ...
+
+def failed(job, connection, exc_type, exc_value, traceback):
+    if job.retries_left:
+        job.retry_intervals = WAITS
+"""
+
+
+@pytest.mark.parametrize(
+    ("waits", "jitter"), [("[random.randint(1, wait) for wait in (2, 4)]", True), ("[2, 4]", False)]
+)
+def test_waits_that_the_callback_draws_are_jitter(tmp_path: Path, waits: str, jitter: bool) -> None:
+    call = "queue.enqueue(send_receipt, 7, retry=Retry(max=2, interval=[2, 4]), on_failure=Callback(tasks.failed))\n"
+    policy = open_shop(tmp_path, call, tasks=DRAWN.replace("WAITS", waits)).policy
+    assert policy.backoff.jitter is jitter
+    assert policy.backoff.delays(2) == (2, 4)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from textwrap import dedent
 from typing import Any
 
+SKILL = "job-worker-orchestration"
+
 
 @dataclass(frozen=True)
 class Combination:
@@ -157,6 +159,40 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
             def sweep() -> None:
                 \"\"\"Looks for carts that nobody wants any more.\"\"\"
                 logger.info("sweeping")
+            """),
+    },
+    "rq": {
+        "pyproject.toml": _pyproject("rq>=2.0", "redis"),
+        "Procfile": "worker: rq worker --with-scheduler shop\n",
+        "shop/queues.py": dedent("""\
+            \"\"\"The queue of the shop's jobs.\"\"\"
+
+            import os
+
+            from redis import Redis
+            from rq import Queue
+
+            connection = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
+            queue = Queue("shop", connection=connection)
+            """),
+        "shop/tasks.py": dedent("""\
+            \"\"\"Background jobs.\"\"\"
+
+            import logging
+
+            from shop.queues import queue
+
+            logger = logging.getLogger(__name__)
+
+
+            def sweep() -> None:
+                \"\"\"Looks for carts that nobody wants any more.\"\"\"
+                logger.info("sweeping")
+
+
+            def enqueue_sweep() -> None:
+                \"\"\"Has the carts swept soon.\"\"\"
+                queue.enqueue(sweep)
             """),
     },
 }

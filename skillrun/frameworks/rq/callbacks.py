@@ -96,3 +96,19 @@ def looks_at_retries(project: Project, hook: Definition) -> bool:
     parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
     tests = (n.test for part in parts for n in ast.walk(part.node) if isinstance(n, ast.If | ast.IfExp | ast.While))
     return any(word in ast.unparse(test) for test in tests for word in _LEFT)
+
+
+def random_waits(project: Project, handler: Definition) -> bool:
+    """A failure callback draws `job.retry_intervals` anew: RQ reads them after it, for the wait that comes next."""
+    return any(
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and node.targets[0].attr == "retry_intervals"
+        and any(_is_random(hook.module, part) for part in ast.walk(node.value))
+        for hook in failure_callbacks(project, handler)
+        for node in ast.walk(hook.node)
+    )
+
+
+def _is_random(module: Module, node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and (module.resolve(node.func) or "").startswith("random.")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skillrun.frameworks.common.reading import import_path, in_tests, place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Backoff, Place, Policy
-from skillrun.frameworks.rq.callbacks import exception_handlers, failure_callbacks
+from skillrun.frameworks.rq.callbacks import exception_handlers, failure_callbacks, random_waits
 from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, returned_retries
 from skillrun.frameworks.rq.sites import Site, job_decorator, options_of, real_sites
 from skillrun.frameworks.rq.workers import launches_of
@@ -95,7 +95,8 @@ class _Reader:
         return reading
 
     def _backoff(self, given: Reading, returned: Reading) -> Backoff:
-        return backoff_of((*(given.waits or ()), *(returned.waits or ())))
+        backoff = backoff_of((*(given.waits or ()), *(returned.waits or ())))
+        return replace(backoff, jitter=random_waits(self.project, self.handler))
 
     def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(import_path(self.project, name) for name in names))

@@ -1,0 +1,140 @@
+"""The job as a function for RQ: retries and the callback after a failure are said where it is enqueued."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+TESTS = "RQ's own job, with the retries and the callback that it is enqueued with; Redis and the waits are left out."
+"""What the tests' docstring says of how they run the job."""
+_ABANDONED = Symbol("rq.exceptions", "AbandonedJobError")
+_KILLED = "One that dies with its process in the last attempt is among RQ's failed jobs alone."
+_FLASK = ("flask_rq.RQ", "flask_rq2.RQ")
+_QUEUES = ("rq.Queue", "rq.queue.Queue")
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What RQ cannot do of what the spec asks for, a sentence each."""
+    if facts.facts["queue"] is None:
+        yield "no RQ queue was found that a module could import"
+    if facts.dead_letter == "queue":
+        yield "RQ has no queue of dead letters: dead_letter.kind queue is to be table, framework or none"
+    if any(not delay.is_integer() for delay in facts.retries.delays):
+        yield "RQ waits whole seconds: retry.backoff is to have a base and a factor that make such"
+    for name in sorted({field.name for field in facts.fields} & {"correlation_id", facts.facts["queue"]}):
+        yield f"the handler has a use of its own for the name {name}: rename the field"
+
+
+# -- the queue
+
+
+@dataclass(frozen=True)
+class _Queue:
+    """An expression for the queue, and what it imports."""
+
+    written: str
+    needed: tuple[Symbol | str, ...] = ()
+
+
+def read(project: Project, facts: Facts) -> dict[str, Any]:
+    """What these templates need to know beyond `Facts`: how the queue is written, and the function that enqueues."""
+    found = _queue(project, facts)
+    return {
+        "queue": found.written if found else None,
+        "needed": found.needed if found else (),
+        # All that a job may do is said where it is enqueued: this function is always written beside the handler.
+        "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
+    }
+
+
+def _queue(project: Project, facts: Facts) -> _Queue | None:
+    """The repository's queue: Django's, an object, what a function returns, or what its `@job` decorators name."""
+    texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
+    app = facts.app
+    if any("django_rq" in text for text in texts) or (app is not None and app.name == "RQ_QUEUES"):
+        return _Queue('django_rq.get_queue("default")', ("import django_rq",))
+    if app is not None:
+        made = _made_by(project, app)
+        return _Queue(f"{app.name}.get_queue()" if made in _FLASK else app.name, (Symbol(app.module, app.name),))
+    return next(_returned(project, facts.use.app), None) or next(_decorated(project, facts.use.task_modules), None)
+
+
+def _made_by(project: Project, app: Symbol) -> str:
+    """What an object of a module is an instance of."""
+    found = project.lookup(f"{app.module}.{app.name}")
+    value = found.binding.value if found and found.binding else None
+    if found is None or found.module is None or not isinstance(value, ast.Call):
+        return ""
+    return project.origin(found.module.resolve(value.func) or "")
+
+
+def _returned(project: Project, path: str | None) -> Iterator[_Queue]:
+    """A function that makes the queue and needs no arguments."""
+    module = project.module(path) if path else None
+    for node in module.tree.body if module else ():
+        if module is not None and isinstance(node, ast.FunctionDef) and not _needs_arguments(node):
+            returned = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
+            made = [project.origin(module.resolve(n.func) or "") for n in returned if isinstance(n, ast.Call)]
+            if any(origin in _QUEUES for origin in made):
+                yield _Queue(f"{node.name}()", (Symbol(module.name, node.name),))
+
+
+def _needs_arguments(node: ast.FunctionDef) -> bool:
+    return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults) or bool(node.args.kwonlyargs)
+
+
+def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
+    """`@job("mail", connection=redis)`: that queue, over that connection."""
+    from skillrun.frameworks.rq.sites import is_job_decorator
+
+    for module in (found for path in paths if (found := project.module(path)) is not None):
+        functions = (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef))
+        for call in (one for node in functions for one in node.decorator_list if isinstance(one, ast.Call)):
+            connection = next((k.value for k in call.keywords if k.arg == "connection"), None)
+            name = project.literal(call.args[0], module) if call.args else None
+            if isinstance(name, str) and isinstance(connection, ast.Name) and is_job_decorator(project, call, module):
+                home, _, attribute = (module.resolve(connection) or "").rpartition(".")
+                needed = ("from rq import Queue", Symbol(home, attribute))
+                yield _Queue(f'Queue("{name}", connection={connection.id})', needed)
+
+
+# -- what is written
+
+
+def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+    """What `runs.jinja` imports beyond the handler."""
+    return ("from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The handler, what is done after a failed attempt, and the one place that enqueues."""
+    text = render(
+        "handler.py.jinja", replace(facts, transient=(*facts.transient, _ABANDONED)), needed=_needed(facts),
+        waits=[int(delay) for delay in facts.retries.delays], killed=_KILLED if facts.dead_letter == "table" else "",
+        ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
+        message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
+        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+    )  # fmt: skip
+    return [Module(facts.path, text)]
+
+
+def _needed(facts: Facts) -> list[Symbol | str]:
+    needed: list[Symbol | str] = [
+        "from typing import Any", facts.conventions.logger_import, "from redis import Redis",
+        "from rq import Callback, get_current_job", "from rq.job import Job", *facts.facts["needed"],
+        *(effect.call for effect in facts.effects), facts.invalid,
+    ]  # fmt: skip
+    if facts.retries.bounded:
+        needed += ["from rq import Retry", *facts.transient, _ABANDONED]
+    if facts.retries.bounded and facts.retries.jitter:
+        needed.append("import random")
+    if facts.store.kind != "receiver" or facts.dead_letter == "table":
+        needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
+    return needed

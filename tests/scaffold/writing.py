@@ -1,0 +1,61 @@
+"""What the tests of the frameworks' scaffolds share: a sample repository, what is planned for it, and its own tests."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import helpers
+import samples
+
+from skillrun.contract.skill import load_skill
+from skillrun.runner.advance import read_spec
+from skillrun.runner.repeat import Seen
+from skillrun.runner.target import Request
+from skillrun.scaffold.plan import Plan, plan
+from skillrun.stages.interface import Case
+
+
+@dataclass(frozen=True)
+class Written:
+    """A sample repository into which the plan was written."""
+
+    root: Path
+    plan: Plan
+
+    def text(self, path: str) -> str:
+        """A file as it is now."""
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def names(self, path: str) -> list[str]:
+        """What a module defines, in order."""
+        body = ast.parse(self.text(path)).body
+        return [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A Python tool in the repository: `run("pytest", "-q")`."""
+        env = helpers.clean_env(self.root.parent / "home", PYTHONDONTWRITEBYTECODE="1", PATH=os.environ["PATH"])
+        return subprocess.run([sys.executable, "-m", *command], cwd=self.root, env=env, capture_output=True, text=True)
+
+
+def write(folder: Path, combination: samples.Combination, more: Mapping[str, str] | None = None) -> Written:
+    """Plans the job for a sample repository, with `more` files, and writes it."""
+    root = helpers.build_tree(folder / "repo", {**samples.files(combination), **(more or {})})
+    made = plan(_case(root))
+    for change in made.changes:
+        (root / change.path).parent.mkdir(parents=True, exist_ok=True)
+        (root / change.path).write_text(change.after, encoding="utf-8")
+    return Written(root, made)
+
+
+def _case(root: Path) -> Case:
+    request = Request(samples.SKILL, repo=root)
+    seen = Seen.of(request)
+    target = seen.target
+    skill = load_skill(target.skill_file)
+    return Case(skill, read_spec(skill, request, target.spec_file, target.repo.root), target.repo, seen.tree)
