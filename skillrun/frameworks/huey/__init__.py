@@ -67,4 +67,4 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     """Event -> the repository's function that Huey calls then: a receiver of its signals, or an execution hook."""
     from skillrun.frameworks.huey import hooks
 
-    return hooks.find_hooks(project, use)
+    return hooks.find_hooks(project, use, handler)

@@ -162,7 +162,7 @@ def _leads(project: Project, clause: Handler, node: ast.Raise, nodes: list[ast.A
     known = _read(project, node, clause.module)
     if known is not None and not known.readable:
         return "unsure"
-    if (known and known.cancels and known.retry is False) or any(_gives_up(n) for n in nodes):
+    if (known and known.cancels and known.retry is False) or any(gives_up(n) for n in nodes):
         return "stops"
     if known is not None:
         return "retries"
@@ -170,7 +170,7 @@ def _leads(project: Project, clause: Handler, node: ast.Raise, nodes: list[ast.A
     return "again" if same else "retries" if not _inside_another(clause) else "unsure"
 
 
-def _gives_up(node: ast.AST) -> bool:
+def gives_up(node: ast.AST) -> bool:
     """`task.retries = 0`."""
     if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Attribute):
         return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.huey.apps import app_method
+from skillrun.repo.source import last_word
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse
@@ -25,16 +26,40 @@ HOOKS = {
     "retried": ("retrying", None),
 }
 
+_LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 
-def find_hooks(project: Project, use: FrameworkUse) -> dict[str, Definition]:
-    """Event -> the first of the repository's functions that is called then."""
+
+def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+    """Event -> the function of the repository that is called then: the first that names the handler, else the first.
+
+    A receiver of errors that asks how many retries are left, and logs it, is told of retries too.
+    """
     found = {}
     for event, (signal, hook) in HOOKS.items():
         heard = [d for d, names in receivers(project, use, signal) if len(names) == 1 or not _branches(d)]
         called = heard or list(functions(project, use, hook) if hook else ())
         if called:
-            found[event] = called[0]
+            found[event] = min(called, key=lambda one: not _names(one, handler))
+    if "failed" in found and _tells_retries(found["failed"]):
+        found.setdefault("retried", found["failed"])
     return found
+
+
+def _names(receiver: Definition, handler: Definition) -> bool:
+    """It asks for the handler, e.g. `isinstance(task, send.task_class)`."""
+    names = (n for n in ast.walk(receiver.node) if isinstance(n, ast.Name | ast.Attribute))
+    return any(receiver.module.resolve(name) == handler.dotted for name in names)
+
+
+def _tells_retries(receiver: Definition) -> bool:
+    """A log call in a branch on `task.retries`."""
+    branches = (n for n in ast.walk(receiver.node) if isinstance(n, ast.If) and _asks_retries(n.test))
+    inside = (n for branch in branches for n in ast.walk(branch))
+    return any(isinstance(n, ast.Call) and last_word(n.func) in _LEVELS for n in inside)
+
+
+def _asks_retries(test: ast.expr) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr == "retries" for node in ast.walk(test))
 
 
 def receivers(project: Project, use: FrameworkUse, signal: str) -> Iterator[tuple[Definition, tuple[str, ...]]]:

@@ -13,6 +13,7 @@ from typing import Any
 from skillrun.frameworks.common.reading import import_path, place_of
 from skillrun.frameworks.huey.apps import setting
 from skillrun.frameworks.huey.deadletter import find_record
+from skillrun.frameworks.huey.deciding import own_wait
 from skillrun.frameworks.huey.failures import bodies, guarded, outcome, raised
 from skillrun.frameworks.huey.tasks import DEFAULTS, Option, Task, read_task
 from skillrun.frameworks.huey.wiring import sites
@@ -30,7 +31,7 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     sources: dict[str, Place | None] = {}
     unknown: dict[str, Place] = {}
     attempts = _attempts(project, task, options["retries"], sources, unknown)
-    backoff = _backoff(project, task, options, sources, unknown) if attempts != 1 else _NONE
+    backoff = _backoff(project, use, task, options, sources, unknown) if attempts != 1 else _NONE
     record = find_record(project, use, task)
     limit = _number(options["timeout"], "time_limit_s", sources, unknown)
     serializer = setting(project, use, task.owner, "serializer")
@@ -119,6 +120,7 @@ def _sets(node: ast.AST, name: str) -> bool:
 
 def _backoff(
     project: Project,
+    use: FrameworkUse,
     task: Task,
     options: dict[str, Option | None],
     sources: dict[str, Place | None],
@@ -133,6 +135,13 @@ def _backoff(
         if found.endless:
             unknown["backoff"] = place_of(found.module, found.node)
             return _NONE
+    retries = options["retries"].value if options["retries"] else 0
+    received = own_wait(project, use, task, retries if isinstance(retries, int) else 0)
+    if received is not None:
+        sources["backoff"] = received[1]
+        if received[0] is None:
+            unknown["backoff"] = received[1]
+        return received[0] or _NONE
     changed = [(node, module) for node, module in _nodes(project, task) if _sets(node, "retry_delay")]
     if changed:
         return _by_hand(project, changed, base, times, sources, unknown)

@@ -8,11 +8,13 @@ from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.huey.deadletter import find_record
+from skillrun.frameworks.huey.deciding import decided
 from skillrun.frameworks.huey.failures import fate, guarded, raised
 from skillrun.frameworks.huey.policy import AT_SITE, effective, overrides
 from skillrun.frameworks.huey.rules.facts import run_place, task_of
 from skillrun.frameworks.huey.tasks import is_task
 from skillrun.frameworks.interface import Job, Place
+from skillrun.repo.python import Call
 from skillrun.verdict import Finding, Severity
 
 _STOPS = "raise CancelExecution(retry=False) from the error, once it is recorded"
@@ -83,10 +85,13 @@ def _fates(job: Job, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Pl
     calls = [call for call in effect_calls(job) if not any(_elsewhere(job, name) for name in call.via)]
     for written in dict.fromkeys(names):
         name = spec_name(job, written)
-        yield (
-            written,
-            {fate(job.project, task_of(job), c, name): place_of(c.module, c.node) for c in reversed(calls)},
-        )
+        yield written, {_fate(job, call, name): place_of(call.module, call.node) for call in reversed(calls)}
+
+
+def _fate(job: Job, call: Call, name: str) -> str:
+    """What the handler leads an exception to; where it lets it out, a receiver of SIGNAL_ERROR may still decide."""
+    answer = fate(job.project, task_of(job), call, name)
+    return decided(job.project, job.use, task_of(job), name) if answer == "retries" else answer
 
 
 def _elsewhere(job: Job, name: str) -> bool:
