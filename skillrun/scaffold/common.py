@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from skillrun.frameworks.pieces import EffectCall, Facts, Module, NewFile, Piece, Symbol
@@ -45,9 +45,14 @@ def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
 # -- tests
 
 
-def tests(facts: Facts, render: Renderer, testing: Testing, *, words: str) -> Piece:
-    """The job's tests: what each framework's `runs.jinja` runs, over what each store's fixture prepares."""
-    wanted: list[Symbol | str] = ["from typing import Any", "import pytest", *testing.needed]
+def tests(
+    facts: Facts, render: Renderer, testing: Testing, *, words: str, needed: Iterable[Symbol | str] = ()
+) -> Piece:
+    """The job's tests: what each framework's `runs.jinja` runs, over what each store's fixture prepares.
+
+    `needed`: what `runs.jinja` imports beside the handler.
+    """
+    wanted: list[Symbol | str] = ["from typing import Any", "import pytest", *testing.needed, *needed]
     wanted += [effect.call for effect in facts.effects]
     wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
     wanted.append(Symbol(facts.module, facts.name))

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.pieces import Entry, Module, NewFile, Piece, Section, SpecParts
+from skillrun.frameworks.pieces import Entry, Line, Module, NewFile, Piece, Section, SpecParts
 from skillrun.scaffold.completion import completed
 from skillrun.scaffold.plan import Change, Kept
 
@@ -38,6 +38,8 @@ class Fitting:
             self._after[piece.path] = merge.add_entry(piece.path, text or "", piece)
         elif isinstance(piece, Section):
             self._after[piece.path] = merge.add_section(text, piece)
+        elif isinstance(piece, Line):
+            self._after[piece.path] = _with_line(text or "", piece.text)
         elif isinstance(piece, SpecParts):
             self._after[piece.path] = completed(text or "", piece.path, piece.parts)
 
@@ -58,6 +60,13 @@ class Fitting:
             self._after[piece.path] = piece.text
         elif text != piece.text:
             self.kept.append(Kept(piece.path, 1, piece.path, _diff(piece.path, text, piece.text)))
+
+
+def _with_line(text: str, line: str) -> str:
+    if line in text.splitlines():
+        return text
+    end = "" if text.endswith("\n") or not text else "\n"
+    return f"{text}{end}{line}\n"
 
 
 def _diff(path: str, before: str, after: str) -> str:

@@ -67,16 +67,18 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
 def pieces(facts: Facts) -> list[Piece]:
     """All that is to be there, as if nothing were."""
     from skillrun.scaffold import common
+    from skillrun.scaffold.gather import templates_of
     from skillrun.scaffold.render import Renderer
     from skillrun.scaffold.stores import registry as stores
 
-    framework = import_module(f"skillrun.frameworks.{facts.use.id}.scaffold")
+    framework = import_module(templates_of(facts.use))
+    needed = framework.tested(facts) if hasattr(framework, "tested") else []
     render = Renderer(Path(framework.__file__ or "").parent / "templates")
     return [
         *common.adapters(facts, render),
         *stores.pieces(facts),
         *framework.pieces(facts, render),
-        common.tests(facts, render, stores.testing(facts), words=framework.TESTS),
+        common.tests(facts, render, stores.testing(facts), words=framework.TESTS, needed=needed),
     ]
 
 
