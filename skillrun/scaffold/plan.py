@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.pieces import Facts, Piece, Symbol
+    from skillrun.frameworks.pieces import Facts, Piece
     from skillrun.stages.interface import Case
     from skillrun.verdict import Finding
 
@@ -68,27 +65,18 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
 def pieces(facts: Facts) -> list[Piece]:
     """All that is to be there, as if nothing were."""
     from skillrun.scaffold import common, machine, operations
-    from skillrun.scaffold.render import Renderer
     from skillrun.scaffold.stores import registry as stores
+    from skillrun.scaffold.writers import renderer_of, writer_of
 
-    framework = import_module(f"skillrun.frameworks.{facts.use.id}.scaffold")
-    render = Renderer(Path(framework.__file__ or "").parent / "templates")
+    writer, render = writer_of(facts.use.id), renderer_of(facts.use.id)
     return [
         *common.adapters(facts, render),
         *stores.pieces(facts),
-        *framework.pieces(facts, render),
-        common.tests(
-            facts, render, stores.testing(facts), words=framework.TESTS, runs_need=_runs_need(framework, facts)
-        ),
+        *writer.pieces(facts, render),
+        common.tests(facts, render, stores.testing(facts), words=writer.TESTS, runs_need=writer.runs_need(facts)),
         *operations.notes(facts, render),
         machine.state_machine(facts, render),
     ]
-
-
-def _runs_need(framework: ModuleType, facts: Facts) -> tuple[Symbol | str, ...]:
-    """What the framework's `runs.jinja` imports beyond the handler: its `runs_need(facts)`, where it has one."""
-    found = getattr(framework, "runs_need", None)
-    return tuple(found(facts)) if found is not None else ()
 
 
 def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:

@@ -36,6 +36,11 @@ def problems(facts: Facts) -> Iterator[str]:
             yield f"Huey takes the argument {name} for itself: rename the field, or write message: payload"
 
 
+def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+    """Nothing: Huey's own task is run."""
+    return ()
+
+
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, the receiver that decides about a failed attempt, and the publisher."""
     needed: list[Symbol | str] = [
