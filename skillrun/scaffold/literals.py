@@ -48,8 +48,9 @@ HAND = "add it by hand"
 def add_entry(path: str, existing: str, entry: Entry, own: Collection[str] = (), line_length: int = 88) -> str:
     """The module with one more element in the literal that `entry.target` names; unchanged where it is there.
 
-    A missing `app.conf.x` is assigned at the end where `app` is bound; a missing keyword is added to its call. `own` and
-    `line_length` are as in merge_module. Raises CannotEdit where there is no such literal, or its key has another value.
+    A missing `app.conf.x` is assigned at the end where `app` is bound; a missing keyword is added to its call. `own`
+    and `line_length` are as in merge_module. Raises CannotEdit where there is no such literal, or where its key has
+    another value.
     """
     source = read_source(path, existing, line_length)
     entry = in_manner(entry, source)

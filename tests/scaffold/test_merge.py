@@ -302,6 +302,7 @@ IMPORTS = {
     ),
     "two of one module": ("import os\n\nX = 1\n", "from a import c, b", "import os\n\nfrom a import c, b\n\nX = 1\n"),
     "one of two": ("from a import b as c\n", "from a import c2, d", "from a import b as c\nfrom a import c2, d\n"),
+    "below a header": ("# (c)\nimport os\n", "import abc", "# (c)\nimport abc\nimport os\n"),
     "beside a semicolon": ("import os; import re\n", "import abc", "import abc\n\nimport os; import re\n"),
 }
 
@@ -388,6 +389,11 @@ def test_what_is_equal_is_there(case: str) -> None:
 
 
 OTHERS = {
+    "a name for types only": (
+        "if TYPE_CHECKING:\n    from a import f\n",
+        "def f(): ...\n",
+        "if TYPE_CHECKING:\n    from a import f\n\n\ndef f(): ...\n",
+    ),
     "order is kept": (
         "def a(): ...\n",
         "X = compute()\ns.connect(X)\ndef b(): ...\ns.connect(b)\n",
