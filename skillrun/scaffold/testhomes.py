@@ -22,6 +22,7 @@ _FOLDERS = ("tests", "test")
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "pytest.ini", "tox.ini")
 _ELSEWHERE = re.compile(r"integration|functional|acceptance|e2e|end_to_end|system|smoke|perf|load|bench|fixtures|data")
 _DJANGO_CASE = re.compile(r"from django\.test import|from django import test|rest_framework\.test")
+_UNITTEST = re.compile(r"\bunittest\.TestCase|from unittest import .*\bTestCase")
 _CLASSES = re.compile(r"(?m)^class \w+\([^)]*Test(?:Case|s|Base)?\w*[^)]*\):")
 _PLAIN = re.compile(r"(?m)^(?:async )?def test_|^@pytest\.|^class Test\w*(?:\(\))?:|^import pytest")
 _PATTERNS = {"test_{}.py": r"test_\w+\.py", "{}_test.py": r"\w+_test\.py", "{}_tests.py": r"\w+_tests\.py"}
@@ -238,10 +239,11 @@ def _runner(tree: Tree, found: Survey, manifests: Manifests, settings: Settings,
     command = found.commands.test
     runs = f"{command.command} {command.runs}" if command else ""
     pytest = _has_pytest(settings, manifests) or re.search(r"\bpy\.?test\b", runs) is not None
-    styles = Counter(style for path in near for style in _styles(read_text(tree, path)))
+    is_django = _is_django(manifests, found)
+    styles = Counter(style for path in near for style in _styles(read_text(tree, path), is_django))
     managed = re.search(r"manage\.py\s+test|django-admin\s+test|runtests", runs) is not None
     if not styles:
-        return "pytest" if pytest else "django" if managed or _is_django(manifests, found) else "pytest"
+        return "pytest" if pytest else "django" if managed or is_django else "pytest"
     if not pytest and not styles["pytest"]:
         return "django" if styles["django"] or managed else "unittest"
     return styles.most_common(1)[0][0]
@@ -255,9 +257,10 @@ def _is_django(manifests: Manifests, found: Survey) -> bool:
     return found.stack.backend == "django" or bool(manifests.find("django"))
 
 
-def _styles(text: str) -> Iterator[str]:
+def _styles(text: str, is_django: bool) -> Iterator[str]:
+    """A test case of the repository's own is taken for Django's where Django is in use."""
     if _CLASSES.search(text):
-        yield "django" if _DJANGO_CASE.search(text) else "unittest"
+        yield "django" if _DJANGO_CASE.search(text) or (is_django and not _UNITTEST.search(text)) else "unittest"
     elif _PLAIN.search(text):
         yield "pytest"
 
