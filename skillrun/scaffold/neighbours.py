@@ -6,7 +6,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -103,7 +103,10 @@ def _weight(path: str, handler_path: str) -> float:
 def _steps(path: str, other: str) -> int:
     """Folders to leave and to enter on the way from one file to the other."""
     here, there = path.split("/")[:-1], other.split("/")[:-1]
-    common = 0
-    while common < min(len(here), len(there)) and here[common] == there[common]:
-        common += 1
-    return len(here) + len(there) - 2 * common
+    return len(here) + len(there) - 2 * common(here, there)
+
+
+def common(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts two paths or dotted names share from their beginning."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -11,24 +11,48 @@ import libcst as cst
 
 from skillrun.frameworks.pieces import Conventions
 from skillrun.scaffold.annotations import without_annotations
+from skillrun.scaffold.neighbours import common
 
 _WRITTEN = "    "  # how templates indent
+_HIGHEST = 2  # dots of a relative import; beyond, nobody counts them
 _TOGETHER = re.compile(r"(\\\r?\n)( +)")
 
 
-def restyle(source: str, conventions: Conventions) -> str:
+def restyle(source: str, conventions: Conventions, package: str = "") -> str:
     """The source of a module, as black would write it, in the repository's manner.
 
-    Over-long lines are left as they are. Raises libcst.ParserSyntaxError for what is no Python.
+    `package`: the dotted package that the module lies in; where it is given, and the repository imports so, imports
+    from it and from the package above become relative. Over-long lines are left as they are.
+    Raises libcst.ParserSyntaxError for what is no Python.
     """
     if not conventions.annotations:
         source = without_annotations(source, conventions.line_length)
     module = cst.parse_module(source)
+    if package and not conventions.absolute_imports:
+        module = module.visit(_RelativeImports(package.split(".")))
     if conventions.indent != _WRITTEN:
         module = module.visit(_Indentation(conventions.indent, module.default_indent))
     if conventions.quote == "'":
         module = module.visit(_SingleQuotes())
     return module.code
+
+
+class _RelativeImports(cst.CSTTransformer):
+    """`from shop.mail import send` in shop.tasks as `from .mail import send`; what is farther away stays."""
+
+    def __init__(self, package: list[str]) -> None:
+        self._package = package
+
+    def leave_ImportFrom(self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom) -> cst.ImportFrom:
+        if updated_node.relative or updated_node.module is None:
+            return updated_node
+        names = cst.Module([]).code_for_node(updated_node.module).split(".")
+        shared = common(names, self._package)
+        level = len(self._package) - shared + 1
+        if not shared or level > _HIGHEST:
+            return updated_node
+        rest = cst.parse_expression(".".join(names[shared:])) if names[shared:] else None
+        return updated_node.with_changes(relative=[cst.Dot()] * level, module=rest)
 
 
 class _SingleQuotes(cst.CSTTransformer):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_shown, is_test, is_vendored
 from skillrun.scaffold.configured import Settings, read_text, within
+from skillrun.scaffold.neighbours import common
 
 if TYPE_CHECKING:
     from skillrun.repo.manifests import Manifests
@@ -64,7 +65,8 @@ def _nowhere(settings: Settings, runner: str, folder: str) -> TestHome:
 
 def _tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str, ...]:
     """The files of tests: of the project that the handler belongs to where it has some, in the configured folders."""
-    paths = [path for path in tree.files if _is_test_module(path) and not _is_aside(path, handler_path)]
+    named = (path for path in tree.files if _is_test_module(path) or _is_told_of(settings, path))
+    paths = [path for path in named if not _is_aside(path, handler_path)]
     for folder in _projects(tree, settings):
         inside = [path for path in paths if _is_below(path, folder)]
         if inside:
@@ -91,6 +93,15 @@ def _is_test_module(path: str) -> bool:
     return _NAME.fullmatch(path.rpartition("/")[2]) is not None
 
 
+def _is_told_of(settings: Settings, path: str) -> bool:
+    """In a folder of tests whose files need no mark in their names: `python_files = *.py`."""
+    folder, _, name = path.rpartition("/")
+    plain = (
+        folder.rpartition("/")[2] in _FOLDERS and name.endswith(".py") and name not in ("__init__.py", "conftest.py")
+    )
+    return plain and _collects(settings, name)
+
+
 def _is_aside(path: str, handler_path: str) -> bool:
     """Somebody else's; or of an example that the handler is no part of."""
     folder = path.partition("/")[0]
@@ -105,6 +116,7 @@ def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
     """How most of the files are named; "tests.py" holds all tests of its package."""
     names = [path.rpartition("/")[2] for path in paths]
     votes = Counter(pattern for name in names for pattern, regex in _PATTERNS.items() if re.fullmatch(regex, name))
+    votes["{}.py"] = sum(not _NAME.fullmatch(name) for name in names)
     votes["tests.py"] = names.count("tests.py") if in_one_file else 0
     return votes.most_common(1)[0][0] if votes.total() else "test_{}.py"
 
@@ -223,12 +235,15 @@ def _nearest(paths: tuple[str, ...], folder: str) -> str | None:
     held = Counter(_folder_of(path) for path in paths)
     if not held:
         return None
-    return min(held, key=lambda one: (_ELSEWHERE.search(one) is not None, -_shared(one, folder), one.count("/"), one))
-
-
-def _shared(one: str, other: str) -> int:
-    pairs = zip(one.split("/"), other.split("/"), strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(one.count("/"), other.count("/")) + 1)
+    return min(
+        held,
+        key=lambda one: (
+            _ELSEWHERE.search(one) is not None,
+            -common(one.split("/"), folder.split("/")),
+            one.count("/"),
+            one,
+        ),
+    )
 
 
 # -- the runner

@@ -265,6 +265,36 @@ def test_methods_docstrings_move_two_blocks() -> None:
     assert restyle(source, TABS) == 'class A:\n\tdef f(self):\n\t\t"""One.\n\n\t\tTwo.\n\t\t"""\n'
 
 
+# -- imports
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("from shop.billing.mail import send", "from .mail import send"),
+        ("from shop.billing import mail as m, db", "from . import mail as m, db"),
+        ("from shop.mail.smtp import send", "from ..mail.smtp import send"),
+        ("from shop import mail", "from .. import mail"),
+        ("from shop.billing.mail import (\n    send,\n)", "from .mail import (\n    send,\n)"),
+        ("from shopping.mail import send", "from shopping.mail import send"),
+        ("from celery import Task", "from celery import Task"),
+        ("from .mail import send", "from .mail import send"),
+        ("import shop.billing.mail", "import shop.billing.mail"),
+    ],
+)
+def test_relative_imports(before: str, after: str) -> None:
+    assert restyle(f"{before}\n", Conventions(absolute_imports=False), "shop.billing") == f"{after}\n"
+
+
+def test_imports_from_far_above_stay() -> None:
+    source = "from shop.mail import send\n"
+    assert restyle(source, Conventions(absolute_imports=False), "shop.billing.eu") == source
+
+
+def test_absolute_imports_stay() -> None:
+    assert restyle("from shop.mail import send\n", Conventions(), "shop") == "from shop.mail import send\n"
+
+
 # -- annotations
 
 
