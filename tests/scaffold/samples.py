@@ -300,3 +300,5 @@ def _of(base: Combination) -> Iterator[Combination]:
         yield replace(base, effect=effect, retry=effect != "at_most_once")
     yield replace(base, message="payload")
     yield replace(base, dead="none")
+    if base.framework in ("rq", "dramatiq"):
+        yield replace(base, dead="framework")
