@@ -35,7 +35,7 @@ def test_no_retry_says_why(tmp_path: Path) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize(
     "combination",
-    [BASE, Combination("rq", retry=False, message="payload", store="receiver", dead="framework")],
+    [BASE, Combination("rq", retry=False, message="payload", dead="framework")],
     ids=str,
 )
 def test_its_own_tests_are_green_and_notice_a_lost_effect(tmp_path: Path, combination: Combination) -> None:
