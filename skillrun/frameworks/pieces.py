@@ -227,6 +227,14 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of a text file, such as a crontab or a Procfile, added at its end where it is not there."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
 class SpecParts:
     """Parts of the job spec that it leaves out, added at its end."""
 
@@ -234,4 +242,4 @@ class SpecParts:
     parts: Mapping[str, Any]
 
 
-Piece = Module | NewFile | Entry | Section | SpecParts
+Piece = Module | NewFile | Entry | Section | Line | SpecParts

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.pieces import Entry, Module, NewFile, Piece, Section, SpecParts
+from skillrun.frameworks.pieces import Entry, Line, Module, NewFile, Piece, Section, SpecParts
 from skillrun.scaffold.completion import completed
 from skillrun.scaffold.plan import Change, Kept
 
@@ -39,6 +39,8 @@ class Fitting:
             self._after[piece.path] = literals.add_entry(piece.path, text or "", piece, self._own)
         elif isinstance(piece, Section):
             self._after[piece.path] = sections.add_section(text, piece)
+        elif isinstance(piece, Line):
+            self._after[piece.path] = _with_line(text or "", piece.text)
         elif isinstance(piece, SpecParts):
             self._after[piece.path] = completed(text or "", piece.path, piece.parts)
 
@@ -65,6 +67,13 @@ def _unmarked(text: str, piece: NewFile) -> str:
     for mark in piece.marks[1:]:
         text = text.replace(mark, piece.marks[0])
     return text
+
+
+def _with_line(text: str, line: str) -> str:
+    if line in text.splitlines():
+        return text
+    end = "" if text.endswith("\n") or not text else "\n"
+    return f"{text}{end}{line}\n"
 
 
 def _diff(path: str, before: str, after: str) -> str:

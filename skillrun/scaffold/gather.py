@@ -40,6 +40,11 @@ def gather(case: Case) -> Gathered:
     return Gathered(facts, tuple(_adapters(case, spec, facts)))
 
 
+def templates_of(use: FrameworkUse) -> str:
+    """The module that writes a framework's jobs; there may be none."""
+    return f"skillrun.frameworks.{use.id.replace('-', '_')}.scaffold"
+
+
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     from skillrun.scaffold.conventions import read_conventions
     from skillrun.scaffold.stores import registry as stores
@@ -48,7 +53,7 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     conventions = read_conventions(case, names.path((spec.handler or "").partition(":")[0]))
     store = stores.find_store(case, spec, conventions)
     facts = read_facts(case, spec, use, store, conventions)
-    framework = import_module(f"skillrun.frameworks.{use.id}.scaffold")
+    framework = import_module(templates_of(use))
     return replace(facts, facts=framework.read(case.project, facts))
 
 
@@ -66,7 +71,7 @@ def _undecided(case: Case) -> Iterator[Finding]:
     if use is None:
         hint = "add the job library that the repository is to use, or write a profile: skillrun detect --write"
         yield blocker("scaffold.no-framework", "no job library is in use here", hint=hint)
-    elif find_spec(f"skillrun.frameworks.{use.id}.scaffold") is None:
+    elif find_spec(templates_of(use)) is None:
         message = f"skillrun has no templates for {use.id}"
         yield blocker("scaffold.no-templates", message, hint="write the handler by hand: skillrun next says how")
 

@@ -68,10 +68,11 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
 def pieces(facts: Facts) -> list[Piece]:
     """All that is to be there, as if nothing were."""
     from skillrun.scaffold import common, machine, operations
+    from skillrun.scaffold.gather import templates_of
     from skillrun.scaffold.render import Renderer
     from skillrun.scaffold.stores import registry as stores
 
-    framework = import_module(f"skillrun.frameworks.{facts.use.id}.scaffold")
+    framework = import_module(templates_of(facts.use))
     render = Renderer(Path(framework.__file__ or "").parent / "templates")
     return [
         *common.adapters(facts, render),
