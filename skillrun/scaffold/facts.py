@@ -25,8 +25,10 @@ HANDLES = frozenset({"connection", "conn", "session", "db", "cursor", "transacti
 """Parameters by which an adapter takes the open transaction."""
 
 
-def read_facts(case: Case, spec: JobSpec, use: FrameworkUse, store: Store, conventions: Conventions) -> Facts:
-    """The facts of one job. Raises Refused for names that no code can have."""
+def read_facts(
+    case: Case, spec: JobSpec, use: FrameworkUse, store: Store, conventions: Conventions, message: str = "kwargs"
+) -> Facts:
+    """The facts of one job; `message` where the spec says nothing of it. Raises Refused for names that no code can have."""
     handler = _import_path(spec.handler or "", spec, "handler")
     names = Names(case.project, conventions.source_root)
     module, name = handler
@@ -46,7 +48,7 @@ def read_facts(case: Case, spec: JobSpec, use: FrameworkUse, store: Store, conve
         module=module,
         path=names.path(module),
         package=module.rpartition(".")[0],
-        message=spec.message or "kwargs",
+        message=spec.message or message,
         fields=fields,
         key=spec.idempotency.key if spec.idempotency else (),
         effects=tuple(_effect(case, spec, names, number) for number in range(len(spec.effects or ()))),

@@ -52,8 +52,8 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     names = Names(case.project)
     conventions = read_conventions(case, names.path((spec.handler or "").partition(":")[0]))
     store = stores.find_store(case, spec, conventions)
-    facts = read_facts(case, spec, use, store, conventions)
     framework = import_module(templates_of(use))
+    facts = read_facts(case, spec, use, store, conventions, getattr(framework, "MESSAGE", "kwargs"))
     return replace(facts, facts=framework.read(case.project, facts))
 
 
