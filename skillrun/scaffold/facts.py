@@ -28,7 +28,10 @@ HANDLES = frozenset({"connection", "conn", "session", "db", "cursor", "transacti
 def read_facts(
     case: Case, spec: JobSpec, use: FrameworkUse, store: Store, conventions: Conventions, message: str = "kwargs"
 ) -> Facts:
-    """The facts of one job; `message` where the spec says nothing of it. Raises Refused for names that no code can have."""
+    """The facts of one job. Raises Refused for names that no code can have.
+
+    `message`: what holds where the spec does not say how the payload is passed.
+    """
     handler = _import_path(spec.handler or "", spec, "handler")
     names = Names(case.project, conventions.source_root)
     module, name = handler

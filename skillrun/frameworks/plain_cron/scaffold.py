@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.callables.scaffold import MESSAGE as MESSAGE
 from skillrun.frameworks.common.callables.scaffold import TESTS as TESTS
-from skillrun.frameworks.common.callables.scaffold import handler, runner, ticking
+from skillrun.frameworks.common.callables.scaffold import beside, handler, ticking, ticks
 from skillrun.frameworks.common.callables.scaffold import problems as problems
 from skillrun.frameworks.pieces import Facts, Line, Piece, Render, Symbol
 from skillrun.scaffold.words import seconds
@@ -17,23 +17,28 @@ if TYPE_CHECKING:
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `line`, the (file, text) by which such a job is started."""
+    """What these templates need to know beyond `Facts`: `tick`, `due`, and `line`, the (file, text) that starts it."""
+    tick = beside(facts)
+    return {**ticks(tick, "due"), "line": _starting(project, facts, tick.module)}
+
+
+def _starting(project: Project, facts: Facts, module: str) -> tuple[str, str] | None:
+    """A line like one that starts a job of this kind already; None where there is none to go by."""
     from skillrun.frameworks.common.callables.starts import find_starts, is_start_file
     from skillrun.repo.places import is_aside
 
-    module = runner(facts).module
     for path in sorted(path for path in project.tree.files if is_start_file(path) and not is_aside(path)):
         text = (project.tree.read(path) or b"").decode("utf-8", "replace")
         for start in find_starts(path, text):
             line = _line(facts, start, module)
             if line is not None:
-                return {"line": (path, line)}
-    return {"line": None}
+                return path, line
+    return None
 
 
 def tested(facts: Facts) -> list[Symbol | str]:
     """What the tests import beside the handler."""
-    return [runner(facts), *(["import fcntl"] if facts.trigger == "cron" else [])]
+    return [facts.facts["tick"], *(["import fcntl"] if facts.trigger == "cron" else [])]
 
 
 def _line(facts: Facts, start: Start, module: str) -> str | None:

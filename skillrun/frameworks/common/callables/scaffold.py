@@ -8,7 +8,7 @@ a payload, so that a proof delivers one; that each tick hands on what is due is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.pieces import Facts, Module, Render, Symbol
 
@@ -31,12 +31,17 @@ def problems(facts: Facts) -> Iterator[str]:
         yield "a call that lacks an argument never begins, and nothing would keep it: message is to be payload"
 
 
-def runner(facts: Facts) -> Symbol:
-    """What looks for work: `tick` in a module beside the handler's."""
+def beside(facts: Facts) -> Symbol:
+    """A module of its own beside the handler's, that looks for work."""
     name = f"{facts.name}_runner"
     module = f"{facts.package}.{name}" if facts.package else name
     folder = facts.path.rpartition("/")[0]
     return Symbol(module, "tick", exists=False, path=f"{folder}/{name}.py".removeprefix("/"))
+
+
+def ticks(tick: Symbol, due: str) -> dict[str, Any]:
+    """Facts of what looks for work: the function `tick`, and `due` beside it, which lists the payloads."""
+    return {"tick": tick, "due": due}
 
 
 def handler(facts: Facts, render: Render) -> Piece:
@@ -64,11 +69,11 @@ def handler(facts: Facts, render: Render) -> Piece:
 
 def ticking(facts: Facts, render: Render, template: str, needed: list[Symbol | str], **more: str) -> Piece:
     """The module that looks for work, and what starts it."""
-    own = runner(facts)
+    tick = facts.facts["tick"]
     wanted = ["from collections.abc import Iterable", "from typing import Any", facts.conventions.logger_import]
     handler = Symbol(facts.module, facts.name, path=facts.path)
-    text = render(template, facts, needed=[*wanted, *needed, handler], own=own, handler=handler, **more)
-    return Module(own.path, text)
+    text = render(template, facts, needed=[*wanted, *needed, handler], tick=tick, handler=handler, **more)
+    return Module(tick.path, text)
 
 
 def _parameters(facts: Facts) -> list[str]:
