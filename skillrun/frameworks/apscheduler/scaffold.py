@@ -45,7 +45,7 @@ def problems(facts: Facts) -> Iterator[str]:
         yield f"APScheduler has no cron trigger that means {facts.schedule!r}"
 
 
-def tested(facts: Facts) -> list[Symbol | str]:
+def runs_need(facts: Facts) -> list[Symbol | str]:
     """What the tests import beside the handler."""
     return [facts.facts["tick"]]
 

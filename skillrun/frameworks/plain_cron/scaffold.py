@@ -36,7 +36,7 @@ def _starting(project: Project, facts: Facts, module: str) -> tuple[str, str] | 
     return None
 
 
-def tested(facts: Facts) -> list[Symbol | str]:
+def runs_need(facts: Facts) -> list[Symbol | str]:
     """What the tests import beside the handler."""
     return [facts.facts["tick"], *(["import fcntl"] if facts.trigger == "cron" else [])]
 
