@@ -25,8 +25,13 @@ HANDLES = frozenset({"connection", "conn", "session", "db", "cursor", "transacti
 """Parameters by which an adapter takes the open transaction."""
 
 
-def read_facts(case: Case, spec: JobSpec, use: FrameworkUse, store: Store, conventions: Conventions) -> Facts:
-    """The facts of one job. Raises Refused for names that no code can have."""
+def read_facts(
+    case: Case, spec: JobSpec, use: FrameworkUse, store: Store, conventions: Conventions, message: str = "kwargs"
+) -> Facts:
+    """The facts of one job. Raises Refused for names that no code can have.
+
+    `message`: what holds where the spec does not say how the payload is passed.
+    """
     handler = _import_path(spec.handler or "", spec, "handler")
     names = Names(case.project, conventions.source_root)
     module, name = handler
@@ -46,7 +51,7 @@ def read_facts(case: Case, spec: JobSpec, use: FrameworkUse, store: Store, conve
         module=module,
         path=names.path(module),
         package=module.rpartition(".")[0],
-        message=spec.message or "kwargs",
+        message=spec.message or message,
         fields=fields,
         key=spec.idempotency.key if spec.idempotency else (),
         effects=tuple(_effect(case, spec, names, number) for number in range(len(spec.effects or ()))),

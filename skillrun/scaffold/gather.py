@@ -46,8 +46,9 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     names = Names(case.project)
     conventions = read_conventions(case, names.path((spec.handler or "").partition(":")[0]))
     store = stores.find_store(case, spec, conventions)
-    facts = read_facts(case, spec, use, store, conventions)
-    return replace(facts, facts=writer_of(use.id).read(case.project, facts))
+    writer = writer_of(use.id)
+    facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
+    return replace(facts, facts=writer.read(case.project, facts))
 
 
 def _undecided(case: Case) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ class JobWriter(Protocol):
 
     TESTS: str  # what the tests' docstring says of how they run the job
 
+    MESSAGE: str  # kwargs | payload: how a message reaches the handler where the spec does not say
+
     def read(self, project: Project, facts: Facts) -> dict[str, Any]:
         """What its templates need to know beyond `Facts`; it becomes `facts.facts`."""
 

@@ -256,6 +256,72 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
                 logger.info("sweeping")
             """),
     },
+    "plain_cron": {
+        "pyproject.toml": _pyproject(),
+        "crontab": "*/10 * * * * cd /srv/shop && python -m shop.sweep\n",
+        "Procfile": "watch: python -m shop.watch\n",
+        "shop/sweep.py": dedent("""\
+            \"\"\"Looks for carts that nobody wants any more: cron starts it.\"\"\"
+
+            import logging
+
+            logger = logging.getLogger(__name__)
+
+
+            def main() -> None:
+                \"\"\"One tick.\"\"\"
+                logger.info("sweeping")
+
+
+            if __name__ == "__main__":
+                main()
+            """),
+        "shop/watch.py": dedent("""\
+            \"\"\"Looks at the shop's shelves.\"\"\"
+
+            import time
+
+            from shop.sweep import main
+
+            while True:
+                main()
+                time.sleep(30)
+            """),
+    },
+    "apscheduler": {
+        "pyproject.toml": _pyproject("apscheduler>=3.10,<4"),
+        "Procfile": "clock: python -m shop\n",
+        "shop/__main__.py": dedent("""\
+            \"\"\"Starts the scheduler, with every job.\"\"\"
+
+            import shop.tasks  # noqa: F401
+            from shop.clock import scheduler
+
+            scheduler.start()
+            """),
+        "shop/clock.py": dedent("""\
+            \"\"\"The scheduler.\"\"\"
+
+            from apscheduler.schedulers.blocking import BlockingScheduler
+
+            scheduler = BlockingScheduler(timezone="UTC")
+            """),
+        "shop/tasks.py": dedent("""\
+            \"\"\"Background jobs.\"\"\"
+
+            import logging
+
+            from shop.clock import scheduler
+
+            logger = logging.getLogger(__name__)
+
+
+            @scheduler.scheduled_job("interval", minutes=10, id="sweep")
+            def sweep() -> None:
+                \"\"\"Looks for carts that nobody wants any more.\"\"\"
+                logger.info("sweeping")
+            """),
+    },
 }
 STORES: dict[str, dict[str, str]] = {
     "sqlite3": {

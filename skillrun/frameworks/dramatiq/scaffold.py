@@ -11,6 +11,7 @@ from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Retries, Sy
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
+MESSAGE = "kwargs"
 TESTS = "worked on by Dramatiq's own worker over a StubBroker: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 

@@ -10,6 +10,7 @@ from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
+MESSAGE = "kwargs"
 TESTS = "run by Huey itself in this process: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 

@@ -1,0 +1,87 @@
+"""The job as a plain function, with a tick of the repository's scheduler that looks for work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.common.callables import scaffold as callables
+from skillrun.frameworks.common.callables.scaffold import MESSAGE as MESSAGE
+from skillrun.frameworks.common.callables.scaffold import TESTS as TESTS
+from skillrun.frameworks.common.crontab import DAYS, both_days, read_fields
+from skillrun.frameworks.pieces import Facts, Piece, Render, Symbol
+from skillrun.scaffold.layout import call, source
+from skillrun.scaffold.words import seconds
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+_WEEK = (*DAYS[1:], DAYS[0])
+
+
+def read(project: Project, facts: Facts) -> dict[str, Any]:
+    """What these templates need to know beyond `Facts`: `tick` and `due`, and whether it is APScheduler 4.
+
+    The tick stands where jobs are added already, so that the process of the scheduler imports it.
+    """
+    from skillrun.frameworks.apscheduler.jobs import is_version_4
+
+    known = facts.use.task_modules
+    path = facts.path if facts.path in known or not known else known[0]
+    module = facts.module if path == facts.path else project.import_name(path)
+    tick = Symbol(module, f"tick_{facts.name}", exists=False, path=path)
+    return {**callables.ticks(tick, f"due_{facts.name}"), "version_4": is_version_4(project)}
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What APScheduler cannot do of what the spec asks for, a sentence each."""
+    yield from callables.problems(facts)
+    if facts.app is None:
+        yield "no scheduler was found that a module could import"
+    if facts.facts["version_4"]:
+        yield "skillrun's templates are for APScheduler 3, and this is APScheduler 4"
+    fields = read_fields(facts.schedule) if facts.schedule else None
+    if facts.schedule and (fields is None or both_days(fields)):
+        yield f"APScheduler has no cron trigger that means {facts.schedule!r}"
+
+
+def runs_need(facts: Facts) -> list[Symbol | str]:
+    """What the tests import beside the handler."""
+    return [facts.facts["tick"]]
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The handler, and the tick that the scheduler starts."""
+    app = facts.app or Symbol("", "scheduler")
+    options = [f'id="{facts.job}"', "coalesce=True", "misfire_grace_time=None"]
+    trigger = _cron(facts) if facts.trigger == "cron" else _interval(facts.every_s or 60)
+    decorator = call(f"@{app.name}.scheduled_job", [*trigger, *options])
+    needed: list[Symbol | str] = [Symbol(app.module, app.name)]  # by name, as jobs are written
+    return [
+        callables.handler(facts, render),
+        callables.ticking(facts, render, "tick.py.jinja", needed, decorator=decorator),
+    ]
+
+
+def _interval(every_s: float) -> list[str]:
+    """A tick every so often; a tenth of jitter keeps several hosts out of step."""
+    return ['"interval"', f"seconds={seconds(every_s)}", f"jitter={max(1, int(every_s / 10))}"]
+
+
+def _cron(facts: Facts) -> list[str]:
+    """The cron trigger, every field with it that APScheduler would else set to its lowest value."""
+    fields = read_fields(facts.schedule or "") or {}
+    given = {"minute": fields["minute"], "hour": fields["hour"]}
+    given |= {name: fields[name] for name in ("day", "month") if fields["month"] != "*" or fields[name] != "*"}
+    if fields["day_of_week"] != "*":
+        given["day_of_week"] = _days(fields["day_of_week"])
+    zone = [f"timezone={source(facts.timezone)}"] if facts.timezone else []
+    return ['"cron"', *(f"{name}={source(text)}" for name, text in given.items()), *zone]
+
+
+def _days(text: str) -> str:
+    """Days of the week by name: APScheduler counts from Monday, cron from Sunday."""
+    first, dash, last = text.partition("-")
+    numbers = range(int(first), int(last) + 1) if dash else map(int, text.split(","))
+    names = {DAYS[number] for number in numbers}
+    return ",".join(name for name in _WEEK if name in names)

@@ -1,0 +1,91 @@
+"""Cron expressions in the words of schedulers that are not quite cron: field by field, names and ranges as numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+FIELDS = ("minute", "hour", "day", "month", "day_of_week")
+_NAMED = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "day_of_week": (0, 7)}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_PART = re.compile(r"(?:(?P<any>[*?])|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>\d+))?")
+_PLAIN = re.compile(r"\*(?:/\d+)?|\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
+
+
+def read_fields(schedule: str) -> dict[str, str] | None:
+    """Field -> "*", "*/5" or numbers ("0", "1-5", "1,3"); None for what other schedulers cannot say (L, W, #)."""
+    texts = _NAMED.get(schedule, schedule).lower().split()
+    if len(texts) != len(FIELDS):
+        return None
+    made = {name: _field(name, text) for name, text in zip(FIELDS, texts, strict=True)}
+    return {name: text for name, text in made.items() if text is not None} if None not in made.values() else None
+
+
+def both_days(fields: dict[str, str]) -> bool:
+    """Cron fires where either of two given day fields matches; other schedulers where both do."""
+    return fields["day"] != "*" and fields["day_of_week"] != "*"
+
+
+def every_fields(seconds: float) -> dict[str, str] | None:
+    """The fields of a tick every so often, where whole minutes divide an hour, or whole hours a day; else None."""
+    minutes = int(seconds // 60)
+    if minutes * 60 != seconds or not minutes:
+        return None
+    if minutes < 60:
+        return {"minute": f"*/{minutes}" if minutes > 1 else "*"} if 60 % minutes == 0 else None
+    hours = minutes // 60
+    if hours * 60 != minutes or hours > 24 or 24 % hours:
+        return None
+    return {"minute": "0", "hour": {1: "*", 24: "0"}.get(hours, f"*/{hours}")}
+
+
+def _field(name: str, text: str) -> str | None:
+    if text in ("*", "?"):
+        return "*"
+    if name != "day_of_week" and _PLAIN.fullmatch(text):
+        return text
+    found: set[int] = set()
+    for part in text.split(","):
+        numbers = list(_numbers(name, part))
+        if not numbers:
+            return None
+        found.update(numbers)
+    return _written(sorted(found))
+
+
+def _numbers(name: str, part: str) -> Iterator[int]:
+    low, high = _RANGES[name]
+    match = _PART.fullmatch(part)
+    if match is None:
+        return
+    first = low if match["any"] else _number(name, match["low"])
+    given = match["high"] or (None if match["any"] or match["step"] else match["low"])
+    last = _number(name, given) if given else (6 if name == "day_of_week" else high)
+    if first is None or last is None or not low <= first <= last <= high:
+        return
+    numbers = range(first, last + 1, int(match["step"] or 1))
+    yield from (number % 7 for number in numbers) if name == "day_of_week" else numbers
+
+
+def _number(name: str, word: str) -> int | None:
+    words = {"month": _MONTHS, "day_of_week": DAYS}.get(name, ())
+    if word in words:
+        return words.index(word) + _RANGES[name][0]
+    return int(word) if word.isdecimal() else None
+
+
+def _written(numbers: list[int]) -> str:
+    """ "1-5" for several in a row, else "1,3"."""
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ",".join(map(str, numbers))
