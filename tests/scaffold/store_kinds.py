@@ -1,0 +1,160 @@
+"""The repositories that the stores are tried in: one for each kind of store and each way to open it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import store_cases
+
+MAPPED = {
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/models.py": """
+        import os
+
+        from sqlalchemy import create_engine
+        from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
+
+        engine = create_engine(os.environ["SHOP_DB"], connect_args={"timeout": 20})
+        Session = sessionmaker(engine)
+
+
+        class Base(DeclarativeBase):
+            pass
+
+
+        class Wallet(Base):
+            __tablename__ = "wallets"
+            id: Mapped[int] = mapped_column(primary_key=True)
+        """,
+}
+CLASSIC = {
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/db.py": """
+        import os
+        from contextlib import contextmanager
+
+        from sqlalchemy import create_engine
+        from sqlalchemy.orm import declarative_base, scoped_session, sessionmaker
+
+        engine = create_engine(os.getenv("SHOP_DB", "sqlite:///shop.db"), connect_args={"timeout": 20})
+        factory = scoped_session(sessionmaker(engine))
+        Base = declarative_base()
+
+
+        @contextmanager
+        def session_scope():
+            session = factory()
+            try:
+                yield session
+                session.commit()
+            except BaseException:
+                session.rollback()
+                raise
+            finally:
+                factory.remove()
+        """,
+    "shop/models.py": """
+        from sqlalchemy import Column, Integer
+
+        from shop.db import Base
+
+
+        class Wallet(Base):
+            __tablename__ = "wallets"
+            id = Column(Integer, primary_key=True)
+        """,
+}
+ENGINE_ONLY = {
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/db.py": """
+        import os
+
+        import sqlalchemy as sa
+
+        engine = sa.create_engine(os.environ["SHOP_DB"], connect_args={"timeout": 20})
+        """,
+}
+WALLETS = "from shop.models import Wallet\n"
+SPEND = "first.add(Wallet(id=1)); first.flush()"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`setup` makes the tables; `begin` stands before code that uses the store; `spend` writes in its transaction."""
+
+    name: str
+    files: Mapping[str, str]
+    setup: str = ""
+    begin: str = ""
+    spend: str = ""
+    variable: str = "SHOP_DB"
+    url: str = "sqlite:///{root}/app.sqlite"
+    checked: bool = True  # mypy knows the library
+    prepared: Callable[[Path], None] | None = None
+    store: str = "table receipts"
+    manners: tuple[str, ...] = ("remote", "transactional", "claims")
+    counted: str = ""  # code that prints the number of dead letters
+    lease_s: float = 0.0  # how long a delivery that died keeps others out
+
+    def spec(self, manner: str, key: tuple[str, ...] = ("order_id",), dead: str | None = "dead_jobs") -> dict[str, Any]:
+        """The job's spec for this kind of store."""
+        made = store_cases.spec(manner, key, dead if self.counted else None)
+        made["idempotency"]["dedupe"]["store"] = self.store
+        return made
+
+    def wait(self, root: Path) -> None:
+        """Until what a dead delivery holds is free again."""
+
+    def overlaps(self, second: subprocess.Popen[str]) -> None:
+        """A second delivery of a remote job comes while the first is at work: it is let in."""
+        assert second.stdout is not None and second.stdout.readline() == "first\n"
+
+    def env(self, root: Path) -> dict[str, str]:
+        """What points the repository at a database of its own."""
+        return {self.variable: self.url.format(root=root)} if self.variable else {}
+
+    def prepare(self, root: Path) -> None:
+        """Makes the tables."""
+        if self.prepared is not None:
+            self.prepared(root)
+        if self.setup:
+            store_cases.python(root, self.setup, **self.env(root))
+
+    def run(self, root: Path, code: str, *args: str, check: bool = True) -> str:
+        """What a process prints that uses the store."""
+        return store_cases.python(root, self.begin + code, *args, check=check, **self.env(root)).stdout.strip()
+
+    def start(self, root: Path, code: str) -> subprocess.Popen[str]:
+        """A process that uses the store beside others."""
+        env = store_cases.environment(root, **self.env(root))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, "-c", self.begin + code], cwd=root, env=env, text=True, **pipes)
+
+
+COUNT = """
+import os, sqlite3
+connection = sqlite3.connect(os.environ["SHOP_DB"].removeprefix("sqlite:///"))
+print(connection.execute("select count(*) from dead_jobs").fetchone()[0])
+"""
+CREATE = "import shop.models; from {where} import Base, engine; Base.metadata.create_all(engine)"
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("mapped", MAPPED, CREATE.format(where="shop.models"), WALLETS, SPEND, counted=COUNT),
+        Kind("classic", CLASSIC, CREATE.format(where="shop.db"), WALLETS, SPEND, counted=COUNT, checked=False),
+        Kind(
+            "engine",
+            ENGINE_ONLY,
+            "import runpy; runpy.run_module('shop.send_receipt_store', run_name='__main__')",
+            counted=COUNT,
+        ),
+    )
+}
