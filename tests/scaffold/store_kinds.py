@@ -144,6 +144,91 @@ import os, sqlite3
 connection = sqlite3.connect(os.environ["SHOP_DB"].removeprefix("sqlite:///"))
 print(connection.execute("select count(*) from dead_jobs").fetchone()[0])
 """
+DJANGO = {
+    "manage.py": """
+        import os
+        import sys
+
+        from django.core.management import execute_from_command_line
+
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+        execute_from_command_line(sys.argv)
+        """,
+    "config/__init__.py": "",
+    "config/settings.py": """
+        import os
+
+        SECRET_KEY = "for-this-test-alone"
+        INSTALLED_APPS = ["shop"]
+        DATABASES = {
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": os.environ.get("SHOP_DB", "db.sqlite3"),
+                "OPTIONS": {"timeout": 20},
+            }
+        }
+        USE_TZ = True
+        DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+        """,
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/models.py": """
+        from django.db import models
+
+
+        class Wallet(models.Model):
+            pass
+        """,
+    "shop/migrations/__init__.py": "",
+    "shop/migrations/0001_initial.py": """
+        from django.db import migrations, models
+
+
+        class Migration(migrations.Migration):
+            initial = True
+
+            dependencies = []
+
+            operations = [
+                migrations.CreateModel(
+                    name="Wallet",
+                    fields=[("id", models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ))],
+                ),
+            ]
+        """,
+}
+# No DEFAULT_AUTO_FIELD, no models and no migrations yet, an app with a label of its own.
+BARE_DJANGO = {
+    "manage.py": DJANGO["manage.py"],
+    "config/__init__.py": "",
+    "config/settings.py": DJANGO["config/settings.py"]
+    .replace('"shop"', '"shop.apps.ShopConfig"')
+    .replace('DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"', ""),
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/apps.py": """
+        from django.apps import AppConfig
+
+
+        class ShopConfig(AppConfig):
+            name = "shop"
+            label = "corner_shop"
+        """,
+}
+SET_UP = "import os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings'; django.setup()\n"
+
+
+def migrate(root: Path) -> None:
+    """The migrations run, and the models say no more than they do."""
+    env = store_cases.environment(root, SHOP_DB=str(root / "app.sqlite"))
+    for command in ("migrate", "check", "makemigrations --check --dry-run"):
+        words = [sys.executable, "manage.py", *command.split(), "-v", "1"]
+        done = subprocess.run(words, cwd=root, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
 CREATE = "import shop.models; from {where} import Base, engine; Base.metadata.create_all(engine)"
 KINDS = {
     kind.name: kind
@@ -155,6 +240,27 @@ KINDS = {
             ENGINE_ONLY,
             "import runpy; runpy.run_module('shop.send_receipt_store', run_name='__main__')",
             counted=COUNT,
+        ),
+        Kind(
+            "django",
+            DJANGO,
+            "",
+            SET_UP + WALLETS,
+            "Wallet(id=1).save(force_insert=True)",
+            url="{root}/app.sqlite",
+            counted=COUNT,
+            checked=False,
+            prepared=migrate,
+        ),
+        Kind(
+            "bare_django",
+            BARE_DJANGO,
+            "",
+            SET_UP,
+            url="{root}/app.sqlite",
+            counted=COUNT,
+            checked=False,
+            prepared=migrate,
         ),
     )
 }

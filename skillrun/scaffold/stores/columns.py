@@ -76,3 +76,9 @@ def _annotation(schema: dict[str, Any]) -> str | None:
     values = schema["enum"] if isinstance(schema.get("enum"), list) else [schema["const"]] if "const" in schema else []
     kinds = {type(value).__name__ for value in values}
     return next(iter(kinds)) if len(kinds) == 1 and kinds <= set(_TYPES.values()) else None
+
+
+def remembered(*, done: bool, buries: bool) -> str:
+    """What a store keeps, for the first line of its module."""
+    words = [*(["what is done"] if done else []), *(["what was given up"] if buries else [])]
+    return ", and ".join(words)

@@ -21,8 +21,13 @@ class Database:
     note: str | None = None
 
 
-def database_behind(variable: Variable | None, where: str, *, postgresql: bool, fixed: str = "") -> Database:
-    """`where`: the setting, for the note; `postgresql`: what the dependencies say; `fixed`: the value without one."""
+def database_behind(
+    variable: Variable | None, where: str, *, postgresql: bool, fixed: str = "", is_url: bool | None = None
+) -> Database:
+    """`where`: the setting, for the note; `postgresql`: what the dependencies say; `fixed`: the value without one.
+
+    `is_url`: whether the variable holds a URL and no path; None: by its default, else by its name.
+    """
     if variable is None:
         shown = f" is {fixed!r}" if fixed else ""
         note = f"{where}{shown}, whatever the environment says: a proof needs it read from a variable"
@@ -33,7 +38,8 @@ def database_behind(variable: Variable | None, where: str, *, postgresql: bool, 
     if default and "://" in default and not default.startswith("sqlite"):
         kind = default.partition(":")[0]
         return Database(note=f"{variable.name} names a {kind} database: a proof starts PostgreSQL or uses SQLite")
-    is_url = "://" in default or (not default and _URL_NAME.search(variable.name) is not None)
+    if is_url is None:
+        is_url = "://" in default or (not default and _URL_NAME.search(variable.name) is not None)
     return Database({variable.name: f"sqlite:///{_FILE}" if is_url else _FILE}, (), _FILE)
 
 

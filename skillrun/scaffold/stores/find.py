@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.pieces import Store, Symbol
-from skillrun.scaffold.stores import sqlalchemy_use
+from skillrun.scaffold.stores import django_use, sqlalchemy_use
 from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm
 from skillrun.scaffold.stores.wanted import Wanted, read_wanted
 
@@ -23,6 +23,8 @@ def find_store(case: Case, spec: JobSpec) -> Store:
     spec or the repository leaves open where the store goes.
     """
     wanted = read_wanted(case.project, spec)
+    if django_use.is_django(case.project):
+        return _django(case, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler")
     return _sqlalchemy(case, wanted) or _sqlite3(wanted)
 
 
@@ -49,6 +51,19 @@ def _postgresql(case: Case) -> bool:
 
 def _notes(*notes: str | None) -> tuple[str, ...]:
     return tuple(note for note in notes if note)
+
+
+# -- Django
+
+
+def _django(case: Case, wanted: Wanted, where: str) -> Store:
+    app = django_use.find_app(case.project, wanted, where)
+    orm = django_use.plan_orm(case.project, wanted, app)
+    database = django_use.database_of(case.project, postgresql=_postgresql(case))
+    none = f"{app.label} keeps no migrations: make the new tables as the others are made"
+    made = none if django_use.keeps_none(case.project, app) else None
+    facts = {"columns": wanted.columns, "orm": orm, "database": database, "notes": _notes(made, database.note)}
+    return _store(wanted, "django", facts={**facts, "manage": django_use.manage(case.project)})
 
 
 # -- SQLAlchemy

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from skillrun.frameworks.pieces import Facts, Piece, Render
-from skillrun.scaffold.stores import sqlalchemy
+from skillrun.scaffold.stores import django, sqlalchemy
 
 
 class StoreKind(Protocol):
@@ -16,4 +16,4 @@ class StoreKind(Protocol):
         """The store's module, and the tables and migrations that are missing."""
 
 
-STORES: Mapping[str, StoreKind] = {"sqlalchemy": sqlalchemy}
+STORES: Mapping[str, StoreKind] = {"django": django, "sqlalchemy": sqlalchemy}

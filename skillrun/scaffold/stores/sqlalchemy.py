@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Store, Symbol
-from skillrun.scaffold.stores.columns import Column
+from skillrun.scaffold.stores.columns import Column, remembered
 
 _TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
 
@@ -168,13 +168,8 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
         dead=orm.dead.name if orm.dead else "", buries=buries, names=_names(orm), opened=orm.opened,
         parameters=[column.parameter for column in orm.columns], given=[column.given for column in orm.columns],
         commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "",
-        remembered=_remembered(done=bool(done), buries=buries),
+        remembered=remembered(done=bool(done), buries=buries),
     )  # fmt: skip
-
-
-def _remembered(*, done: bool, buries: bool) -> str:
-    words = [*(["what is done"] if done else []), *(["what was given up"] if buries else [])]
-    return ", and ".join(words)
 
 
 def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:

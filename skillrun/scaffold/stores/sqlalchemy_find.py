@@ -5,20 +5,17 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from skillrun.errors import Blocked
 from skillrun.frameworks.pieces import Symbol
+from skillrun.scaffold.stores.classes import plan_models
 from skillrun.scaffold.stores.database import Database, database_behind
 from skillrun.scaffold.stores.sqlalchemy import Migration, Orm
 from skillrun.scaffold.stores.sqlalchemy_use import Base, Opening
 from skillrun.scaffold.stores.variables import Variable, variable_of
-from skillrun.stages.uniqueness import tables
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
-    from skillrun.scaffold.stores.columns import Column
     from skillrun.scaffold.stores.wanted import Wanted
 
-DEAD_COLUMNS = ("job", "payload_sha256", "payload", "reason")
 _SETTING = "SQLALCHEMY_DATABASE_URI"
 
 
@@ -27,9 +24,7 @@ def plan_orm(
 ) -> Orm:
     """What is to be written. Raises Blocked where a table of the name is there and is another one."""
     home = base.models if base is not None else own_tables(wanted)
-    model = _model(project, wanted.table, wanted.columns, home, wanted) if wanted.table else None
-    taken = model.name if model else ""
-    dead = _dead(project, wanted.dead_table, home, taken) if wanted.dead_table else None
+    model, dead = plan_models(project, wanted, home)
     return Orm(
         columns=wanted.columns,
         style=base.style if base is not None else "mapped",
@@ -49,83 +44,6 @@ def own_tables(wanted: Wanted) -> Symbol:
     """Where the models go in a repository without a declarative base; shared by all jobs of the package."""
     module = f"{wanted.package}.job_tables" if wanted.package else "job_tables"
     return Symbol(module, "", path=f"{wanted.folder}job_tables.py")
-
-
-def _model(project: Project, table: str, columns: tuple[Column, ...], home: Symbol, wanted: Wanted) -> Symbol:
-    found = find_model(project, table)
-    if found is not None:
-        names = tuple(column.name for column in columns)
-        _check(found, table, names, names, "idempotency.dedupe.store")
-        return found[0]
-    return Symbol(home.module, free_name(project, home, table, f"{wanted.title}Done"), exists=False, path=home.path)
-
-
-def _dead(project: Project, table: str, home: Symbol, taken: str) -> Symbol:
-    found = find_model(project, table)
-    if found is not None:
-        _check(found, table, DEAD_COLUMNS, ("job", "payload_sha256"), "dead_letter.where")
-        return found[0]
-    name = free_name(project, home, table, "DeadLetter")
-    return Symbol(home.module, name if name != taken else "DeadLetter", exists=False, path=home.path)
-
-
-Model = tuple[Symbol, ast.ClassDef]
-
-
-def find_model(project: Project, table: str) -> Model | None:
-    """The class that declares a table by its exact name."""
-    for declared in tables(project, table):
-        module = project.module(declared.path) if declared.exact and declared.path.endswith(".py") else None
-        for node in ast.walk(module.tree) if module else ():
-            if isinstance(node, ast.ClassDef) and node.lineno == declared.line and module is not None:
-                return Symbol(module.name, node.name, path=module.path), node
-    return None
-
-
-def _check(found: Model, table: str, needed: tuple[str, ...], unique: tuple[str, ...], setting: str) -> None:
-    """A model of somebody else's is used where it has the columns, and needs no others."""
-    symbol, node = found
-    columns = dict(_columns(node))
-    missing = [name for name in needed if name not in columns]
-    others = [name for name, value in columns.items() if name not in needed and _must_be_given(value)]
-    if missing or others:
-        what = f"lacks {', '.join(missing)}" if missing else f"needs {', '.join(others)}"
-        message = f"{symbol.path}:{node.lineno}: {symbol.name} ({table}) {what}: a scaffold changes no table"
-        raise Blocked(message, hint=f"name another table in {setting}, or use backend/persistence-layer-change")
-
-
-def _columns(node: ast.ClassDef) -> list[tuple[str, ast.expr | None]]:
-    found: list[tuple[str, ast.expr | None]] = []
-    for statement in node.body:
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            found.append((statement.target.id, statement.value))
-        elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
-            found += [(target.id, statement.value) for target in statement.targets if isinstance(target, ast.Name)]
-    return found
-
-
-_FILLED = ("default", "server_default", "default_factory", "insert_default", "autoincrement", "auto_now_add",
-           "auto_now", "init", "db_default")  # fmt: skip
-
-
-def _must_be_given(value: ast.expr | None) -> bool:
-    """A column without a default that may not be NULL; an integer key numbers itself."""
-    if not isinstance(value, ast.Call) or ast.unparse(value.func).rpartition(".")[2] in ("relationship", "AutoField"):
-        return not isinstance(value, ast.Call) and value is None
-    given = {keyword.arg: ast.unparse(keyword.value) for keyword in value.keywords}
-    if set(given) & set(_FILLED) or given.get("nullable") == "True" or given.get("null") == "True":
-        return False
-    called = ast.unparse(value.func)
-    return given.get("primary_key") != "True" and (given.get("nullable") == "False" or "Column" not in called)
-
-
-def free_name(project: Project, home: Symbol, table: str, otherwise: str) -> str:
-    """The class name for a table: receipts -> Receipt; another one where the module has that name."""
-    singular = table[:-3] + "y" if table.endswith("ies") else table.removesuffix("s")
-    name = "".join(part[:1].upper() + part[1:] for part in singular.split("_"))
-    module = project.module(home.path)
-    taken = module.bindings(module.tree) if module is not None else {}
-    return name if name not in taken else otherwise
 
 
 # -- the proof
