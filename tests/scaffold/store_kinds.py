@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
+import pytest
+import redis
 import store_cases
+
+from skillrun.proof.services.find import find_redis_server
+from skillrun.proof.services.redis import RedisServer
 
 MAPPED = {
     "shop/__init__.py": "",
@@ -102,24 +111,37 @@ class Kind:
     store: str = "table receipts"
     manners: tuple[str, ...] = ("remote", "transactional", "claims")
     counted: str = ""  # code that prints the number of dead letters
-    lease_s: float = 0.0  # how long a delivery that died keeps others out
+    leased: bool = False  # while a delivery is at work, others are told to come again
+    retry: Mapping[str, Any] | None = None
 
     def spec(self, manner: str, key: tuple[str, ...] = ("order_id",), dead: str | None = "dead_jobs") -> dict[str, Any]:
         """The job's spec for this kind of store."""
         made = store_cases.spec(manner, key, dead if self.counted else None)
         made["idempotency"]["dedupe"]["store"] = self.store
+        made["retry"] = dict(self.retry) if self.retry else made["retry"]
         return made
 
-    def wait(self, root: Path) -> None:
-        """Until what a dead delivery holds is free again."""
+    def wait(self, manner: str) -> None:
+        """Until what a dead delivery holds is free again: a lease that is an hour older."""
+        if not self.leased or manner != "remote":
+            return
+        client = redis.Redis.from_url(redis_server().url)
+        (key,) = client.keys()
+        assert 100_000 < client.pttl(key) <= 300_000  # 300 s is less than half of what the retries wait
+        client.pexpire(key, 1)
 
     def overlaps(self, second: subprocess.Popen[str]) -> None:
         """A second delivery of a remote job comes while the first is at work: it is let in."""
-        assert second.stdout is not None and second.stdout.readline() == "first\n"
+        assert second.stdout is not None and second.stderr is not None
+        if self.leased:
+            assert "send_receipt_store.Busy" in second.communicate(timeout=20)[1]
+        else:
+            assert second.stdout.readline() == "first\n"
 
     def env(self, root: Path) -> dict[str, str]:
         """What points the repository at a database of its own."""
-        return {self.variable: self.url.format(root=root)} if self.variable else {}
+        server = redis_server().url if "{redis}" in self.url else ""
+        return {self.variable: self.url.format(root=root, redis=server)}
 
     def prepare(self, root: Path) -> None:
         """Makes the tables."""
@@ -137,6 +159,37 @@ class Kind:
         env = store_cases.environment(root, **self.env(root))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen([sys.executable, "-c", self.begin + code], cwd=root, env=env, text=True, **pipes)
+
+
+REDIS = {
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/cache.py": """
+        import os
+
+        from redis import Redis
+
+        client = Redis.from_url(os.environ["SHOP_REDIS"])
+        """,
+}
+NO_CLIENT = {"shop/__init__.py": "", "shop/tasks.py": ""}
+
+
+@cache
+def redis_server() -> RedisServer:
+    """One server for this test process; ended with it."""
+    if find_redis_server() is None:
+        pytest.skip("no redis-server here")
+    folder = Path(mkdtemp(prefix="sk-", dir="/tmp"))
+    server = RedisServer(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.stop)
+    return server
+
+
+def emptied(root: Path) -> None:
+    """Nothing of another test is left in Redis."""
+    redis.Redis.from_url(redis_server().url).flushall()
 
 
 COUNT = """
@@ -230,6 +283,10 @@ def migrate(root: Path) -> None:
 
 
 CREATE = "import shop.models; from {where} import Base, engine; Base.metadata.create_all(engine)"
+ON_REDIS: dict[str, Any] = {
+    "variable": "SHOP_REDIS", "url": "{redis}", "store": "redis receipts:*", "prepared": emptied,
+    "manners": ("remote", "claims"),
+}  # fmt: skip
 KINDS = {
     kind.name: kind
     for kind in (
@@ -262,5 +319,8 @@ KINDS = {
             checked=False,
             prepared=migrate,
         ),
+        Kind("redis", REDIS, leased=True, **ON_REDIS),
+        Kind("redis_once", REDIS, retry={"kind": "none", "reason": "a test"}, **ON_REDIS),
+        Kind("redis_alone", NO_CLIENT, leased=True, **{**ON_REDIS, "variable": "REDIS_URL"}),
     )
 }

@@ -73,7 +73,7 @@ def test_an_error_leaves_it_undone(store: Callable[..., Path], kind: Kind, manne
 def test_after_a_death_another_delivery_is_let_in(store: Callable[..., Path], kind: Kind, manner: str) -> None:
     root = store(kind, manner)
     kind.run(root, use(then="import os; os.kill(os.getpid(), 9)"), check=False)
-    kind.wait(root)
+    kind.wait(manner)
     assert kind.run(root, use()) == ("again" if manner == "claims" else "first")
     assert kind.run(root, use()) == "again"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from skillrun.frameworks.pieces import Facts, Piece, Render
-from skillrun.scaffold.stores import django, sqlalchemy
+from skillrun.scaffold.stores import django, receiver, redis, sqlalchemy
 
 
 class StoreKind(Protocol):
@@ -16,4 +16,9 @@ class StoreKind(Protocol):
         """The store's module, and the tables and migrations that are missing."""
 
 
-STORES: Mapping[str, StoreKind] = {"django": django, "sqlalchemy": sqlalchemy}
+STORES: Mapping[str, StoreKind] = {
+    "django": django,
+    "receiver": receiver,
+    "redis": redis,
+    "sqlalchemy": sqlalchemy,
+}
