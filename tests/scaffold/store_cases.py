@@ -83,10 +83,15 @@ def facts_of(case: Case, store: Store) -> Facts:
     )  # fmt: skip
 
 
+def find(case: Case) -> Store:
+    """The store of a case."""
+    assert case.spec is not None
+    return find_store(case, case.spec)
+
+
 def write_store(case: Case) -> Store:
     """Writes a store's pieces into the checkout, a module's at the end of the file that is there; commits."""
-    assert case.spec is not None
-    store = find_store(case, case.spec)
+    store = find(case)
     render = Renderer(resource_folder())
     for piece in STORES[store.kind].pieces(facts_of(case, store), render):
         assert isinstance(piece, Module | NewFile)

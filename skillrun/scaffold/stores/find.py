@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Blocked
 from skillrun.frameworks.pieces import Store, Symbol
 from skillrun.repo.places import is_aside
-from skillrun.scaffold.stores import django_use, redis_use, sqlalchemy_use
+from skillrun.scaffold.stores import alembic, django_use, redis_use, sqlalchemy_use
 from skillrun.scaffold.stores.database import Database
 from skillrun.scaffold.stores.redis import Keys
-from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm
+from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm, setup_command
 from skillrun.scaffold.stores.wanted import Wanted, read_wanted
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: A
     claims = wanted.claims and not wanted.transactional and bool(wanted.table or wanted.prefix)
     return Store(
         kind=kind,
-        module=f"{wanted.package}.{name}" if wanted.package else name,
+        module=wanted.module(end),
         path=f"{wanted.folder}{name}.py",
         name=wanted.table or wanted.prefix,
         window_s=wanted.window_s,
@@ -91,14 +91,18 @@ def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
     opening = sqlalchemy_use.find_opening(case.project, base, near)
     if base is None and opening is None:
         return None
-    orm = plan_orm(case.project, wanted, base, opening)
+    scripts = alembic.find_scripts(case.project)
+    migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
+    orm = plan_orm(case.project, wanted, base, opening, migration)
     database = database_of(case.project, base, opening, orm, postgresql=_postgresql(case))
+    setup = scripts.upgrade if scripts else setup_command(case.project, base, opening, orm, wanted.module(end))
+    unmade = None if setup else "how the tables are made was not found: proof.setup needs a command for it"
     made = None if opening else "no session factory or engine was found: the store makes its own from DATABASE_URL"
     return _store(
         wanted,
         "sqlalchemy",
         end,
-        {"orm": orm, "database": database, "notes": _notes(made, database.note)},
+        {"orm": orm, "database": database, "notes": _notes(made, unmade, database.note), "setup": setup},
         connect=opening.symbol if opening else None,
         base=base.symbol if base else Symbol(own_tables(wanted).module, "Base", exists=False),
     )

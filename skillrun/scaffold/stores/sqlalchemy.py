@@ -143,10 +143,8 @@ def _names(orm: Orm) -> list[str]:
 
 def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> str:
     tables = [*([facts.store.name] if migration.done else []), *([orm.dead_table] if migration.dead else [])]
-    needed = ["import sqlalchemy as sa", "from alembic import op"]
-    needed += ["from typing import Sequence, Union"] if migration.annotated else []
     return render(
-        "alembic_migration.py.jinja", facts, migration=migration, needed=needed, tables=tables,
+        "alembic_migration.py.jinja", facts, migration=migration, tables=tables,
         columns=[(column.name, _type_of(column, "sa.")) for column in orm.columns],
         counted=len(orm.columns) == 1 and orm.columns[0].annotation == "int",
         quoted=[f'"{name}"' for name in _names(orm)], dead_table=orm.dead_table,

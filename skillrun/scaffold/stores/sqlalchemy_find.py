@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Symbol
+from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.classes import plan_models
 from skillrun.scaffold.stores.database import Database, database_behind
 from skillrun.scaffold.stores.sqlalchemy import Migration, Orm
@@ -81,3 +82,20 @@ def _flask(project: Project, *, postgresql: bool) -> Database:
                 where = f"{module.path}:{node.lineno}: {_SETTING}"
                 return _behind(project, module, node.value, where, postgresql=postgresql)
     return database_behind(None, _SETTING, postgresql=postgresql)
+
+
+def setup_command(project: Project, base: Base | None, opening: Opening | None, orm: Orm, module: str) -> str | None:
+    """The command that makes the tables where no migrations do; None where only a person can tell."""
+    if base is None:
+        return f"python -m {module}"
+    for path in sorted(project.tree.search("create_all")):
+        found = None if is_aside(path) else project.module(path)
+        if found is not None and "__main__" in found.text:
+            return f"python -m {found.name}"
+    models = orm.model or orm.dead
+    if opening is None or opening.bind is None or models is None:
+        return None
+    base_from, name = base.symbol.module, base.symbol.name
+    wanted = [f"from {base_from} import {name}", f"from {opening.symbol.module} import {opening.symbol.name}"]
+    code = "; ".join([f"import {models.module}", *wanted, f"{name}.metadata.create_all({opening.bind})"])
+    return f'python -c "{code}"'

@@ -31,11 +31,15 @@ class Base:
 
 @dataclass(frozen=True)
 class Opening:
-    """How a session is opened: the symbol, the expression for `with`, whether it commits by itself."""
+    """How a session is opened: the symbol, the expression for `with`, whether it commits by itself.
+
+    `bind` is an expression of the engine, where one without `with` gives it.
+    """
 
     symbol: Symbol
     expression: str
     commits: bool = False
+    bind: str | None = None
     url: tuple[Module, ast.expr] | None = None  # what its engine is made with, where that was found
 
 
@@ -120,11 +124,12 @@ def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> 
     if "async" in ast.unparse(value).lower():
         return
     if called == "sessionmaker":
-        yield 1, Opening(symbol, f"{name}()", url=_url(project, module))
+        yield 1, Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module))
     elif called == "scoped_session":  # a session of its own, so that nobody's pending work is committed
-        yield 2, Opening(symbol, f"{name}.session_factory()", url=_url(project, module))
+        own = f"{name}.session_factory()"
+        yield 2, Opening(symbol, own, bind=f"{own}.get_bind()", url=_url(project, module))
     elif called == "create_engine":
-        yield 3, Opening(symbol, f"orm.Session({name})", url=_url(project, module))
+        yield 3, Opening(symbol, f"orm.Session({name})", bind=name, url=_url(project, module))
 
 
 def _is_scope(module: Module, node: ast.FunctionDef) -> bool:

@@ -31,6 +31,11 @@ class Wanted:
     transactional: bool
     claims: bool
 
+    def module(self, end: str) -> str:
+        """The dotted name of a module beside the handler's."""
+        name = f"{self.handler}_{end}"
+        return f"{self.package}.{name}" if self.package else name
+
     @property
     def keys(self) -> tuple[str, ...]:
         """The names of the key columns."""
