@@ -32,6 +32,8 @@ def database_behind(
         shown = f" is {fixed!r}" if fixed else ""
         note = f"{where}{shown}, whatever the environment says: a proof needs it read from a variable"
         return Database(note=note)
+    if variable.part and not variable.part.startswith("sqlite"):
+        return Database(note=f"{where} is put together of several variables, and a proof gives one URL")
     default = variable.default or ""
     if default.startswith("postgres") or (not default.startswith("sqlite") and "://" not in default and postgresql):
         return Database({variable.name: "{postgresql}"}, ("postgresql",), "{postgresql}", _driver(variable))

@@ -88,7 +88,8 @@ def database_of(project: Project, client: Client | None) -> Database:
         where = f"{client.symbol.path}:{client.made[1].lineno}" if client.made else "CACHES in the settings"
         note = f"{where}: the address of Redis is fixed: a proof needs it read from a variable, as a URL"
         return Database({}, ("redis",), note=note)
-    is_url = "URL" in found.name.upper() or "://" in (found.default or "")
+    assert client.made is not None
+    is_url = ast.unparse(client.made[1]).partition("(")[0].endswith("from_url") and not found.part
     if not is_url:
         return Database({}, ("redis",), note=f"{found.name} is no URL of Redis: a proof can only give one")
     return Database({found.name: "{redis}"}, ("redis",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Symbol
@@ -70,8 +71,9 @@ def _behind(project: Project, module: object, node: ast.expr, where: str, *, pos
     literal = project.literal(node, module)  # type: ignore[arg-type]
     fixed = literal if isinstance(literal, str) else ""
     if variable is not None and not variable.default and fixed:
-        variable = Variable(variable.name, fixed)
-    return database_behind(variable, where, postgresql=postgresql, fixed=fixed)
+        variable = replace(variable, default=fixed)
+    is_url = variable is None or not variable.part
+    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, is_url=is_url)
 
 
 def _flask(project: Project, *, postgresql: bool) -> Database:

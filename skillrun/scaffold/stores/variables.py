@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.repo.literals import is_known
@@ -27,6 +27,7 @@ class Variable:
 
     name: str
     default: str | None = None
+    part: str = ""  # the scheme of a URL that is put together: "sqlite" of f"sqlite:///{os.environ['SHOP_DB']}"
 
 
 def variable_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> Variable | None:
@@ -36,8 +37,20 @@ def variable_of(project: Project, module: Module, node: ast.expr | None, hops: i
         if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
             found = _followed(project, module, inner, hops)
         if found is not None:
-            return found
+            return replace(found, part=found.part or _scheme(node))
     return None
+
+
+def _scheme(node: ast.expr | None) -> str:
+    """What stands before "://" in a text that the expression puts before something; "" where it puts none."""
+    for inner in ast.walk(node) if node is not None else ():
+        parts = (
+            inner.values if isinstance(inner, ast.JoinedStr) else [inner.left] if isinstance(inner, ast.BinOp) else []
+        )
+        texts = [str(part.value) for part in parts if isinstance(part, ast.Constant) and "://" in str(part.value)]
+        if texts:
+            return texts[0].partition("://")[0]
+    return ""
 
 
 def _read(project: Project, module: Module, node: ast.AST) -> Variable | None:
@@ -81,7 +94,9 @@ def _followed(
     found = project.lookup(name) if name else None
     if found is not None and found.module is not None:
         if found.binding is not None and found.binding.value is not None:
-            return variable_of(project, found.module, found.binding.value, hops - 1)
+            held = variable_of(project, found.module, found.binding.value, hops - 1)
+            if held is not None:
+                return held
         if found.definition is not None and not found.definition.is_class and isinstance(node, ast.Call):
             return _returned(project, found.module, found.definition.node, hops - 1)
     return _setting(project, node.attr) if isinstance(node, ast.Attribute) else None
