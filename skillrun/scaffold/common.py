@@ -56,13 +56,12 @@ def tests(
     wanted += [effect.call for effect in facts.effects]
     wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
     wanted.append(Symbol(facts.module, facts.name))
-    if facts.store.kind != "receiver":
-        wanted.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "tests.py.jinja", facts, words=words, needed=wanted, opened=testing.opened, buries=facts.dead_letter == "table",
+        "tests.py.jinja", facts, words=words, needed=wanted, fixture=testing.fixture, store=testing.values,
+        buries=facts.dead_letter == "table",
         payload={field.name: field.example for field in facts.fields if field.example is not None},
         other={field.name: field.other for field in facts.fields if field.other is not None},
-        expected=expected, poison=poison(facts), fixture=f"{facts.store.kind}_fixture.jinja",
+        expected=expected, poison=poison(facts),
     )  # fmt: skip
     folder, pattern = facts.conventions.tests, facts.conventions.test_pattern
     return NewFile(f"{folder}/{pattern.format(facts.name)}".removeprefix("/"), text)

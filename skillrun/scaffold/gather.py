@@ -41,11 +41,11 @@ def gather(case: Case) -> Gathered:
 
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     from skillrun.scaffold.conventions import read_conventions
-    from skillrun.scaffold.stores import registry as stores
+    from skillrun.scaffold.stores.find import find_store
 
     names = Names(case.project)
     conventions = read_conventions(case, names.path((spec.handler or "").partition(":")[0]))
-    store = stores.find_store(case, spec, conventions)
+    store = find_store(case, spec)
     writer = writer_of(use.id)
     facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
     return replace(facts, facts=writer.read(case.project, facts))

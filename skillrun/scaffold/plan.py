@@ -57,7 +57,7 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
     from skillrun.scaffold.completion import missing_parts
 
     spec = case.spec
-    parts = missing_parts(spec, facts) if spec is not None else {}
+    parts = missing_parts(case, spec, facts) if spec is not None else {}
     if parts and spec is not None and spec.path.resolve().is_relative_to(case.root.resolve()):
         yield SpecParts(spec.shown_path, parts)
 
@@ -86,4 +86,4 @@ def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
     fitting = Fitting(case.tree, facts.own_packages)
     for piece in made:
         fitting.add(piece)
-    return Plan(changes=tuple(fitting.changes()), kept=tuple(fitting.kept))
+    return Plan(tuple(fitting.changes()), tuple(fitting.kept), notes=tuple(facts.store.facts.get("notes", ())))
