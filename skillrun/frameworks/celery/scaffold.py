@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.celery import beat
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+from skillrun.scaffold.words import seconds
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -53,6 +54,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     ]  # fmt: skip
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
+    if facts.retries.bounded and facts.retries.jitter and not _automatic(facts):
+        needed.append("import random")
     if shared:
         needed.append("from celery import shared_task")
     elif facts.app is not None:
@@ -60,7 +63,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "handler.py.jinja", facts, needed=needed, auto=_automatic(facts),
+        "handler.py.jinja", facts, needed=needed, auto=_automatic(facts), wait=_wait(facts),
+        attempt=facts.retries.bounded and not _automatic(facts),
         decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "self.correlation_id()")],
         publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
@@ -72,7 +76,17 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
 
 
 def _automatic(facts: Facts) -> bool:
-    """Whether Celery's own options can say the waits: whole seconds that double, or all the same."""
+    """Whether Celery's own options can say the waits: whole seconds that double."""
     retries = facts.retries
     whole = float(retries.base_s).is_integer() and retries.base_s > 0
     return retries.kind == "exponential" and whole and retries.factor == 2
+
+
+def _wait(facts: Facts) -> str:
+    """Source of the longest wait before the next attempt, by the number of retries so far."""
+    retries = facts.retries
+    base = seconds(retries.base_s)
+    if retries.kind != "exponential":
+        return base if retries.kind == "fixed" else "0"
+    grown = f"{base} * {seconds(retries.factor)} ** self.request.retries"
+    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
