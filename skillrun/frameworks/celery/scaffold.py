@@ -88,5 +88,5 @@ def _wait(facts: Facts) -> str:
     base = seconds(retries.base_s)
     if retries.kind != "exponential":
         return base if retries.kind == "fixed" else "0"
-    grown = f"{base} * {seconds(retries.factor)} ** self.request.retries"
+    grown = f"{base} * {seconds(retries.factor)}**self.request.retries"
     return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
