@@ -483,11 +483,12 @@ def test_where_tests_live(read: Read, name: str) -> None:
     assert (found.test_runner, found.tests, found.test_pattern) == expected
 
 
-def test_tests_are_those_of_the_handlers_project(read: Read) -> None:
+@pytest.mark.parametrize("own", ["services/a/tests/__init__.py", "services/a/tests/test_other.py"])
+def test_tests_are_those_of_the_handlers_project(read: Read, own: str) -> None:
     files = {
         "services/a/pyproject.toml": "",
         "services/a/app/tasks.py": "",
-        "services/a/tests/__init__.py": "",
+        own: "",
         "services/b/pyproject.toml": "",
         "services/b/tests/test_b.py": "from app import tasks\n" + PYTEST,
         "tests/test_all.py": "from app import tasks\n" + PYTEST,
