@@ -113,7 +113,7 @@ SQLITE, DJANGO_ENV = (
 )
 FILE = {"database": "{scratch}/app.db", **TABLES}
 SERVER = {"services": ["postgresql"], "database": "{postgresql}", **TABLES}
-CREATE = 'python -c "import shop.models; from shop.models import Base; from shop.models import Session; {}"'
+CREATE = 'python -c "from shop.models import Base, Session; {}"'
 FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
     "mapped": (MAPPED, "sqlalchemy", {
         "env": {"SHOP_DB": SQLITE}, **FILE,
