@@ -37,7 +37,9 @@ class Conventions:
     formatters: tuple[str, ...] = ()  # commands that take file names, e.g. "ruff format", "black -q", "isort -q"
     test_runner: str = "pytest"  # pytest | unittest | django: how tests are written; pytest runs all three
     tests: str = "tests"  # the folder where tests of the handler's package live
-    test_pattern: str = "test_{}.py"  # or "{}_test.py"; "tests.py" where all tests of a package are in one file
+    test_pattern: str = (
+        "test_{}.py"  # or "{}_test.py", "{}.py"; "tests.py" where all tests of a package are in one file
+    )
     notes: str | None = None  # the Markdown file that holds operational notes; None: the module docstring does
     metrics: str | None = None  # prometheus_client | statsd | opentelemetry, where the repository uses it
     metrics_client: Symbol | None = None  # statsd: the client that code imports, e.g. datadog:statsd

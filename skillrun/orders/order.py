@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.orders.checked import CHECKED
 from skillrun.orders.places import places
+from skillrun.scaffold.gates import can_be_written
 from skillrun.text import visible
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _order(stage: Mapping[str, Any], report: Mapping[str, Any], case: Case | Non
         "status": stage["status"],
         "title": stage["title"],
         "found": _found([f for f in findings if f is not refuted]),
-        "do": [*_again(stage), *_do(actions)],
+        "do": [*_again(stage), *_quick_way(stage, report), *_do(actions)],
         "where": [visible(text, limit=_SHORT) for text in places(case, stage["id"])] if case else [],
         "idiom": _idiom(stage["id"], case),
         "checked": list(CHECKED.get(stage["id"], ())),
@@ -96,6 +97,13 @@ def _again(stage: Mapping[str, Any]) -> list[str]:
     """What was found may be over: then the run comes first."""
     changed = ", ".join(stage.get("changed", ())[:3])
     return [visible(f"run: {changed} changed since this was found; run it again first", limit=_LONG)] if changed else []
+
+
+def _quick_way(stage: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    """A missing handler need not be written by hand."""
+    if stage["id"] != "handler" or not can_be_written(report):
+        return []
+    return [f"run: {command_of(report)} --implement scaffold writes it with store, tests, notes; --dry-run shows them"]
 
 
 def _do(actions: list[Mapping[str, Any]]) -> list[str]:

@@ -52,6 +52,10 @@ class Silent:
     def may_run(self, plan: CommandPlan) -> str | None:
         return None
 
+    def may_write(self) -> bool:
+        """Asks a person whether skillrun is to write the job."""
+        return False
+
     def leaves(self) -> None:
         """The run has ended, or was interrupted."""
 
@@ -138,11 +142,25 @@ class Live(Plain):
         for command in plan.commands:
             self.show(line(2, ("", command)))
         self.show(line(0, ("dim", self.asking)))
+        return "terminal" if self._yes("Run them?") else None
+
+    def may_write(self) -> bool:
+        """Asks a person; a pipeline that has a terminal is none."""
+        from skillrun.actor import ActorKind, who
+
+        if not sys.stdin.isatty() or who().kind != ActorKind.HUMAN:
+            return False
+        self._stop()
+        self.show(line(0))
+        self.show(line(0, ("bold", "skillrun can write this job: handler, store, tests, notes.")))
+        return self._yes("Write it now?")
+
+    def _yes(self, question: str) -> bool:
         try:
-            answer = self.console.input("Run them? [y/N] ", markup=False)
+            answer = self.console.input(f"{question} [y/N] ", markup=False)
         except EOFError:
-            return None
-        return "terminal" if answer.strip().lower() in ("y", "yes") else None
+            return False
+        return answer.strip().lower() in ("y", "yes")
 
     def show(self, shown: Line) -> None:
         from rich.padding import Padding

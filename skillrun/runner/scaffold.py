@@ -41,8 +41,10 @@ class Scaffolded:
     missing: tuple[dict[str, Any], ...] = ()
 
 
-def scaffold(request: Request, watcher: Watcher, tell: Tell) -> Scaffolded:
+def scaffold(request: Request, watcher: Watcher, tell: Tell, report: dict[str, Any] | None = None) -> Scaffolded:
     """Advances, plans, says what it will write, writes all of it or nothing, and advances again.
+
+    `report`: of a run that has just been advanced by the same request.
 
     Raises what `advance` and the plan refuse, Misuse for a skill that is about no job, and Refused where a file
     cannot be written or has changed since it was planned; then no file is different.
@@ -50,7 +52,7 @@ def scaffold(request: Request, watcher: Watcher, tell: Tell) -> Scaffolded:
     from skillrun.scaffold.gates import in_the_way
 
     _check_skill(case_of(request))
-    report = advance(request, watcher)
+    report = advance(request, watcher) if report is None else report
     if first := in_the_way(report["stages"]):
         tell(f"nothing was written: {_count(first, 'finding')} above must be answered first")
         return Scaffolded(report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from skillrun.frameworks.pieces import EffectCall, Facts, Module, NewFile, Piece, Symbol
@@ -46,20 +46,22 @@ def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
 
 
 def tests(
-    facts: Facts, render: Renderer, testing: Testing, *, words: str, runs_need: Sequence[Symbol | str] = ()
+    facts: Facts, render: Renderer, testing: Testing, *, words: str, runs_need: Iterable[Symbol | str] = ()
 ) -> Piece:
-    """The job's tests: what each framework's `runs.jinja` runs, over what each store's fixture prepares."""
+    """The job's tests: what each framework's `runs.jinja` runs, over what each store's fixture prepares.
+
+    `runs_need`: what `runs.jinja` imports beside the handler.
+    """
     wanted: list[Symbol | str] = ["from typing import Any", "import pytest", *testing.needed, *runs_need]
     wanted += [effect.call for effect in facts.effects]
     wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
     wanted.append(Symbol(facts.module, facts.name))
-    if facts.store.kind != "receiver":
-        wanted.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "tests.py.jinja", facts, words=words, needed=wanted, opened=testing.opened, buries=facts.dead_letter == "table",
+        "tests.py.jinja", facts, words=words, needed=wanted, fixture=testing.fixture, store=testing.values,
+        buries=facts.dead_letter == "table",
         payload={field.name: field.example for field in facts.fields if field.example is not None},
         other={field.name: field.other for field in facts.fields if field.other is not None},
-        expected=expected, poison=poison(facts), fixture=f"{facts.store.kind}_fixture.jinja",
+        expected=expected, poison=poison(facts),
     )  # fmt: skip
     folder, pattern = facts.conventions.tests, facts.conventions.test_pattern
     return NewFile(f"{folder}/{pattern.format(facts.name)}".removeprefix("/"), text)

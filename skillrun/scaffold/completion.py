@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from skillrun.scaffold.stores import registry as stores
+from skillrun.scaffold.stores.proof import proof_part
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.frameworks.pieces import Facts
+    from skillrun.stages.interface import Case
 
 
-def missing_parts(spec: JobSpec, facts: Facts) -> dict[str, Any]:
+def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
     """The parts that the spec leaves out and that what is written decides: `message`, `enqueue`, `proof`."""
     made: dict[str, Any] = {}
     if spec.message is None:
@@ -27,7 +28,7 @@ def missing_parts(spec: JobSpec, facts: Facts) -> dict[str, Any]:
             "args": {"payload": example(facts)} if facts.message == "payload" else example(facts),
         }
     if spec.proof is None:
-        made["proof"] = {**stores.proof_part(facts), **_poison(facts)}
+        made["proof"] = {**proof_part(facts.store, case), **_poison(facts)}
     return {part: value for part, value in made.items() if value}
 
 

@@ -26,3 +26,10 @@ def in_the_way(stages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     closed = [stage for stage in stages if stage["id"] in GATES and stage["status"] in ("blocked", "failed")]
     found = [finding for stage in closed for finding in stage["findings"]]
     return [finding for finding in found if finding["severity"] in _STOPS and finding["rule"] not in MENDED]
+
+
+def can_be_written(report: Mapping[str, Any]) -> bool:
+    """Whether the handler of a report's job is missing, and nothing is in the way of writing it."""
+    handlers = [stage for stage in report["stages"] if stage["id"] == "handler" and stage["status"] == "blocked"]
+    missing = any(finding["rule"] == "handler.not-found" for stage in handlers for finding in stage["findings"])
+    return missing and not in_the_way(report["stages"])

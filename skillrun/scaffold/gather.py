@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Facts
 from skillrun.scaffold.facts import Names, read_facts, unfilled
+from skillrun.scaffold.writers import has_writer, writer_of
 from skillrun.stages.interface import blocker
 
 if TYPE_CHECKING:
@@ -37,24 +36,19 @@ def gather(case: Case) -> Gathered:
     if missing or spec is None or use is None:
         return Gathered(None, missing)
     facts = _facts(case, spec, use)
-    return Gathered(facts, tuple(_adapters(case, spec, facts)))
-
-
-def templates_of(use: FrameworkUse) -> str:
-    """The module that writes a framework's jobs; there may be none."""
-    return f"skillrun.frameworks.{use.id.replace('-', '_')}.scaffold"
+    return Gathered(facts, (*_impossible(spec, facts), *_adapters(case, spec, facts)))
 
 
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     from skillrun.scaffold.conventions import read_conventions
-    from skillrun.scaffold.stores import registry as stores
+    from skillrun.scaffold.stores.find import find_store
 
     names = Names(case.project)
     conventions = read_conventions(case, names.path((spec.handler or "").partition(":")[0]))
-    store = stores.find_store(case, spec, conventions)
-    framework = import_module(templates_of(use))
-    facts = read_facts(case, spec, use, store, conventions, getattr(framework, "MESSAGE", "kwargs"))
-    return replace(facts, facts=framework.read(case.project, facts))
+    store = find_store(case, spec)
+    writer = writer_of(use.id)
+    facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
+    return replace(facts, facts=writer.read(case.project, facts))
 
 
 def _undecided(case: Case) -> Iterator[Finding]:
@@ -71,9 +65,38 @@ def _undecided(case: Case) -> Iterator[Finding]:
     if use is None:
         hint = "add the job library that the repository is to use, or write a profile: skillrun detect --write"
         yield blocker("scaffold.no-framework", "no job library is in use here", hint=hint)
-    elif find_spec(templates_of(use)) is None:
+    elif not has_writer(use.id):
         message = f"skillrun has no templates for {use.id}"
         yield blocker("scaffold.no-templates", message, hint="write the handler by hand: skillrun next says how")
+
+
+def _impossible(spec: JobSpec, facts: Facts) -> Iterator[Finding]:
+    """What this library cannot do, and promises of the spec that contradict each other."""
+    said = [*writer_of(facts.use.id).problems(facts), *_contradictions(facts), *_taken_names(facts)]
+    for sentence in said:
+        hint = "change the spec, or write the handler by hand"
+        yield blocker("scaffold.impossible", sentence, hint=hint, path=spec.shown_path, line=1)
+
+
+def _contradictions(facts: Facts) -> Iterator[str]:
+    for effect in facts.effects:
+        if effect.guarantee == "at_most_once" and facts.retries.bounded:
+            yield f"effect {effect.name} happens at most once, and an attempt that failed may have done it: retry: none"
+        if effect.guarantee == "transactional" and not effect.call.exists:
+            yield (
+                f"effect {effect.name} is transactional, and {effect.call.module}:{effect.call.name} is not there: "
+                "what it writes, and in which tables, is a change of its own (backend/persistence-layer-change)"
+            )
+        elif effect.guarantee == "transactional" and effect.handle_arg is None:
+            yield f"effect {effect.name} is transactional, and its adapter takes no connection or session"
+
+
+def _taken_names(facts: Facts) -> Iterator[str]:
+    """A field that hides a module which the handler calls would break it."""
+    modules = {effect.call.tail for effect in facts.effects if effect.call.path} | {facts.store.tail}
+    for field in facts.fields:
+        if field.name in modules:
+            yield f"the field {field.name} has the name of a module that the handler calls: rename one of them"
 
 
 def _adapters(case: Case, spec: JobSpec, facts: Facts) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import tokenize
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,11 +21,12 @@ _OPENING = {
 def majority(files: Iterable[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]) -> Choice | None:
     """What the handler's own file does, else most of the others by weight; None where none says anything."""
     files = tuple(files)
-    own, others = _votes([f for f in files if f.own], read), _votes([f for f in files if not f.own], read)
-    first = sorted(own, key=lambda choice: -own[choice])
-    if len(first) > 1 and own[first[0]] == own[first[1]]:
-        return max(first, key=lambda choice: others.get(choice, 0.0))
-    return first[0] if first else max(others, key=lambda choice: others[choice], default=None)
+    own = _votes([f for f in files if f.own], read)
+    first = [choice for choice in own if own[choice] == max(own.values())]
+    if len(first) == 1:
+        return first[0]
+    others = _votes([f for f in files if not f.own], read)
+    return max(first or others, key=lambda choice: others.get(choice, 0.0), default=None)
 
 
 def _votes(files: list[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]) -> Mapping[Choice, float]:
@@ -41,7 +41,7 @@ def _votes(files: list[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]
 
 def quotes(file: Neighbour) -> Iterator[str]:
     """The quote of every text in one line that could have had the other one."""
-    for token in _tokens(file):
+    for token in file.tokens:
         if token.type in _OPENING:
             body = token.string.lstrip("rbfutRBFUT")
             if not body.startswith(('"""', "'''")) and not ('"' in body and "'" in body):
@@ -51,20 +51,12 @@ def quotes(file: Neighbour) -> Iterator[str]:
 def indents(file: Neighbour) -> Iterator[str]:
     """What each block adds to the indentation around it."""
     stack = [""]
-    for token in _tokens(file):
+    for token in file.tokens:
         if token.type == tokenize.INDENT:
             yield token.string.removeprefix(stack[-1])
             stack.append(token.string)
         elif token.type == tokenize.DEDENT:
             stack.pop()
-
-
-def _tokens(file: Neighbour) -> Iterator[tokenize.TokenInfo]:
-    """The tokens, as far as this Python can read them."""
-    try:
-        yield from tokenize.generate_tokens(io.StringIO(file.text).readline)
-    except (tokenize.TokenError, SyntaxError):
-        return
 
 
 def annotated(file: Neighbour) -> Iterator[bool]:
@@ -81,7 +73,7 @@ def annotated_tests(file: Neighbour) -> Iterator[bool]:
 
 
 def _functions(file: Neighbour) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(file.module) if file.module else ():
+    for node in file.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_dunder(node.name):
             yield node
 
@@ -99,7 +91,7 @@ def absolute_imports(package: str) -> Callable[[Neighbour], Iterator[bool]]:
     """Whether each import from the handler's own top package is absolute."""
 
     def read(file: Neighbour) -> Iterator[bool]:
-        for node in ast.walk(file.module) if file.module else ():
+        for node in file.nodes:
             if isinstance(node, ast.ImportFrom) and node.level:
                 yield False
             elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == package:

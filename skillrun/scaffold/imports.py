@@ -14,12 +14,10 @@ import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
 from skillrun.scaffold.sequences import Bracketed, inserted, stacked
-from skillrun.scaffold.source import Statement, blanks, set_off, spaced
+from skillrun.scaffold.source import Source, Statement, blanks, set_off, spaced
 
 FUTURE, STANDARD, THIRD_PARTY, OWN, RELATIVE = range(5)
 SOURCE_ROOTS = ("src", "lib")
-LINE = 88
-LONGEST = 120
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,10 @@ class Manner:
     code: Callable[[cst.CSTNode], str]
 
 
-def manner_of(module: cst.Module, text: str, path: str, own: Collection[str]) -> Manner:
-    """Read from the module: the longest line that it has tells how long a line may be."""
-    longest = max((len(line) for line in text.splitlines()), default=0)
-    length = min(LONGEST, max(LINE, longest))
-    return Manner(frozenset(own) | own_packages(path), length, module.default_indent, module.code_for_node)
+def manner_of(source: Source, own: Collection[str]) -> Manner:
+    """As the module is indented; the package that it lies in is the repository's own."""
+    packages = frozenset(own) | own_packages(source.path)
+    return Manner(packages, source.line_length, source.module.default_indent, source.module.code_for_node)
 
 
 def own_packages(path: str) -> set[str]:

@@ -45,13 +45,14 @@ CALL = re.compile(r"(?P<call>[\w.]+)\((?P<keyword>\w+)=\)")
 HAND = "add it by hand"
 
 
-def add_entry(path: str, existing: str, entry: Entry, own: Collection[str] = ()) -> str:
+def add_entry(path: str, existing: str, entry: Entry, own: Collection[str] = (), line_length: int = 88) -> str:
     """The module with one more element in the literal that `entry.target` names; unchanged where it is there.
 
-    A missing `app.conf.x` is assigned at the end where `app` is bound; a missing keyword is added to its call. `own` is
-    as in merge_module. Raises CannotEdit where there is no such literal, or its key has another value.
+    A missing `app.conf.x` is assigned at the end where `app` is bound; a missing keyword is added to its call. `own`
+    and `line_length` are as in merge_module. Raises CannotEdit where there is no such literal, or where its key has
+    another value.
     """
-    source = read_source(path, existing)
+    source = read_source(path, existing, line_length)
     entry = in_manner(entry, source)
     call = CALL.fullmatch(entry.target)
     if call:
@@ -85,9 +86,7 @@ def with_needed(source: Source, module: cst.Module, lines: Sequence[str], own: C
     if not missing:
         return module
     module = header_split(module)
-    return module.with_changes(
-        body=with_imports(module.body, missing, manner_of(module, source.text, source.path, own))
-    )
+    return module.with_changes(body=with_imports(module.body, missing, manner_of(source, own)))
 
 
 # -- a name, or an attribute of one
@@ -213,8 +212,9 @@ def with_one_more(source: Source, places: Sequence[Place], entry: Entry) -> cst.
     module = exchanged(
         source.module, place.index, place.container, grown(place.container, key, value, unit, place.base)
     )
-    length = manner_of(source.module, source.text, source.path, ()).line_length
-    if not is_one_line(place.container) or ("\n" not in value and longest_line(module, place.index) <= length):
+    if not is_one_line(place.container) or (
+        "\n" not in value and longest_line(module, place.index) <= source.line_length
+    ):
         return module
     stacked = one_a_line(place.container, key, value, unit, place.base)
     return exchanged(source.module, place.index, place.container, stacked)

@@ -48,7 +48,7 @@ def _logger(project: Project, file: Neighbour) -> Logger | None:
     """The one that is named as loggers are; of several the one that is used most."""
     if file.module is None:
         return None
-    uses = Counter(_root(node) for node in ast.walk(file.module) if isinstance(node, ast.expr) and _is_level(node))
+    uses = Counter(_root(node) for node in file.nodes if isinstance(node, ast.expr) and _is_level(node))
     named = sorted(_loggers(project, file, uses), key=lambda one: (_NAME.fullmatch(one.name) is None, -uses[one.name]))
     return named[0] if named else None
 
@@ -129,7 +129,7 @@ def find_log_style(logger: Logger | None, project: Project, files: tuple[Neighbo
 
 def _styles(name: str) -> Callable[[Neighbour], Iterator[str]]:
     def read(file: Neighbour) -> Iterator[str]:
-        for node in ast.walk(file.module) if file.module else ():
+        for node in file.nodes:
             if isinstance(node, ast.Call) and _is_level(node.func) and _root(node.func) == name:
                 if {k.arg for k in node.keywords} - _OF_LOGGING:
                     yield "structlog"

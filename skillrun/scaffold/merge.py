@@ -77,17 +77,20 @@ class Sorted:
     kept: tuple[tuple[Wanted, ast.stmt], ...]  # with what is there instead
 
 
-def merge_module(path: str, existing: str | None, wanted: str, own: Collection[str] = ()) -> Merged:
+def merge_module(
+    path: str, existing: str | None, wanted: str, own: Collection[str] = (), line_length: int = 88
+) -> Merged:
     """The existing module with each top-level statement of `wanted` that it lacks; `wanted` where there is none.
 
     A definition is there when its name is bound at the top level, whatever binds it. One that differs is left alone and
     reported in `kept`, with a diff of the whole file, and imports that it alone would need are not added. `own` names
-    the top-level packages of the repository, for the group of an import; the one of `path` needs no mention. Raises
-    CannotEdit for a file that cannot be read, and for an imported name that means something else in it.
+    the top-level packages of the repository, for the group of an import; the one of `path` needs no mention. An
+    import that gets longer than `line_length` is put in parentheses. Raises CannotEdit for a file that cannot be read,
+    and for an imported name that means something else in it.
     """
     if existing is None or not existing.strip("\ufeff \t\r\n\f"):
         return Merged(wanted, tuple(one.title for one in statements_of(read_source(path, wanted))), ())
-    there = read_source(path, existing)
+    there = read_source(path, existing, line_length)
     template = read_source(path, fitted(wanted, there))
     if not there.module.body:
         return beside_comments(there, template)
@@ -95,7 +98,7 @@ def merge_module(path: str, existing: str | None, wanted: str, own: Collection[s
         template = replace(template, module=header_split(template.module))
     known = bindings(there.tree, path)
     found = sort_out(statements_of(template), there, known)
-    manner = manner_of(there.module, there.text, path, own)
+    manner = manner_of(there, own)
     missing = missing_imports(template, found, known, path)
     opening = template.module.body[0] if docstring(template) and not docstring(there) else None
     module = with_everything(there.module, opening, found, missing, manner)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_test, is_vendored
 from skillrun.scaffold.configured import read_text
+from skillrun.scaffold.neighbours import common
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -42,7 +43,7 @@ def _is_ours(path: str, handler_path: str) -> bool:
 def find_notes(tree: Tree, handler_path: str, job: str) -> str | None:
     """The Markdown file for this job's operational notes: one of its own where the others have theirs in a folder."""
     paths = [p for p in tree.files if p.lower().endswith(".md") and _is_ours(p, handler_path)]
-    paths.sort(key=lambda path: (-_shared(path, handler_path), path.count("/"), path))
+    paths.sort(key=lambda path: (-common(path.split("/")[:-1], handler_path.split("/")), path.count("/"), path))
     for folder, single in ((_OPERATING_FOLDER, _OPERATING_FILE), (_JOBS_FOLDER, _JOBS_FILE)):
         held = [path for path in paths if folder.search(path)]
         if held:
@@ -59,11 +60,6 @@ def _of_its_own(paths: list[str], job: str) -> str:
     others = [name for name in names if not _INDEX.fullmatch(name)]
     underscored = sum("_" in name for name in others) > sum("-" in name for name in others)
     return f"{nearest}/{job.replace('-', '_') if underscored else job.replace('_', '-')}.md"
-
-
-def _shared(path: str, other: str) -> int:
-    pairs = list(zip(path.split("/")[:-1], other.split("/")[:-1], strict=False))
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
 
 
 @dataclass(frozen=True)

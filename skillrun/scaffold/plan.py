@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.pieces import Facts, Piece, Symbol
+    from skillrun.frameworks.pieces import Facts, Piece
     from skillrun.stages.interface import Case
     from skillrun.verdict import Finding
 
@@ -60,7 +57,7 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
     from skillrun.scaffold.completion import missing_parts
 
     spec = case.spec
-    parts = missing_parts(spec, facts) if spec is not None else {}
+    parts = missing_parts(case, spec, facts) if spec is not None else {}
     if parts and spec is not None and spec.path.resolve().is_relative_to(case.root.resolve()):
         yield SpecParts(spec.shown_path, parts)
 
@@ -68,28 +65,18 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
 def pieces(facts: Facts) -> list[Piece]:
     """All that is to be there, as if nothing were."""
     from skillrun.scaffold import common, machine, operations
-    from skillrun.scaffold.gather import templates_of
-    from skillrun.scaffold.render import Renderer
     from skillrun.scaffold.stores import registry as stores
+    from skillrun.scaffold.writers import renderer_of, writer_of
 
-    framework = import_module(templates_of(facts.use))
-    render = Renderer(Path(framework.__file__ or "").parent / "templates")
+    writer, render = writer_of(facts.use.id), renderer_of(facts.use.id)
     return [
         *common.adapters(facts, render),
         *stores.pieces(facts),
-        *framework.pieces(facts, render),
-        common.tests(
-            facts, render, stores.testing(facts), words=framework.TESTS, runs_need=_runs_need(framework, facts)
-        ),
+        *writer.pieces(facts, render),
+        common.tests(facts, render, stores.testing(facts), words=writer.TESTS, runs_need=writer.runs_need(facts)),
         *operations.notes(facts, render),
         machine.state_machine(facts, render),
     ]
-
-
-def _runs_need(framework: ModuleType, facts: Facts) -> tuple[Symbol | str, ...]:
-    """What the framework's `runs.jinja` imports beyond the handler: its `runs_need(facts)`, where it has one."""
-    found = getattr(framework, "runs_need", None)
-    return tuple(found(facts)) if found is not None else ()
 
 
 def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
@@ -99,4 +86,4 @@ def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
     fitting = Fitting(case.tree, facts.own_packages)
     for piece in made:
         fitting.add(piece)
-    return Plan(changes=tuple(fitting.changes()), kept=tuple(fitting.kept))
+    return Plan(tuple(fitting.changes()), tuple(fitting.kept), notes=tuple(facts.store.facts.get("notes", ())))

@@ -31,14 +31,15 @@ class Source:
     text: str  # without the BOM
     module: cst.Module
     tree: ast.Module
+    line_length: int = 88
 
     def edited(self, module: cst.Module) -> str:
         """The text of the edited tree, with the old bytes where it is as it was."""
         known = {id(node): self.module.code_for_node(node) for node in self.module.body}
-        return self.bom + restored(self.text, printed(self.module, known), printed(module, known))
+        return self.bom + restored(self.path, self.text, printed(self.module, known), printed(module, known))
 
 
-def read_source(path: str, text: str) -> Source:
+def read_source(path: str, text: str, line_length: int = 88) -> Source:
     """The module, parsed. Raises CannotEdit, with the line, where it is no Python that both parsers read."""
     bom = BOM if text.startswith(BOM) else ""
     text = text.removeprefix(BOM)
@@ -47,7 +48,7 @@ def read_source(path: str, text: str) -> Source:
         module = cst.parse_module(text)
     except cst.ParserSyntaxError as error:
         raise unreadable(path, error.raw_line, error.message) from error
-    return Source(path, bom, text, module, tree)
+    return Source(path, bom, text, module, tree, line_length)
 
 
 def parsed(path: str, text: str) -> ast.Module:
@@ -80,7 +81,7 @@ def printed(module: cst.Module, known: Mapping[int, str]) -> str:
     return text if module.has_trailing_newline else text.removesuffix(module.default_newline)
 
 
-def restored(original: str, printed: str, edited: str) -> str:
+def restored(path: str, original: str, printed: str, edited: str) -> str:
     """`edited`, with each line that came from `printed` unchanged as it is in `original`.
 
     libcst drops a few things that no syntax needs: the space in `except X :`, a form feed before a statement.
@@ -89,7 +90,7 @@ def restored(original: str, printed: str, edited: str) -> str:
         return edited
     old, known, new = lines_of(original), lines_of(printed), lines_of(edited)
     if len(old) != len(known):
-        raise CannotEdit("libcst does not keep the lines of this file", hint="make the edit by hand")
+        raise CannotEdit(f"{path}:1: libcst does not keep the lines of this file", hint="make the edit by hand")
     out: list[str] = []
     for tag, start, end, left, right in difflib.SequenceMatcher(None, known, new, autojunk=False).get_opcodes():
         out += old[start:end] if tag == "equal" else new[left:right]

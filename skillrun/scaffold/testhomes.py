@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_shown, is_test, is_vendored
 from skillrun.scaffold.configured import Settings, read_text, within
+from skillrun.scaffold.neighbours import common
 
 if TYPE_CHECKING:
     from skillrun.repo.manifests import Manifests
@@ -22,6 +23,7 @@ _FOLDERS = ("tests", "test")
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "pytest.ini", "tox.ini")
 _ELSEWHERE = re.compile(r"integration|functional|acceptance|e2e|end_to_end|system|smoke|perf|load|bench|fixtures|data")
 _DJANGO_CASE = re.compile(r"from django\.test import|from django import test|rest_framework\.test")
+_UNITTEST = re.compile(r"\bunittest\.TestCase|from unittest import .*\bTestCase")
 _CLASSES = re.compile(r"(?m)^class \w+\([^)]*Test(?:Case|s|Base)?\w*[^)]*\):")
 _PLAIN = re.compile(r"(?m)^(?:async )?def test_|^@pytest\.|^class Test\w*(?:\(\))?:|^import pytest")
 _PATTERNS = {"test_{}.py": r"test_\w+\.py", "{}_test.py": r"\w+_test\.py", "{}_tests.py": r"\w+_tests\.py"}
@@ -63,7 +65,8 @@ def _nowhere(settings: Settings, runner: str, folder: str) -> TestHome:
 
 def _tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str, ...]:
     """The files of tests: of the project that the handler belongs to where it has some, in the configured folders."""
-    paths = [path for path in tree.files if _is_test_module(path) and not _is_aside(path, handler_path)]
+    named = (path for path in tree.files if _is_test_module(path) or _is_told_of(settings, path))
+    paths = [path for path in named if not _is_aside(path, handler_path)]
     for folder in _projects(tree, settings):
         inside = [path for path in paths if _is_below(path, folder)]
         if inside:
@@ -90,6 +93,15 @@ def _is_test_module(path: str) -> bool:
     return _NAME.fullmatch(path.rpartition("/")[2]) is not None
 
 
+def _is_told_of(settings: Settings, path: str) -> bool:
+    """In a folder of tests whose files need no mark in their names: `python_files = *.py`."""
+    folder, _, name = path.rpartition("/")
+    plain = (
+        folder.rpartition("/")[2] in _FOLDERS and name.endswith(".py") and name not in ("__init__.py", "conftest.py")
+    )
+    return plain and _collects(settings, name)
+
+
 def _is_aside(path: str, handler_path: str) -> bool:
     """Somebody else's; or of an example that the handler is no part of."""
     folder = path.partition("/")[0]
@@ -104,6 +116,7 @@ def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
     """How most of the files are named; "tests.py" holds all tests of its package."""
     names = [path.rpartition("/")[2] for path in paths]
     votes = Counter(pattern for name in names for pattern, regex in _PATTERNS.items() if re.fullmatch(regex, name))
+    votes["{}.py"] = sum(not _NAME.fullmatch(name) for name in names)
     votes["tests.py"] = names.count("tests.py") if in_one_file else 0
     return votes.most_common(1)[0][0] if votes.total() else "test_{}.py"
 
@@ -222,12 +235,15 @@ def _nearest(paths: tuple[str, ...], folder: str) -> str | None:
     held = Counter(_folder_of(path) for path in paths)
     if not held:
         return None
-    return min(held, key=lambda one: (_ELSEWHERE.search(one) is not None, -_shared(one, folder), one.count("/"), one))
-
-
-def _shared(one: str, other: str) -> int:
-    pairs = zip(one.split("/"), other.split("/"), strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(one.count("/"), other.count("/")) + 1)
+    return min(
+        held,
+        key=lambda one: (
+            _ELSEWHERE.search(one) is not None,
+            -common(one.split("/"), folder.split("/")),
+            one.count("/"),
+            one,
+        ),
+    )
 
 
 # -- the runner
@@ -238,10 +254,11 @@ def _runner(tree: Tree, found: Survey, manifests: Manifests, settings: Settings,
     command = found.commands.test
     runs = f"{command.command} {command.runs}" if command else ""
     pytest = _has_pytest(settings, manifests) or re.search(r"\bpy\.?test\b", runs) is not None
-    styles = Counter(style for path in near for style in _styles(read_text(tree, path)))
+    is_django = _is_django(manifests, found)
+    styles = Counter(style for path in near for style in _styles(read_text(tree, path), is_django))
     managed = re.search(r"manage\.py\s+test|django-admin\s+test|runtests", runs) is not None
     if not styles:
-        return "pytest" if pytest else "django" if managed or _is_django(manifests, found) else "pytest"
+        return "pytest" if pytest else "django" if managed or is_django else "pytest"
     if not pytest and not styles["pytest"]:
         return "django" if styles["django"] or managed else "unittest"
     return styles.most_common(1)[0][0]
@@ -255,9 +272,10 @@ def _is_django(manifests: Manifests, found: Survey) -> bool:
     return found.stack.backend == "django" or bool(manifests.find("django"))
 
 
-def _styles(text: str) -> Iterator[str]:
+def _styles(text: str, is_django: bool) -> Iterator[str]:
+    """A test case of the repository's own is taken for Django's where Django is in use."""
     if _CLASSES.search(text):
-        yield "django" if _DJANGO_CASE.search(text) else "unittest"
+        yield "django" if _DJANGO_CASE.search(text) or (is_django and not _UNITTEST.search(text)) else "unittest"
     elif _PLAIN.search(text):
         yield "pytest"
 

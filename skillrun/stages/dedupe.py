@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +128,19 @@ def _atomic_set(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator
         message = "no atomic set-if-absent was found on the handler's way, so the dedupe store was not judged"
         hint = 'one step must claim the key: redis.set(key, ..., nx=True, ex=...), or cache.add("key", ..., timeout)'
         yield note("idempotency.store-not-judged", message, hint=hint, path=handler.path, line=handler.line)
-    for call in taken:
+    for call in _marks(case, handler, taken) or taken:
         yield from _kept_long_enough(case, spec, idempotency, call)
+
+
+def _marks(case: Case, handler: Definition, taken: Sequence[Call]) -> list[Call]:
+    """Sets that overwrite a key which was claimed: the claim is the lease of a delivery at work, and may be short."""
+    claimed = {_key_text(call) for call in taken}
+    sets = [call for call in handler_calls(case, handler) if call.name.rpartition(".")[2] == "set"]
+    return [call for call in sets if call not in taken and call.node.args and _key_text(call) in claimed]
+
+
+def _key_text(call: Call) -> str:
+    return ast.unparse(call.node.args[0]) if call.node.args else ""
 
 
 def _sets_if_absent(case: Case, call: Call) -> bool:

@@ -276,5 +276,8 @@ def test_dead_letters_and_hooks(tmp_path: Path) -> None:
         "failed": "Watch.after_nack",
         "succeeded": "Watch.after_process_message",
     }
+    again = "    def after_enqueue(self, broker, message, delay): log.info('again %s', message.options['retries'])\n"
+    said = open_shop(tmp_path / "a", "@dramatiq.actor\n" + BODY, broker=broker, watch=MIDDLEWARE + again)
+    assert dramatiq.find_hooks(said.project, said.use, said.handler)["retried"].name == "Watch.after_enqueue"
     unused = open_shop(tmp_path / "u", "@dramatiq.actor\n" + BODY, **files)
     assert dramatiq.find_hooks(unused.project, unused.use, unused.handler) == {}

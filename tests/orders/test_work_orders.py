@@ -52,9 +52,20 @@ def test_a_missing_handler_is_said_with_place_idiom_and_checks(tmp_path: Path) -
     assert any(place.startswith("adapter email: shop/mailer.py:") for place in first["where"])
     assert "@app.task" in first["idiom"]
     assert first["checked"] == list(CHECKED["handler"])
+    assert first["do"][0].startswith("run: skillrun job-worker-orchestration --implement scaffold writes it")
     assert made["then"] == "skillrun job-worker-orchestration"
     assert "validate" in made["pending"]
     assert tokens(json.dumps(made, indent=2)) <= MOST_TOKENS
+
+
+def test_a_scaffold_is_named_only_where_it_can_be_written(tmp_path: Path) -> None:
+    """Not while the strategy is undecided, and not where the handler is there."""
+    repo = shops.shop(tmp_path / "shop", "1-idempotency-unknown")
+    shops.run(repo, "--trust", code=3)
+    assert "--implement scaffold" not in json.dumps(orders(repo, code=3))
+    without_handler(repo)
+    shops.run(repo, "--trust", code=3)
+    assert "--implement scaffold" not in json.dumps(orders(repo, code=3))
 
 
 def test_the_plain_text_says_the_same(tmp_path: Path) -> None:

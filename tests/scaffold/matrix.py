@@ -41,8 +41,8 @@ def judge(combination: samples.Combination, folder: Path) -> list[str]:
     problems += [
         f"{stage['id']}: {stage['status']} {stage['grade']}"
         for stage in report["stages"]
-        if (stage["status"] != "passed" and stage["status"] != "not_applicable")
-        or (stage["id"] in GRADES and stage["grade"] not in ("proved", None))
+        if stage["status"] != "not_applicable"
+        and (stage["status"] != "passed" or (stage["id"] in GRADES and stage["grade"] not in ("proved", None)))
     ]
     again = cli(repo, "run", SKILL, "--implement", "scaffold", "--dry-run")
     if again.stdout.strip():

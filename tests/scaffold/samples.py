@@ -223,6 +223,39 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
                 logger.info("sweeping")
             """),
     },
+    "dramatiq": {
+        "pyproject.toml": _pyproject("dramatiq[redis]>=2.0"),
+        "Procfile": "worker: dramatiq shop.tasks\n",
+        "shop/broker.py": dedent("""\
+            \"\"\"The broker of the shop's jobs.\"\"\"
+
+            import os
+
+            import dramatiq
+            from dramatiq.brokers.redis import RedisBroker
+
+            url = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
+            broker = RedisBroker(url=url)  # type: ignore[no-untyped-call]
+            dramatiq.set_broker(broker)
+            """),
+        "shop/tasks.py": dedent("""\
+            \"\"\"Background jobs.\"\"\"
+
+            import logging
+
+            import dramatiq
+
+            from shop.broker import broker
+
+            logger = logging.getLogger(__name__)
+
+
+            @dramatiq.actor(broker=broker)
+            def sweep() -> None:
+                \"\"\"Looks for carts that nobody wants any more.\"\"\"
+                logger.info("sweeping")
+            """),
+    },
     "plain_cron": {
         "pyproject.toml": _pyproject(),
         "crontab": "*/10 * * * * cd /srv/shop && python -m shop.sweep\n",
@@ -333,3 +366,5 @@ def _of(base: Combination) -> Iterator[Combination]:
         yield replace(base, effect=effect, retry=effect != "at_most_once")
     yield replace(base, message="payload")
     yield replace(base, dead="none")
+    if base.framework in ("rq", "dramatiq"):
+        yield replace(base, dead="framework")

@@ -460,6 +460,14 @@ HOMES = {
         {"shop/tests.py": PYTEST, "pytest.ini": "[pytest]\npython_files = tests.py test_*.py\n"},
         ("pytest", "shop", "tests.py"),
     ),
+    "a test case of its own": (
+        {"requirements.txt": "django\n", "tests/test_a.py": "from tests import TestCase\nclass A(TestCase): pass\n"},
+        ("django", "tests", "test_{}.py"),
+    ),
+    "files without a mark": (
+        {"pytest.ini": "[pytest]\npython_files = *.py\n", "shop/tests/mail.py": PYTEST, "shop/tests/db.py": PYTEST},
+        ("pytest", "shop/tests", "{}.py"),
+    ),
     "none, django": ({"manage.py": "", "requirements.txt": "django\n"}, ("django", "shop", "tests.py")),
     "none, pytest": (
         {"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ['test']\n"},

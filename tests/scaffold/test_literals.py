@@ -100,7 +100,8 @@ ENTRIES = {
         "app.conf.beat_schedule",
         CELERY.replace("Celery\n\n", "Celery\nfrom celery.schedules import crontab\n\n")
         + "app.conf.beat_schedule = {\n    'a': {'task': 'x', 'schedule': 1.0},  # a\n    'tick': {\n"
-        "        'task': 'shop.tasks.tick',\n        'schedule': crontab(minute=0),\n    },\n}\n\n\ndef f():\n    pass\n",
+        "        'task': 'shop.tasks.tick',\n        'schedule': crontab(minute=0),\n    },\n}\n\n\n"
+        "def f():\n    pass\n",
     ),
     "set by update": (
         "from celery.schedules import crontab\napp = make()\napp.conf.update(\n    beat_schedule={},\n    x=1,\n)\n",

@@ -47,14 +47,44 @@ def old_lines_stay(old: str, new: str) -> bool:
 # -- real modules
 
 
-@pytest.mark.real
-@pytest.mark.parametrize("path", REAL, ids=lambda path: path.relative_to(STDLIB).as_posix())
-def test_a_real_module(path: Path) -> None:
+def name_of(path: Path) -> str:
+    return path.relative_to(STDLIB).as_posix()
+
+
+def check_real(path: Path) -> None:
     text = read(path)
     assert merge_module(path.name, text, text) == Merged(text, (), ())
     merged = merge(path.name, text, FUNCTION)
     assert merged.added == ("send_receipt",)
     assert old_lines_stay(text, merged.text)
+
+
+@pytest.mark.parametrize("path", REAL[::10], ids=name_of)
+def test_a_real_module(path: Path) -> None:
+    check_real(path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", [path for path in REAL if path not in REAL[::10]], ids=name_of)
+def test_every_real_module(path: Path) -> None:
+    check_real(path)
+
+
+@pytest.mark.parametrize("path", REAL[5::20], ids=name_of)
+def test_what_was_taken_out_of_a_real_module_comes_back(path: Path) -> None:
+    """Every third function or class is cut out; the whole module, merged, brings all of them and nothing else."""
+    text = read(path)
+    lines = text.splitlines(keepends=True)
+    bodies = [one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef | ast.ClassDef)]
+    names = [one.name for one in bodies]
+    cut = [one for one in bodies[::3] if names.count(one.name) == 1]
+    for one in reversed(cut):
+        start = min([one.lineno, *(decorator.lineno for decorator in one.decorator_list)])
+        del lines[start - 1 : one.end_lineno]
+    merged = merge(path.name, "".join(lines), text)
+    assert merged.added == tuple(one.name for one in cut)
+    assert merged.kept == ()
+    assert sorted(map(ast.dump, ast.parse(merged.text).body)) == sorted(map(ast.dump, ast.parse(text).body))
 
 
 # -- what is added, and where
@@ -114,13 +144,13 @@ PLACED = {
     "empty": ("\n\n", JOB),
     "a header, and a comment on the first statement": (
         "#!/usr/bin/env python\n# (c)\n\n# one\nx = 1\n",
-        "#!/usr/bin/env python\n# (c)\n\nimport logging\n\nfrom celery import shared_task\n\nfrom shop import mailer\n\n"
-        "logger = logging.getLogger(__name__)\n\n# one\nx = 1\n\n\n" + TASK,
+        "#!/usr/bin/env python\n# (c)\n\n" + HEAD + "logger = logging.getLogger(__name__)\n\n# one\nx = 1\n\n\n" + TASK,
     ),
     "within try and if": (
         "try:\n    from celery import shared_task\nexcept ImportError:\n    shared_task = None\n"
         "if True:\n    import logging\n    logger = logging.getLogger(__name__)\n",
-        "from shop import mailer\n\ntry:\n    from celery import shared_task\nexcept ImportError:\n    shared_task = None\n"
+        "from shop import mailer\n\n"
+        "try:\n    from celery import shared_task\nexcept ImportError:\n    shared_task = None\n"
         "if True:\n    import logging\n    logger = logging.getLogger(__name__)\n\n\n" + TASK,
     ),
     "CRLF": (
@@ -219,7 +249,8 @@ IMPORTS = {
     "for types only": (
         "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from shop import mailer\n",
         "from shop import mailer",
-        "from typing import TYPE_CHECKING\n\nfrom shop import mailer\n\nif TYPE_CHECKING:\n    from shop import mailer\n",
+        "from typing import TYPE_CHECKING\n\nfrom shop import mailer\n\n"
+        "if TYPE_CHECKING:\n    from shop import mailer\n",
     ),
     "import before from": ("import b\nfrom a import x\n", "import c", "import b\nimport c\nfrom a import x\n"),
     "mixed order": ("from a import x\nimport b\n", "import c", "from a import x\nimport b\nimport c\n"),
@@ -260,15 +291,18 @@ IMPORTS = {
     "a block for types": (
         "import os\n\nX = 1\n",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a import b\n    import c\n",
-        "import os\nfrom typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import c\n    from a import b\n\nX = 1\n",
+        "import os\nfrom typing import TYPE_CHECKING\n\n"
+        "if TYPE_CHECKING:\n    import c\n    from a import b\n\nX = 1\n",
     ),
     "a block for types that is there": (
         "import typing as t\nif t.TYPE_CHECKING:\n    from a import (\n        b,\n    )\n    from d import e\n",
         "if TYPE_CHECKING:\n    from a import c\n    from b import x\n",
-        "import typing as t\nif t.TYPE_CHECKING:\n    from a import (\n        b,\n        c,\n    )\n    from b import x\n    from d import e\n",
+        "import typing as t\nif t.TYPE_CHECKING:\n    from a import (\n        b,\n        c,\n    )\n"
+        "    from b import x\n    from d import e\n",
     ),
     "two of one module": ("import os\n\nX = 1\n", "from a import c, b", "import os\n\nfrom a import c, b\n\nX = 1\n"),
     "one of two": ("from a import b as c\n", "from a import c2, d", "from a import b as c\nfrom a import c2, d\n"),
+    "below a header": ("# (c)\nimport os\n", "import abc", "# (c)\nimport abc\nimport os\n"),
     "beside a semicolon": ("import os; import re\n", "import abc", "import abc\n\nimport os; import re\n"),
 }
 
@@ -283,6 +317,11 @@ def test_an_import(case: str) -> None:
 def test_packages_of_the_repository_are_told() -> None:
     merged = merge_module("tests/test_x.py", "import pytest\n", "from shop import x\n", own=("shop",))
     assert merged.text == "import pytest\n\nfrom shop import x\n"
+
+
+def test_how_long_a_line_may_be_is_told() -> None:
+    merged = merge_module("x.py", "from shop import aaaa, bbbb\n", "from shop import c\n", line_length=20)
+    assert merged.text == "from shop import (\n    aaaa,\n    bbbb,\n    c,\n)\n"
 
 
 CLASHES = {
@@ -350,6 +389,11 @@ def test_what_is_equal_is_there(case: str) -> None:
 
 
 OTHERS = {
+    "a name for types only": (
+        "if TYPE_CHECKING:\n    from a import f\n",
+        "def f(): ...\n",
+        "if TYPE_CHECKING:\n    from a import f\n\n\ndef f(): ...\n",
+    ),
     "order is kept": (
         "def a(): ...\n",
         "X = compute()\ns.connect(X)\ndef b(): ...\ns.connect(b)\n",

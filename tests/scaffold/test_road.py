@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -15,7 +17,9 @@ import shops
 from jsonschema import Draft202012Validator
 from scaffolds import HANDLER, NOTES, Shop
 
+from skillrun.canonical import sha256
 from skillrun.scaffold.diff import git_diff, in_words
+from skillrun.scaffold.gates import GATES, MENDED
 from skillrun.scaffold.plan import Change
 
 pytestmark = pytest.mark.real
@@ -110,6 +114,43 @@ def test_only_a_skill_about_jobs(shop: Shop) -> None:
     assert done.returncode == 2, done.stderr
     assert b"other writes no job" in done.stderr
     assert not shops.ledger_of(shop.root).exists()
+
+
+def test_the_gates_are_documented_with_their_reasons() -> None:
+    """Each rule that stops nothing is one that a stage has, and is named in the document."""
+    document = (helpers.ROOT / "docs" / "scaffold.md").read_text()
+    stages = "".join(path.read_text() for path in (helpers.ROOT / "skillrun" / "stages").glob("*.py"))
+    for rule, reason in MENDED.items():
+        assert f"| `{rule}` |" in document
+        assert f'"{rule}"' in stages
+        assert rule.partition(".")[0] in GATES
+        assert reason
+
+
+@pytest.mark.long
+def test_killed_at_every_rename_of_the_whole_command(tmp_path: Path) -> None:
+    """What of the files is there afterwards is all or nothing, and the same command goes on to success."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not here")
+    ends = set()
+    for number in range(1, 50):
+        shop = scaffolds.shop(tmp_path / str(number))
+        old = shop.files()
+        inject = ("strace", "-qq", "-o", os.devnull, "-e", "trace=rename")
+        kill = (*inject, "-e", f"inject=rename:signal=KILL:when={number}")
+        died = shop.skillrun(*scaffolds.SCAFFOLD, "--trust", prefix=kill).returncode
+        helpers.run_cli("status", cwd=shop.root)
+        found = shop.files()
+        new = {**old, **{name: sha256(text.encode()) for name, text in shop.write.items()}}
+        assert found in (old, new), number
+        ends.add(found == new)
+        shop.scaffold("--trust", code=0)
+        assert shop.files() == new
+        shutil.rmtree(shop.root)
+        if died == 0:
+            break
+    assert ends == {True, False}
+    assert number > 4
 
 
 # -- the dry run

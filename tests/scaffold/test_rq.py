@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from samples import Combination
 from writing import write
+
+from skillrun.frameworks.pieces import Retries
+from skillrun.frameworks.rq.scaffold import problems
 
 TASKS = "shop/tasks.py"
 BASE = Combination("rq")
@@ -32,10 +36,65 @@ def test_no_retry_says_why(tmp_path: Path) -> None:
     assert "Retry" not in text.replace("No retry", "")
 
 
+TASK = "def sweep() -> None: ...\n"
+REDIS = "from redis import Redis\n\nconnection = Redis()\n"
+QUEUES = {
+    "a function makes it": (
+        {
+            "shop/queues.py": "import rq\nfrom redis import Redis\n\n\ndef get_queue(name='mail'):\n"
+            "    return rq.Queue(name, connection=Redis())\n",
+            "shop/tasks.py": f"from shop.queues import get_queue\n\n\n{TASK}\n\ndef later() -> None:\n"
+            "    get_queue().enqueue(sweep)\n",
+        },
+        "get_queue().enqueue(",
+    ),
+    "decorators name it": (
+        {
+            "shop/queues.py": REDIS,
+            "shop/tasks.py": "from rq.decorators import job\n\nfrom shop.queues import connection\n\n\n"
+            f'@job("mail", connection=connection, timeout=60)\n{TASK}',
+        },
+        'Queue("mail", connection=connection).enqueue(',
+    ),
+    "django-rq's": (
+        {
+            "shop/queues.py": "RQ_QUEUES = {'default': {'URL': 'redis://localhost'}}\n",
+            "shop/tasks.py": f"import django_rq\n\n\n@django_rq.job\n{TASK}",
+        },
+        'django_rq.get_queue("default").enqueue(',
+    ),
+    "Flask-RQ's": (
+        {
+            "shop/queues.py": "from flask_rq2 import RQ\n\nrq = RQ()\n",
+            "shop/tasks.py": f"from shop.queues import rq\n\n\n@rq.job\n{TASK}",
+        },
+        "rq.get_queue().enqueue(",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", QUEUES)
+def test_the_queue_is_the_one_that_the_repository_has(tmp_path: Path, which: str) -> None:
+    files, call = QUEUES[which]
+    written = write(tmp_path, BASE, files)
+    assert call in written.text(TASKS)
+    assert "F821" not in written.run("ruff", "check", "shop").stdout  # every name is imported
+
+
+def test_a_queue_of_dead_letters_and_waits_of_half_a_second_are_not_to_be_had(tmp_path: Path) -> None:
+    facts = SimpleNamespace(
+        facts={"queue": "queue"}, dead_letter="queue", retries=Retries(delays=(0.5, 1.0)), fields=()
+    )
+    assert [text.partition(":")[0] for text in problems(facts)] == [  # type: ignore[arg-type]
+        "RQ has no queue of dead letters",
+        "RQ waits whole seconds",
+    ]
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     "combination",
-    [BASE, Combination("rq", retry=False, message="payload", store="receiver", dead="framework")],
+    [BASE, Combination("rq", retry=False, message="payload", dead="framework")],
     ids=str,
 )
 def test_its_own_tests_are_green_and_notice_a_lost_effect(tmp_path: Path, combination: Combination) -> None:

@@ -158,6 +158,42 @@ def test_redis_set_nx_is_compared_with_the_window(tmp_path):
     assert "the spec promises 7d" in finding(differs, "idempotency.window-differs").message
 
 
+LEASE = """
+from shop.store import once
+
+@app.task(bind=True)
+def send_receipt(self, order_id, email):
+    with once(order_id) as first:
+        if first:
+            mailer.send(order_id, email, idempotency_key=f"r-{order_id}")
+"""
+ONCE = """
+from contextlib import contextmanager
+import redis
+client = redis.Redis()
+
+@contextmanager
+def once(order_id):
+    key = f"r:{order_id}"
+    if not client.set(key, "token", nx=True, px=60_000):
+        yield client.get(key) != "done"
+        return
+    yield True
+    client.set(key, "done", ex=MARK)
+"""
+
+
+def test_a_lease_may_be_short_where_a_mark_takes_its_place(tmp_path):
+    def found(name, mark):
+        head = "from shop import mailer\nfrom shop.celery import app\n"
+        files = {"shop/tasks.py": head + LEASE, "shop/store.py": ONCE.replace("MARK", mark)}
+        changes = {"idempotency.dedupe": {"store": "redis key r:{order_id}", "window": "7d"}}
+        return examine("idempotency", build(tmp_path / name, files, changes))
+
+    assert rules(found("long", "604_800")) == []
+    assert rules(found("short", "60")) == ["idempotency.window-too-short"]
+
+
 def test_redis_without_an_atomic_step_is_not_judged(tmp_path):
     result = redis_case(tmp_path / "a", "client.set(f'r:{order_id}', 1)")
     assert has(result, "idempotency.store-not-judged")

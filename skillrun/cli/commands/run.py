@@ -79,7 +79,7 @@ def run_skill(
 def _advance(request: Request, watcher: Silent, options: tuple[str | None, int, str]) -> dict[str, Any]:
     """By hand, or with somebody who does what is open: an agent, or skillrun itself."""
     if options[0] is None:
-        return advance(request, watcher)
+        return _with_job(request, watcher, advance(request, watcher))
     if options[0] == SCAFFOLD:
         from skillrun.cli.commands.scaffold import write_job
 
@@ -91,6 +91,17 @@ def _advance(request: Request, watcher: Silent, options: tuple[str | None, int, 
     if agent is None:
         return advance(request, watcher)
     return implement(request, watcher, agent, lambda text: watcher.show(line(0, ("bold", text))))
+
+
+def _with_job(request: Request, watcher: Silent, report: dict[str, Any]) -> dict[str, Any]:
+    """On a terminal, asks once whether to write a job whose handler is missing."""
+    from skillrun.scaffold.gates import can_be_written
+
+    if not watcher.asks or not can_be_written(report) or not watcher.may_write():
+        return report
+    from skillrun.cli.commands.scaffold import write_job
+
+    return write_job(request, watcher, report)
 
 
 def _with_spec(request: Request) -> Request:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from skillrun.scaffold.plan import Plan
 
 
-def write_job(request: Request, watcher: Silent) -> dict[str, Any]:
-    """Writes the job of a request and returns the report of the run after it. Raises as `scaffold` does."""
+def write_job(request: Request, watcher: Silent, report: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Writes the job of a request and returns the report of the run after it. Raises as `scaffold` does.
+
+    `report`: of the run as it is, where it has just been advanced.
+    """
     from skillrun.reports.lines import finding_lines, line
 
-    done = scaffold(request, watcher, lambda text: watcher.show(line(0, ("", text))))
+    done = scaffold(request, watcher, lambda text: watcher.show(line(0, ("", text))), report)
     for finding in done.missing:
         for shown in finding_lines(finding, indent=2):
             watcher.show(shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
@@ -9,6 +10,7 @@ from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
+MESSAGE = "kwargs"
 TESTS = "run by Celery's own tracer in this process: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 
@@ -18,6 +20,19 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
     shared = sum(text.count("@shared_task") for text in texts)
     return {"shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts)}
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What Celery cannot do of what the spec asks for, a sentence each."""
+    if facts.dead_letter in ("queue", "framework"):
+        yield f"Celery keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
+    if "self" in {field.name for field in facts.fields}:
+        yield "a task has a use of its own for the name self: rename the field"
+
+
+def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+    """Nothing: a task runs itself."""
+    return ()
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _CALLBACKS = (("failed", "on_failure"), ("failed", "on_retry_exhausted"), ("succeeded", "on_success"))
 _METHODS = (("started", "before_process_message"), ("failed", "after_nack"), ("failed", "before_nack"))
+_OF_A_RETRY = ("'traceback'", "'retries'")  # options that a message has once it failed
 _LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 
 
@@ -32,6 +33,9 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
         method = project.member(setup.own, name)
         if method is not None:
             found.setdefault(event, method)
+    sent = project.member(setup.own, "after_enqueue")
+    if sent is not None and any(word in ast.unparse(sent.node) for word in _OF_A_RETRY):
+        found.setdefault("retried", sent)
     after = project.member(setup.own, "after_process_message")
     if after is not None:
         found.setdefault("failed", after)  # it is told the exception; see `_logs_success` for the other outcome

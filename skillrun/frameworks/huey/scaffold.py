@@ -12,6 +12,7 @@ from skillrun.scaffold.layout import call, source
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
+MESSAGE = "kwargs"
 TESTS = "run by Huey itself in this process: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 
@@ -51,6 +52,11 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
         yield "Huey's clock ticks by the minute: trigger.every is to divide an hour in minutes, or a day in hours"
     if facts.trigger == "cron" and facts.timezone not in (None, "UTC", "Etc/UTC"):
         yield f"Huey's crontab knows no time zone but UTC: write the schedule in it, not in {facts.timezone}"
+
+
+def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+    """Nothing: Huey's own task is run."""
+    return ()
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:

@@ -12,6 +12,7 @@ from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
+MESSAGE = "kwargs"
 TESTS = "RQ's own job, with the retries and the callback that it is enqueued with; Redis and the waits are left out."
 """What the tests' docstring says of how they run the job."""
 _ABANDONED = Symbol("rq.exceptions", "AbandonedJobError")

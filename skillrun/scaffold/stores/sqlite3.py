@@ -4,131 +4,132 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
+from skillrun.repo.places import is_aside
+from skillrun.scaffold.stores.columns import Column, remembered
 from skillrun.scaffold.stores.testing import Testing
+from skillrun.scaffold.stores.variables import Variable, variable_of
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
-    from skillrun.repo.source import Module as Source
+
+_TYPES = {"int": "INTEGER", "str": "TEXT", "float": "REAL", "bool": "BOOLEAN"}
+_OWN = Variable("DATABASE_PATH", "app.db")
 
 
-def find_connect(project: Project, near: str) -> tuple[Symbol, dict[str, Any]] | None:
-    """The repository's function that opens its database, and how it is used; the nearest to a module path first.
+@dataclass(frozen=True)
+class Opening:
+    """How the repository opens its database; without a `symbol` the store does it by itself.
 
-    The facts: `style` is "transaction" for a context manager, else "connection"; `env` the variable that names the
-    file, where it reads one.
+    `commits`: the symbol is a context manager that commits at its end; else it gives a connection.
     """
-    found = list(_candidates(project))
-    found.sort(key=lambda one: (one[1]["style"] != "transaction", not _near(one[0].path, near), one[0].path))
-    return found[0] if found else None
+
+    symbol: Symbol | None
+    commits: bool
+    variable: Variable | None  # of the file's path
+    where: str  # for a note about a path that no variable names
 
 
-def _near(path: str, other: str) -> bool:
-    return path.rpartition("/")[0] == other.rpartition("/")[0]
+@dataclass(frozen=True)
+class Tables:
+    """Which tables are missing, and so are made by the store."""
+
+    done: bool
+    dead: bool
+
+    @property
+    def any(self) -> bool:
+        return self.done or self.dead
 
 
-def _candidates(project: Project) -> Iterator[tuple[Symbol, dict[str, Any]]]:
+def find_opening(project: Project, near: str) -> Opening:
+    """The repository's function that opens its database: a context manager first, then the nearest to a path."""
+    found = sorted(_openings(project), key=lambda one: (not one.commits, not _is_near(one, near), one.where))
+    return found[0] if found else Opening(None, True, _OWN, "the store")
+
+
+def _is_near(opening: Opening, path: str) -> bool:
+    return opening.symbol is not None and opening.symbol.path.rpartition("/")[0] == path.rpartition("/")[0]
+
+
+def _openings(project: Project) -> Iterator[Opening]:
     for path in sorted(project.tree.search("sqlite3")):
-        module = project.module(path) if path.endswith(".py") and not _aside(path) else None
-        for node in module.tree.body if module else ():
-            if isinstance(node, ast.FunctionDef) and _opens(node) and not _needs_arguments(node):
-                assert module is not None
-                yield Symbol(module.name, node.name, path=path), _manner(module, node)
+        module = project.module(path) if not is_aside(path) else None
+        for node in module.tree.body if module is not None else ():
+            called = _connecting(node)
+            if called is None or module is None or not isinstance(node, ast.FunctionDef) or _needs_arguments(node):
+                continue
+            managed = any("contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list)
+            variable = variable_of(project, module, called.args[0] if called.args else None)
+            where = f"{path}:{node.lineno}"
+            yield Opening(Symbol(module.name, node.name, path=path), managed, variable, where)
 
 
-def _aside(path: str) -> bool:
-    return any(part.startswith(("test", "conftest")) for part in path.split("/"))
-
-
-def _opens(node: ast.FunctionDef) -> bool:
-    return any(isinstance(inner, ast.Call) and ast.unparse(inner.func) == "sqlite3.connect" for inner in ast.walk(node))
+def _connecting(node: ast.stmt) -> ast.Call | None:
+    calls = (inner for inner in ast.walk(node) if isinstance(inner, ast.Call))
+    return next((call for call in calls if ast.unparse(call.func) in ("sqlite3.connect", "connect")), None)
 
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:
     return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults)
 
 
-def _manner(module: Source, node: ast.FunctionDef) -> dict[str, Any]:
-    managed = any("contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list)
-    return {"style": "transaction" if managed else "connection", "env": _variable(module)}
-
-
-def _variable(module: Source) -> str | None:
-    """The environment variable that a module reads: os.environ["X"], os.environ.get("X"), os.getenv("X")."""
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
-            name = node.slice
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.environ.get", "os.getenv") and node.args:
-            name = node.args[0]
-        else:
-            continue
-        if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            return name.value
-    return None
-
-
 def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The store's module."""
+    """The module of `once` and `bury`, with the tables that are missing."""
     store = facts.store
-    tables = store.facts.get("tables", ("done", "dead"))
-    buries = facts.dead_letter == "table"
-    needed: list[Symbol | str] = ["from collections.abc import Iterator", "from contextlib import contextmanager"]
-    if buries:
+    tables: Tables = store.facts["tables"]
+    columns: tuple[Column, ...] = store.facts["columns"]
+    dead = store.facts["dead_table"]
+    text = render(
+        "sqlite3.py.jinja", facts, needed=_imports(store), tables=tables, dead=dead, done=store.name,
+        opened=opened(store),
+        columns=[(column.name, _TYPES[column.annotation]) for column in columns],
+        parameters=[column.parameter for column in columns], names=[column.name for column in columns],
+        variable=store.facts["opening"].variable if store.connect is None else None,
+        remembered=remembered(done=bool(store.name), buries=bool(dead)),
+    )  # fmt: skip
+    return [Module(store.path, text)]
+
+
+def _imports(store: Store) -> list[Symbol | str]:
+    needed: list[Symbol | str] = []
+    if store.name or store.connect is None:
+        needed += ["from collections.abc import Iterator", "from contextlib import contextmanager"]
+    if store.facts["dead_table"]:
         needed += ["import json", "from typing import Any"]
     if store.connect is None:
         needed += ["import os", "import sqlite3"]
     elif store.transactional:
         needed.append("import sqlite3")
-    if store.facts.get("style") == "connection":
-        needed.append("from contextlib import closing")
-    if store.connect is not None:
-        needed.append(store.connect)
-    made = tuple(table for table in tables if table != "dead" or buries)
-    return [
-        Module(
-            store.path,
-            render("sqlite3.py.jinja", facts, needed=needed, tables=made, buries=buries, opened=opened(facts)),
-        )
-    ]
+    return [*needed, *opened_with(store)]
 
 
-def opened(facts: Facts) -> str:
-    """What stands between `with` and the colon."""
-    store = facts.store
-    if store.connect is None:
-        return "transaction() as connection"
-    called = f"{store.connect.written}()" if store.connect.module != store.module else f"{store.connect.name}()"
-    return (
-        f"closing({called}) as connection, connection"
-        if store.facts["style"] == "connection"
-        else (f"{called} as connection")
-    )
+def opened_with(store: Store) -> list[Symbol | str]:
+    """The imports of `opened`."""
+    closing = [] if store.facts["opening"].commits else ["from contextlib import closing"]
+    return [*closing, *([store.connect] if store.connect is not None else [])]
 
 
-def proof_part(facts: Facts) -> dict[str, Any]:
-    """What a proof has to know of the store: the spec's `proof`, as far as the store decides it."""
-    store = facts.store
-    columns = ", ".join(facts.key)
-    part: dict[str, Any] = {"database": "{scratch}/app.db"}
-    if store.facts.get("env"):
-        part["env"] = {store.facts["env"]: "{scratch}/app.db"}
-    if store.facts.get("tables", ("done", "dead")):
-        part["setup"] = f"python -m {store.module}"
-    part["state"] = {store.name: f"select {columns} from {store.name} order by {columns}"}
-    if facts.dead_letter == "table":
-        part["dead_letters"] = f"select count(*) from {facts.dead_letter_where}"
-    return part
+def opened(store: Store, module: str | None = None) -> str:
+    """What stands between `with` and the colon to have a transaction on `connection`, in the store or in a `module`."""
+    here = store.module if module is None else module
+    symbol = store.connect or Symbol(store.module, "transaction", path=store.path)
+    called = f"{symbol.name if symbol.module == here else symbol.written}()"
+    if store.facts["opening"].commits:
+        return f"{called} as connection"
+    return f"closing({called}) as connection, connection"
 
 
 def testing(facts: Facts) -> Testing:
-    """The imports of the fixture, and how it opens the database."""
-    needed: list[Symbol | str] = ["from pathlib import Path"]
-    store = facts.store
-    if store.connect is not None and facts.dead_letter == "table":
-        needed.append(store.connect)
-    if store.facts.get("style") == "connection":
-        needed.append("from contextlib import closing")
-    own = f"{store.tail}.transaction() as connection"
-    return Testing(tuple(needed), opened(facts) if store.connect else own)
+    """A database of its own for each test."""
+    store: Store = facts.store.facts.get("letters") or facts.store
+    variable: Variable | None = store.facts["opening"].variable
+    needed = ("from pathlib import Path", *opened_with(store)) if variable else tuple(opened_with(store))
+    return Testing(
+        "sqlite3_fixture.jinja",
+        (*needed, Symbol(store.module, "once", path=store.path)),
+        {"tail": store.tail, "opened": opened(store, "tests"), "variable": variable.name if variable else ""},
+    )

@@ -1,15 +1,21 @@
-"""What a job's tests need of its store; the fixture itself is the template `<kind>_fixture.jinja`."""
+"""What a job's tests need of its store."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from skillrun.frameworks.pieces import Symbol
 
 
 @dataclass(frozen=True)
 class Testing:
-    """`needed`: imports of the fixture; `opened`: what stands between `with` and the colon to read the database."""
+    """`fixture`: the template of the fixture and of `dead()`; "" where a job has no store.
 
+    `needed`: what that imports; `values`: what that template is given, as `store`.
+    """
+
+    fixture: str = ""
     needed: tuple[Symbol | str, ...] = ()
-    opened: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)

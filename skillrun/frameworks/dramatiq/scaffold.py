@@ -1,0 +1,105 @@
+"""The job as a Dramatiq actor: `retry_when` decides about retries, a second actor keeps what is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Retries, Symbol
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+MESSAGE = "kwargs"
+TESTS = "worked on by Dramatiq's own worker over a StubBroker: retries are real, only the waiting is left out."
+"""What the tests' docstring says of how they run the job."""
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What Dramatiq cannot do of what the spec asks for, a sentence each."""
+    retries, where = facts.retries, facts.dead_letter_where
+    if retries.bounded and (retries.kind, retries.factor, retries.jitter) != ("exponential", 2, True):
+        yield "Dramatiq doubles its waits and adds jitter: retry.backoff is to be exponential, factor 2, jitter true"
+    if facts.dead_letter == "queue" and not where.endswith(".XQ"):
+        yield (
+            f"Dramatiq's workers would take the dead letters out of a queue {where}: dead_letter.where is to be "
+            "default.XQ, the dead-letter queue that it has"
+        )
+    if any(field.name == "correlation_id" for field in facts.fields):
+        yield "the handler has a use of its own for the name correlation_id: rename the field"
+
+
+def read(project: Project, facts: Facts) -> dict[str, Any]:
+    """What these templates need to know beyond `Facts`: `current`, the broker has the middleware CurrentMessage."""
+    from skillrun.frameworks.dramatiq.setup import read_setup
+
+    setup = read_setup(project, facts.use)
+    elsewhere = [part for part in (*setup.listed, *setup.added) if part.place.path != facts.path]
+    return {"current": any(part.name == "CurrentMessage" for part in elsewhere)}
+
+
+def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+    """What `runs.jinja` imports beyond the handler."""
+    stub = ("from dramatiq import Worker", "from dramatiq.brokers.stub import StubBroker")
+    return (*stub, Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name))
+
+
+def _publishes(facts: Facts) -> bool:
+    """Whether the function that sends the message is written beside the handler."""
+    return facts.enqueue.module == facts.module
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The actor, the middleware that says what becomes of a failed attempt, the actor for the dead, the sender."""
+    needed: list[Symbol | str] = [
+        "from typing import Any", facts.conventions.logger_import, "import dramatiq", "from dramatiq import Message",
+        "from dramatiq.broker import MessageProxy", "from dramatiq.middleware import CurrentMessage",
+        *(effect.call for effect in facts.effects), facts.invalid,
+    ]  # fmt: skip
+    if facts.retries.bounded:
+        needed += facts.transient
+    if facts.app is not None:
+        needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as actors are written
+    if facts.store.kind != "receiver" or facts.dead_letter == "table":
+        needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
+    text = render(
+        "handler.py.jinja", replace(facts, retries=_stretched(facts.retries)), needed=needed, options=_options(facts),
+        current=facts.facts["current"], says=facts.retries.bounded or facts.dead_letter != "table",
+        broker=facts.app.name if facts.app else "dramatiq.get_broker()",
+        ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
+        message_ids=_ids_of(facts, "message"), dead_ids=_ids_of(facts, "dead"),
+        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+    )  # fmt: skip
+    return [Module(facts.path, text)]
+
+
+def _ids_of(facts: Facts, message: str) -> list[tuple[str, str]]:
+    """What a log line about a message says, outside of the handler."""
+    ids = [(key, f'fields.get("{key}")') for key in facts.key]
+    return [*ids, ("correlation_id", f"_{facts.name}_correlation({message})"), ("reason", "error")]
+
+
+def _stretched(retries: Retries) -> Retries:
+    """With the waits that Dramatiq's jitter makes of them at most: twice as long, up to the cap."""
+    cap = retries.cap_s if retries.cap_s is not None else float("inf")
+    return replace(retries, delays=tuple(min(delay * 2, cap) for delay in retries.delays))
+
+
+def _options(facts: Facts) -> list[str]:
+    """The options of the actor, a line each."""
+    retries = facts.retries
+    made = [f"broker={facts.app.name},"] if facts.app else []
+    if not retries.bounded:
+        made.append(f"max_retries=0,  # {retries.reason}")
+    else:
+        cap = retries.cap_s if retries.cap_s is not None else max(retries.delays)
+        made += [f"min_backoff={_ms(retries.base_s)},  # milliseconds", f"max_backoff={_ms(cap)},"]
+        made.append(f"retry_when=_{facts.name}_may_pass,")
+    if facts.dead_letter == "table":
+        made.append(f'on_retry_exhausted="bury_{facts.name}",')
+    return made
+
+
+def _ms(seconds: float) -> str:
+    return f"{round(seconds * 1000):_}"

@@ -1,0 +1,53 @@
+"""How a proof points the repository's database elsewhere: the variable, and the server or the file behind it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from skillrun.scaffold.stores.variables import Variable
+
+_FILE = "{scratch}/app.db"
+_URL_NAME = re.compile(r"URL|URI|DSN", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Database:
+    """Parts of the spec's `proof`: `env`, `services` and `database`. `note`: what a person has to change first."""
+
+    env: dict[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
+    database: str | None = None
+    note: str | None = None
+
+
+def database_behind(
+    variable: Variable | None, where: str, *, postgresql: bool, fixed: str = "", is_url: bool | None = None
+) -> Database:
+    """`where`: the setting, for the note; `postgresql`: what the dependencies say; `fixed`: the value without one.
+
+    `is_url`: whether the variable holds a URL and no path; None: by its default, else by its name.
+    """
+    if variable is None:
+        shown = f" is {fixed!r}" if fixed else ""
+        note = f"{where}{shown}, whatever the environment says: a proof needs it read from a variable"
+        return Database(note=note)
+    if variable.part and not variable.part.startswith("sqlite"):
+        return Database(note=f"{where} is put together of several variables, and a proof gives one URL")
+    default = variable.default or ""
+    if default.startswith("postgres") or (not default.startswith("sqlite") and "://" not in default and postgresql):
+        return Database({variable.name: "{postgresql}"}, ("postgresql",), "{postgresql}", _driver(variable))
+    if default and "://" in default and not default.startswith("sqlite"):
+        kind = default.partition(":")[0]
+        return Database(note=f"{variable.name} names a {kind} database: a proof starts PostgreSQL or uses SQLite")
+    if is_url is None:
+        is_url = "://" in default or (not default and _URL_NAME.search(variable.name) is not None)
+    return Database({variable.name: f"sqlite:///{_FILE}" if is_url else _FILE}, (), _FILE)
+
+
+def _driver(variable: Variable) -> str | None:
+    """The proof's URL names no driver, so SQLAlchemy takes psycopg2."""
+    scheme = (variable.default or "").partition(":")[0]
+    if "+" not in scheme or scheme.endswith("+psycopg2"):
+        return None
+    return f"{variable.name}: the proof's URL begins with postgresql:, where this repository uses {scheme}:"

@@ -1,0 +1,167 @@
+"""Which kind of store a job gets, by its spec and by what the repository uses already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skillrun.errors import Blocked
+from skillrun.frameworks.pieces import Store, Symbol
+from skillrun.repo.places import is_aside
+from skillrun.scaffold.stores import alembic, django_use, redis_use, sqlalchemy_use, sqlite3
+from skillrun.scaffold.stores.database import Database, database_behind
+from skillrun.scaffold.stores.redis import Keys
+from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm, setup_command
+from skillrun.scaffold.stores.wanted import Wanted, read_wanted
+from skillrun.stages import uniqueness
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.stages.interface import Case
+
+_POSTGRESQL = ("psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000")
+
+
+def find_store(case: Case, spec: JobSpec) -> Store:
+    """The store that the spec names, of the repository's own kind; what it needs is in `Store.facts`.
+
+    "columns" are the key's, "notes" are sentences for a person, "database" is what a proof points elsewhere, "busy"
+    and "uncertain" name the errors that `once` raises: one to be tried again, one that never is.
+    Raises Blocked where the spec or the repository leaves open where the store goes.
+    """
+    wanted = read_wanted(case.project, spec)
+    if wanted.kind == "redis":
+        return _redis(case, spec, wanted)
+    if wanted.kind == "receiver":
+        return _receiver(case, spec, wanted)
+    return _in_database(case, spec, wanted)
+
+
+def _in_database(case: Case, spec: JobSpec, wanted: Wanted, end: str = "store") -> Store:
+    """Tables in the database that the repository uses. `end`: of the module's name."""
+    if django_use.is_django(case.project):
+        return _django(case, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler", end)
+    return _sqlalchemy(case, wanted, end) or _sqlite3(case, wanted, end)
+
+
+def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: Any) -> Store:
+    name = f"{wanted.handler}_{end}"
+    claims = wanted.claims and not wanted.transactional and bool(wanted.table or wanted.prefix)
+    return Store(
+        kind=kind,
+        module=wanted.module(end),
+        path=f"{wanted.folder}{name}.py",
+        name=wanted.table or wanted.prefix,
+        window_s=wanted.window_s,
+        transactional=wanted.transactional and bool(wanted.table),
+        claims=claims,
+        facts={"columns": wanted.columns, "uncertain": "Uncertain" if claims else None, **facts},
+        **more,
+    )
+
+
+def _postgresql(case: Case) -> bool:
+    """Whether the repository depends on a client of PostgreSQL."""
+    from skillrun.repo.manifests import read_manifests
+
+    return bool(read_manifests(case.tree).find(*_POSTGRESQL))
+
+
+def _notes(*notes: str | None) -> tuple[str, ...]:
+    return tuple(note for note in notes if note)
+
+
+# -- Django
+
+
+def _django(case: Case, wanted: Wanted, where: str, end: str) -> Store:
+    app = django_use.find_app(case.project, wanted, where)
+    orm = django_use.plan_orm(case.project, wanted, app)
+    database = django_use.database_of(case.project, postgresql=_postgresql(case))
+    none = f"{app.label} keeps no migrations: make the new tables as the others are made"
+    made = none if django_use.keeps_none(case.project, app) else None
+    facts = {"orm": orm, "database": database, "notes": _notes(made, database.note)}
+    return _store(wanted, "django", end, {**facts, "setup": f"{django_use.manage(case.project)} migrate"})
+
+
+# -- SQLAlchemy
+
+
+def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
+    near = f"{wanted.folder}{wanted.handler}_store.py"
+    base = sqlalchemy_use.find_base(case.project, near)
+    opening = sqlalchemy_use.find_opening(case.project, base, near)
+    if base is None and opening is None:
+        return None
+    scripts = alembic.find_scripts(case.project)
+    migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
+    orm = plan_orm(case.project, wanted, base, opening, migration)
+    database = database_of(case.project, base, opening, orm, postgresql=_postgresql(case))
+    setup = scripts.upgrade if scripts else setup_command(case.project, base, opening, orm, wanted.module(end))
+    unmade = None if setup else "how the tables are made was not found: proof.setup needs a command for it"
+    made = None if opening else "no session factory or engine was found: the store makes its own from DATABASE_URL"
+    return _store(
+        wanted,
+        "sqlalchemy",
+        end,
+        {"orm": orm, "database": database, "notes": _notes(made, unmade, database.note), "setup": setup},
+        connect=opening.symbol if opening else None,
+        base=base.symbol if base else Symbol(own_tables(wanted).module, "Base", exists=False),
+    )
+
+
+# -- SQLite through the standard library
+
+
+def _sqlite3(case: Case, wanted: Wanted, end: str) -> Store:
+    opening = sqlite3.find_opening(case.project, f"{wanted.folder}{wanted.handler}.py")
+    tables = sqlite3.Tables(
+        done=bool(wanted.table) and not uniqueness.tables(case.project, wanted.table),
+        dead=bool(wanted.dead_table) and not uniqueness.tables(case.project, wanted.dead_table),
+    )
+    database = database_behind(opening.variable, opening.where, postgresql=False, is_url=False)
+    facts = {"opening": opening, "tables": tables, "dead_table": wanted.dead_table, "database": database}
+    setup = f"python -m {wanted.module(end)}" if tables.any else None
+    notes = _notes(database.note)
+    return _store(wanted, "sqlite3", end, {**facts, "setup": setup, "notes": notes}, connect=opening.symbol)
+
+
+# -- Redis, and the receiver
+
+
+def _redis(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
+    redis_use.refuse_transactions(spec)
+    client = redis_use.find_client(case.project)
+    letters = _letters(case, spec, wanted, "dead_letters")
+    database = redis_use.database_of(case.project, client)
+    lease = None if wanted.claims else redis_use.lease_s(spec, case.policy)
+    keys = Keys(
+        columns=wanted.columns,
+        prefix=wanted.prefix,
+        client=client.expression if client else "client",
+        lease_s=lease,
+        kept_s=redis_use.kept_s(spec, case.policy),
+        imports=client.imports if client else (),
+        variable=None if client else "REDIS_URL",
+        bury=Symbol(letters.module, "bury", exists=False, path=letters.path) if letters else None,
+    )
+    made = None if client else "no client of Redis was found: the store makes its own from REDIS_URL"
+    notes = _notes(made, database.note, *(letters.facts["notes"] if letters else ()))
+    facts = {"keys": keys, "busy": "Busy" if lease else None, "letters": letters, "database": database, "notes": notes}
+    return _store(wanted, "redis", "store", facts, connect=client.symbol if client else None)
+
+
+def _receiver(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
+    letters = _letters(case, spec, wanted, "store")
+    facts = {"letters": letters, "database": Database(), "notes": letters.facts["notes"] if letters else ()}
+    return _store(wanted, "receiver", "store", facts)
+
+
+def _letters(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
+    """The store of dead letters alone. Raises Blocked where the repository has no database."""
+    if not wanted.dead_table:
+        return None
+    store = _in_database(case, spec, wanted, end)
+    if store.kind == "sqlite3" and not any(not is_aside(path) for path in case.tree.search("sqlite3")):
+        message = f"{spec.shown_path}:{spec.line('dead_letter')}: dead_letter.kind is table, and there is no database"
+        raise Blocked(message, hint="dead_letter: {kind: queue, where: NAME}, or {kind: framework}")
+    return store

@@ -1,0 +1,69 @@
+"""A key in Redis for each piece of work: a lease with a token while it is done, and a mark with a time to live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
+from skillrun.scaffold.stores.columns import Column
+from skillrun.scaffold.stores.letters import letters
+from skillrun.scaffold.stores.testing import Testing
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the template needs to know: `Store.facts["keys"]`.
+
+    `client` is the expression of the client. `lease_s` is None where a second delivery could not come back later, so
+    that only the mark is kept. `kept_s` is None for a mark that stays for ever. `bury`: where that function is
+    written, since Redis holds no table.
+    """
+
+    columns: tuple[Column, ...]
+    prefix: str
+    client: str
+    lease_s: float | None
+    kept_s: float | None
+    imports: tuple[str, ...] = ()
+    variable: str | None = None  # the environment variable of a client of its own
+    bury: Symbol | None = None
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The module of `once`; `bury` comes from the tables' own module."""
+    keys: Keys = facts.store.facts["keys"]
+    manner = _manner(facts.store, keys)
+    text = render(
+        "redis_store.py.jinja", facts, manner=manner, needed=_imports(manner, keys), client=keys.client,
+        parameters=[column.parameter for column in keys.columns], names=[column.name for column in keys.columns],
+        key=_key(keys), variable=keys.variable, buries=keys.bury is not None,
+        lease_ms=round((keys.lease_s or 0) * 1000), kept_s=round(keys.kept_s or 0),
+    )  # fmt: skip
+    return [*letters(facts, render), Module(facts.store.path, text)]
+
+
+def _manner(store: Store, keys: Keys) -> str:
+    if store.claims:
+        return "claims"
+    return "lease" if keys.lease_s is not None else "mark"
+
+
+def _key(keys: Keys) -> str:
+    """The f-string of a key. Several fields are told apart by quotes: "a:b", "c" is not "a", "b:c"."""
+    several = len(keys.columns) > 1
+    quoted = {column.name: "!r" if several and column.annotation == "str" else "" for column in keys.columns}
+    return "".join([keys.prefix, *(f":{{{name}{mark}}}" for name, mark in quoted.items())])
+
+
+def _imports(manner: str, keys: Keys) -> list[Symbol | str]:
+    needed: list[Symbol | str] = ["from collections.abc import Iterator", "from contextlib import contextmanager"]
+    needed += ["from uuid import uuid4"] if manner == "lease" else []
+    needed += ["import os", "from redis import Redis"] if keys.variable else []
+    needed += keys.imports
+    needed += [f"from {keys.bury.module} import bury"] if keys.bury else []
+    return needed
+
+
+def testing(facts: Facts) -> Testing:
+    """Nothing yet."""
+    return Testing()

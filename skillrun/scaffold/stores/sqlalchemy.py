@@ -1,0 +1,192 @@
+"""A dedupe row and dead letters in SQLAlchemy's ORM: the models, and the module that the handler uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Store, Symbol
+from skillrun.scaffold.stores.columns import Column, remembered
+from skillrun.scaffold.stores.testing import Testing
+
+_TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A new revision, in the manner of those that are there."""
+
+    path: str
+    revision: str
+    down_revision: str | None
+    created: str  # the date, for its docstring
+    annotated: bool = False
+    done: bool = True  # the dedupe table is missing
+    dead: bool = True  # the table of dead letters is missing
+
+
+@dataclass(frozen=True)
+class Orm:
+    """What the templates need to know: `Store.facts["orm"]`.
+
+    `style` is mapped (2.x), column (1.4) or flask. `opened` is the expression that opens a session, as a context
+    manager; `commits` is false where that commits by itself. Symbols that exist already are not written.
+    """
+
+    columns: tuple[Column, ...]
+    style: str
+    opened: str
+    model: Symbol | None = None  # of the dedupe table; None: the receiver or Redis remembers
+    dead: Symbol | None = None
+    dead_table: str = ""
+    commits: bool = True
+    engine: str | None = None  # the environment variable of an engine of its own
+    default: str = ""  # the URL without that variable
+    own_base: bool = False
+    migration: Migration | None = None
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The models that are missing, their migration, and the module of `once` and `bury`."""
+    orm: Orm = facts.store.facts["orm"]
+    found: list[Piece] = []
+    missing = [model for model in (orm.model, orm.dead) if model is not None and not model.exists]
+    for module in dict.fromkeys(model.module for model in missing):
+        here = [model for model in missing if model.module == module]
+        found.append(Module(here[0].path, _models(facts, render, orm, here)))
+    if orm.migration is not None:
+        found.append(NewFile(orm.migration.path, _migration(facts, render, orm, orm.migration)))
+    return [*found, Module(facts.store.path, _store(facts, render, orm))]
+
+
+# -- the models
+
+
+def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    module, base = here[0].module, _base(facts, orm)
+    done = orm.model.name if orm.model in here and orm.model else ""
+    dead = orm.dead.name if orm.dead in here and orm.dead else ""
+    needed = _model_imports(orm, done=bool(done), dead=bool(dead))
+    if not orm.own_base and base.module != module:
+        needed.append(f"from {base.module} import {base.name}")
+    types = _types(orm.style)
+    return render(
+        "sqlalchemy_models.py.jinja", facts, needed=needed, module=module, done=done, dead=dead,
+        base=f"{base.name}.Model" if orm.style == "flask" else base.name, own_base=orm.own_base,
+        made=types["made"], types=types, mapped_text=": Mapped[str]" if orm.style == "mapped" else "",
+        columns=[_written(column, orm) for column in orm.columns],
+        dead_table=orm.dead_table,
+    )  # fmt: skip
+
+
+def _base(facts: Facts, orm: Orm) -> Symbol:
+    """The declarative base: the repository's, or the one that is written beside the models."""
+    if facts.store.base is not None:
+        return facts.store.base
+    model = orm.model or orm.dead
+    assert model is not None
+    return Symbol(model.module, "Base", exists=False, path=model.path)
+
+
+def _types(style: str) -> dict[str, str]:
+    before = "db." if style == "flask" else ""
+    return {
+        "made": "mapped_column" if style == "mapped" else f"{before}Column",
+        "text": f"{before}String",
+        "long": f"{before}Text",
+        "time": f"{before}DateTime(timezone=True)",
+        "now": f"server_default={before}func.now()",
+    }
+
+
+@dataclass(frozen=True)
+class Written:
+    """A column as the models write it: `prefix`, and the arguments of its call."""
+
+    prefix: str
+    arguments: list[str]
+
+
+def _written(column: Column, orm: Orm) -> Written:
+    prefix = f"{column.name}: Mapped[{column.annotation}] = " if orm.style == "mapped" else f"{column.name} = "
+    kind = _type_of(column, "db." if orm.style == "flask" else "")
+    counted = column.annotation == "int" and len(orm.columns) == 1
+    return Written(prefix, [kind, "primary_key=True", *(["autoincrement=False"] if counted else [])])
+
+
+def _type_of(column: Column, before: str) -> str:
+    name = f"{before}{_TYPES[column.annotation]}"
+    return f"{name}({column.length})" if column.annotation == "str" else name
+
+
+def _model_imports(orm: Orm, *, done: bool, dead: bool) -> list[Symbol | str]:
+    if orm.style == "flask":
+        return []
+    used = {_TYPES[column.annotation] for column in orm.columns} if done else set()
+    used |= {"String", "Text"} if dead else set()
+    used |= {"DateTime", "func"} | ({"Column"} if orm.style == "column" else set())
+    needed: list[Symbol | str] = [f"from sqlalchemy import {', '.join(sorted(used))}"]
+    if orm.style == "mapped":
+        mapped = dead or done
+        names = [*(["DeclarativeBase"] if orm.own_base else []), *(["Mapped"] if mapped else []), "mapped_column"]
+        needed.append(f"from sqlalchemy.orm import {', '.join(names)}")
+    elif orm.own_base:
+        needed.append("from sqlalchemy.orm import declarative_base")
+    return needed
+
+
+def _names(orm: Orm) -> list[str]:
+    return [column.name for column in orm.columns]
+
+
+# -- the migration
+
+
+def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> str:
+    tables = [*([facts.store.name] if migration.done else []), *([orm.dead_table] if migration.dead else [])]
+    return render(
+        "alembic_migration.py.jinja", facts, migration=migration, tables=tables,
+        columns=[(column.name, _type_of(column, "sa.")) for column in orm.columns],
+        counted=len(orm.columns) == 1 and orm.columns[0].annotation == "int",
+        quoted=[f'"{name}"' for name in _names(orm)], dead_table=orm.dead_table,
+        text=": str" if migration.annotated else "",
+        maybe=": Union[str, None]" if migration.annotated else "",
+        several=": Union[str, Sequence[str], None]" if migration.annotated else "",
+    )  # fmt: skip
+
+
+# -- the module of `once` and `bury`
+
+
+def _store(facts: Facts, render: Render, orm: Orm) -> str:
+    store, buries = facts.store, orm.dead is not None
+    done = orm.model.name if orm.model else ""
+    base = _base(facts, orm) if orm.own_base else None
+    return render(
+        "sqlalchemy_store.py.jinja", facts, needed=_store_imports(store, orm, base), done=done,
+        dead=orm.dead.name if orm.dead else "", buries=buries, names=_names(orm), opened=orm.opened,
+        parameters=[column.parameter for column in orm.columns], given=[column.given for column in orm.columns],
+        commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "",
+        remembered=remembered(done=bool(done), buries=buries),
+    )  # fmt: skip
+
+
+def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
+    done, buries = orm.model is not None, orm.dead is not None
+    remote = done and not store.transactional and not store.claims
+    needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"] if done else []
+    needed += ["from contextlib import suppress"] if remote or buries else []
+    needed += ["import json", "from hashlib import sha256", "from typing import Any"] if buries else []
+    needed += ["from sqlalchemy.exc import IntegrityError"]
+    needed += ["from sqlalchemy import insert"] if store.transactional and done else []
+    needed += ["from sqlalchemy import select"] if remote else []
+    needed += ["import os", "from sqlalchemy import create_engine"] if orm.engine else []
+    needed += ["from sqlalchemy import orm"] if (store.transactional and done) or "orm." in orm.opened else []
+    ours = [symbol for symbol in (store.connect, orm.model, orm.dead, base) if symbol is not None]
+    needed += [f"from {symbol.module} import {symbol.name}" for symbol in ours if symbol.module != store.module]
+    return needed
+
+
+def testing(facts: Facts) -> Testing:
+    """Nothing yet."""
+    return Testing()

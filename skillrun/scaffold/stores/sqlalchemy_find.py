@@ -1,0 +1,103 @@
+"""The plan of a SQLAlchemy store: which models are there, where new ones go, and what points the database elsewhere."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Symbol
+from skillrun.repo.places import is_aside
+from skillrun.scaffold.stores.classes import plan_models
+from skillrun.scaffold.stores.database import Database, database_behind
+from skillrun.scaffold.stores.sqlalchemy import Migration, Orm
+from skillrun.scaffold.stores.sqlalchemy_use import Base, Opening
+from skillrun.scaffold.stores.variables import Variable, variable_of
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+    from skillrun.scaffold.stores.wanted import Wanted
+
+_SETTING = "SQLALCHEMY_DATABASE_URI"
+
+
+def plan_orm(
+    project: Project, wanted: Wanted, base: Base | None, opening: Opening | None, migration: Migration | None = None
+) -> Orm:
+    """What is to be written. Raises Blocked where a table of the name is there and is another one."""
+    home = base.models if base is not None else own_tables(wanted)
+    model, dead = plan_models(project, wanted, home)
+    return Orm(
+        columns=wanted.columns,
+        style=base.style if base is not None else "mapped",
+        opened=opening.expression if opening is not None else "orm.Session(engine)",
+        model=model,
+        dead=dead,
+        dead_table=wanted.dead_table,
+        commits=not (opening is not None and opening.commits),
+        engine="DATABASE_URL" if opening is None else None,
+        default="" if opening is not None else f"sqlite:///{wanted.package.partition('.')[0] or 'jobs'}.db",
+        own_base=base is None,
+        migration=migration,
+    )
+
+
+def own_tables(wanted: Wanted) -> Symbol:
+    """Where the models go in a repository without a declarative base; shared by all jobs of the package."""
+    module = f"{wanted.package}.job_tables" if wanted.package else "job_tables"
+    return Symbol(module, "", path=f"{wanted.folder}job_tables.py")
+
+
+# -- the proof
+
+
+def database_of(
+    project: Project, base: Base | None, opening: Opening | None, orm: Orm, *, postgresql: bool
+) -> Database:
+    """What the engine is made with."""
+    if opening is None:
+        return database_behind(Variable("DATABASE_URL", orm.default), "DATABASE_URL", postgresql=False)
+    if base is not None and base.style == "flask":
+        return _flask(project, postgresql=postgresql)
+    if opening.url is None:
+        return database_behind(None, f"the engine behind {opening.symbol.path}", postgresql=postgresql)
+    module, node = opening.url
+    where = f"{module.path}:{node.lineno}: create_engine"
+    return _behind(project, module, node, where, postgresql=postgresql)
+
+
+def _behind(project: Project, module: object, node: ast.expr, where: str, *, postgresql: bool) -> Database:
+    variable = variable_of(project, module, node)  # type: ignore[arg-type]
+    literal = project.literal(node, module)  # type: ignore[arg-type]
+    fixed = literal if isinstance(literal, str) else ""
+    if variable is not None and not variable.default and fixed:
+        variable = replace(variable, default=fixed)
+    is_url = variable is None or not variable.part
+    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, is_url=is_url)
+
+
+def _flask(project: Project, *, postgresql: bool) -> Database:
+    """`app.config["SQLALCHEMY_DATABASE_URI"] = ...`, or a constant of that name in a class of settings."""
+    for module in project.modules_with(_SETTING):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Assign) and _SETTING in ast.unparse(node.targets[0]):
+                where = f"{module.path}:{node.lineno}: {_SETTING}"
+                return _behind(project, module, node.value, where, postgresql=postgresql)
+    return database_behind(None, _SETTING, postgresql=postgresql)
+
+
+def setup_command(project: Project, base: Base | None, opening: Opening | None, orm: Orm, module: str) -> str | None:
+    """The command that makes the tables where no migrations do; None where only a person can tell."""
+    if base is None:
+        return f"python -m {module}"
+    for path in sorted(project.tree.search("create_all")):
+        found = None if is_aside(path) else project.module(path)
+        if found is not None and "__main__" in found.text:
+            return f"python -m {found.name}"
+    models = orm.model or orm.dead
+    if opening is None or opening.bind is None or models is None:
+        return None
+    base_from, name = base.symbol.module, base.symbol.name
+    wanted = [f"from {base_from} import {name}", f"from {opening.symbol.module} import {opening.symbol.name}"]
+    code = "; ".join([f"import {models.module}", *wanted, f"{name}.metadata.create_all({opening.bind})"])
+    return f'python -c "{code}"'

@@ -1,0 +1,189 @@
+"""How a repository uses SQLAlchemy: its declarative base, where its models are, and how it opens a session."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Symbol
+from skillrun.repo.places import is_aside
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+    from skillrun.repo.source import Module
+
+_BASES = ("DeclarativeBase", "DeclarativeBaseNoMeta", "MappedAsDataclass")
+_MADE = ("declarative_base", "generate_base", "automap_base")
+_WORDS = (*_BASES, *_MADE, "as_declarative", "SQLAlchemy")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A declarative base: `style` is mapped (2.x), column (1.4) or flask, where the symbol is the `db` object."""
+
+    symbol: Symbol
+    style: str
+    models: Symbol  # the module that has most of its models; only `module` and `path` are of use
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a session is opened: the symbol, the expression for `with`, whether it commits by itself.
+
+    `bind` is an expression of the engine, where one without `with` gives it.
+    """
+
+    symbol: Symbol
+    expression: str
+    commits: bool = False
+    bind: str | None = None
+    url: tuple[Module, ast.expr] | None = None  # what its engine is made with, where that was found
+
+
+def find_base(project: Project, near: str) -> Base | None:
+    """The base with the most models; of equals, the one nearest to the module path `near`."""
+    found = [_base(project, symbol, style, near) for symbol, style in _bases(project)]
+    found.sort(key=lambda one: (-one[0], _apart(one[1].symbol.path, near), one[1].symbol.path))
+    return found[0][1] if found else None
+
+
+def _bases(project: Project) -> Iterator[tuple[Symbol, str]]:
+    for module in _modules(project, _WORDS):
+        for node in module.tree.body:
+            name, style = _declared(module, node)
+            if name:
+                yield Symbol(module.name, name, path=module.path), style
+
+
+def _declared(module: Module, node: ast.stmt) -> tuple[str, str]:
+    """(name, style) of a statement that makes a base; ("", "") for any other."""
+    if isinstance(node, ast.ClassDef):
+        bases = {_last(module, base) for base in node.bases}
+        decorators = {_last(module, one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list}
+        if bases & set(_BASES):
+            return node.name, "mapped"
+        return (node.name, "column") if "as_declarative" in decorators else ("", "")
+    name, value = _assigned(node)
+    if not isinstance(value, ast.Call):
+        return "", ""
+    called = _last(module, value.func)
+    origin = module.resolve(value.func) or ""
+    if called == "SQLAlchemy" and origin.startswith("flask_sqlalchemy"):
+        return name, "flask"
+    return (name, "column") if called in _MADE else ("", "")
+
+
+def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
+    """(number of its models, the base): 2.x style counts where a model is written so."""
+    places = [(module, node) for module, node in _models(project, symbol) if not is_aside(module.path)]
+    if style == "column" and any("mapped_column" in module.text for module, _ in places):
+        style = "mapped"
+    counted = Counter((module.name, module.path) for module, _ in places)
+    best = sorted(counted.items(), key=lambda item: (_apart(item[0][1], near), -item[1], item[0]))
+    home, path = best[0][0] if best else (symbol.module, symbol.path)
+    return len(places), Base(symbol, style, Symbol(home, "", path=path))
+
+
+def _models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.ClassDef]]:
+    for use in project.uses(f"{symbol.module}:{symbol.name}"):
+        for above in use.module.parents(use.node):
+            if isinstance(above, ast.ClassDef) and any(use.node in list(ast.walk(base)) for base in above.bases):
+                yield use.module, above
+                break
+
+
+# -- sessions
+
+
+def find_opening(project: Project, base: Base | None, near: str) -> Opening | None:
+    """The repository's own way to a session: a context manager, a session factory, flask's db, or an engine."""
+    if base is not None and base.style == "flask":
+        name = base.symbol.name
+        return Opening(base.symbol, f"orm.Session({name}.engine)")
+    found = sorted(_openings(project), key=lambda one: (one[0], _apart(one[1].symbol.path, near), one[1].symbol.path))
+    return found[0][1] if found else None
+
+
+def _openings(project: Project) -> Iterator[tuple[int, Opening]]:
+    """(rank, opening): a context manager of the repository's own comes before the factory that it uses."""
+    for module in _modules(project, ("sessionmaker", "scoped_session", "create_engine", "contextmanager")):
+        for node in module.tree.body:
+            symbol = Symbol(module.name, getattr(node, "name", _assigned(node)[0]), path=module.path)
+            if isinstance(node, ast.FunctionDef) and _is_scope(module, node):
+                yield 0, Opening(symbol, f"{symbol.name}()", commits=_commits(node), url=_url(project, module))
+            value = _assigned(node)[1]
+            if isinstance(value, ast.Call):
+                yield from _made(project, module, symbol, value)
+
+
+def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> Iterator[tuple[int, Opening]]:
+    called, name = _last(module, value.func), symbol.name
+    if "async" in ast.unparse(value).lower():
+        return
+    if called == "sessionmaker":
+        yield 1, Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module))
+    elif called == "scoped_session":  # a session of its own, so that nobody's pending work is committed
+        own = f"{name}.session_factory()"
+        yield 2, Opening(symbol, own, bind=f"{own}.get_bind()", url=_url(project, module))
+    elif called == "create_engine":
+        yield 3, Opening(symbol, f"orm.Session({name})", bind=name, url=_url(project, module))
+
+
+def _is_scope(module: Module, node: ast.FunctionDef) -> bool:
+    """`@contextmanager def session_scope()` that yields a session and needs no argument."""
+    managed = any(_last(module, one) == "contextmanager" for one in node.decorator_list)
+    needs = len(node.args.args) > len(node.args.defaults) or None in node.args.kw_defaults
+    return managed and not needs and "session" in ast.unparse(node).lower()
+
+
+def _commits(node: ast.FunctionDef) -> bool:
+    text = ast.unparse(node)
+    return ".commit()" in text or ".begin()" in text
+
+
+def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
+    """The argument of `create_engine`, in this module or in the only one that has such a call."""
+    found = [(one, node) for one in _modules(project, ("create_engine",)) for node in _engine_urls(one)]
+    return next((one for one in found if one[0].path == module.path), found[0] if found else None)
+
+
+def _engine_urls(module: Module) -> Iterator[ast.expr]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and _last(module, node.func) == "create_engine":
+            url = next((keyword.value for keyword in node.keywords if keyword.arg == "url"), None)
+            yield from [*node.args[:1], *([url] if url is not None else [])]
+
+
+# -- small things
+
+
+def _modules(project: Project, words: tuple[str, ...]) -> Iterator[Module]:
+    """The modules with any of the words, once each, without tests, examples and migrations."""
+    paths = {path for word in words for path in project.tree.search(word)}
+    for path in sorted(paths):
+        module = None if is_aside(path) or "/versions/" in path else project.module(path)
+        if module is not None and path.rpartition("/")[2] != "env.py":
+            yield module
+
+
+def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id, node.value
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id, node.value
+    return "", None
+
+
+def _last(module: Module, node: ast.expr) -> str:
+    return (module.resolve(node) or ast.unparse(node)).rpartition(".")[2]
+
+
+def _apart(path: str, near: str) -> int:
+    """How many folders lie between two files."""
+    ours, theirs = path.split("/")[:-1], near.split("/")[:-1]
+    shared = next((at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
+    common = min(len(ours), len(theirs)) if shared is None else shared
+    return len(ours) + len(theirs) - 2 * common

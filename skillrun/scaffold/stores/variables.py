@@ -1,0 +1,138 @@
+"""Which environment variable an expression reads: how a proof points a repository's database elsewhere."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from skillrun.repo.literals import is_known
+from skillrun.repo.places import is_aside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skillrun.repo.python import Project
+    from skillrun.repo.source import Module
+
+_READERS = ("os.environ.get", "os.getenv", "os.environ.setdefault", "environ.get", "getenv")
+_OTHER_READERS = ("env", "config", "environ")  # django-environ, environs, python-decouple: env("X"), env.str("X")
+_SETTINGS = ("BaseSettings", "pydantic_settings.BaseSettings", "pydantic.BaseSettings")
+_HOPS = 5
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable, and the value that stands in for it where the code writes one."""
+
+    name: str
+    default: str | None = None
+    part: str = ""  # the scheme of a URL that is put together: "sqlite" of f"sqlite:///{os.environ['SHOP_DB']}"
+
+
+def variable_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> Variable | None:
+    """The first variable that an expression reads, through names, attributes and functions of the repository."""
+    for inner in ast.walk(node) if node is not None else ():
+        found = _read(project, module, inner)
+        if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
+            found = _followed(project, module, inner, hops)
+        if found is not None:
+            return replace(found, part=found.part or _scheme(node))
+    return None
+
+
+def _scheme(node: ast.expr | None) -> str:
+    """What stands before "://" in a text that the expression puts before something; "" where it puts none."""
+    for inner in ast.walk(node) if node is not None else ():
+        parts = (
+            inner.values if isinstance(inner, ast.JoinedStr) else [inner.left] if isinstance(inner, ast.BinOp) else []
+        )
+        texts = [str(part.value) for part in parts if isinstance(part, ast.Constant) and "://" in str(part.value)]
+        if texts:
+            return texts[0].partition("://")[0]
+    return ""
+
+
+def _read(project: Project, module: Module, node: ast.AST) -> Variable | None:
+    """os.environ["X"], os.environ.get("X", ...), os.getenv("X"), env("X"), env.str("X"), config("X", default=...)."""
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
+        name = project.literal(node.slice, module)
+        return Variable(name) if isinstance(name, str) else None
+    if not isinstance(node, ast.Call):
+        return None
+    called = ast.unparse(node.func)
+    if called.rpartition(".")[2] == "config" and called.startswith("dj_database_url"):
+        return _dj_database_url(project, module, node)
+    if called not in _READERS and called.partition(".")[0] not in _OTHER_READERS:
+        return None
+    name = project.literal(node.args[0], module) if node.args else None
+    if isinstance(name, str):
+        return Variable(name, _default(project, module, node))
+    return Variable("DATABASE_URL") if called in ("env.db", "env.db_url") else None
+
+
+def _dj_database_url(project: Project, module: Module, node: ast.Call) -> Variable:
+    named = next((k.value for k in node.keywords if k.arg == "env"), None)
+    name = project.literal(named, module) if named is not None else None
+    return Variable(name if isinstance(name, str) else "DATABASE_URL", _default(project, module, node))
+
+
+def _default(project: Project, module: Module, node: ast.Call) -> str | None:
+    written = next((k.value for k in node.keywords if k.arg == "default"), None)
+    if written is None and len(node.args) > 1:
+        written = node.args[1]
+    value = project.literal(written, module) if written is not None else None
+    return value if isinstance(value, str) else None
+
+
+def _followed(
+    project: Project, module: Module, node: ast.Name | ast.Attribute | ast.Call, hops: int
+) -> Variable | None:
+    """What a name of the repository holds, or a function of it returns; a field of pydantic's settings."""
+    target = node.func if isinstance(node, ast.Call) else node
+    name = module.resolve(target)
+    found = project.lookup(name) if name else None
+    if found is not None and found.module is not None:
+        if found.binding is not None and found.binding.value is not None:
+            held = variable_of(project, found.module, found.binding.value, hops - 1)
+            if held is not None:
+                return held
+        if found.definition is not None and not found.definition.is_class and isinstance(node, ast.Call):
+            return _returned(project, found.module, found.definition.node, hops - 1)
+    return _setting(project, node.attr) if isinstance(node, ast.Attribute) else None
+
+
+def _returned(project: Project, module: Module, function: ast.AST, hops: int) -> Variable | None:
+    values = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    return next(filter(None, (variable_of(project, module, value, hops) for value in values)), None)
+
+
+def _setting(project: Project, field: str) -> Variable | None:
+    """The variable of a field of a `BaseSettings` class: its name in capitals, behind the prefix."""
+    for module, node in _settings_classes(project):
+        for statement in node.body:
+            if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+                continue
+            if statement.target.id == field:
+                default = project.literal(statement.value, module) if statement.value is not None else None
+                known = default if isinstance(default, str) and is_known(default) else None
+                return Variable(f"{_prefix(project, module, node)}{field}".upper(), known)
+    return None
+
+
+def _settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
+    for module in project.modules_with("BaseSettings"):
+        for node in ast.walk(module.tree) if not is_aside(module.path) else ():
+            if isinstance(node, ast.ClassDef) and any(ast.unparse(base) in _SETTINGS for base in node.bases):
+                yield module, node
+
+
+def _prefix(project: Project, module: Module, node: ast.ClassDef) -> str:
+    """`env_prefix` of `model_config = SettingsConfigDict(...)`, or of the inner class Config."""
+    for inner in ast.walk(node):
+        named = inner.arg if isinstance(inner, ast.keyword) else None
+        named = ast.unparse(inner.targets[0]) if isinstance(inner, ast.Assign) else named
+        if named == "env_prefix" and isinstance(inner, ast.keyword | ast.Assign):
+            value = project.literal(inner.value, module)
+            return value if isinstance(value, str) else ""
+    return ""

@@ -1,0 +1,54 @@
+"""Who writes the job of each framework: the `scaffold.py` of its package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from skillrun.frameworks.pieces import Facts, Piece, Render, Symbol
+from skillrun.scaffold.render import Renderer
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+
+class JobWriter(Protocol):
+    """A framework's `scaffold.py`; its templates lie in `templates/` beside it."""
+
+    TESTS: str  # what the tests' docstring says of how they run the job
+
+    MESSAGE: str  # kwargs | payload: how a message reaches the handler where the spec does not say
+
+    def read(self, project: Project, facts: Facts) -> dict[str, Any]:
+        """What its templates need to know beyond `Facts`; it becomes `facts.facts`."""
+
+    def problems(self, facts: Facts) -> Iterator[str]:
+        """What the library cannot do of what the spec asks for, a sentence each."""
+
+    def pieces(self, facts: Facts, render: Render) -> list[Piece]:
+        """The handler, what its failures lead to, its publisher or schedule."""
+
+    def runs_need(self, facts: Facts) -> Iterable[Symbol | str]:
+        """What `runs.jinja`, which runs the job in a test, imports beside the handler."""
+
+
+def has_writer(framework: str) -> bool:
+    """Whether jobs of a framework can be written."""
+    return find_spec(_module(framework)) is not None
+
+
+def writer_of(framework: str) -> JobWriter:
+    """The writer of a framework's jobs."""
+    return cast("JobWriter", import_module(_module(framework)))
+
+
+def renderer_of(framework: str) -> Renderer:
+    """Renders the templates of a framework."""
+    return Renderer(Path(import_module(_module(framework)).__file__ or "").parent / "templates")
+
+
+def _module(framework: str) -> str:
+    return f"skillrun.frameworks.{framework.replace('-', '_')}.scaffold"

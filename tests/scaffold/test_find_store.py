@@ -1,0 +1,250 @@
+"""Which store a repository gets, what a proof is told of it, and that the stage idempotency is content with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import store_cases
+from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED, NO_CLIENT, REDIS, Kind
+
+from skillrun.errors import Blocked
+from skillrun.scaffold.stores.proof import proof_part
+from skillrun.stages import idempotency
+
+CELERY = {
+    "requirements.txt": "celery>=5\nsqlalchemy\nredis\ndjango\n",
+    "Procfile": "worker: celery -A shop worker\n",
+    "shop/celery.py": """
+        from celery import Celery
+
+        app = Celery("shop", broker="amqp://localhost", include=["shop.tasks"])
+        """,
+    "shop/mailer.py": "def send(order_id, email, *, idempotency_key=None): ...\n",
+    "shop/tasks.py": """
+        import logging
+
+        from shop import mailer, send_receipt_store
+        from shop.celery import app
+
+        logger = logging.getLogger(__name__)
+
+
+        @app.task(name="shop.send_receipt")
+        def send_receipt(order_id: int, email: str) -> None:
+            with send_receipt_store.once(order_id) as first:
+                if not first:
+                    logger.info("send_receipt skipped, done before order_id=%s", order_id)
+                    return
+                mailer.send(order_id=order_id, email=email, idempotency_key=f"send-receipt-{order_id}")
+            logger.info("send_receipt succeeded order_id=%s", order_id)
+        """,
+}
+DOUBTS = {"idempotency.store-not-used", "idempotency.store-not-checked", "idempotency.store-not-judged",
+          "idempotency.key-nullable", "idempotency.store-narrower"}  # fmt: skip
+JUDGED = [
+    pytest.param(KINDS[name], manner, id=f"{name}-{manner}")
+    for name in ("mapped", "classic", "engine", "django", "bare_django", "redis", "redis_once", "redis_alone")
+    for manner in KINDS[name].manners
+]
+
+
+@pytest.mark.parametrize(("kind", "manner"), JUDGED)
+def test_the_stage_is_content(make_repo: Callable[..., Path], kind: Kind, manner: str) -> None:
+    root = make_repo({**kind.files, **CELERY})
+    spec = kind.spec(manner)
+    store_cases.write_store(store_cases.case_of(root, spec))
+    found = idempotency.examine(store_cases.case_of(root, spec)).findings
+    bad = [f for f in found if f.severity in ("blocker", "error") or f.rule in DOUBTS]
+    assert [(f.rule, f.message) for f in bad] == []
+
+
+def proved(root: Path, spec: Mapping[str, Any]) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    case = store_cases.case_of(root, spec)
+    store = store_cases.find(case)
+    return store.kind, proof_part(store, case), store.facts["notes"]
+
+
+TABLES = {
+    "state": {"receipts": "select order_id from receipts order by order_id"},
+    "dead_letters": "select count(*) from dead_jobs",
+}
+PSYCOPG = {"requirements.txt": "psycopg[binary]\n"}
+URL_FROM_SETTINGS = {
+    **ENGINE_ONLY,
+    "shop/settings.py": """
+        from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+        class Settings(BaseSettings):
+            model_config = SettingsConfigDict(env_prefix="shop_")
+            database_url: str = "postgresql://localhost/shop"
+
+
+        settings = Settings()
+        """,
+    "shop/db.py": """
+        from sqlalchemy import create_engine
+
+        from shop.settings import settings
+
+        engine = create_engine(str(settings.database_url))
+        """,
+}
+FLASK = {
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/db.py": "from flask_sqlalchemy import SQLAlchemy\n\ndb = SQLAlchemy()\n",
+    "shop/app.py": """
+        import os
+
+        from flask import Flask
+
+        app = Flask(__name__)
+        app.config["SQLALCHEMY_DATABASE_URI"] = os.environ.get("SHOP_URI", "sqlite:///shop.db")
+        """,
+    "migrations/env.py": "from alembic import context\nfrom flask import current_app\n",
+}
+SQLITE, DJANGO_ENV = (
+    "sqlite:///{scratch}/app.db",
+    {"SHOP_DB": "{scratch}/app.db", "DJANGO_SETTINGS_MODULE": "config.settings"},
+)
+FILE = {"database": "{scratch}/app.db", **TABLES}
+SERVER = {"services": ["postgresql"], "database": "{postgresql}", **TABLES}
+CREATE = 'python -c "import shop.models; from shop.models import Base; from shop.models import Session; {}"'
+FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
+    "mapped": (MAPPED, "sqlalchemy", {
+        "env": {"SHOP_DB": SQLITE}, **FILE,
+        "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
+    }),
+    "postgresql": ({**MAPPED, **PSYCOPG}, "sqlalchemy", {
+        "env": {"SHOP_DB": "{postgresql}"}, **SERVER,
+        "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
+    }),
+    "path": ({**MAPPED, "shop/models.py": MAPPED["shop/models.py"].replace(
+        'os.environ["SHOP_DB"]', "f\"sqlite:///{os.environ.get('SHOP_FILE')}\""
+    )}, "sqlalchemy", {
+        "env": {"SHOP_FILE": "{scratch}/app.db"}, **FILE,
+        "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
+    }),
+    "classic": (CLASSIC, "sqlalchemy", {"env": {"SHOP_DB": SQLITE}, **FILE}),
+    "settings": (URL_FROM_SETTINGS, "sqlalchemy", {
+        "env": {"SHOP_DATABASE_URL": "{postgresql}"}, **SERVER, "setup": "python -m shop.send_receipt_store",
+    }),
+    "flask": (FLASK, "sqlalchemy", {"env": {"SHOP_URI": SQLITE}, **FILE, "setup": "flask db upgrade"}),
+    "django": (DJANGO, "django", {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"}),
+    "bare_django": (BARE_DJANGO, "django", {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"}),
+    "nothing": (NO_CLIENT, "sqlite3", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "kind", "part"), FOUND.values(), ids=FOUND)
+def test_the_repository_decides(
+    make_repo: Callable[..., Path], files: Mapping[str, str], kind: str, part: dict[str, Any]
+) -> None:
+    seen = proved(make_repo(files), store_cases.spec())
+    assert seen[:2] == (kind, part)
+
+
+def test_what_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
+    fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"sqlite:///shop.db"')
+    kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())
+    assert (kind, part.get("env"), part.get("database")) == ("sqlalchemy", None, None)
+    assert notes == (
+        "shop/models.py:6: create_engine is 'sqlite:///shop.db', whatever the environment says: a proof needs it read "
+        "from a variable",
+    )
+
+
+def test_a_url_in_parts_is_said(make_repo: Callable[..., Path]) -> None:
+    parts = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', "f\"postgresql://{os.environ['WHO']}@db/shop\"")
+    _, part, notes = proved(make_repo({**MAPPED, "shop/models.py": parts}), store_cases.spec())
+    assert "env" not in part
+    assert notes == ("shop/models.py:6: create_engine is put together of several variables, and a proof gives one URL",)
+
+
+def test_redis_remembers_and_the_database_buries(make_repo: Callable[..., Path]) -> None:
+    spec = store_cases.spec()
+    spec["idempotency"]["dedupe"]["store"] = "redis receipts:{order_id}"
+    root = make_repo({**MAPPED, **REDIS})
+    kind, part, notes = proved(root, spec)
+    assert (kind, part["env"], part["services"], notes) == (
+        "redis", {"SHOP_REDIS": "{redis}", "SHOP_DB": SQLITE}, ["redis"], ()
+    )  # fmt: skip
+    assert part["dead_letters"] == "select count(*) from dead_jobs"
+    store_cases.write_store(store_cases.case_of(root, spec))
+    kind_of_both = KINDS["mapped"]
+    kind_of_both.prepare(root)
+    bury = "from shop.send_receipt_store import bury\nfor _ in 'ab': bury({'order_id': None}, 'x')\n"
+    env = kind_of_both.env(root) | {"SHOP_REDIS": "redis://localhost:1/0"}
+    store_cases.python(root, bury, **env)
+    assert store_cases.python(root, kind_of_both.counted, **env).stdout == "1\n"
+
+
+def test_the_receiver_needs_no_store(make_repo: Callable[..., Path]) -> None:
+    spec = store_cases.spec()
+    spec["idempotency"]["dedupe"]["store"] = "receiver"
+    root = make_repo(MAPPED)
+    store = store_cases.write_store(store_cases.case_of(root, spec))
+    assert (store.kind, store.path) == ("receiver", "shop/send_receipt_store.py")
+    text = (root / store.path).read_text()
+    assert "def bury(" in text and "def once(" not in text
+    assert "class Receipt" not in (root / "shop/models.py").read_text()
+    quiet = spec | {"dead_letter": {"kind": "none", "reason": "a test"}}
+    silent = make_repo(MAPPED, name="silent")
+    assert not (silent / store_cases.write_store(store_cases.case_of(silent, quiet)).path).exists()
+
+
+def test_of_a_key_the_order_and_the_quotes_count(make_repo: Callable[..., Path]) -> None:
+    """Two different jobs never share a key."""
+    spec = store_cases.spec(dead=None, key=("email", "order_id"))
+    spec["idempotency"]["dedupe"]["store"] = "redis receipts"
+    root = make_repo(NO_CLIENT)
+    store_cases.write_store(store_cases.case_of(root, spec))
+    text = (root / "shop/send_receipt_store.py").read_text()
+    assert "def once(email: str, order_id: int)" in text
+    assert 'return f"receipts:{email!r}:{order_id}"' in text
+
+
+REFUSED: dict[str, tuple[Mapping[str, str], dict[str, Any], str]] = {
+    "a table of other columns": (
+        {**MAPPED, "shop/models.py": MAPPED["shop/models.py"].replace('"wallets"', '"receipts"')},
+        store_cases.spec(), r"shop/models.py:\d+: Wallet \(receipts\) lacks order_id: a scaffold changes no table",
+    ),
+    "no app": (
+        {**DJANGO, "config/tasks.py": ""}, store_cases.spec(handler="config.tasks:send_receipt"),
+        "send-receipt.yaml:.*: handler: config is no app of Django",
+    ),
+    "no database for dead letters": (
+        REDIS, store_cases.spec(idempotency={"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "redis r"}}),
+        "dead_letter.kind is table, and there is no database",
+    ),
+    "a transaction with redis": (
+        REDIS,
+        store_cases.spec(
+            "transactional", dead=None,
+            idempotency={"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "redis r"}},
+        ),
+        "effects.0 email is transactional, and Redis takes part in no transaction",
+    ),
+    "no place": (
+        MAPPED, store_cases.spec(idempotency={"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "memory"}}),
+        "idempotency.dedupe.store: 'memory' is nothing that a scaffold can write",
+    ),
+    "a key that is no value": (
+        MAPPED,
+        store_cases.spec(payload={"type": "object", "properties": {"order_id": {"type": ["integer", "null"]}}}),
+        "idempotency.key: order_id has no type that a column can have",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "spec", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_written_is_said_in_a_line(
+    make_repo: Callable[..., Path], files: Mapping[str, str], spec: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Blocked, match=said) as refused:
+        store_cases.find(store_cases.case_of(make_repo(files), spec))
+    assert refused.value.hint and "\n" not in str(refused.value)
