@@ -54,11 +54,6 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
         yield f"Huey's crontab knows no time zone but UTC: write the schedule in it, not in {facts.timezone}"
 
 
-def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
-    """Nothing: Huey's own task is run."""
-    return ()
-
-
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, the receiver that decides about a failed attempt, and the publisher."""
     needed: list[Symbol | str] = [
@@ -97,9 +92,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     return [Module(facts.path, text)]
 
 
-def runs_need(facts: Facts) -> list[Symbol | str]:
-    """What the tests import beside the handler."""
-    return [Symbol(facts.module, facts.name, path=facts.path)] if facts.trigger != "event" else []
+def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+    """The module of the tick, where a clock starts the job."""
+    return (facts.facts["tick"],) if facts.trigger != "event" else ()
 
 
 def _fields(facts: Facts) -> dict[str, str] | None:
