@@ -353,10 +353,27 @@ STORES: dict[str, dict[str, str]] = {
 }
 
 
+CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
+"""Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
+CLOCKS = {**CLOCKED, "huey": ("cron", "poller")}
+
+
 def combinations() -> Iterator[Combination]:
     """Every combination that a scaffold has to write, framework by framework."""
     for framework in FRAMEWORKS:
-        yield from _of(Combination(framework))
+        base = usual(framework)
+        yield from _of(base)
+        for trigger in CLOCKS.get(framework, ()):
+            for retry in (True, False):
+                if trigger != base.trigger:
+                    yield replace(base, trigger=trigger, retry=retry)
+
+
+def usual(framework: str) -> Combination:
+    """The plainest job of a framework."""
+    if framework in CLOCKED:
+        return Combination(framework, trigger=CLOCKED[framework][0], message="payload")
+    return Combination(framework)
 
 
 def _of(base: Combination) -> Iterator[Combination]:
@@ -368,7 +385,8 @@ def _of(base: Combination) -> Iterator[Combination]:
             yield replace(base, store=store, retry=retry)
     for effect in ("transactional", "at_least_once", "at_most_once"):
         yield replace(base, effect=effect, retry=effect != "at_most_once")
-    yield replace(base, message="payload")
+    if base.message != "payload":
+        yield replace(base, message="payload")
     yield replace(base, backoff="tripling")
     yield replace(base, backoff="fixed")
     yield replace(base, dead="none")
