@@ -26,7 +26,7 @@ class Fitting:
 
     def add(self, piece: Piece) -> None:
         """Raises CannotEdit where a file cannot be edited."""
-        from skillrun.scaffold import literals, merge, sections
+        from skillrun.scaffold.editing import literals, merge, sections
 
         text = self._text(piece.path)
         if isinstance(piece, Module):

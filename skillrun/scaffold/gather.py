@@ -40,7 +40,7 @@ def gather(case: Case) -> Gathered:
 
 
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
-    from skillrun.scaffold.conventions import read_conventions
+    from skillrun.scaffold.manner.conventions import read_conventions
     from skillrun.scaffold.stores.find import find_store
 
     names = Names(case.project)

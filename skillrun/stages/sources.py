@@ -153,7 +153,10 @@ def passed_for(
         if target is None or target.node is not scope:
             continue
         names = list(target.parameters)
-        if isinstance(next(target.module.parents(target.node), None), ast.ClassDef) and names[:1] in (["self"], ["cls"]):
+        if isinstance(next(target.module.parents(target.node), None), ast.ClassDef) and names[:1] in (
+            ["self"],
+            ["cls"],
+        ):
             names = names[1:]  # the object before the dot; a plain function may have a parameter of that name
         position = names.index(parameter) if parameter in names else None
         passed = call.argument(position, parameter)

@@ -13,7 +13,7 @@ from skillrun.frameworks.pieces import Conventions, Symbol
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.resources import resource
-from skillrun.scaffold.conventions import read_conventions
+from skillrun.scaffold.manner.conventions import read_conventions
 from skillrun.stages.interface import Case
 
 Read = Callable[..., Conventions]

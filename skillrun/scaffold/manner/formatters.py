@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from skillrun.scaffold.configured import Settings, option, read_text, within
+from skillrun.scaffold.manner.configured import Settings, option, read_text, within
 
 if TYPE_CHECKING:
     from skillrun.repo.manifests import Manifests

@@ -10,8 +10,8 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_shown, is_test, is_vendored
-from skillrun.scaffold.configured import Settings, read_text, within
-from skillrun.scaffold.neighbours import common
+from skillrun.scaffold.manner.configured import Settings, read_text, within
+from skillrun.scaffold.manner.neighbours import common
 
 if TYPE_CHECKING:
     from skillrun.repo.manifests import Manifests
