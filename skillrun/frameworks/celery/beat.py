@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.crontab import both_days, read_fields
+from skillrun.frameworks.layout import seconds, source
 from skillrun.frameworks.pieces import Entry, Facts
-from skillrun.scaffold.layout import source
-from skillrun.scaffold.words import seconds
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.celery import beat
+from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
-from skillrun.scaffold.words import seconds
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
