@@ -166,7 +166,7 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
             """),
     },
     "rq": {
-        "pyproject.toml": _pyproject("rq>=2.0", "redis"),
+        "pyproject.toml": _pyproject("rq>=3.0", "redis"),
         "Procfile": "worker: rq worker --with-scheduler shop\n",
         "shop/queues.py": dedent("""\
             \"\"\"The queue of the shop's jobs.\"\"\"
@@ -374,3 +374,6 @@ def _of(base: Combination) -> Iterator[Combination]:
     yield replace(base, dead="none")
     if base.framework in ("rq", "dramatiq"):
         yield replace(base, dead="framework")
+    if base.framework == "rq":
+        yield replace(base, trigger="cron")
+        yield replace(base, trigger="poller", message="payload")
