@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from textwrap import dedent
 from typing import Any
@@ -47,7 +48,7 @@ def spec(combination: Combination) -> dict[str, Any]:
         "job": "send-receipt",
         "intent": {"what": "Email a receipt once the payment settles", "why_async": "SMTP is slow and may be down"},
         "trigger": {"type": combination.trigger, **TRIGGERS[combination.trigger]},
-        "payload": PAYLOAD,
+        "payload": deepcopy(PAYLOAD),
         "handler": "shop.tasks:send_receipt",
         "message": combination.message,
         "idempotency": {
