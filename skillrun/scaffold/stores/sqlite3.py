@@ -127,9 +127,14 @@ def testing(facts: Facts) -> Testing:
     """A database of its own for each test."""
     store = facts.store
     variable: Variable | None = store.facts["opening"].variable
-    needed = ("from pathlib import Path", *opened_with(store)) if variable else tuple(opened_with(store))
+    reading = opened_with(store) if store.facts["dead_table"] else []
     return Testing(
         ("sqlite3_fixture.jinja",),
-        (*needed, Symbol(store.module, "once", path=store.path)),
-        {"tail": store.tail, "opened": opened(store, "tests"), "variable": variable.name if variable else ""},
+        ("from pathlib import Path", *reading, Symbol(store.module, "once", path=store.path)),
+        {
+            "tail": store.tail,
+            "opened": opened(store, "tests"),
+            "variable": variable.name if variable else "",
+            "creates": store.facts["tables"].any,
+        },
     )
