@@ -161,6 +161,25 @@ def test_an_adapter_gets_the_fields_that_it_takes(tmp_path: Path) -> None:
     assert 'mailer.send(email=email, idempotency_key=f"send-receipt:{order_id}")' in tasks
 
 
+COUNTS = {
+    "prometheus": ("from prometheus_client import Counter\n\nCARTS = Counter('carts', 'Carts.')\n",
+                   ["SEND_RECEIPT_DELIVERIES = Counter(", 'SEND_RECEIPT_DELIVERIES.labels("succeeded").inc()',
+                    'SEND_RECEIPT_DELIVERIES.labels("failed for good").inc()']),
+    "statsd": ("from statsd import StatsClient\n\nstatsd = StatsClient()\n\n\ndef f():\n    statsd.incr('carts')\n",
+               ['statsd.incr("send_receipt.started")', 'statsd.incr("send_receipt.will_retry")']),
+    "opentelemetry": ("from opentelemetry import trace\n\ntracer = trace.get_tracer(__name__)\n",
+                      ['trace.get_current_span().add_event("send_receipt succeeded")']),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("library", COUNTS)
+def test_outcomes_are_counted_with_what_the_repository_counts_with(tmp_path: Path, library: str) -> None:
+    module, lines = COUNTS[library]
+    made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/stats.py": module})))
+    (tasks,) = [change.after for change in made.changes if change.path == "shop/tasks.py"]
+    assert [line for line in lines if line not in tasks] == []
+
+
 def test_two_texts_in_a_key_cannot_be_taken_for_another_pair(tmp_path: Path) -> None:
     def two(spec: dict[str, Any]) -> None:
         spec["idempotency"]["key"] = ["email", "kind"]
