@@ -22,6 +22,7 @@ class Combination:
     retry: bool = True
     effect: str = "keyed"  # keyed | transactional | at_least_once | at_most_once
     message: str = "kwargs"  # kwargs | payload
+    backoff: str = "doubling"  # doubling | tripling | fixed
 
     def __str__(self) -> str:
         parts = (self.framework, self.trigger, self.store, f"dead {self.dead}")
@@ -60,7 +61,9 @@ def spec(combination: Combination) -> dict[str, Any]:
             "permanent": ["shop.mailer:BadAddress"],
             "acceptable_delay": "15m",
         },
-        "retry": RETRY if combination.retry else {"kind": "none", "reason": "Somebody looks at each failure"},
+        "retry": {"max_attempts": 4, "backoff": BACKOFF[combination.backoff]}
+        if combination.retry
+        else {"kind": "none", "reason": "Somebody looks at each failure"},
         "dead_letter": DEAD[combination.dead],
     }
     return made
@@ -73,9 +76,10 @@ PAYLOAD: dict[str, Any] = {
     "properties": {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}},
     "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
 }
-RETRY = {
-    "max_attempts": 4,
-    "backoff": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True},
+BACKOFF: dict[str, dict[str, Any]] = {
+    "doubling": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True},
+    "tripling": {"kind": "exponential", "base": "1s", "factor": 3, "cap": "60s", "jitter": True},
+    "fixed": {"kind": "fixed", "base": "5s"},
 }
 TRIGGERS = {"event": {}, "cron": {"schedule": "*/5 * * * *", "timezone": "UTC"}, "poller": {"every": "60s"}}
 DEDUPE = {
@@ -162,7 +166,7 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
             """),
     },
     "rq": {
-        "pyproject.toml": _pyproject("rq>=2.0", "redis"),
+        "pyproject.toml": _pyproject("rq>=3.0", "redis"),
         "Procfile": "worker: rq worker --with-scheduler shop\n",
         "shop/queues.py": dedent("""\
             \"\"\"The queue of the shop's jobs.\"\"\"
@@ -383,6 +387,11 @@ def _of(base: Combination) -> Iterator[Combination]:
         yield replace(base, effect=effect, retry=effect != "at_most_once")
     if base.message != "payload":
         yield replace(base, message="payload")
+    yield replace(base, backoff="tripling")
+    yield replace(base, backoff="fixed")
     yield replace(base, dead="none")
     if base.framework in ("rq", "dramatiq"):
         yield replace(base, dead="framework")
+    if base.framework == "rq":
+        yield replace(base, trigger="cron")
+        yield replace(base, trigger="poller", message="payload")

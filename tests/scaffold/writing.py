@@ -38,9 +38,15 @@ class Written:
         return [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A Python tool in the repository: `run("pytest", "-q")`."""
+        """Python in the repository: `run("pytest", "-q")` for a module, `run("-c", "...")` for a line."""
         env = helpers.clean_env(self.root.parent / "home", PYTHONDONTWRITEBYTECODE="1", PATH=os.environ["PATH"])
-        return subprocess.run([sys.executable, "-m", *command], cwd=self.root, env=env, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, *(() if command[0] == "-c" else ("-m",)), *command],
+            cwd=self.root,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
 
 
 def write(folder: Path, combination: samples.Combination, more: Mapping[str, str] | None = None) -> Written:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
+from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
-from skillrun.scaffold.layout import call, source
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -139,7 +139,7 @@ def _own_waits(facts: Facts) -> bool:
 
 def _wait(facts: Facts) -> str:
     """Source of the longest wait before the next attempt, by the retries that `task` has left."""
-    from skillrun.scaffold.words import seconds
+    from skillrun.frameworks.layout import seconds
 
     retries = facts.retries
     base = seconds(retries.base_s)
