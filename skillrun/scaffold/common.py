@@ -57,7 +57,7 @@ def tests(
     wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
     wanted.append(Symbol(facts.module, facts.name))
     text = render(
-        "tests.py.jinja", facts, words=words, needed=wanted, fixture=testing.fixture, store=testing.values,
+        "tests.py.jinja", facts, words=words, needed=wanted, fixtures=testing.fixtures, store=testing.values,
         buries=facts.dead_letter == "table",
         payload={field.name: field.example for field in facts.fields if field.example is not None},
         other={field.name: field.other for field in facts.fields if field.other is not None},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from textwrap import dedent
 from typing import Any
@@ -17,7 +18,7 @@ class Combination:
 
     framework: str
     trigger: str = "event"  # event | cron | poller
-    store: str = "sqlite3"  # sqlite3 | sqlalchemy | django | redis | receiver
+    store: str = "sqlite3"  # sqlite3 | sqlalchemy | alembic | django | redis | receiver
     dead: str = "table"  # table | queue | framework | none
     retry: bool = True
     effect: str = "keyed"  # keyed | transactional | at_least_once | at_most_once
@@ -32,6 +33,8 @@ class Combination:
 def files(combination: Combination) -> dict[str, str]:
     """The files of the sample repository and its spec."""
     made = {**COMMON, **FRAMEWORKS[combination.framework], **STORES[combination.store]}
+    needed = [*NEEDS.get(combination.framework, ()), *NEEDS.get(combination.store, ())]
+    made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
     return {**made, ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n"}
 
 
@@ -47,7 +50,7 @@ def spec(combination: Combination) -> dict[str, Any]:
         "job": "send-receipt",
         "intent": {"what": "Email a receipt once the payment settles", "why_async": "SMTP is slow and may be down"},
         "trigger": {"type": combination.trigger, **TRIGGERS[combination.trigger]},
-        "payload": PAYLOAD,
+        "payload": deepcopy(PAYLOAD),
         "handler": "shop.tasks:send_receipt",
         "message": combination.message,
         "idempotency": {
@@ -83,7 +86,7 @@ BACKOFF: dict[str, dict[str, Any]] = {
 }
 TRIGGERS = {"event": {}, "cron": {"schedule": "*/5 * * * *", "timezone": "UTC"}, "poller": {"every": "60s"}}
 DEDUPE = {
-    **dict.fromkeys(("sqlite3", "sqlalchemy", "django"), "table receipts"),
+    **dict.fromkeys(("sqlite3", "sqlalchemy", "alembic", "django"), "table receipts"),
     "redis": "redis receipts",
     "receiver": "receiver",
 }
@@ -138,9 +141,18 @@ def _pyproject(*dependencies: str) -> str:
         """)
 
 
+NEEDS = {
+    "celery": ("celery>=5.7",),
+    "rq": ("rq>=3.0", "redis"),
+    "huey": ("huey>=2.5",),
+    "dramatiq": ("dramatiq[redis]>=2.0",),
+    "apscheduler": ("apscheduler>=3.10,<4",),
+    "sqlalchemy": ("sqlalchemy>=2.0",),
+    "alembic": ("sqlalchemy>=2.0", "alembic"),
+    "redis": ("redis",),
+}
 FRAMEWORKS: dict[str, dict[str, str]] = {
     "celery": {
-        "pyproject.toml": _pyproject("celery>=5.7"),
         "Procfile": "worker: celery -A shop.celery worker\n",
         "shop/celery.py": dedent("""\
             \"\"\"The Celery app.\"\"\"
@@ -166,7 +178,6 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
             """),
     },
     "rq": {
-        "pyproject.toml": _pyproject("rq>=3.0", "redis"),
         "Procfile": "worker: rq worker --with-scheduler shop\n",
         "shop/queues.py": dedent("""\
             \"\"\"The queue of the shop's jobs.\"\"\"
@@ -200,7 +211,6 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
             """),
     },
     "huey": {
-        "pyproject.toml": _pyproject("huey>=2.5"),
         "Procfile": "worker: huey_consumer shop.tasks.huey\n",
         "shop/queue.py": dedent("""\
             \"\"\"The task queue.\"\"\"
@@ -228,7 +238,6 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
             """),
     },
     "dramatiq": {
-        "pyproject.toml": _pyproject("dramatiq[redis]>=2.0"),
         "Procfile": "worker: dramatiq shop.tasks\n",
         "shop/broker.py": dedent("""\
             \"\"\"The broker of the shop's jobs.\"\"\"
@@ -261,7 +270,6 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
             """),
     },
     "plain_cron": {
-        "pyproject.toml": _pyproject(),
         "crontab": "*/10 * * * * cd /srv/shop && python -m shop.sweep\n",
         "Procfile": "watch: python -m shop.watch\n",
         "shop/sweep.py": dedent("""\
@@ -293,7 +301,6 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
             """),
     },
     "apscheduler": {
-        "pyproject.toml": _pyproject("apscheduler>=3.10,<4"),
         "Procfile": "clock: python -m shop\n",
         "shop/__main__.py": dedent("""\
             \"\"\"Starts the scheduler, with every job.\"\"\"
@@ -349,7 +356,91 @@ STORES: dict[str, dict[str, str]] = {
                     connection.close()
             """),
     },
-    "receiver": {},
+}
+STORES["receiver"] = STORES["sqlite3"]  # for the dead letters
+STORES["redis"] = {
+    **STORES["sqlite3"],
+    "shop/cache.py": dedent("""\
+        \"\"\"The shop's Redis.\"\"\"
+
+        import os
+
+        from redis import Redis
+
+        client = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
+        """),
+}
+STORES["sqlalchemy"] = {
+    "shop/db.py": dedent("""\
+        \"\"\"The shop's database.\"\"\"
+
+        import os
+
+        from sqlalchemy import create_engine
+        from sqlalchemy.orm import sessionmaker
+
+        engine = create_engine(os.environ.get("DATABASE_URL", "sqlite:///shop.db"))
+        SessionLocal = sessionmaker(engine)
+        """),
+    "shop/models.py": dedent("""\
+        \"\"\"The shop's tables.\"\"\"
+
+        from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+        class Base(DeclarativeBase):
+            \"\"\"All tables.\"\"\"
+
+
+        class Order(Base):
+            \"\"\"What somebody bought.\"\"\"
+
+            __tablename__ = "orders"
+
+            id: Mapped[int] = mapped_column(primary_key=True)
+            email: Mapped[str]
+        """),
+}
+STORES["alembic"] = {
+    **STORES["sqlalchemy"],
+    "alembic.ini": "[alembic]\nscript_location = %(here)s/migrations\nprepend_sys_path = .\n",
+    "migrations/env.py": dedent("""\
+        \"\"\"Runs the revisions on the shop's database.\"\"\"
+
+        from alembic import context
+
+        from shop.db import engine
+        from shop.models import Base
+
+        with engine.connect() as connection:
+            context.configure(connection=connection, target_metadata=Base.metadata)
+            with context.begin_transaction():
+                context.run_migrations()
+        """),
+    "migrations/script.py.mako": "",
+    "migrations/versions/3f2a9c01d7e4_add_orders.py": dedent("""\
+        \"\"\"add orders\"\"\"
+
+        import sqlalchemy as sa
+        from alembic import op
+
+        revision = "3f2a9c01d7e4"
+        down_revision = None
+        branch_labels = None
+        depends_on = None
+
+
+        def upgrade() -> None:
+            op.create_table(
+                "orders",
+                sa.Column("id", sa.Integer(), primary_key=True),
+                sa.Column("email", sa.String(), nullable=False),
+            )
+
+
+        def downgrade() -> None:
+            op.drop_table("orders")
+        """),
 }
 
 

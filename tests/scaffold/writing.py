@@ -52,14 +52,15 @@ class Written:
 def write(folder: Path, combination: samples.Combination, more: Mapping[str, str] | None = None) -> Written:
     """Plans the job for a sample repository, with `more` files, and writes it."""
     root = helpers.build_tree(folder / "repo", {**samples.files(combination), **(more or {})})
-    made = plan(_case(root))
+    made = plan(case_of(root))
     for change in made.changes:
         (root / change.path).parent.mkdir(parents=True, exist_ok=True)
         (root / change.path).write_text(change.after, encoding="utf-8")
     return Written(root, made)
 
 
-def _case(root: Path) -> Case:
+def case_of(root: Path) -> Case:
+    """A repository as the stages see it."""
     request = Request(samples.SKILL, repo=root)
     seen = Seen.of(request)
     target = seen.target

@@ -70,11 +70,16 @@ def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: A
     )
 
 
-def _postgresql(case: Case) -> bool:
-    """Whether the repository depends on a client of PostgreSQL."""
+def _depends(case: Case, *packages: str) -> bool:
+    """Whether the repository depends on any of them."""
     from skillrun.repo.manifests import read_manifests
 
-    return bool(read_manifests(case.tree).find(*_POSTGRESQL))
+    return bool(read_manifests(case.tree).find(*packages))
+
+
+def _postgresql(case: Case) -> bool:
+    """Whether the repository depends on a client of PostgreSQL."""
+    return _depends(case, *_POSTGRESQL)
 
 
 def _notes(*notes: str | None) -> tuple[str, ...]:
@@ -154,6 +159,7 @@ def _redis(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
         imports=client.imports if client else (),
         variable=None if client else "REDIS_URL",
         bury=Symbol(letters.module, "bury", exists=False, path=letters.path) if letters else None,
+        fake=_depends(case, "fakeredis"),
     )
     made = None if client else "no client of Redis was found: the store makes its own from REDIS_URL"
     notes = _notes(made, database.note, *(letters.facts["notes"] if letters else ()))

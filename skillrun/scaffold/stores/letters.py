@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skillrun.frameworks.pieces import Facts, Piece, Render, Store
+from skillrun.scaffold.stores.testing import Testing
 
 
 def letters(facts: Facts, render: Render) -> list[Piece]:
@@ -13,3 +14,11 @@ def letters(facts: Facts, render: Render) -> list[Piece]:
 
     store: Store | None = facts.store.facts.get("letters")
     return STORES[store.kind].pieces(replace(facts, store=store), render) if store is not None else []
+
+
+def testing(facts: Facts) -> Testing:
+    """What tests need of such a store; nothing where there is none."""
+    from skillrun.scaffold.stores.registry import STORES
+
+    store: Store | None = facts.store.facts.get("letters")
+    return STORES[store.kind].testing(replace(facts, store=store)) if store is not None else Testing()

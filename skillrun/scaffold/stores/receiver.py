@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from skillrun.frameworks.pieces import Facts, Piece, Render
-from skillrun.scaffold.stores.letters import letters
+from skillrun.scaffold.stores import letters
 from skillrun.scaffold.stores.testing import Testing
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The module of `bury` and its table, where dead letters are kept in one; there is no `once`."""
-    return letters(facts, render)
+    return letters.letters(facts, render)
 
 
 def testing(facts: Facts) -> Testing:
-    """Nothing yet."""
-    return Testing()
+    """Of the dead letters alone."""
+    return letters.testing(facts)

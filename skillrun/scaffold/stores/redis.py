@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
+from skillrun.scaffold.stores import letters
 from skillrun.scaffold.stores.columns import Column
-from skillrun.scaffold.stores.letters import letters
 from skillrun.scaffold.stores.testing import Testing
 
 
@@ -27,6 +27,7 @@ class Keys:
     imports: tuple[str, ...] = ()
     variable: str | None = None  # the environment variable of a client of its own
     bury: Symbol | None = None
+    fake: bool = False  # the repository's tests use fakeredis
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -39,7 +40,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         key=_key(keys), variable=keys.variable, buries=keys.bury is not None,
         lease_ms=round((keys.lease_s or 0) * 1000), kept_s=round(keys.kept_s or 0),
     )  # fmt: skip
-    return [*letters(facts, render), Module(facts.store.path, text)]
+    return [*letters.letters(facts, render), Module(facts.store.path, text)]
 
 
 def _manner(store: Store, keys: Keys) -> str:
@@ -65,5 +66,21 @@ def _imports(manner: str, keys: Keys) -> list[Symbol | str]:
 
 
 def testing(facts: Facts) -> Testing:
-    """Nothing yet."""
-    return Testing()
+    """A Redis of its own for each test: fakeredis where the repository tests with it, else the few commands by hand."""
+    store, keys = facts.store, facts.store.facts["keys"]
+    name = _replaced(keys.client)
+    values = {
+        "redis_tail": store.tail,
+        "redis_name": name,
+        "redis_value": "memory" if keys.client == name else "lambda *_: memory",
+        "redis_manner": _manner(store, keys),
+        "fake": keys.fake,
+    }
+    needed = ["from fakeredis import FakeRedis"] if keys.fake else []
+    own = Testing(("redis_fixture.jinja",), (*needed, Symbol(store.module, "once", path=store.path)), values)
+    return own + letters.testing(facts)
+
+
+def _replaced(client: str) -> str:
+    """The name in the store's module that leads to Redis: `client`, or a function that gives it."""
+    return client.partition("(")[0]

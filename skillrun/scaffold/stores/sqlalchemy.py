@@ -188,5 +188,35 @@ def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
 
 
 def testing(facts: Facts) -> Testing:
-    """Nothing yet."""
-    return Testing()
+    """A database of its own for each test: a file of SQLite with the job's tables alone."""
+    store, orm = facts.store, facts.store.facts["orm"]
+    base = _base(facts, orm)
+    models = [model for model in (orm.model, orm.dead) if model is not None]
+    needed: list[Symbol | str] = [
+        "from collections.abc import Iterator", "from pathlib import Path", "from sqlalchemy import create_engine",
+        "from sqlalchemy.orm import sessionmaker", base, *models, Symbol(store.module, "once", path=store.path),
+    ]  # fmt: skip
+    needed += ["from sqlalchemy import func, select"] if orm.dead else []
+    needed += ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
+    needed += ["from types import SimpleNamespace"] if orm.style == "flask" else []
+    values = {
+        "tail": store.tail, "base": _in_tests(base), "models": [_in_tests(model) for model in models],
+        "dead": _in_tests(orm.dead) if orm.dead else "",
+        "replaced": store.connect.name if store.connect else "engine", "value": _stand_in(orm),
+    }  # fmt: skip
+    return Testing(("sqlalchemy_fixture.jinja",), tuple(needed), values)
+
+
+def _in_tests(symbol: Symbol) -> str:
+    return symbol.written if symbol.path else symbol.name
+
+
+def _stand_in(orm: Orm) -> str:
+    """What takes the place of the store's way to a session: the same kind of thing, on the test's database."""
+    if orm.style == "flask":
+        return "SimpleNamespace(engine=engine)"
+    if orm.opened.startswith("orm.Session("):
+        return "engine"
+    if ".session_factory" in orm.opened:
+        return "scoped_session(Sessions)"
+    return "Sessions" if orm.commits else "Sessions.begin"

@@ -125,11 +125,11 @@ def opened(store: Store, module: str | None = None) -> str:
 
 def testing(facts: Facts) -> Testing:
     """A database of its own for each test."""
-    store: Store = facts.store.facts.get("letters") or facts.store
+    store = facts.store
     variable: Variable | None = store.facts["opening"].variable
     needed = ("from pathlib import Path", *opened_with(store)) if variable else tuple(opened_with(store))
     return Testing(
-        "sqlite3_fixture.jinja",
+        ("sqlite3_fixture.jinja",),
         (*needed, Symbol(store.module, "once", path=store.path)),
         {"tail": store.tail, "opened": opened(store, "tests"), "variable": variable.name if variable else ""},
     )

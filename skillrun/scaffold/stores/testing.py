@@ -11,11 +11,17 @@ from skillrun.frameworks.pieces import Symbol
 
 @dataclass(frozen=True)
 class Testing:
-    """`fixture`: the template of the fixture and of `dead()`; "" where a job has no store.
+    """`fixtures`: the templates of the fixtures and of `dead()`; none where a job has no store.
 
-    `needed`: what that imports; `values`: what that template is given, as `store`.
+    `needed`: what they import; `values`: what they are given, as `store`.
     """
 
-    fixture: str = ""
+    fixtures: tuple[str, ...] = ()
     needed: tuple[Symbol | str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __add__(self, other: Testing) -> Testing:
+        """Both, one after the other: a job may have a memory in one place and dead letters in another."""
+        return Testing(
+            (*self.fixtures, *other.fixtures), (*self.needed, *other.needed), {**self.values, **other.values}
+        )
