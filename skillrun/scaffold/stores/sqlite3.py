@@ -127,7 +127,8 @@ def testing(facts: Facts) -> Testing:
     """A database of its own for each test."""
     store = facts.store
     variable: Variable | None = store.facts["opening"].variable
-    needed = ("from pathlib import Path", *opened_with(store)) if variable else tuple(opened_with(store))
+    reads = opened_with(store) if facts.dead_letter == "table" else []  # what `dead()` opens
+    needed = ("from pathlib import Path", *reads) if variable else tuple(reads)
     return Testing(
         ("sqlite3_fixture.jinja",),
         (*needed, Symbol(store.module, "once", path=store.path)),
