@@ -18,9 +18,7 @@ TESTS = "worked on by Dramatiq's own worker over a StubBroker: retries are real,
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Dramatiq cannot do of what the spec asks for, a sentence each."""
-    retries, where = facts.retries, facts.dead_letter_where
-    if retries.bounded and (retries.kind, retries.factor, retries.jitter) != ("exponential", 2, True):
-        yield "Dramatiq doubles its waits and adds jitter: retry.backoff is to be exponential, factor 2, jitter true"
+    where = facts.dead_letter_where
     if facts.dead_letter == "queue" and not where.endswith(".XQ"):
         yield (
             f"Dramatiq's workers would take the dead letters out of a queue {where}: dead_letter.where is to be "
@@ -36,13 +34,22 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
 
     setup = read_setup(project, facts.use)
     elsewhere = [part for part in (*setup.listed, *setup.added) if part.place.path != facts.path]
-    return {"current": any(part.name == "CurrentMessage" for part in elsewhere)}
+    return {
+        "current": any(part.name == "CurrentMessage" for part in elsewhere),
+        "own_waits": _own_waits(facts.retries),
+    }
 
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     stub = ("from dramatiq import Worker", "from dramatiq.brokers.stub import StubBroker")
-    return (*stub, Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name))
+    waits = (Symbol(facts.module, facts.name, path=facts.path),) if _own_waits(facts.retries) else ()
+    return (*stub, Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name), *waits)
+
+
+def _own_waits(retries: Retries) -> bool:
+    """Whether the actor says its waits itself: Dramatiq's own are doubled, and stretched at random."""
+    return retries.bounded and (retries.kind, retries.factor, retries.jitter) != ("exponential", 2, True)
 
 
 def _publishes(facts: Facts) -> bool:
@@ -59,12 +66,15 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     ]  # fmt: skip
     if facts.retries.bounded:
         needed += facts.transient
+    if _own_waits(facts.retries) and facts.retries.jitter:
+        needed.append("import random")
     if facts.app is not None:
         needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as actors are written
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
         "handler.py.jinja", replace(facts, retries=_stretched(facts.retries)), needed=needed, options=_options(facts),
+        waits=[round(delay * 1000) for delay in facts.retries.delays], waits_name=f"{facts.name.upper()}_WAITS",
         current=facts.facts["current"], says=facts.retries.bounded or facts.dead_letter != "table",
         broker=facts.app.name if facts.app else "dramatiq.get_broker()",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
@@ -82,6 +92,8 @@ def _ids_of(facts: Facts, message: str) -> list[tuple[str, str]]:
 
 def _stretched(retries: Retries) -> Retries:
     """With the waits that Dramatiq's jitter makes of them at most: twice as long, up to the cap."""
+    if _own_waits(retries):
+        return retries
     cap = retries.cap_s if retries.cap_s is not None else float("inf")
     return replace(retries, delays=tuple(min(delay * 2, cap) for delay in retries.delays))
 
@@ -93,8 +105,9 @@ def _options(facts: Facts) -> list[str]:
     if not retries.bounded:
         made.append(f"max_retries=0,  # {retries.reason}")
     else:
-        cap = retries.cap_s if retries.cap_s is not None else max(retries.delays)
-        made += [f"min_backoff={_ms(retries.base_s)},  # milliseconds", f"max_backoff={_ms(cap)},"]
+        if not _own_waits(retries):
+            cap = retries.cap_s if retries.cap_s is not None else max(retries.delays)
+            made += [f"min_backoff={_ms(retries.base_s)},  # milliseconds", f"max_backoff={_ms(cap)},"]
         made.append(f"retry_when=_{facts.name}_may_pass,")
     if facts.dead_letter == "table":
         made.append(f'on_retry_exhausted="bury_{facts.name}",')

@@ -53,8 +53,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
         # All that a job may do is said where it is enqueued: this function is always written beside the handler.
-        "publishes": True,
         "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
+        "publishes": True,  # a tick of the clock publishes too
+        "due": f"due_{facts.name}",
+        "tick": f"tick_{facts.name}",
         "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
     }
 
@@ -130,15 +132,11 @@ def _imported(module: Source) -> Iterator[str]:
 
 
 def _scheduled(facts: Facts, render: Render) -> Module:
-    """The entry that calls the publisher: RQ's schedule itself takes no retries and no callbacks."""
+    """The entry that starts the tick: RQ's schedule itself takes no retries and no callbacks."""
     place: Symbol = facts.facts["schedule"]
-    needed: list[Symbol | str] = ["from rq import cron", Symbol(facts.module, facts.facts["enqueue"])]
-    text = render(
-        "schedule.py.jinja", facts, module=place.module, needed=[*needed, *facts.facts["needed"]],
-        example={field.name: field.example for field in facts.fields if field.example is not None},
-        interval=max(1, round(facts.every_s or 60)),
-    )  # fmt: skip
-    return Module(place.path, text)
+    needed = ["from rq import cron", Symbol(facts.module, facts.facts["tick"]), *facts.facts["needed"]]
+    interval = max(1, round(facts.every_s or 60))
+    return Module(place.path, render("schedule.py.jinja", facts, module=place.module, needed=needed, interval=interval))
 
 
 # -- what is written
@@ -146,7 +144,8 @@ def _scheduled(facts: Facts, render: Render) -> Module:
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    return ("from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
+    needed = ("from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
+    return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if facts.trigger != "event" else needed
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -167,6 +166,8 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         "from rq import Callback, get_current_job", "from rq.job import Job", *facts.facts["needed"],
         *(effect.call for effect in facts.effects), facts.invalid,
     ]  # fmt: skip
+    if facts.trigger != "event":
+        needed.append("from collections.abc import Iterable")
     if facts.retries.bounded:
         needed += ["from rq import Retry", *facts.transient, _ABANDONED]
     if facts.retries.bounded and facts.retries.jitter:
