@@ -54,7 +54,10 @@ def spec(combination: Combination) -> dict[str, Any]:
         "idempotency": {
             "strategy": "keyed",
             "key": ["order_id"],
-            "dedupe": {"store": DEDUPE[combination.store], "window": "7d"},
+            "dedupe": {
+                "store": DEDUPE[combination.store],
+                "window": "24h" if combination.store == "receiver" else "7d",
+            },
         },
         "effects": [effect],
         "failures": {

@@ -50,7 +50,7 @@ def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: A
         kind=kind,
         module=wanted.module(end),
         path=f"{wanted.folder}{name}.py",
-        name=wanted.table or wanted.prefix,
+        name=wanted.prefix if kind == "redis" else wanted.table,
         window_s=wanted.window_s,
         transactional=wanted.transactional and bool(wanted.table),
         claims=claims,
