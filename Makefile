@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection proof-corpus proof-corpus-quick proof-bench clean
+.PHONY: demo test real ci lint crash agents bench detection proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -58,6 +58,14 @@ proof-bench: $(VENV)/.installed
 # LABELS is a labels file, CHECKOUTS a folder with one checkout an entry.
 detection: $(VENV)/.installed
 	$(BIN)/python tests/detection/score.py $(LABELS) $(CHECKOUTS)
+
+# What the scaffold writes, for every framework, trigger, store, dead letter and policy: linted, typed, tested, proved.
+# SCAFFOLD names words of some rows, e.g. make scaffold-matrix SCAFFOLD="celery sqlalchemy".
+scaffold-matrix: $(VENV)/.installed
+	$(BIN)/python tests/scaffold/matrix.py $(SCAFFOLD)
+
+scaffold-bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/scaffold_bench.py
 
 proof-corpus-quick: $(VENV)/.installed
 	$(BIN)/python tests/proof/corpus/run.py --quick

@@ -22,7 +22,7 @@ def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
     made: dict[str, Any] = {}
     if spec.message is None:
         made["message"] = facts.message
-    if spec.enqueue is None and facts.trigger == "event":
+    if spec.enqueue is None and facts.facts.get("publishes", facts.trigger == "event"):
         made["enqueue"] = {
             "call": f"{facts.enqueue.module}:{facts.enqueue.name}",
             "args": {"payload": example(facts)} if facts.message == "payload" else example(facts),

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from skillrun.errors import Refused
 from skillrun.frameworks.pieces import Entry, Line, Module, NewFile, Piece, Section, SpecParts
 from skillrun.scaffold.completion import completed
 from skillrun.scaffold.plan import Change, Kept
@@ -26,7 +27,7 @@ class Fitting:
 
     def add(self, piece: Piece) -> None:
         """Raises CannotEdit where a file cannot be edited."""
-        from skillrun.scaffold import literals, merge, sections
+        from skillrun.scaffold.editing import literals, merge, sections
 
         text = self._text(piece.path)
         if isinstance(piece, Module):
@@ -53,7 +54,7 @@ class Fitting:
     def _text(self, path: str) -> str | None:
         if path not in self._before:
             data = self._tree.read(path)
-            self._before[path] = self._after[path] = None if data is None else data.decode()
+            self._before[path] = self._after[path] = None if data is None else _decoded(data, path)
         return self._after[path]
 
     def _add_file(self, piece: NewFile, text: str | None) -> None:
@@ -67,6 +68,13 @@ def _unmarked(text: str, piece: NewFile) -> str:
     for mark in piece.marks[1:]:
         text = text.replace(mark, piece.marks[0])
     return text
+
+
+def _decoded(data: bytes, path: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Refused(f"{path}: not UTF-8; nothing was written", hint="save it as UTF-8, or write by hand") from None
 
 
 def _with_line(text: str, line: str) -> str:

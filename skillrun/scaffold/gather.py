@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -42,7 +43,7 @@ def gather(case: Case) -> Gathered:
 
 
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
-    from skillrun.scaffold.conventions import read_conventions
+    from skillrun.scaffold.manner.conventions import read_conventions
     from skillrun.scaffold.stores.find import find_store
 
     names = Names(case.project)
@@ -74,8 +75,8 @@ def _undecided(case: Case) -> Iterator[Finding]:
 
 def _impossible(spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """What this library cannot do, and promises of the spec that contradict each other."""
-    said = [*writer_of(facts.use.id).problems(facts), *_contradictions(facts), *_forgotten(facts), *_taken_names(facts)]
-    said += redis.problems(facts)
+    said = [*writer_of(facts.use.id).problems(facts), *redis.problems(facts)]
+    said += [*_contradictions(facts), *_forgotten(facts), *_taken_names(facts), *_no_errors(facts)]
     for sentence in said:
         hint = "change the spec, or write the handler by hand"
         yield blocker("scaffold.impossible", sentence, hint=hint, path=spec.shown_path, line=1)
@@ -111,6 +112,13 @@ def _taken_names(facts: Facts) -> Iterator[str]:
     for field in facts.fields:
         if field.name in modules:
             yield f"the field {field.name} has the name of a module that the handler calls: rename one of them"
+
+
+def _no_errors(facts: Facts) -> Iterator[str]:
+    """An error without a module is a builtin, or nothing."""
+    for error in (*facts.transient, *facts.permanent):
+        if not error.module and not hasattr(builtins, error.name):
+            yield f"there is no builtin error {error.name}: write module:{error.name}"
 
 
 def _adapters(case: Case, spec: JobSpec, facts: Facts) -> Iterator[Finding]:

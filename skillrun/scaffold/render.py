@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.layout import call, constant, doc, import_block, seconds, source, tidy
 from skillrun.frameworks.pieces import Conventions, EffectCall, Facts, Field, Symbol
-from skillrun.scaffold.layout import call, constant, doc, import_block, source, tidy
-from skillrun.scaffold.words import ending, handler_notes, seconds
+from skillrun.scaffold.words import ending, handler_notes
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts
 
 
@@ -59,8 +60,3 @@ def ending(facts: Facts) -> str:
     """The first line of what is done with a job that is given up."""
     kept = "the job is kept for a person" if facts.dead_letter != "none" else "the log says so"
     return f"No attempt is left, or none would help: {kept}."
-
-
-def seconds(value: float) -> str:
-    """A number of seconds without a needless fraction."""
-    return str(int(value)) if float(value).is_integer() else repr(value)

@@ -152,7 +152,12 @@ def passed_for(
         target = project.definition(call.name) if call.resolved else None
         if target is None or target.node is not scope:
             continue
-        names = [name for name in target.parameters if name not in ("self", "cls")]
+        names = list(target.parameters)
+        if isinstance(next(target.module.parents(target.node), None), ast.ClassDef) and names[:1] in (
+            ["self"],
+            ["cls"],
+        ):
+            names = names[1:]  # the object before the dot; a plain function may have a parameter of that name
         position = names.index(parameter) if parameter in names else None
         passed = call.argument(position, parameter)
         if passed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,9 @@ def test_a_periodic_task_has_a_scheduler(tmp_path: Path) -> None:
     files = {"shop/tasks.py": text}
     assert "contract.no-scheduler" not in stopping(tmp_path / "a", "contract", files, spec)
     assert "handler.not-scheduled" not in stopping(tmp_path / "b", "handler", files, spec)
-    assert "handler.not-scheduled" in stopping(tmp_path / "c", "handler", None, spec)
+    assert "handler.not-scheduled" not in stopping(tmp_path / "c", "handler", None, spec)  # catch_up publishes it
+    once = re.sub(r".*periodic_task.*\n", "", ORDERS)
+    assert "handler.not-scheduled" in stopping(tmp_path / "d", "handler", {"shop/orders.py": once}, spec)
 
 
 def test_another_task_that_is_called_runs_elsewhere(tmp_path: Path) -> None:

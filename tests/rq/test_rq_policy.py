@@ -182,6 +182,11 @@ WIRED = {
         "from rq import cron\ncron.register(send_receipt, 'q', interval=5)\n",
         [("schedule", "cron.register(...)")],
     ),
+    "cron of the publisher": (
+        "from rq import cron\ndef later():\n    queue.enqueue(send_receipt, 7)\n\n"
+        "cron.register(later, 'q', interval=5)\n",
+        [("enqueue", ".enqueue(...)"), ("schedule", "cron.register(...) of later")],
+    ),
     "rq-scheduler": ("scheduler.cron('* * * * *', func=send_receipt)\n", [("schedule", ".cron(...)")]),
     "repeat": (
         "queue.enqueue(send_receipt, 7, repeat=Repeat(times=3))\n",

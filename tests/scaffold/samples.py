@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from textwrap import dedent
 from typing import Any
@@ -22,6 +23,7 @@ class Combination:
     retry: bool = True
     effect: str = "keyed"  # keyed | transactional | at_least_once | at_most_once
     message: str = "kwargs"  # kwargs | payload
+    backoff: str = "doubling"  # doubling | tripling | fixed
 
     def __str__(self) -> str:
         parts = (self.framework, self.trigger, self.store, f"dead {self.dead}")
@@ -48,7 +50,7 @@ def spec(combination: Combination) -> dict[str, Any]:
         "job": "send-receipt",
         "intent": {"what": "Email a receipt once the payment settles", "why_async": "SMTP is slow and may be down"},
         "trigger": {"type": combination.trigger, **TRIGGERS[combination.trigger]},
-        "payload": PAYLOAD,
+        "payload": deepcopy(PAYLOAD),
         "handler": "shop.tasks:send_receipt",
         "message": combination.message,
         "idempotency": {
@@ -65,7 +67,9 @@ def spec(combination: Combination) -> dict[str, Any]:
             "permanent": ["shop.mailer:BadAddress"],
             "acceptable_delay": "15m",
         },
-        "retry": RETRY if combination.retry else {"kind": "none", "reason": "Somebody looks at each failure"},
+        "retry": {"max_attempts": 4, "backoff": BACKOFF[combination.backoff]}
+        if combination.retry
+        else {"kind": "none", "reason": "Somebody looks at each failure"},
         "dead_letter": DEAD[combination.dead],
     }
     return made
@@ -78,9 +82,10 @@ PAYLOAD: dict[str, Any] = {
     "properties": {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}},
     "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
 }
-RETRY = {
-    "max_attempts": 4,
-    "backoff": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True},
+BACKOFF: dict[str, dict[str, Any]] = {
+    "doubling": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True},
+    "tripling": {"kind": "exponential", "base": "1s", "factor": 3, "cap": "60s", "jitter": True},
+    "fixed": {"kind": "fixed", "base": "5s"},
 }
 TRIGGERS = {"event": {}, "cron": {"schedule": "*/5 * * * *", "timezone": "UTC"}, "poller": {"every": "60s"}}
 DEDUPE = {
@@ -141,7 +146,7 @@ def _pyproject(*dependencies: str) -> str:
 
 NEEDS = {
     "celery": ("celery>=5.7",),
-    "rq": ("rq>=2.0", "redis"),
+    "rq": ("rq>=3.0", "redis"),
     "huey": ("huey>=2.5",),
     "dramatiq": ("dramatiq[redis]>=2.0",),
     "apscheduler": ("apscheduler>=3.10,<4",),
@@ -442,10 +447,27 @@ STORES["alembic"] = {
 }
 
 
+CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
+"""Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
+CLOCKS = {**CLOCKED, "huey": ("cron", "poller")}
+
+
 def combinations() -> Iterator[Combination]:
     """Every combination that a scaffold has to write, framework by framework."""
     for framework in FRAMEWORKS:
-        yield from _of(Combination(framework))
+        base = usual(framework)
+        yield from _of(base)
+        for trigger in CLOCKS.get(framework, ()):
+            for retry in (True, False):
+                if trigger != base.trigger:
+                    yield replace(base, trigger=trigger, retry=retry)
+
+
+def usual(framework: str) -> Combination:
+    """The plainest job of a framework."""
+    if framework in CLOCKED:
+        return Combination(framework, trigger=CLOCKED[framework][0], message="payload")
+    return Combination(framework)
 
 
 def _of(base: Combination) -> Iterator[Combination]:
@@ -457,7 +479,13 @@ def _of(base: Combination) -> Iterator[Combination]:
             yield replace(base, store=store, retry=retry)
     for effect in ("transactional", "at_least_once", "at_most_once"):
         yield replace(base, effect=effect, retry=effect != "at_most_once")
-    yield replace(base, message="payload")
+    if base.message != "payload":
+        yield replace(base, message="payload")
+    yield replace(base, backoff="tripling")
+    yield replace(base, backoff="fixed")
     yield replace(base, dead="none")
     if base.framework in ("rq", "dramatiq"):
         yield replace(base, dead="framework")
+    if base.framework == "rq":
+        yield replace(base, trigger="cron")
+        yield replace(base, trigger="poller", message="payload")

@@ -13,7 +13,7 @@ from skillrun.frameworks.pieces import Conventions, Symbol
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.resources import resource
-from skillrun.scaffold.conventions import read_conventions
+from skillrun.scaffold.manner.conventions import read_conventions
 from skillrun.stages.interface import Case
 
 Read = Callable[..., Conventions]
@@ -483,11 +483,12 @@ def test_where_tests_live(read: Read, name: str) -> None:
     assert (found.test_runner, found.tests, found.test_pattern) == expected
 
 
-def test_tests_are_those_of_the_handlers_project(read: Read) -> None:
+@pytest.mark.parametrize("own", ["services/a/tests/__init__.py", "services/a/tests/test_other.py"])
+def test_tests_are_those_of_the_handlers_project(read: Read, own: str) -> None:
     files = {
         "services/a/pyproject.toml": "",
         "services/a/app/tasks.py": "",
-        "services/a/tests/__init__.py": "",
+        own: "",
         "services/b/pyproject.toml": "",
         "services/b/tests/test_b.py": "from app import tasks\n" + PYTEST,
         "tests/test_all.py": "from app import tasks\n" + PYTEST,

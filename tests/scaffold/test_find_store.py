@@ -113,7 +113,7 @@ SQLITE, DJANGO_ENV = (
 )
 FILE = {"database": "{scratch}/app.db", **TABLES}
 SERVER = {"services": ["postgresql"], "database": "{postgresql}", **TABLES}
-CREATE = 'python -c "import shop.models; from shop.models import Base; from shop.models import Session; {}"'
+CREATE = 'python -c "from shop.models import Base, Session; {}"'
 FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
     "mapped": (MAPPED, "sqlalchemy", {
         "env": {"SHOP_DB": SQLITE}, **FILE,
@@ -156,6 +156,14 @@ def test_what_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> Non
         "shop/models.py:6: create_engine is 'sqlite:///shop.db', whatever the environment says: a proof needs it read "
         "from a variable",
     )
+
+
+def test_at_most_once_goes_with_no_retry_or_a_dead_letter(make_repo: Callable[..., Path]) -> None:
+    root = make_repo(MAPPED)
+    none = {"kind": "none", "reason": "nobody knows whether it happened"}
+    assert proved(root, store_cases.spec("claims"))[2] == ()
+    assert proved(root, store_cases.spec("claims", dead=None, retry=none))[2] == ()
+    assert "at most once is not tried again" in proved(root, store_cases.spec("claims", dead=None))[2][0]
 
 
 def test_a_url_in_parts_is_said(make_repo: Callable[..., Path]) -> None:

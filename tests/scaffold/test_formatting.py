@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.scaffold.formatting import format_files
+from skillrun.scaffold.manner.formatting import format_files
 from skillrun.stages.interface import CommandPlan, no_consent
 
 UPPER = '#!/bin/sh\nfor name; do tr a-z A-Z < "$name" > tmp && mv tmp "$name"; done\n'

@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from skillrun.frameworks.pieces import Entry, Section
-from skillrun.scaffold.merge import CannotEdit, add_entry, add_section
+from skillrun.scaffold.editing.merge import CannotEdit, add_entry, add_section
 
 SCHEDULE = '{\n    "task": "shop.tasks.tick",\n    "schedule": crontab(minute=0),\n}'
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.scaffold.merge import CannotEdit, Merged, merge_module
+from skillrun.scaffold.editing.merge import CannotEdit, Merged, merge_module
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 REAL = sorted((*STDLIB.glob("*.py"), *STDLIB.glob("asyncio/*.py"), *STDLIB.glob("email/*.py")))

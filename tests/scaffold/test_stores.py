@@ -150,9 +150,11 @@ def test_it_reads_as_if_formatted(tmp_path: Path, kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("kind", "manner"), [pytest.param(k, m, id=f"{k.name}-{m}") for k in KINDS.values() for m in k.manners if k.checked]
 )
-def test_a_strict_type_checker_agrees(store: Callable[..., Path], kind: Kind, manner: str) -> None:
+def test_a_strict_type_checker_agrees(
+    store: Callable[..., Path], kind: Kind, manner: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     root = store(kind, manner, ("order_id", "email"))
-    check("mypy", "--strict", "--cache-dir", "/tmp/mypy-stores", "-p", "shop", cwd=root)
+    check("mypy", "--strict", "--cache-dir", str(tmp_path_factory.getbasetemp() / "mypy"), "-p", "shop", cwd=root)
 
 
 def check(tool: str, *args: str, cwd: Path) -> None:

@@ -38,22 +38,29 @@ class Written:
         return [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A Python tool in the repository: `run("pytest", "-q")`."""
+        """Python in the repository: `run("pytest", "-q")` for a module, `run("-c", "...")` for a line."""
         env = helpers.clean_env(self.root.parent / "home", PYTHONDONTWRITEBYTECODE="1", PATH=os.environ["PATH"])
-        return subprocess.run([sys.executable, "-m", *command], cwd=self.root, env=env, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, *(() if command[0] == "-c" else ("-m",)), *command],
+            cwd=self.root,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
 
 
 def write(folder: Path, combination: samples.Combination, more: Mapping[str, str] | None = None) -> Written:
     """Plans the job for a sample repository, with `more` files, and writes it."""
     root = helpers.build_tree(folder / "repo", {**samples.files(combination), **(more or {})})
-    made = plan(_case(root))
+    made = plan(case_of(root))
     for change in made.changes:
         (root / change.path).parent.mkdir(parents=True, exist_ok=True)
         (root / change.path).write_text(change.after, encoding="utf-8")
     return Written(root, made)
 
 
-def _case(root: Path) -> Case:
+def case_of(root: Path) -> Case:
+    """A repository as the stages see it."""
     request = Request(samples.SKILL, repo=root)
     seen = Seen.of(request)
     target = seen.target

@@ -212,6 +212,7 @@ FROM_FIELDS = {
     "a word of a mapping": "job = dict(order_id=order_id)\nmailer.send(1, email, idempotency_key=job['order_id'])",
     "joined": "mailer.send(1, email, idempotency_key=':'.join(['receipt', str(order_id)]))",
     "a list": "parts = []\nparts.append(order_id)\nmailer.send(1, 2, idempotency_key=':'.join(parts))",
+    "a function that takes the task as self": "attempt(None, order_id, email)",
     "a digest": "d = hashlib.sha256()\nd.update(str(order_id))\nmailer.send(1, 2, idempotency_key=d.hexdigest())",
 }
 KEY_HELPERS = """
@@ -222,6 +223,8 @@ KEY_HELPERS = """
         return PREFIX
     def made(order_id):
         return f"{PREFIX}-{order_id}"
+    def attempt(self, order_id, email):
+        mailer.send(order_id, email, idempotency_key=made(order_id))
     """
 
 

@@ -9,9 +9,8 @@ from skillrun.frameworks.common.callables import scaffold as callables
 from skillrun.frameworks.common.callables.scaffold import MESSAGE as MESSAGE
 from skillrun.frameworks.common.callables.scaffold import TESTS as TESTS
 from skillrun.frameworks.common.crontab import DAYS, both_days, read_fields
+from skillrun.frameworks.layout import call, seconds, source
 from skillrun.frameworks.pieces import Facts, Piece, Render, Symbol
-from skillrun.scaffold.layout import call, source
-from skillrun.scaffold.words import seconds
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project

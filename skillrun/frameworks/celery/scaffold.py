@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.celery import beat
+from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 
 if TYPE_CHECKING:
@@ -19,20 +21,27 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`: `shared`, the repository's tasks are `@shared_task`."""
     texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
     shared = sum(text.count("@shared_task") for text in texts)
-    return {"shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts)}
+    return {
+        "shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts),
+        "due": f"due_{facts.name}",
+        "publishes": True,  # a tick of the clock publishes too
+        "beat": beat.find_schedule(project, facts) if facts.trigger != "event" else None,
+    }
 
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Celery cannot do of what the spec asks for, a sentence each."""
     if facts.dead_letter in ("queue", "framework"):
         yield f"Celery keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
+    if facts.trigger != "event":
+        yield from beat.problems(facts)
     if "self" in {field.name for field in facts.fields}:
         yield "a task has a use of its own for the name self: rename the field"
 
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
-    """Nothing: a task runs itself."""
-    return ()
+    """A task runs itself; what a clock starts is tried in its module."""
+    return (Symbol(facts.module, facts.name, path=facts.path),) if facts.trigger != "event" else ()
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -43,6 +52,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         "from celery.signals import task_failure", "from celery import Task",
         *(effect.call for effect in facts.effects), *facts.transient, facts.invalid,
     ]  # fmt: skip
+    if facts.trigger != "event":
+        needed.append("from collections.abc import Iterable")
+    if facts.retries.bounded and facts.retries.jitter and not _automatic(facts):
+        needed.append("import random")
     if shared:
         needed.append("from celery import shared_task")
     elif facts.app is not None:
@@ -50,17 +63,30 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "handler.py.jinja", facts, needed=needed, auto=_automatic(facts),
+        "handler.py.jinja", facts, needed=needed, auto=_automatic(facts), wait=_wait(facts),
+        attempt=facts.retries.bounded and not _automatic(facts),
         decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "self.correlation_id()")],
         publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+        tick=f"tick_{facts.name}",
         message_ids=[(key, f'message.get("{key}")') for key in facts.key],
     )  # fmt: skip
-    return [Module(facts.path, text)]
+    entry = [beat.entry(facts, f"{facts.module}.tick_{facts.name}")] if facts.trigger != "event" else []
+    return [Module(facts.path, text), *entry]
 
 
 def _automatic(facts: Facts) -> bool:
-    """Whether Celery's own options can say the waits: whole seconds that double, or all the same."""
+    """Whether Celery's own options can say the waits: whole seconds that double."""
     retries = facts.retries
     whole = float(retries.base_s).is_integer() and retries.base_s > 0
     return retries.kind == "exponential" and whole and retries.factor == 2
+
+
+def _wait(facts: Facts) -> str:
+    """Source of the longest wait before the next attempt, by the number of retries so far."""
+    retries = facts.retries
+    base = seconds(retries.base_s)
+    if retries.kind != "exponential":
+        return base if retries.kind == "fixed" else "0"
+    grown = f"{base} * {seconds(retries.factor)}**self.request.retries"
+    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"

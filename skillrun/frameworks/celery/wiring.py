@@ -9,6 +9,7 @@ from skillrun.frameworks.celery.config import in_tests, place_of
 from skillrun.frameworks.celery.tasks import Task, names_of, read_task
 from skillrun.frameworks.interface import FrameworkUse, Place, Wiring
 from skillrun.repo.python import Definition, Module, Project, Use
+from skillrun.repo.source import FunctionNode
 
 PUBLISHING = {
     "delay": ".delay(...)",
@@ -36,6 +37,8 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
     every = list(_all(project, task))
     if all(wiring.in_tests for wiring in every):
         every += _handed_on(project, task)
+    if not any(wiring.kind == "schedule" for wiring in every):
+        every += _ticks(project, use, every)
     for wiring in every:
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
     return tuple(found[key] for key in sorted(found))
@@ -67,6 +70,35 @@ def _handed_on(project: Project, task: Task) -> Iterator[Wiring]:
         above = next(use.module.parents(use.node), None)
         if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(use.path):
             yield _wiring("enqueue", use.module, use.node, "handed on as a value")
+
+
+def _ticks(project: Project, use: FrameworkUse, enqueued: list[Wiring]) -> Iterator[Wiring]:
+    """Schedules of another task that enqueues this one: by itself, or by the function that does."""
+    for wiring in enqueued:
+        module = project.module(wiring.place.path) if not wiring.in_tests else None
+        publisher = _function_at(module, wiring.place.line) if module is not None else None
+        if module is None or publisher is None:
+            continue
+        own = project.define(module, publisher)
+        for tick in (own, *_callers(project, own)):
+            task = read_task(project, use, tick)
+            if task.registered is not None:
+                yield from (one for name in names_of(task) for one in _by_name(project, name) if one.kind == "schedule")
+
+
+def _function_at(module: Module, line: int) -> FunctionNode | None:
+    """The function whose body holds a line."""
+    found = (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return next((node for node in found if node.lineno <= line <= (node.end_lineno or 0)), None)
+
+
+def _callers(project: Project, function: Definition) -> Iterator[Definition]:
+    """The functions that call one."""
+    for use in project.uses(function.dotted):
+        caller = use.module.function_of(use.node)
+        above = next(use.module.parents(use.node), None)
+        if caller is not None and isinstance(above, ast.Call) and above.func is use.node:
+            yield project.define(use.module, caller)
 
 
 def _by_object(use: Use) -> Iterator[Wiring]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
+from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 
 if TYPE_CHECKING:
@@ -19,10 +21,14 @@ _OURS = ("task", "correlation_id")
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `django`, the decorators are those of huey.contrib.djhuey."""
+    """What these templates need to know beyond `Facts`: `tick` and `due` of a clock, and `django`.
+
+    `django`: the decorators are those of huey.contrib.djhuey.
+    """
     texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
     django = facts.app is None and any("huey.contrib.djhuey" in text for text in texts)
-    return {"django": django}
+    tick = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
+    return {"django": django, "tick": tick, "due": f"due_{facts.name}"}
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -35,11 +41,17 @@ def problems(facts: Facts) -> Iterator[str]:
     for name in names:
         if name in _TAKEN or name in _OURS:
             yield f"Huey takes the argument {name} for itself: rename the field, or write message: payload"
+    yield from _clock_problems(facts)
 
 
-def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
-    """Nothing: Huey's own task is run."""
-    return ()
+def _clock_problems(facts: Facts) -> Iterator[str]:
+    fields = _fields(facts)
+    if facts.trigger == "cron" and (fields is None or both_days(fields)):
+        yield f"Huey has no crontab that means {facts.schedule!r}"
+    if facts.trigger == "poller" and fields is None:
+        yield "Huey's clock ticks by the minute: trigger.every is to divide an hour in minutes, or a day in hours"
+    if facts.trigger == "cron" and facts.timezone not in (None, "UTC", "Etc/UTC"):
+        yield f"Huey's crontab knows no time zone but UTC: write the schedule in it, not in {facts.timezone}"
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -53,11 +65,16 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as tasks are written
     else:
         needed.append("from huey.contrib.djhuey import db_task, signal")
+    clocked = facts.trigger != "event"
+    if clocked:
+        needed += ["from collections.abc import Iterable", "from huey import crontab"]
+        needed += ["from huey.contrib.djhuey import db_periodic_task"] if facts.app is None else []
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     if facts.retries.bounded and facts.retries.jitter:
         needed.append("import random")
     owner = f"{facts.app.name}." if facts.app is not None else ""
+    periodic = f"{owner}periodic_task" if owner else "db_periodic_task"
     text = render(
         "handler.py.jinja", facts, needed=needed, own=_own_waits(facts), wait=_wait(facts),
         decorator=f"{owner}task" if owner else "db_task", signal=f"{owner}signal",
@@ -67,10 +84,43 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
             ("correlation_id", "correlation_id"), ("reason", "error"),
         ],
         sent=[*_sent(facts), "**more"],
-        publishing="Call it after the commit of what it is about: a consumer may be faster than a commit. "
-        "Huey acknowledges nothing: what a killed consumer was at is lost until it is published again.",
+        tick=call(f"@{periodic}", [_crontab(facts)]) if clocked else "",
+        key=_key(facts), settles=clocked and facts.store.kind != "receiver",
+        handled=[f'message["{key}"]' for key in facts.key],
+        publishing=_publishing(clocked=clocked),
     )  # fmt: skip
     return [Module(facts.path, text)]
+
+
+def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+    """The module of the tick, where a clock starts the job."""
+    return (facts.facts["tick"],) if facts.trigger != "event" else ()
+
+
+def _fields(facts: Facts) -> dict[str, str] | None:
+    """The fields of Huey's crontab; None where it has none that means the trigger."""
+    return read_fields(facts.schedule or "") if facts.trigger == "cron" else every_fields(facts.every_s or 60.0)
+
+
+def _crontab(facts: Facts) -> str:
+    """Its minute is written always: it would be any."""
+    given = {name: text for name, text in (_fields(facts) or {}).items() if text != "*" or name == "minute"}
+    return f"crontab({', '.join(f'{name}={source(text)}' for name, text in given.items())})"
+
+
+def _publishing(*, clocked: bool) -> str:
+    """When to call the publisher, and what Huey does not do."""
+    again = "the next tick publishes it again" if clocked else "it is lost until it is published again"
+    return (
+        "Call it after the commit of what it is about: a consumer may be faster than a commit. "
+        f"Huey acknowledges nothing: where a consumer is killed at its work, {again}."
+    )
+
+
+def _key(facts: Facts) -> str:
+    """Source of what tells the jobs of two payloads apart."""
+    parts = [f'payload.get("{name}")' for name in facts.key]
+    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
 
 
 def _sent(facts: Facts) -> list[str]:
@@ -89,7 +139,7 @@ def _own_waits(facts: Facts) -> bool:
 
 def _wait(facts: Facts) -> str:
     """Source of the longest wait before the next attempt, by the retries that `task` has left."""
-    from skillrun.scaffold.words import seconds
+    from skillrun.frameworks.layout import seconds
 
     retries = facts.retries
     base = seconds(retries.base_s)

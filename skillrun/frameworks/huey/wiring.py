@@ -24,6 +24,7 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
     every = list(_all(project, task))
     if all(wiring.in_tests for wiring in every):
         every += _handed_on(project, task)
+    every += [tick for wiring in every if not wiring.in_tests for tick in _ticks(project, use, wiring)]
     found: dict[tuple[str, int, str], Wiring] = {}
     for wiring in every:
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
@@ -41,6 +42,27 @@ def _all(project: Project, task: Task) -> Iterator[Wiring]:
             yield _wiring(use.module, above, f".{_called(above)}(...)")
         elif isinstance(above, ast.Attribute) and above.attr in _METHODS:
             yield _wiring(use.module, above, f".{above.attr}(...)")
+
+
+def _ticks(project: Project, use: FrameworkUse, wiring: Wiring) -> Iterator[Wiring]:
+    """The periodic tasks that come to an enqueueing call: its own function, or one that calls that."""
+    module = project.module(wiring.place.path)
+    for node in ast.walk(module.tree) if module is not None and wiring.kind == "enqueue" else ():
+        holds = isinstance(node, ast.FunctionDef) and node.lineno <= wiring.place.line <= (node.end_lineno or 0)
+        if module is None or not holds or not isinstance(node, ast.FunctionDef):
+            continue
+        definition = project.define(module, node)
+        for function in (definition, *_callers(project, definition)):
+            task = read_task(project, use, function)
+            if task.kind == "periodic" and task.registered is not None and not in_tests(task.registered.path):
+                yield Wiring("schedule", task.registered, "periodic_task(...) that enqueues it", False)
+
+
+def _callers(project: Project, definition: Definition) -> Iterator[Definition]:
+    for use in project.uses(definition.dotted):
+        function = use.module.function_of(use.node)
+        if function is not None and function is not definition.node:
+            yield project.define(use.module, function)
 
 
 def _uses(project: Project, task: Task) -> Iterator[Use]:

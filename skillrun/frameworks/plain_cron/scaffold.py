@@ -8,8 +8,8 @@ from skillrun.frameworks.common.callables.scaffold import MESSAGE as MESSAGE
 from skillrun.frameworks.common.callables.scaffold import TESTS as TESTS
 from skillrun.frameworks.common.callables.scaffold import beside, handler, ticking, ticks
 from skillrun.frameworks.common.callables.scaffold import problems as problems
+from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Line, Piece, Render, Symbol
-from skillrun.scaffold.words import seconds
 
 if TYPE_CHECKING:
     from skillrun.frameworks.common.callables.starts import Start

@@ -59,9 +59,10 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.rq.sites import find_sites
+    from skillrun.frameworks.rq.sites import find_sites, scheduled_publishers
 
-    return tuple(wiring for site in find_sites(project, handler) for wiring in site.wirings)
+    direct = (wiring for site in find_sites(project, handler) for wiring in site.wirings)
+    return (*direct, *scheduled_publishers(project, handler))
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
+    from skillrun.repo.source import Module as Source
 
 MESSAGE = "kwargs"
 TESTS = "RQ's own job, with the retries and the callback that it is enqueued with; Redis and the waits are left out."
@@ -51,6 +53,8 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
         # All that a job may do is said where it is enqueued: this function is always written beside the handler.
+        "publishes": True,
+        "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
         "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
     }
 
@@ -106,6 +110,37 @@ def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
                 yield _Queue(f'Queue("{name}", connection={connection.id})', needed)
 
 
+# -- the schedule
+
+
+def _schedule(project: Project, facts: Facts) -> Symbol:
+    """The module of the repository's schedule, or the one that is written beside the queue."""
+    for module in project.modules_with("cron"):
+        if any(origin == "rq.cron" for origin in _imported(module)) and not in_tests(module.path):
+            return Symbol(module.name, "cron", path=module.path)
+    folder, slash, _ = facts.path.rpartition("/")
+    return Symbol(f"{facts.package}.schedule".lstrip("."), "cron", path=f"{folder}{slash}schedule.py")
+
+
+def _imported(module: Source) -> Iterator[str]:
+    """The dotted names that `from ... import ...` binds in a module."""
+    for node in module.tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _scheduled(facts: Facts, render: Render) -> Module:
+    """The entry that calls the publisher: RQ's schedule itself takes no retries and no callbacks."""
+    place: Symbol = facts.facts["schedule"]
+    needed: list[Symbol | str] = ["from rq import cron", Symbol(facts.module, facts.facts["enqueue"])]
+    text = render(
+        "schedule.py.jinja", facts, module=place.module, needed=[*needed, *facts.facts["needed"]],
+        example={field.name: field.example for field in facts.fields if field.example is not None},
+        interval=max(1, round(facts.every_s or 60)),
+    )  # fmt: skip
+    return Module(place.path, text)
+
+
 # -- what is written
 
 
@@ -123,7 +158,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
         publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
     )  # fmt: skip
-    return [Module(facts.path, text)]
+    return [Module(facts.path, text), *([_scheduled(facts, render)] if facts.trigger != "event" else [])]
 
 
 def _needed(facts: Facts) -> list[Symbol | str]:

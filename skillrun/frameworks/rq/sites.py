@@ -110,6 +110,25 @@ def _all(project: Project, handler: Definition) -> Iterator[Site]:
         yield from _by_name(project, name)
 
 
+def scheduled_publishers(project: Project, handler: Definition) -> Iterator[Wiring]:
+    """A schedule calls the function that enqueues the handler: RQ's own schedule takes no retries and no callbacks."""
+    for site in real_sites(project, handler):
+        around = site.module.function_of(site.node)
+        if site.kind == "enqueue" and around is not None:
+            for found in _calls_with(project, f"{site.module.name}.{site.module.qualname(around)}"):
+                if found.kind == "schedule":
+                    yield Wiring("schedule", found.place, f"{found.how} of {around.name}", found.in_tests)
+
+
+def _calls_with(project: Project, function: str) -> Iterator[Site]:
+    """The calls that are given a function."""
+    for use in project.uses(function):
+        above = next(use.module.parents(use.node), None)
+        call = next(use.module.parents(above), None) if isinstance(above, ast.keyword) else above
+        if isinstance(call, ast.Call):
+            yield from _in_call(project, use.module, call, use.node)
+
+
 def job_decorator(project: Project, handler: Definition) -> Decorator | None:
     """The `@job(...)` of the handler, and its file."""
     for node in handler.decorators:

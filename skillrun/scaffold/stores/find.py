@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked
@@ -15,6 +16,8 @@ from skillrun.scaffold.stores.wanted import Wanted, read_wanted
 from skillrun.stages import uniqueness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from skillrun.contract.job import JobSpec
     from skillrun.stages.interface import Case
 
@@ -29,11 +32,19 @@ def find_store(case: Case, spec: JobSpec) -> Store:
     Raises Blocked where the spec or the repository leaves open where the store goes.
     """
     wanted = read_wanted(case.project, spec)
-    if wanted.kind == "redis":
-        return _redis(case, spec, wanted)
-    if wanted.kind == "receiver":
-        return _receiver(case, spec, wanted)
-    return _in_database(case, spec, wanted)
+    kinds = {"redis": _redis, "receiver": _receiver, "table": _in_database}
+    store = kinds[wanted.kind](case, spec, wanted)
+    return replace(store, facts={**store.facts, "notes": (*store.facts["notes"], *_on_claims(spec, wanted))})
+
+
+def _on_claims(spec: JobSpec, wanted: Wanted) -> Iterator[str]:
+    """What is done at most once is given up at its first error, which a proof accepts where a dead letter shows it."""
+    tried = spec.retry is not None and spec.retry.kind != "none" and (spec.retry.max_attempts or 1) > 1
+    if wanted.claims and tried and not wanted.dead_table:
+        yield (
+            "an effect that may happen at most once is not tried again after an error: say retry: none with the reason,"
+            " or keep dead letters in a table"
+        )
 
 
 def _in_database(case: Case, spec: JobSpec, wanted: Wanted, end: str = "store") -> Store:

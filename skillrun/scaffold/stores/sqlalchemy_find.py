@@ -97,7 +97,10 @@ def setup_command(project: Project, base: Base | None, opening: Opening | None, 
     models = orm.model or orm.dead
     if opening is None or opening.bind is None or models is None:
         return None
-    base_from, name = base.symbol.module, base.symbol.name
-    wanted = [f"from {base_from} import {name}", f"from {opening.symbol.module} import {opening.symbol.name}"]
-    code = "; ".join([f"import {models.module}", *wanted, f"{name}.metadata.create_all({opening.bind})"])
+    name, opened = base.symbol.name, opening.symbol.name
+    together = base.symbol.module == opening.symbol.module
+    wanted = [f"from {base.symbol.module} import {name}{f', {opened}' if together else ''}"]
+    wanted += [] if together else [f"from {opening.symbol.module} import {opened}"]
+    wanted += [f"import {models.module}"] if models.module != base.symbol.module else []
+    code = "; ".join([*wanted, f"{name}.metadata.create_all({opening.bind})"])
     return f'python -c "{code}"'

@@ -94,7 +94,7 @@ def _notes(facts: Facts) -> list[str]:
 
 def _wait(facts: Facts) -> str:
     """Source of the longest wait after the attempt number `attempt`."""
-    from skillrun.scaffold.words import seconds
+    from skillrun.frameworks.layout import seconds
 
     retries = facts.retries
     base = seconds(retries.base_s)

@@ -11,7 +11,6 @@ from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.huey.apps import setting, storage
 from skillrun.frameworks.huey.failures import bodies, locks
 from skillrun.frameworks.huey.rules.facts import consumer_option, consumers, crontab, run_place, task_of
-from skillrun.frameworks.huey.tasks import read_task
 from skillrun.frameworks.huey.wiring import find_wiring
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Module
@@ -35,30 +34,8 @@ def lost_on_kill(job: Job) -> Iterator[Finding]:
 
 
 def _found_again(job: Job) -> bool:
-    """A periodic task, or a hook at a consumer's start, enqueues the job too."""
-    for wiring in find_wiring(job.project, job.use, job.handler):
-        module = job.project.module(wiring.place.path)
-        for node in ast.walk(module.tree) if module and not wiring.in_tests else ():
-            if not isinstance(node, ast.FunctionDef) or module is None:
-                continue
-            holds = node.lineno <= wiring.place.line <= (node.end_lineno or 0)
-            if holds and _comes_back(job, module, node):
-                return True
-    return False
-
-
-def _comes_back(job: Job, module: Module, node: ast.FunctionDef) -> bool:
-    """A periodic task, or a function that one calls."""
-    definition = job.project.define(module, node)
-    if read_task(job.project, job.use, definition).kind == "periodic":
-        return True
-    for use in job.project.uses(definition.dotted):
-        function = use.module.function_of(use.node)
-        if function is not None and function is not node:
-            caller = job.project.define(use.module, function)
-            if read_task(job.project, job.use, caller).kind == "periodic":
-                return True
-    return False
+    """A periodic task enqueues the job too."""
+    return any(wiring.kind == "schedule" for wiring in find_wiring(job.project, job.use, job.handler))
 
 
 def stale_lock(job: Job) -> Iterator[Finding]:

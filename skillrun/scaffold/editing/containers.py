@@ -12,8 +12,8 @@ from typing import Any
 
 import libcst as cst
 
-from skillrun.scaffold.sequences import Bracketed, inner_indent, inserted, stacked
-from skillrun.scaffold.source import inside_strings, lines_of, same
+from skillrun.scaffold.editing.sequences import Bracketed, inner_indent, inserted, stacked
+from skillrun.scaffold.editing.source import inside_strings, lines_of, same
 
 Container = cst.List | cst.Tuple | cst.Set | cst.Dict
 PLAIN_STRING = re.compile(r"""(['"])(?!\1\1)[^'"\\]*\1""")

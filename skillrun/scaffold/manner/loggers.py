@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.scaffold.habits import majority
-from skillrun.scaffold.neighbours import Neighbour
+from skillrun.scaffold.manner.habits import majority
+from skillrun.scaffold.manner.neighbours import Neighbour
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project

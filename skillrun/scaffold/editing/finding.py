@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
-from skillrun.scaffold.containers import Container
+from skillrun.scaffold.editing.containers import Container
 
 BLOCKS = (
     cst.SimpleStatementLine,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from skillrun.scaffold.configured import Settings, option, read_text, within
+from skillrun.scaffold.manner.configured import Settings, option, read_text, within
 
 if TYPE_CHECKING:
     from skillrun.repo.manifests import Manifests
@@ -50,6 +50,7 @@ class Named:
     tool: str
     plainness: int
     options: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()  # that ruff is told to select
 
     @property
     def command(self) -> str:
@@ -60,14 +61,9 @@ def find_formatters(tree: Tree, settings: Settings, manifests: Manifests, handle
     """One that sorts imports, then one that formats: of each kind the one that is named most plainly."""
     found = [*_hooks(tree, settings, handler_path), *_commands(tree, settings), *_otherwise(settings, manifests)]
     found = [named for named in found if named.tool != "ruff check" or _sorts(settings, named)]
-    found = [Named(n.tool, n.plainness, _without_select(n)) for n in found]
     sorter = min((n for n in found if n.tool in _SORTERS), key=lambda n: n.plainness, default=None)
     formatter = min((n for n in found if n.tool not in _SORTERS), key=lambda n: n.plainness, default=None)
     return tuple(named for named in (sorter, formatter) if named)
-
-
-def _without_select(named: Named) -> tuple[str, ...]:
-    return tuple(o for o in named.options if not o.startswith("select:"))
 
 
 def _sorts(settings: Settings, named: Named) -> bool:
@@ -75,9 +71,8 @@ def _sorts(settings: Settings, named: Named) -> bool:
     table = settings.of("ruff")
     lint = option(table, "lint") if isinstance(option(table, "lint"), Mapping) else {}
     chosen = [option(one, key) for one in (lint, table) for key in ("select", "extend-select")]
-    codes = [*(code for part in chosen if isinstance(part, list) for code in part)]
-    codes += [code for o in named.options if o.startswith("select:") for code in o[7:].split(",")]
-    return any(str(code) in ("I", "I0", "I00", "I001", "ALL") for code in codes)
+    codes = [*named.rules, *(str(code) for part in chosen if isinstance(part, list) for code in part)]
+    return not {"I", "I0", "I00", "I001", "ALL"}.isdisjoint(codes)
 
 
 # -- pre-commit
@@ -95,14 +90,10 @@ def _hooks(tree: Tree, settings: Settings, handler_path: str) -> Iterator[Named]
 
 def _of_hook(hook: Mapping[str, Any], words: list[str]) -> Iterator[Named]:
     tool = _HOOKS.get(str(hook.get("id")))
-    if tool and "--check" not in words and not (tool == "ruff check" and "--fix" not in words and not _selects(words)):
-        yield Named(tool, 0, _options(words))
+    if tool and "--check" not in words and (tool != "ruff check" or "--fix" in words or _rules(words)):
+        yield Named(tool, 0, _options(words), _rules(words))
     elif hook.get("entry"):
-        yield from (Named(n.tool, 0, n.options) for n in _written(" ".join([str(hook["entry"]), *words, ""])))
-
-
-def _selects(words: Iterable[str]) -> bool:
-    return any(word.startswith(("--select", "--extend-select")) for word in words)
+        yield from (replace(named, plainness=0) for named in _written(" ".join([str(hook["entry"]), *words, ""])))
 
 
 def _applying(config: Any, path: str) -> Iterator[Mapping[str, Any]]:
@@ -157,7 +148,7 @@ def _written(text: str) -> Iterator[Named]:
         tool = re.sub(r"\s+", " ", found[1])
         words = _words(found[2])
         if tool in _RUNS and _is_run(words):
-            yield Named(tool, 1, _options(words))
+            yield Named(tool, 1, _options(words), _rules(words))
 
 
 def _words(text: str) -> list[str]:
@@ -180,14 +171,18 @@ def _options(words: list[str]) -> tuple[str, ...]:
     """The options that shape the result; those that say what to check, or how to report, are left out."""
     kept: list[str] = []
     for word, following in pairwise([*words, ""]):
-        name, given, value = word.partition("=")
-        if name in ("--select", "--extend-select"):
-            kept.append(f"select:{value or following}")
-        elif _FLAGS.fullmatch(word) or (given and _VALUES.fullmatch(name)) or re.fullmatch(r"-[lw]\d+", word):
+        name, given, _ = word.partition("=")
+        if _FLAGS.fullmatch(word) or (given and _VALUES.fullmatch(name)) or re.fullmatch(r"-[lw]\d+", word):
             kept.append(word)
         elif _VALUES.fullmatch(word) and re.fullmatch(r"[\w.,-]+", following):
             kept += [word, following]
     return tuple(kept)
+
+
+def _rules(words: list[str]) -> tuple[str, ...]:
+    """The rules that `--select` or `--extend-select` name."""
+    pairs = pairwise([*" ".join(words).replace("=", " ").split(), ""])
+    return tuple(r for name, value in pairs if name in ("--select", "--extend-select") for r in value.split(","))
 
 
 def _otherwise(settings: Settings, manifests: Manifests) -> Iterator[Named]:

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Conventions, Symbol
 from skillrun.repo.manifests import read_manifests
-from skillrun.scaffold.configured import Settings, read_settings
-from skillrun.scaffold.formatters import Named, find_formatters
-from skillrun.scaffold.habits import absolute_imports, annotated, annotated_tests, fits, indents, majority, quotes
-from skillrun.scaffold.loggers import Logger, find_log_style, find_logger
-from skillrun.scaffold.neighbours import Neighbour, find_neighbours, find_tests
-from skillrun.scaffold.operating import find_metrics, find_notes
-from skillrun.scaffold.testhomes import find_test_home
+from skillrun.scaffold.manner.configured import Settings, read_settings
+from skillrun.scaffold.manner.formatters import Named, find_formatters
+from skillrun.scaffold.manner.habits import (
+    absolute_imports,
+    annotated,
+    annotated_tests,
+    fits,
+    indents,
+    majority,
+    quotes,
+)
+from skillrun.scaffold.manner.loggers import Logger, find_log_style, find_logger
+from skillrun.scaffold.manner.neighbours import Neighbour, find_neighbours, find_tests
+from skillrun.scaffold.manner.operating import find_metrics, find_notes
+from skillrun.scaffold.manner.testhomes import find_test_home
 
 if TYPE_CHECKING:
     from skillrun.stages.interface import Case

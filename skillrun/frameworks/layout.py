@@ -114,3 +114,8 @@ def _from(module: str, names: Sequence[str]) -> str:
     if len(line) <= WIDTH:
         return line
     return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+
+
+def seconds(value: float) -> str:
+    """A number of seconds without a needless fraction."""
+    return str(int(value)) if float(value).is_integer() else repr(value)

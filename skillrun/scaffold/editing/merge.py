@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
-from skillrun.scaffold.bindings import (
+from skillrun.scaffold.editing.bindings import (
     Binding,
     Imported,
     bindings,
@@ -20,13 +20,12 @@ from skillrun.scaffold.bindings import (
     top_level,
     used,
 )
-from skillrun.scaffold.body import distance, header_split, parts, with_statements
-from skillrun.scaffold.imports import Manner, Missing, end_of_imports, manner_of, with_imports
-from skillrun.scaffold.lacking import is_there
-from skillrun.scaffold.literals import add_entry
-from skillrun.scaffold.plan import Kept
-from skillrun.scaffold.sections import add_section
-from skillrun.scaffold.source import (
+from skillrun.scaffold.editing.body import distance, header_split, parts, with_statements
+from skillrun.scaffold.editing.imports import Manner, Missing, end_of_imports, manner_of, with_imports
+from skillrun.scaffold.editing.lacking import is_there
+from skillrun.scaffold.editing.literals import add_entry
+from skillrun.scaffold.editing.sections import add_section
+from skillrun.scaffold.editing.source import (
     CannotEdit,
     Source,
     Statement,
@@ -38,6 +37,7 @@ from skillrun.scaffold.source import (
     spaced,
     words,
 )
+from skillrun.scaffold.plan import Kept
 
 __all__ = ["CannotEdit", "Merged", "add_entry", "add_section", "merge_module"]
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from skillrun.scaffold.neighbours import Neighbour
+from skillrun.scaffold.manner.neighbours import Neighbour
 
 Choice = TypeVar("Choice")
 _CAP = 20  # of one file's votes, so that one long file does not outvote its neighbours

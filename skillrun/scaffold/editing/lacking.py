@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from skillrun.scaffold.bindings import Binding, Imported, same_origin
-from skillrun.scaffold.source import CannotEdit
+from skillrun.scaffold.editing.bindings import Binding, Imported, same_origin
+from skillrun.scaffold.editing.source import CannotEdit
 
 
 def is_there(one: Imported, bound: Sequence[Binding], path: str, *, for_types: bool) -> bool:

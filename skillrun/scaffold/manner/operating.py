@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_test, is_vendored
-from skillrun.scaffold.configured import read_text
-from skillrun.scaffold.neighbours import common
+from skillrun.scaffold.manner.configured import read_text
+from skillrun.scaffold.manner.neighbours import common
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project

@@ -6,7 +6,7 @@ import re
 
 import libcst as cst
 
-from skillrun.scaffold.pruning import prune
+from skillrun.scaffold.manner.pruning import prune
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 

@@ -11,9 +11,9 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from skillrun.frameworks.pieces import Entry
-from skillrun.scaffold.bindings import bindings, imported
-from skillrun.scaffold.body import at_the_end, header_split
-from skillrun.scaffold.containers import (
+from skillrun.scaffold.editing.bindings import bindings, imported
+from skillrun.scaffold.editing.body import at_the_end, header_split
+from skillrun.scaffold.editing.containers import (
     Container,
     code_of,
     fresh,
@@ -25,7 +25,7 @@ from skillrun.scaffold.containers import (
     shifted,
     value_of,
 )
-from skillrun.scaffold.finding import (
+from skillrun.scaffold.editing.finding import (
     Place,
     argument,
     argument_indent,
@@ -36,10 +36,10 @@ from skillrun.scaffold.finding import (
     small_statements,
     targets_of,
 )
-from skillrun.scaffold.imports import Missing, manner_of, with_imports
-from skillrun.scaffold.lacking import is_there
-from skillrun.scaffold.sequences import Bracketed, inserted
-from skillrun.scaffold.source import CannotEdit, Source, Statement, has_blocks, read_source, reindented
+from skillrun.scaffold.editing.imports import Missing, manner_of, with_imports
+from skillrun.scaffold.editing.lacking import is_there
+from skillrun.scaffold.editing.sequences import Bracketed, inserted
+from skillrun.scaffold.editing.source import CannotEdit, Source, Statement, has_blocks, read_source, reindented
 
 CALL = re.compile(r"(?P<call>[\w.]+)\((?P<keyword>\w+)=\)")
 HAND = "add it by hand"

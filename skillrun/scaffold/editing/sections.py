@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skillrun.frameworks.pieces import Section
-from skillrun.scaffold.source import BOM, lines_of
+from skillrun.scaffold.editing.source import BOM, lines_of
 
 FENCES = ("```", "~~~")
 

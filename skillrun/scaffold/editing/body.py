@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from skillrun.scaffold.bindings import defined, dotted_name, is_main, used
-from skillrun.scaffold.imports import end_of_imports
-from skillrun.scaffold.source import BLANK, Statement, blanks, set_off, spaced
+from skillrun.scaffold.editing.bindings import defined, dotted_name, is_main, used
+from skillrun.scaffold.editing.imports import end_of_imports
+from skillrun.scaffold.editing.source import BLANK, Statement, blanks, set_off, spaced
 
 Pair = tuple[ast.stmt, Statement]
 Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

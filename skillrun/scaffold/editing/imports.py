@@ -13,8 +13,8 @@ from typing import Any
 import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
-from skillrun.scaffold.sequences import Bracketed, inserted, stacked
-from skillrun.scaffold.source import Source, Statement, blanks, set_off, spaced
+from skillrun.scaffold.editing.sequences import Bracketed, inserted, stacked
+from skillrun.scaffold.editing.source import Source, Statement, blanks, set_off, spaced
 
 FUTURE, STANDARD, THIRD_PARTY, OWN, RELATIVE = range(5)
 SOURCE_ROOTS = ("src", "lib")

@@ -10,8 +10,8 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_shown, is_test, is_vendored
-from skillrun.scaffold.configured import Settings, read_text, within
-from skillrun.scaffold.neighbours import common
+from skillrun.scaffold.manner.configured import Settings, read_text, within
+from skillrun.scaffold.manner.neighbours import common
 
 if TYPE_CHECKING:
     from skillrun.repo.manifests import Manifests
@@ -254,7 +254,7 @@ def _runner(tree: Tree, found: Survey, manifests: Manifests, settings: Settings,
     command = found.commands.test
     runs = f"{command.command} {command.runs}" if command else ""
     pytest = _has_pytest(settings, manifests) or re.search(r"\bpy\.?test\b", runs) is not None
-    is_django = _is_django(manifests, found)
+    is_django = _is_django(manifests)
     styles = Counter(style for path in near for style in _styles(read_text(tree, path), is_django))
     managed = re.search(r"manage\.py\s+test|django-admin\s+test|runtests", runs) is not None
     if not styles:
@@ -268,8 +268,8 @@ def _has_pytest(settings: Settings, manifests: Manifests) -> bool:
     return settings.has("pytest") or bool(manifests.find("pytest", "pytest-django", "pytest-cov"))
 
 
-def _is_django(manifests: Manifests, found: Survey) -> bool:
-    return found.stack.backend == "django" or bool(manifests.find("django"))
+def _is_django(manifests: Manifests) -> bool:
+    return any(dependency.main for dependency in manifests.find("django"))
 
 
 def _styles(text: str, is_django: bool) -> Iterator[str]:

@@ -10,8 +10,8 @@ import re
 import libcst as cst
 
 from skillrun.frameworks.pieces import Conventions
-from skillrun.scaffold.annotations import without_annotations
-from skillrun.scaffold.neighbours import common
+from skillrun.scaffold.manner.annotations import without_annotations
+from skillrun.scaffold.manner.neighbours import common
 
 _WRITTEN = "    "  # how templates indent
 _HIGHEST = 2  # dots of a relative import; beyond, nobody counts them

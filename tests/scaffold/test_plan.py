@@ -1,0 +1,195 @@
+"""What is planned for a job: where it goes, what comes first, that a second time changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import samples
+import yaml
+from writing import Written, case_of, write
+
+from skillrun.errors import SkillrunError
+from skillrun.scaffold.completion import completed
+from skillrun.scaffold.machine import marked
+from skillrun.scaffold.plan import plan
+
+BASE = samples.Combination("celery")
+SPEC = ".skillrun/jobs/send-receipt.json"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return write(tmp_path_factory.mktemp("celery"), BASE)
+
+
+def test_each_part_goes_where_such_parts_live(written: Written) -> None:
+    assert {change.path: change.before is None for change in written.plan.changes} == {
+        "shop/mailer.py": True,
+        "shop/send_receipt_store.py": True,
+        "shop/tasks.py": False,
+        "tests/test_send_receipt.py": True,
+        "shop/send-receipt.state-machine.md": True,
+        SPEC: False,
+    }
+    assert written.names("shop/mailer.py") == ["Unavailable", "BadAddress", "send"]
+    assert written.names("shop/send_receipt_store.py") == ["create_tables", "once", "bury"]
+
+
+def test_nothing_that_was_there_is_lost(written: Written) -> None:
+    for change in written.plan.changes:
+        rest = iter(change.after.splitlines())
+        assert all(line.rstrip(",") in (one.rstrip(",") for one in rest) for line in (change.before or "").splitlines())
+
+
+def test_a_second_time_changes_and_keeps_nothing(written: Written) -> None:
+    again = plan(case_of(written.root))
+    assert (again.changes, again.kept, again.missing) == ((), (), ())
+
+
+def test_it_passes_the_linters_and_its_own_tests(written: Written) -> None:
+    assert written.run("ruff", "check", ".").stdout == "All checks passed!\n"
+    assert written.run("ruff", "format", "--check", ".").returncode == 0
+    done = written.run("pytest", "-q")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_test_notices_a_lost_effect(tmp_path: Path) -> None:
+    written = write(tmp_path, BASE)
+    text = written.text("shop/tasks.py")
+    start = text.index("        mailer.send(")
+    end = text.index(")\n    logger", start)
+    (written.root / "shop/tasks.py").write_text(text[:start] + "        pass" + text[end + 1 :], encoding="utf-8")
+    assert written.run("pytest", "-q").returncode == 1
+
+
+def test_an_edited_handler_stays_and_its_difference_is_shown(tmp_path: Path) -> None:
+    written = write(tmp_path, BASE)
+    path = written.root / "shop/tasks.py"
+    path.write_text(written.text("shop/tasks.py").replace("succeeded", "went well"), encoding="utf-8")
+    again = plan(case_of(written.root))
+    assert again.changes == ()
+    assert [(kept.path, kept.name) for kept in again.kept] == [("shop/tasks.py", "send_receipt")]
+    assert "-" in again.kept[0].diff and "went well" in again.kept[0].diff
+
+
+def test_a_filled_in_adapter_is_nobodys_business(tmp_path: Path) -> None:
+    written = write(tmp_path, BASE)
+    path = written.root / "shop/mailer.py"
+    path.write_text(written.text("shop/mailer.py").replace("raise NotImplementedError", "print"), encoding="utf-8")
+    again = plan(case_of(written.root))
+    assert (again.changes, again.kept) == ((), ())
+
+
+def test_a_deleted_part_comes_back(tmp_path: Path) -> None:
+    written = write(tmp_path, BASE)
+    (written.root / "tests/test_send_receipt.py").unlink()
+    assert [change.path for change in plan(case_of(written.root)).changes] == ["tests/test_send_receipt.py"]
+
+
+# -- what comes first
+
+CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no effects": (lambda spec: spec.pop("effects"), "the spec says nothing of effects"),
+    "no retry": (lambda spec: spec.pop("retry"), "the spec says nothing of retry"),
+    "dead letters that Celery has not": (
+        lambda spec: spec.update(dead_letter={"kind": "framework"}),
+        "Celery keeps no dead letters of its own",
+    ),
+    "at most once, and retried": (
+        lambda spec: spec["effects"][0].update(guarantee="at_most_once", reason="No keys"),
+        "retry: none",
+    ),
+    "transactional without an adapter": (
+        lambda spec: spec["effects"][0].update(guarantee="transactional"),
+        "backend/persistence-layer-change",
+    ),
+    "a builtin that is none": (
+        lambda spec: spec["failures"].update(transient=["Unreachable"]),
+        "there is no builtin error Unreachable",
+    ),
+    "a field with a module's name": (
+        lambda spec: spec["payload"].update(
+            required=["order_id", "mailer"],
+            properties={"order_id": {"type": "integer"}, "mailer": {"type": "string"}},
+            examples=[{"order_id": 7, "mailer": "a"}],
+        ),
+        "the field mailer has the name of a module",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_has_to_be_decided_first_is_said_and_nothing_is_planned(tmp_path: Path, name: str) -> None:
+    change, words = CHANGED[name]
+    made = plan(case_of(changed(tmp_path, change)))
+    assert made.changes == ()
+    assert words in " ".join(finding.message for finding in made.missing)
+    assert all(finding.hint for finding in made.missing)
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], Any], more: dict[str, str] | None = None) -> Path:
+    import helpers
+
+    spec = samples.spec(BASE)
+    change(spec)
+    return helpers.build_tree(folder / "repo", {**samples.files(BASE), SPEC: json.dumps(spec), **(more or {})})
+
+
+def test_an_adapter_that_needs_what_nobody_has_is_said(tmp_path: Path) -> None:
+    adapter = "def send(order_id, email, subject, *, idempotency_key):\n    pass\n"
+    made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/mailer.py": adapter})))
+    assert [finding.message for finding in made.missing] == [
+        "shop.mailer:send needs subject, which the payload has not"
+    ]
+
+
+@pytest.mark.parametrize("name", ["shop.tasks:send-receipt", "shop.tasks:class", "shop.tasks:a b", "../x:y"])
+def test_a_name_that_is_no_identifier_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SkillrunError) as refused:
+        plan(case_of(changed(tmp_path, lambda spec: spec.update(handler=name))))
+    assert refused.value.exit_code in (3, 4)
+
+
+def test_an_adapter_gets_the_fields_that_it_takes(tmp_path: Path) -> None:
+    adapter = "def send(email, *, idempotency_key):\n    pass\n"
+    made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/mailer.py": adapter})))
+    (tasks,) = [change.after for change in made.changes if change.path == "shop/tasks.py"]
+    assert 'mailer.send(email=email, idempotency_key=f"send-receipt:{order_id}")' in tasks
+
+
+def test_two_texts_in_a_key_cannot_be_taken_for_another_pair(tmp_path: Path) -> None:
+    def two(spec: dict[str, Any]) -> None:
+        spec["idempotency"]["key"] = ["email", "kind"]
+        spec["payload"]["properties"] = {"email": {"type": "string"}, "kind": {"type": "string"}}
+        spec["payload"].update(required=["email", "kind"], examples=[{"email": "a", "kind": "b"}])
+
+    made = plan(case_of(changed(tmp_path, two)))
+    (tasks,) = [change.after for change in made.changes if change.path == "shop/tasks.py"]
+    assert 'f"send-receipt:{email!r}:{kind!r}"' in tasks
+
+
+# -- the spec, and the state machine
+
+
+def test_a_spec_is_completed_at_its_end_and_not_touched_before() -> None:
+    parts = {"proof": {"env": {"A": "{scratch}/a.db"}, "poison": [{}]}}
+    text = "# mine\nversion: 1\njob:   send   # odd\n"
+    done = completed(text, "send.yaml", parts)
+    assert done.startswith(text)
+    assert yaml.safe_load(done)["proof"] == parts["proof"]
+    given = '{\n    "version": 1,\n    "job": "send"\n}\n'
+    done = completed(given, "send.json", parts)
+    assert json.loads(done) == {"version": 1, "job": "send", **parts}
+    assert done.startswith('{\n    "version": 1,\n    "job": "send",\n    "proof": {\n')
+
+
+def test_only_what_was_seen_is_marked(written: Written) -> None:
+    text = written.text("shop/send-receipt.state-machine.md")
+    assert "| yes |" not in text
+    once = marked(text, ["start", "finish"])
+    assert [line.split("|")[1].strip() for line in once.split("\n") if line.endswith("| yes |")] == ["start", "finish"]
+    assert marked(once, []) == text
