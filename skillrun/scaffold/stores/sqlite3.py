@@ -127,9 +127,10 @@ def testing(facts: Facts) -> Testing:
     """A database of its own for each test."""
     store = facts.store
     variable: Variable | None = store.facts["opening"].variable
-    needed = ("from pathlib import Path", *opened_with(store)) if variable else tuple(opened_with(store))
     return Testing(
         ("sqlite3_fixture.jinja",),
-        (*needed, Symbol(store.module, "once", path=store.path)),
+        (*opened_with(store), Symbol(store.module, "once", path=store.path)),
         {"tail": store.tail, "opened": opened(store, "tests"), "variable": variable.name if variable else ""},
+        for_pytest=("from pathlib import Path",),
+        for_unittest=("from tempfile import TemporaryDirectory",),
     )
