@@ -50,14 +50,18 @@ def tests(
 ) -> Piece:
     """The job's tests: what each framework's `runs.jinja` runs, over what each store's fixture prepares.
 
-    `runs_need`: what `runs.jinja` imports beside the handler.
+    `runs_need`: what `runs.jinja` imports beside the handler. Functions of pytest, or a TestCase where the repository's
+    tests are such classes or the store needs one.
     """
-    wanted: list[Symbol | str] = ["from typing import Any", "import pytest", *testing.needed, *runs_need]
+    case = _case(facts, testing)
+    wanted: list[Symbol | str] = ["from typing import Any", *testing.needed, *runs_need]
+    wanted += [*testing.for_unittest, "from unittest.mock import patch", case] if case else testing.for_pytest
+    wanted += [] if case else ["import pytest"]
     wanted += [effect.call for effect in facts.effects]
     wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
     wanted.append(Symbol(facts.module, facts.name))
     text = render(
-        "tests.py.jinja", facts, words=words, needed=wanted, fixtures=testing.fixtures, store=testing.values,
+        "tests_unittest.py.jinja" if case else "tests.py.jinja", facts, case=case.name if case else "", words=words, needed=wanted, fixtures=testing.fixtures, store=testing.values,
         buries=facts.dead_letter == "table",
         payload={field.name: field.example for field in facts.fields if field.example is not None},
         other={field.name: field.other for field in facts.fields if field.other is not None},
@@ -65,6 +69,15 @@ def tests(
     )  # fmt: skip
     folder, pattern = facts.conventions.tests, facts.conventions.test_pattern
     return NewFile(f"{folder}/{pattern.format(facts.name)}".removeprefix("/"), text)
+
+
+def _case(facts: Facts, testing: Testing) -> Symbol | None:
+    """The class of the test cases; None for functions of pytest."""
+    if facts.conventions.test_runner == "pytest" and not testing.only_cases:
+        return None
+    if testing.case is not None:
+        return testing.case
+    return Symbol("django.test" if facts.conventions.test_runner == "django" else "unittest", "TestCase")
 
 
 def expected(facts: Facts, effect: EffectCall) -> dict[str, Any]:

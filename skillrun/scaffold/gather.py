@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from skillrun.contract.duration import format_duration
 from skillrun.frameworks.pieces import Facts
 from skillrun.scaffold.facts import Names, read_facts, unfilled
+from skillrun.scaffold.stores import redis
 from skillrun.scaffold.writers import has_writer, writer_of
 from skillrun.stages.interface import blocker
 
@@ -73,7 +75,8 @@ def _undecided(case: Case) -> Iterator[Finding]:
 
 def _impossible(spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """What this library cannot do, and promises of the spec that contradict each other."""
-    said = [*writer_of(facts.use.id).problems(facts), *_contradictions(facts), *_taken_names(facts), *_no_errors(facts)]
+    said = [*writer_of(facts.use.id).problems(facts), *redis.problems(facts)]
+    said += [*_contradictions(facts), *_forgotten(facts), *_taken_names(facts), *_no_errors(facts)]
     for sentence in said:
         hint = "change the spec, or write the handler by hand"
         yield blocker("scaffold.impossible", sentence, hint=hint, path=spec.shown_path, line=1)
@@ -90,6 +93,17 @@ def _contradictions(facts: Facts) -> Iterator[str]:
             )
         elif effect.guarantee == "transactional" and effect.handle_arg is None:
             yield f"effect {effect.name} is transactional, and its adapter takes no connection or session"
+
+
+def _forgotten(facts: Facts) -> Iterator[str]:
+    """Where the receiver alone remembers, no longer window can be promised than its own."""
+    promised = facts.store.window_s
+    for effect in facts.effects:
+        if facts.store.kind == "receiver" and promised and effect.window_s and effect.window_s < promised:
+            yield (
+                f"the receiver of {effect.name} forgets a key after {format_duration(effect.window_s)}, and "
+                f"idempotency.dedupe.window promises {format_duration(promised)}: shorten it, or remember the key here"
+            )
 
 
 def _taken_names(facts: Facts) -> Iterator[str]:

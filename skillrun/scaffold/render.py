@@ -116,9 +116,7 @@ def log_call(
 
 def _retried(facts: Facts) -> str:
     """The errors that are tried again, as a tuple."""
-    busy = facts.store.facts.get("busy")
     named = [error.written if error.path and error.module != facts.module else error.name for error in facts.transient]
-    named += [f"{facts.store.tail}.{busy}"] if busy else []
     return f"({', '.join(named)}{',' if len(named) == 1 else ''})"
 
 

@@ -33,6 +33,8 @@ class Combination:
 def files(combination: Combination) -> dict[str, str]:
     """The files of the sample repository and its spec."""
     made = {**COMMON, **FRAMEWORKS[combination.framework], **STORES[combination.store]}
+    if combination.store == "django":
+        made = {path: text for path, text in {**made, **IN_DJANGO[combination.framework]}.items() if text is not None}
     needed = [*NEEDS.get(combination.framework, ()), *NEEDS.get(combination.store, ())]
     made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
     return {**made, ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n"}
@@ -58,7 +60,10 @@ def spec(combination: Combination) -> dict[str, Any]:
         "idempotency": {
             "strategy": "keyed",
             "key": ["order_id"],
-            "dedupe": {"store": DEDUPE[combination.store], "window": "7d"},
+            "dedupe": {
+                "store": DEDUPE[combination.store],
+                "window": "24h" if combination.store == "receiver" else "7d",
+            },
         },
         "effects": [effect],
         "failures": {
@@ -166,6 +171,7 @@ NEEDS = {
     "sqlalchemy": ("sqlalchemy>=2.0",),
     "alembic": ("sqlalchemy>=2.0", "alembic"),
     "redis": ("redis",),
+    "django": ("django>=5.2",),
 }
 FRAMEWORKS: dict[str, dict[str, str]] = {
     "celery": {
@@ -481,6 +487,134 @@ STORES["alembic"] = {
             op.drop_table("orders")
         """),
 }
+STORES["django"] = {
+    "Makefile": COMMON["Makefile"].replace("python -m pytest -q", "python manage.py test"),
+    "manage.py": dedent("""\
+        \"\"\"Django's command line.\"\"\"
+
+        import os
+        import sys
+
+        from django.core.management import execute_from_command_line
+
+        if __name__ == "__main__":
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+            execute_from_command_line(sys.argv)
+        """),
+    "config/__init__.py": "",
+    "config/settings.py": dedent("""\
+        \"\"\"The shop's settings.\"\"\"
+
+        import os
+
+        SECRET_KEY = os.environ.get("SECRET_KEY", "for development alone")
+        INSTALLED_APPS = ["shop"]
+        DATABASES = {
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": os.environ.get("SHOP_DB", "shop.db"),
+            }
+        }
+        USE_TZ = True
+        DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+        """),
+    "shop/models.py": dedent("""\
+        \"\"\"The shop's tables.\"\"\"
+
+        from django.db import models
+
+
+        class Order(models.Model):
+            \"\"\"What somebody bought.\"\"\"
+
+            email = models.EmailField()
+        """),
+    "shop/migrations/__init__.py": "",
+    "shop/migrations/0001_initial.py": dedent("""\
+        \"\"\"The first tables.\"\"\"
+
+        from django.db import migrations, models
+
+
+        class Migration(migrations.Migration):
+            initial = True
+
+            dependencies: list[tuple[str, str]] = []
+
+            operations = [
+                migrations.CreateModel(
+                    name="Order",
+                    fields=[
+                        (
+                            "id",
+                            models.BigAutoField(
+                                auto_created=True,
+                                primary_key=True,
+                                serialize=False,
+                                verbose_name="ID",
+                            ),
+                        ),
+                        ("email", models.EmailField(max_length=254)),
+                    ],
+                ),
+            ]
+        """),
+    "shop/tests/__init__.py": "",
+    "shop/tests/test_models.py": dedent("""\
+        from django.test import TestCase
+
+        from shop.models import Order
+
+
+        class OrderTest(TestCase):
+            def test_an_order_is_kept(self) -> None:
+                Order.objects.create(email="a@example.com")
+                self.assertEqual(Order.objects.count(), 1)
+        """),
+}
+IN_DJANGO: dict[str, dict[str, str | None]] = {
+    "celery": {
+        "tests/__init__.py": None,
+        "tests/test_shop.py": None,
+        "shop/celery.py": None,
+        "Procfile": "worker: celery -A config worker\n",
+        "config/__init__.py": dedent("""\
+            \"\"\"The project.\"\"\"
+
+            from config.celery import app
+
+            __all__ = ["app"]
+            """),
+        "config/celery.py": dedent("""\
+            \"\"\"The Celery app.\"\"\"
+
+            import os
+
+            from celery import Celery
+
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+            app = Celery("shop", broker="redis://localhost/0")
+            app.config_from_object("django.conf:settings", namespace="CELERY")
+            app.autodiscover_tasks()
+            """),
+        "shop/tasks.py": dedent("""\
+            \"\"\"Background jobs.\"\"\"
+
+            import logging
+
+            from celery import shared_task
+
+            logger = logging.getLogger(__name__)
+
+
+            @shared_task(name="shop.tasks.sweep")
+            def sweep() -> None:
+                \"\"\"Looks for carts that nobody wants any more.\"\"\"
+                logger.info("sweeping")
+            """),
+    },
+}
 
 
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
@@ -508,9 +642,7 @@ def usual(framework: str) -> Combination:
 
 def _of(base: Combination) -> Iterator[Combination]:
     """The factors that matter to each other are crossed; the others vary one at a time."""
-    for store in (
-        name for name in STORES if name != "django" or base.framework in ("celery", "huey", "rq", "dramatiq")
-    ):
+    for store in (name for name in STORES if name != "django" or base.framework in IN_DJANGO):
         for retry in (True, False):
             yield replace(base, store=store, retry=retry)
     for effect in ("transactional", "at_least_once", "at_most_once"):

@@ -127,5 +127,13 @@ def _store_imports(store: Store, orm: Orm) -> list[Symbol | str]:
 
 
 def testing(facts: Facts) -> Testing:
-    """Nothing yet."""
-    return Testing()
+    """The test database of Django's own runner, or of pytest-django where the repository depends on it."""
+    orm: Orm = facts.store.facts["orm"]
+    dead = orm.dead
+    return Testing(
+        ("django_fixture.jinja",),
+        (dead,) if dead else (),
+        {"dead": dead.written if dead else ""},
+        case=Symbol("django.test", "TransactionTestCase"),
+        only_cases=not facts.store.facts["pytest_django"],
+    )

@@ -61,7 +61,7 @@ def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: A
         kind=kind,
         module=wanted.module(end),
         path=f"{wanted.folder}{name}.py",
-        name=wanted.table or wanted.prefix,
+        name=wanted.prefix if kind == "redis" else wanted.table,
         window_s=wanted.window_s,
         transactional=wanted.transactional and bool(wanted.table),
         claims=claims,
@@ -96,6 +96,7 @@ def _django(case: Case, wanted: Wanted, where: str, end: str) -> Store:
     none = f"{app.label} keeps no migrations: make the new tables as the others are made"
     made = none if django_use.keeps_none(case.project, app) else None
     facts = {"orm": orm, "database": database, "notes": _notes(made, database.note)}
+    facts["pytest_django"] = _depends(case, "pytest-django")
     return _store(wanted, "django", end, {**facts, "setup": f"{django_use.manage(case.project)} migrate"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
@@ -38,7 +39,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         "redis_store.py.jinja", facts, manner=manner, needed=_imports(manner, keys), client=keys.client,
         parameters=[column.parameter for column in keys.columns], names=[column.name for column in keys.columns],
         key=_key(keys), variable=keys.variable, buries=keys.bury is not None,
-        lease_ms=round((keys.lease_s or 0) * 1000), kept_s=round(keys.kept_s or 0),
+        busy=_passing(facts), lease_ms=round((keys.lease_s or 0) * 1000), kept_s=round(keys.kept_s or 0),
     )  # fmt: skip
     return [*letters.letters(facts, render), Module(facts.store.path, text)]
 
@@ -47,6 +48,20 @@ def _manner(store: Store, keys: Keys) -> str:
     if store.claims:
         return "claims"
     return "lease" if keys.lease_s is not None else "mark"
+
+
+def _passing(facts: Facts) -> str:
+    """A builtin error that the spec tries again, which `Busy` is one of; "" where it has none (see `problems`)."""
+    return next((error.name for error in facts.transient if not error.module), "")
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What the spec has to say for a lease: that a delivery which finds another at work is tried again."""
+    if facts.store.facts.get("busy") and not _passing(facts):
+        yield (
+            "a delivery that finds another one at work is to come again, and failures.transient has no error for that: "
+            "add TimeoutError to it"
+        )
 
 
 def _key(keys: Keys) -> str:

@@ -193,8 +193,8 @@ def testing(facts: Facts) -> Testing:
     base = _base(facts, orm)
     models = [model for model in (orm.model, orm.dead) if model is not None]
     needed: list[Symbol | str] = [
-        "from collections.abc import Iterator", "from pathlib import Path", "from sqlalchemy import create_engine",
-        "from sqlalchemy.orm import sessionmaker", base, *models, Symbol(store.module, "once", path=store.path),
+        "from sqlalchemy import create_engine", "from sqlalchemy.orm import sessionmaker", base, *models,
+        Symbol(store.module, "once", path=store.path),
     ]  # fmt: skip
     needed += ["from sqlalchemy import func, select"] if orm.dead else []
     needed += ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
@@ -204,7 +204,13 @@ def testing(facts: Facts) -> Testing:
         "dead": _in_tests(orm.dead) if orm.dead else "",
         "replaced": store.connect.name if store.connect else "engine", "value": _stand_in(orm),
     }  # fmt: skip
-    return Testing(("sqlalchemy_fixture.jinja",), tuple(needed), values)
+    return Testing(
+        ("sqlalchemy_fixture.jinja",),
+        tuple(needed),
+        values,
+        for_pytest=("from collections.abc import Iterator", "from pathlib import Path"),
+        for_unittest=("from tempfile import TemporaryDirectory",),
+    )
 
 
 def _in_tests(symbol: Symbol) -> str:

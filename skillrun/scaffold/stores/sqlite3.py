@@ -130,11 +130,13 @@ def testing(facts: Facts) -> Testing:
     reading = opened_with(store) if store.facts["dead_table"] else []
     return Testing(
         ("sqlite3_fixture.jinja",),
-        ("from pathlib import Path", *reading, Symbol(store.module, "once", path=store.path)),
+        (*reading, Symbol(store.module, "once", path=store.path)),
         {
             "tail": store.tail,
             "opened": opened(store, "tests"),
             "variable": variable.name if variable else "",
             "creates": store.facts["tables"].any,
         },
+        for_pytest=("from pathlib import Path",),
+        for_unittest=("from tempfile import TemporaryDirectory", *([] if variable else ["import contextlib"])),
     )
