@@ -106,12 +106,18 @@ def _forgotten(facts: Facts) -> Iterator[str]:
             )
 
 
+_OWN_NAMES = frozenset({"first", "connection", "payload", "correlation_id", "attempt", "wait", "error", "message"})
+"""Names that a handler has a use of its own for, with one library or another."""
+
+
 def _taken_names(facts: Facts) -> Iterator[str]:
-    """A field that hides a module which the handler calls would break it."""
+    """A field that hides what the handler calls, or that the handler binds itself, would break it."""
     modules = {effect.call.tail for effect in facts.effects if effect.call.path} | {facts.store.tail}
     for field in facts.fields:
         if field.name in modules:
             yield f"the field {field.name} has the name of a module that the handler calls: rename one of them"
+        elif field.name in _OWN_NAMES:
+            yield f"the handler has a use of its own for the name {field.name}: rename the field"
 
 
 def _no_errors(facts: Facts) -> Iterator[str]:

@@ -111,6 +111,10 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda spec: spec["failures"].update(transient=["Unreachable"]),
         "there is no builtin error Unreachable",
     ),
+    "a field with a name of the handler's own": (
+        lambda spec: spec["payload"]["properties"].update(first={"type": "integer"}),
+        "the handler has a use of its own for the name first",
+    ),
     "a field with a module's name": (
         lambda spec: spec["payload"].update(
             required=["order_id", "mailer"],
@@ -179,6 +183,13 @@ def test_outcomes_are_counted_with_what_the_repository_counts_with(tmp_path: Pat
     made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/stats.py": module, "shop/carts.py": uses})))
     (tasks,) = [change.after for change in made.changes if change.path == "shop/tasks.py"]
     assert [line for line in lines if line not in tasks] == []
+
+
+def test_a_module_of_its_own_is_loaded_by_the_worker(tmp_path: Path) -> None:
+    made = plan(case_of(changed(tmp_path, lambda spec: spec.update(handler="shop.receipts:send_receipt"))))
+    assert [change.path for change in made.changes if "shop/receipts.py" in change.path] == ["shop/receipts.py"]
+    (app,) = [change.after for change in made.changes if change.path == "shop/celery.py"]
+    assert '"shop.tasks",\n    "shop.receipts",\n]' in app
 
 
 def test_two_texts_in_a_key_cannot_be_taken_for_another_pair(tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.celery import beat
-from skillrun.frameworks.layout import seconds
-from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.layout import seconds, source
+from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
+_APP = "Celery"
 MESSAGE = "kwargs"
 TESTS = "run by Celery's own tracer in this process: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
@@ -24,9 +26,21 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     return {
         "shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts),
         "due": f"due_{facts.name}",
+        "included": _included(project, facts),
         "publishes": True,  # a tick of the clock publishes too
         "beat": beat.find_schedule(project, facts) if facts.trigger != "event" else None,
     }
+
+
+def _included(project: Project, facts: Facts) -> str | None:
+    """The file whose `Celery(include=[...])` has to name the handler's module; None where something else loads it."""
+    app = project.module(facts.app.path) if facts.app is not None and facts.app.path else None
+    if app is None or facts.path in facts.use.task_modules:
+        return None
+    calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
+    if any(ast.unparse(call.func).endswith("autodiscover_tasks") for call in calls):
+        return None
+    return app.path if any(ast.unparse(call.func) == _APP for call in calls) else None
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -72,7 +86,13 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         message_ids=[(key, f'message.get("{key}")') for key in facts.key],
     )  # fmt: skip
     entry = [beat.entry(facts, f"{facts.module}.tick_{facts.name}")] if facts.trigger != "event" else []
-    return [Module(facts.path, text), *entry]
+    return [Module(facts.path, text), *entry, *_loading(facts)]
+
+
+def _loading(facts: Facts) -> list[Piece]:
+    """A module of its own is named where the app names the modules that a worker loads."""
+    named = facts.facts["included"]
+    return [Entry(named, f"{_APP}(include=)", source(facts.module))] if named else []
 
 
 def _automatic(facts: Facts) -> bool:
