@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
     from skillrun.runner.target import Request
     from skillrun.scaffold.plan import Change, Kept, Plan
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import Case, CommandPlan
 
 WRITTEN = "scaffold.written"
 STAYS = "is there already and stays as it is"
@@ -66,9 +66,29 @@ def scaffold(request: Request, watcher: Watcher, tell: Tell, report: dict[str, A
     if plan.changes:
         _write(case.root, plan.changes)
         _record(report, plan)
+        for note in _format(again, watcher, plan, case.root):
+            tell(f"  note: {note}")
         report = advance(again, watcher)
     _mark(again, tell)
     return Scaffolded(report, plan)
+
+
+def _format(request: Request, watcher: Watcher, plan: Plan, root: Path) -> tuple[str, ...]:
+    """The repository's formatters over the Python files that were written, with consent; what to know of it."""
+    from skillrun.scaffold.manner.formatting import format_files
+    from skillrun.validations.consent import Consent, consent_key
+
+    def ask(commands: CommandPlan) -> bool:
+        key, store = consent_key(commands.commands, commands.files), Consent()
+        if store.given(key):
+            return True
+        how = "--trust" if request.trust else watcher.may_run(commands)
+        if how is not None:
+            store.give(key, how, commands.commands)
+        return how is not None
+
+    paths = [change.path for change in plan.changes if change.path.endswith(".py")]
+    return format_files(root, paths, plan.formatters, ask, watcher.output)
 
 
 def _mark(request: Request, tell: Tell) -> None:

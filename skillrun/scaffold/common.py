@@ -61,16 +61,21 @@ def tests(
     wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
     wanted.append(Symbol(facts.module, facts.name))
     text = render(
-        "tests_unittest.py.jinja" if case else "tests.py.jinja", facts, case=case.name if case else "", words=words,
-        needed=wanted, fixtures=testing.fixtures, store=testing.values,
+        "tests_unittest.py.jinja" if case else "tests.py.jinja", facts, case=case.name if case else "",
+        words=words, needed=wanted, fixtures=testing.fixtures, store=testing.values,
         buries=facts.dead_letter == "table",
         payload={field.name: field.example for field in facts.fields if field.example is not None},
         other={field.name: field.other for field in facts.fields if field.other is not None},
         expected=expected, poison=poison(facts),
     )  # fmt: skip
+    one_file = "{}" not in facts.conventions.test_pattern  # it has all tests, and so gets what it lacks
+    return Module(test_path(facts), text) if one_file else NewFile(test_path(facts), text)
+
+
+def test_path(facts: Facts) -> str:
+    """The file of the job's tests."""
     folder, pattern = facts.conventions.tests, facts.conventions.test_pattern
-    path = f"{folder}/{pattern.format(facts.name)}".removeprefix("/")
-    return NewFile(path, text) if "{}" in pattern else Module(path, text)  # one file has all tests
+    return f"{folder}/{pattern.format(facts.name)}".removeprefix("/")
 
 
 def _case(facts: Facts, testing: Testing) -> Symbol | None:

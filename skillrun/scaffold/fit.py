@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.errors import Refused
@@ -15,12 +16,22 @@ if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 
+Style = Callable[[str, str], str]
+"""(path, source of a module) -> the source in the repository's manner."""
+
+
+def no_style(path: str, source: str) -> str:
+    """As the templates write it."""
+    return source
+
+
 class Fitting:
     """The texts of the files that pieces change, as changed so far."""
 
-    def __init__(self, tree: Tree, own: Collection[str]) -> None:
+    def __init__(self, tree: Tree, own: Collection[str], style: Style = no_style) -> None:
         self._tree = tree
         self._own = own  # the repository's top-level packages
+        self._style = style
         self._before: dict[str, str | None] = {}
         self._after: dict[str, str | None] = {}
         self.kept: list[Kept] = []
@@ -31,7 +42,7 @@ class Fitting:
 
         text = self._text(piece.path)
         if isinstance(piece, Module):
-            merged = merge.merge_module(piece.path, text, piece.source, self._own)
+            merged = merge.merge_module(piece.path, text, self._style(piece.path, piece.source), self._own)
             self._after[piece.path] = merged.text
             self.kept += [kept for kept in merged.kept if kept.name != "__doc__"]  # it has words of its own
         elif isinstance(piece, NewFile):
@@ -58,16 +69,43 @@ class Fitting:
         return self._after[path]
 
     def _add_file(self, piece: NewFile, text: str | None) -> None:
+        python = piece.path.endswith(".py")
+        wanted = self._style(piece.path, piece.text) if python else piece.text
         if text is None:
-            self._after[piece.path] = piece.text
-        elif _unmarked(text, piece) != _unmarked(piece.text, piece):
-            self.kept.append(Kept(piece.path, 1, piece.path, _diff(piece.path, text, piece.text)))
+            self._after[piece.path] = wanted
+        elif _unmarked(text, piece) != _unmarked(wanted, piece) and not (python and _same_code(text, wanted)):
+            self.kept.append(Kept(piece.path, 1, piece.path, _diff(piece.path, text, wanted)))
 
 
 def _unmarked(text: str, piece: NewFile) -> str:
     for mark in piece.marks[1:]:
         text = text.replace(mark, piece.marks[0])
     return text
+
+
+def _same_code(text: str, wanted: str) -> bool:
+    """Whether two modules differ by what a formatter may change alone: layout, quotes, the order of imports."""
+    from skillrun.scaffold.editing.source import same
+
+    try:
+        left, right = _imports_first(text), _imports_first(wanted)
+    except SyntaxError:
+        return False
+    return len(left) == len(right) and all(same(one, other) for one, other in zip(left, right, strict=True))
+
+
+def _imports_first(text: str) -> list[ast.stmt]:
+    """The statements of a module, its imports one name each, in order of their text."""
+    body = ast.parse(text).body
+    single = [one for node in body if isinstance(node, ast.Import | ast.ImportFrom) for one in _single(node)]
+    others = [node for node in body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    return [*sorted(single, key=ast.unparse), *others]
+
+
+def _single(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
+    if isinstance(node, ast.Import):
+        return [ast.Import([name]) for name in node.names]
+    return [ast.ImportFrom(node.module, [name], node.level) for name in node.names]
 
 
 def _decoded(data: bytes, path: str) -> str:

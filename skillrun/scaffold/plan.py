@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Plan:
     kept: tuple[Kept, ...] = ()
     missing: tuple[Finding, ...] = ()  # what has to be decided first; then there are no changes
     notes: tuple[str, ...] = ()  # what a person should know of the result, a sentence each
+    formatters: tuple[str, ...] = ()  # the repository's commands that the changed Python files go through afterwards
 
 
 def plan(case: Case) -> Plan:
@@ -83,7 +84,24 @@ def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
     """The pieces as changes of the files that are there."""
     from skillrun.scaffold.fit import Fitting
 
-    fitting = Fitting(case.tree, facts.own_packages)
+    fitting = Fitting(case.tree, facts.own_packages, lambda path, source: _in_manner(facts, path, source))
     for piece in made:
         fitting.add(piece)
-    return Plan(tuple(fitting.changes()), tuple(fitting.kept), notes=tuple(facts.store.facts.get("notes", ())))
+    return Plan(
+        tuple(fitting.changes()),
+        tuple(fitting.kept),
+        notes=tuple(facts.store.facts.get("notes", ())),
+        formatters=facts.conventions.formatters,
+    )
+
+
+def _in_manner(facts: Facts, path: str, source: str) -> str:
+    """A module as the repository would write it; tests follow the habit of tests, and import from the top."""
+    from skillrun.scaffold.common import test_path
+    from skillrun.scaffold.manner.style import restyle
+
+    manner = facts.conventions
+    if path == test_path(facts):
+        return restyle(source, replace(manner, annotations=manner.test_annotations))
+    package = path.removeprefix(f"{manner.source_root}/").rpartition("/")[0].replace("/", ".")
+    return restyle(source, manner, package)

@@ -63,13 +63,11 @@ def test_a_project_with_pytest_django(tmp_path: Path) -> None:
     combination = samples.Combination("celery", store="django")
     project = samples.files(combination)["pyproject.toml"].replace('"mypy"', '"mypy", "pytest-django"')
     project += '\n[tool.pytest.ini_options]\nDJANGO_SETTINGS_MODULE = "config.settings"\npythonpath = ["."]\n'
-    tests = {
-        "shop/tests/test_models.py": "import pytest\n\n\n"
-        "@pytest.mark.django_db\ndef test_it_is_there() -> None:\n    pass\n"
-    }
+    marked = "import pytest\n\n\n@pytest.mark.django_db\ndef test_it_is_there() -> None:\n    pass\n"
+    tests = {"shop/tests/test_models.py": marked}
     written = writing.write(tmp_path, combination, {"pyproject.toml": _once(project), **tests})
     assert "transactional_db" in written.text("shop/tests/test_send_receipt.py")
-    check(written, "pytest", "-q", "-p", "pytest_django", "shop")
+    check(written, "pytest", "-q", "-p", "pytest_django.plugin", "shop")
 
 
 def _once(project: str) -> str:
