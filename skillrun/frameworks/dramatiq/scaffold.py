@@ -24,8 +24,8 @@ def problems(facts: Facts) -> Iterator[str]:
             f"Dramatiq's workers would take the dead letters out of a queue {where}: dead_letter.where is to be "
             "default.XQ, the dead-letter queue that it has"
         )
-    if any(field.name == "correlation_id" for field in facts.fields):
-        yield "the handler has a use of its own for the name correlation_id: rename the field"
+    if facts.trigger != "event":
+        yield "Dramatiq has no clock of its own: trigger.type is to be event, published by the scheduler that you use"
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
