@@ -44,6 +44,7 @@ def gather(case: Case) -> Gathered:
 
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     from skillrun.scaffold.manner.conventions import read_conventions
+    from skillrun.scaffold.stores.django_use import is_django
     from skillrun.scaffold.stores.find import find_store
 
     names = Names(case.project)
@@ -51,6 +52,7 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     store = find_store(case, spec)
     writer = writer_of(use.id)
     facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
+    facts = replace(facts, django=is_django(case.project))
     return replace(facts, facts=writer.read(case.project, facts))
 
 

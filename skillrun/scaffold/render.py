@@ -30,7 +30,13 @@ class Renderer:
         writer = Writer(facts)
         names = {"facts": facts, "call": call, "seconds": seconds, "constant": constant}
         names |= {"doc": doc, "retried": _retried(facts), "ending": ending, "handler_notes": handler_notes}
-        names |= {"log": writer.log, "logger": writer.logger, "ref": writer.ref, "imports": writer.imports}
+        names |= {
+            "log": writer.log,
+            "logger": writer.logger,
+            "publish": writer.publish,
+            "ref": writer.ref,
+            "imports": writer.imports,
+        }
         return tidy(_environment(self._folder).get_template(template).render(names, **more))
 
 
@@ -92,6 +98,12 @@ class Writer:
         outcome = words.removeprefix(self._facts.name).strip().partition(",")[0]
         counted = metrics.count(self._facts, outcome, self.ref(client) if client is not None else "")
         return f"{line}\n{' ' * indent}{counted}" if counted else line
+
+    def publish(self, name: str, arguments: Sequence[str], indent: int = 4) -> str:
+        """The call that publishes the job; in a Django project it waits for the commit of the open transaction."""
+        if not self._facts.django:
+            return call(name, arguments, indent)
+        return call("transaction.on_commit", [f"lambda: {name}({', '.join(arguments)})"], indent)
 
     def logger(self, module: str | None = None) -> str:
         """The module's logger, and in the handler's module its counter; "" where the imports alone bind them."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.celery import beat
 from skillrun.frameworks.layout import seconds, source
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -66,6 +67,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         "from celery.signals import task_failure", "from celery import Task",
         *(effect.call for effect in facts.effects), *facts.transient, facts.invalid,
     ]  # fmt: skip
+    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
     if facts.retries.bounded and facts.retries.jitter and not _automatic(facts):
@@ -81,7 +83,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         attempt=facts.retries.bounded and not _automatic(facts),
         decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "self.correlation_id()")],
-        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+        publishing=when_to_publish(facts),
         tick=f"tick_{facts.name}",
         message_ids=[(key, f'message.get("{key}")') for key in facts.key],
     )  # fmt: skip

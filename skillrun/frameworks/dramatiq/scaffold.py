@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Retries, Symbol
+from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -64,6 +65,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         "from dramatiq.broker import MessageProxy", "from dramatiq.middleware import CurrentMessage",
         *(effect.call for effect in facts.effects), facts.invalid,
     ]  # fmt: skip
+    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
     if facts.retries.bounded:
         needed += facts.transient
     if _own_waits(facts.retries) and facts.retries.jitter:
@@ -79,7 +81,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         broker=facts.app.name if facts.app else "dramatiq.get_broker()",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=_ids_of(facts, "message"), dead_ids=_ids_of(facts, "dead"),
-        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+        publishing=when_to_publish(facts),
     )  # fmt: skip
     return [Module(facts.path, text)]
 

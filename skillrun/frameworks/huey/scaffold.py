@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
 from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.publishing import publishes_on_commit
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -61,6 +62,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         "from huey.signals import SIGNAL_ERROR", *(effect.call for effect in facts.effects), *facts.transient,
         facts.invalid,
     ]  # fmt: skip
+    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
     if facts.app is not None:
         needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as tasks are written
     else:
