@@ -54,7 +54,8 @@ def tests(
     tests are such classes or the store needs one.
     """
     case = _case(facts, testing)
-    wanted: list[Symbol | str] = ["from typing import Any", *testing.needed, *runs_need]
+    wanted: list[Symbol | str] = ["from typing import Any", *testing.needed]
+    wanted += [*runs_need] if not case or facts.trigger == "event" else []
     wanted += [*testing.for_unittest, "from unittest.mock import patch", case] if case else testing.for_pytest
     wanted += [] if case else ["import pytest"]
     wanted += [effect.call for effect in facts.effects]

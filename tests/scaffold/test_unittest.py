@@ -38,6 +38,15 @@ def test_classes_of_unittest(tmp_path: Path, store: str) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("framework", [name for name in samples.FRAMEWORKS if name != "celery"])
+def test_classes_with_every_framework(tmp_path: Path, framework: str) -> None:
+    written = writing.write(tmp_path, samples.usual(framework), UNITTEST)
+    assert "pytest" not in written.text(TESTS)
+    check(written, "unittest", "-v")
+    check_style(written)
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("store", STORES)
 def test_functions_of_pytest(tmp_path: Path, store: str) -> None:
     written = writing.write(tmp_path, samples.Combination("celery", store=store))

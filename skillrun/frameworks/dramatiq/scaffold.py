@@ -43,7 +43,9 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    stub = ("from dramatiq import Worker", "from dramatiq.brokers.stub import StubBroker")
+    stub: tuple[str, ...] = ("from dramatiq import Worker", "from dramatiq.brokers.stub import StubBroker")
+    if facts.conventions.test_runner != "pytest":
+        stub = (*stub, "from contextlib import ExitStack")
     waits = (Symbol(facts.module, facts.name, path=facts.path),) if _own_waits(facts.retries) else ()
     return (*stub, Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name), *waits)
 

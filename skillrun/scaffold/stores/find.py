@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.stages.interface import Case
 
+_IN_PLACE = ("apscheduler", "plain_cron")
 _POSTGRESQL = ("psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000")
 
 
@@ -155,7 +156,7 @@ def _redis(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
     client = redis_use.find_client(case.project)
     letters = _letters(case, spec, wanted, "dead_letters")
     database = redis_use.database_of(case.project, client)
-    lease = None if wanted.claims else redis_use.lease_s(spec, case.policy)
+    lease = None if wanted.claims or _waits_in_place(case) else redis_use.lease_s(spec, case.policy)
     keys = Keys(
         columns=wanted.columns,
         prefix=wanted.prefix,
@@ -171,6 +172,13 @@ def _redis(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
     notes = _notes(made, database.note, *(letters.facts["notes"] if letters else ()))
     facts = {"keys": keys, "busy": "Busy" if lease else None, "letters": letters, "database": database, "notes": notes}
     return _store(wanted, "redis", "store", facts, connect=client.symbol if client else None)
+
+
+def _waits_in_place(case: Case) -> bool:
+    """A plain function waits for its next attempt in its own process: a delivery that finds another at work cannot
+    come back later, so there is no lease; both may work, with the same key.
+    """
+    return case.use is not None and case.use.id in _IN_PLACE
 
 
 def _receiver(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
