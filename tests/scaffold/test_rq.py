@@ -39,6 +39,15 @@ def test_no_retry_says_why(tmp_path: Path) -> None:
 TASK = "def sweep() -> None: ...\n"
 REDIS = "from redis import Redis\n\nconnection = Redis()\n"
 QUEUES = {
+    "a Flask app's": (
+        {
+            "shop/queues.py": "import rq\nfrom flask import Flask\nfrom redis import Redis\n\n\n"
+            "def create_app():\n    app = Flask(__name__)\n    app.task_queue = rq.Queue('shop', connection=Redis())\n"
+            "    return app\n",
+            "shop/tasks.py": TASK,
+        },
+        "current_app.task_queue.enqueue(",
+    ),
     "a function makes it": (
         {
             "shop/queues.py": "import rq\nfrom redis import Redis\n\n\ndef get_queue(name='mail'):\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     shared = sum(text.count("@shared_task") for text in texts)
     return {
         "shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts),
+        "own_task": _has_own_task(project, facts),
         "due": f"due_{facts.name}",
         "included": _included(project, facts),
         "publishes": True,  # a tick of the clock publishes too
@@ -42,6 +44,12 @@ def _included(project: Project, facts: Facts) -> str | None:
     if any(ast.unparse(call.func).endswith("autodiscover_tasks") for call in calls):
         return None
     return app.path if any(ast.unparse(call.func) == _APP for call in calls) else None
+
+
+def _has_own_task(project: Project, facts: Facts) -> bool:
+    """Whether the app runs its tasks by a class of its own, e.g. within the context of a Flask app."""
+    module = project.module(facts.app.path) if facts.app else None
+    return module is not None and re.search(r"\btask_cls\s*=|\.Task = ", module.text) is not None
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -62,12 +70,15 @@ def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with its retries, its dead letter and its publisher, and the beat entry of a schedule."""
     shared = facts.facts["shared"]
+    base = f"{facts.app.name}.Task" if facts.app and not shared and facts.facts["own_task"] else "Task"
     needed: list[Symbol | str] = [
         "from collections.abc import Sequence", "from typing import Any", facts.conventions.logger_import,
-        "from celery.signals import task_failure", "from celery import Task",
+        "from celery.signals import task_failure",
         *(effect.call for effect in facts.effects), *facts.transient, facts.invalid,
     ]  # fmt: skip
     needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
+    if base == "Task":
+        needed.append("from celery import Task")
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
     if facts.retries.bounded and facts.retries.jitter and not _automatic(facts):
@@ -79,7 +90,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "handler.py.jinja", facts, needed=needed, auto=_automatic(facts), wait=_wait(facts),
+        "handler.py.jinja", facts, needed=needed, base=base, auto=_automatic(facts), wait=_wait(facts),
         attempt=facts.retries.bounded and not _automatic(facts),
         decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "self.correlation_id()")],

@@ -12,6 +12,7 @@ from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
+    from skillrun.repo.source import Module as Code
     from skillrun.repo.source import Module as Source
 
 MESSAGE = "kwargs"
@@ -70,7 +71,11 @@ def _queue(project: Project, facts: Facts) -> _Queue | None:
     if app is not None:
         made = _made_by(project, app)
         return _Queue(f"{app.name}.get_queue()" if made in _FLASK else app.name, (Symbol(app.module, app.name),))
-    return next(_returned(project, facts.use.app), None) or next(_decorated(project, facts.use.task_modules), None)
+    return (
+        next(_returned(project, facts.use.app), None)
+        or next(_of_flask(project, facts.use.app), None)
+        or next(_decorated(project, facts.use.task_modules), None)
+    )
 
 
 def _made_by(project: Project, app: Symbol) -> str:
@@ -95,6 +100,27 @@ def _returned(project: Project, path: str | None) -> Iterator[_Queue]:
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:
     return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults) or bool(node.args.kwonlyargs)
+
+
+def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
+    """`app.task_queue = rq.Queue(...)` where a Flask app is made: `current_app.task_queue`."""
+    module = project.module(path) if path else None
+    for node in ast.walk(module.tree) if module else ():
+        if module is None or not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        target = node.targets[0]
+        if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
+            continue
+        made = project.origin(module.resolve(node.value.func) or "")
+        if made in _QUEUES and _is_flask(module, target.value.id):
+            yield _Queue(f"current_app.{target.attr}", ("from flask import current_app",))
+
+
+def _is_flask(module: Code, name: str) -> bool:
+    """`name = Flask(...)` somewhere in the module."""
+    assigned = [node for node in ast.walk(module.tree) if isinstance(node, ast.Assign)]
+    made = [node.value for node in assigned if ast.unparse(node.targets[0]) == name]
+    return any(isinstance(value, ast.Call) and module.resolve(value.func) == "flask.Flask" for value in made)
 
 
 def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
