@@ -39,7 +39,7 @@ def examine(case: Case) -> StageResult:
         return _not_found(case, spec, spec.handler)
     findings = [*_known_to_framework(case, handler), *_wired(case, spec), *_enqueuer(case, spec)]
     findings += signature_findings(case, spec, handler)
-    findings += [*_declared_calls(case, spec, handler), *_undeclared_calls(case, spec, handler)]
+    findings += [*_declared_calls(case, spec, handler), *_undeclared_calls(case, spec, handler), *_stubs(case, spec)]
     findings += [*_in_loops(case, spec, handler), *_thin(handler), *case.rule_findings(ID)]
     return StageResult(
         status=status_of(findings),
@@ -194,6 +194,23 @@ def _declared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[
                     path=spec.shown_path,
                     line=line,
                 )
+
+
+def _stubs(case: Case, spec: JobSpec) -> Iterator[Finding]:
+    """An adapter that nobody has filled in: a proof and tests replace it, so they cannot notice."""
+    for effect in spec.effects or ():
+        adapter = case.project.find(effect.call) if effect.call else None
+        if adapter is None or adapter.is_class or not _is_unwritten(adapter.node.body[-1]):
+            continue
+        message = f"{effect.call} is still a stub: it raises NotImplementedError"
+        hint = "fill it in: the proof and the tests replace it, so only production would notice"
+        yield warning("handler.stub-adapter", message, hint=hint, path=adapter.path, line=adapter.line)
+
+
+def _is_unwritten(last: ast.stmt) -> bool:
+    raised = last.exc if isinstance(last, ast.Raise) else None
+    made = raised.func if isinstance(raised, ast.Call) else raised
+    return isinstance(made, ast.Name) and made.id == "NotImplementedError"
 
 
 def _undeclared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:

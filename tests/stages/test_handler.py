@@ -280,6 +280,27 @@ def test_ignores_what_changes_nothing_outside(tmp_path, body, imports):
     assert not has(result, "handler.undeclared-effect")
 
 
+STUB = (
+    "class Unavailable(Exception): ...\nclass BadAddress(Exception): ...\n"
+    "def send(order_id, email, *, idempotency_key):\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('    """Sends."""\n    raise NotImplementedError("a stub")\n', True),
+        ("    raise NotImplementedError\n", True),
+        ("    raise Unavailable('always')\n", False),
+        ("    print(order_id)\n", False),
+    ],
+)
+def test_an_adapter_that_is_still_a_stub_is_said(tmp_path, body, said):
+    result = handler(tmp_path / "repo", SEND, mailer=STUB + body)
+    assert has(result, "handler.stub-adapter") is said
+    assert result.status == "passed"
+
+
 def test_an_adapter_that_does_not_exist_blocks(tmp_path):
     result = examine("handler", build(tmp_path / "repo", changes={"effects.0.call": "shop.post:send"}))
     found = finding(result, "handler.no-adapter")
