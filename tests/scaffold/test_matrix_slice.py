@@ -1,0 +1,27 @@
+"""A slice of `make scaffold-matrix`: one row for each framework and for each store, from the spec to a proved job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from matrix import judge
+from samples import Combination
+
+SLICE = (
+    Combination("celery"),
+    Combination("celery", store="django", retry=False),
+    Combination("celery", trigger="cron", store="sqlalchemy", message="payload"),
+    Combination("celery", store="redis", dead="none"),
+    Combination("rq", message="payload"),
+    Combination("dramatiq", backoff="tripling"),
+    Combination("huey", effect="at_least_once"),
+    Combination("plain_cron", trigger="poller", message="payload"),
+    Combination("apscheduler", trigger="cron", message="payload", retry=False),
+)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("combination", SLICE, ids=str)
+def test_what_is_written_is_linted_typed_tested_and_proved(combination: Combination, tmp_path: Path) -> None:
+    assert judge(combination, tmp_path) == []
