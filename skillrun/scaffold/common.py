@@ -69,7 +69,8 @@ def tests(
         other={field.name: field.other for field in facts.fields if field.other is not None},
         expected=expected, poison=poison(facts),
     )  # fmt: skip
-    return NewFile(test_path(facts), text)
+    one_file = "{}" not in facts.conventions.test_pattern  # it has all tests, and so gets what it lacks
+    return Module(test_path(facts), text) if one_file else NewFile(test_path(facts), text)
 
 
 def test_path(facts: Facts) -> str:

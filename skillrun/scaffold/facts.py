@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def read_facts(
         enqueue=names.symbol(enqueue),
         store=store,
         use=use,
-        app=app_symbol(names, use),
+        app=app_symbol(names, use, names.path(module)),
         conventions=conventions,
     )
 
@@ -141,13 +142,34 @@ def _import_path(text: str, spec: JobSpec, *at: str) -> tuple[str, str]:
     return module, name
 
 
-def app_symbol(names: Names, use: FrameworkUse) -> Symbol | None:
-    """The framework's app object as something to import; None where none was found, or where it is made in a call."""
-    path, _, name = (use.app or "").partition(":")
-    module = names.project.module(path) if path else None
+def app_symbol(names: Names, use: FrameworkUse, handler_path: str = "") -> Symbol | None:
+    """The framework's app object as something to import; None where none was found, or where it is made in a call.
+
+    Of several it is the one that the handler's module imports, else the one that most modules of tasks do.
+    """
+    project = names.project
+    imported = _imported_apps(project, use, handler_path)
+    for task_module in use.task_modules if not imported else ():
+        imported.update(_imported_apps(project, use, task_module))
+    chosen = max(imported, key=lambda one: imported[one]) if imported else use.app
+    path, _, name = (chosen or "").partition(":")
+    module = project.module(path) if path else None
     if module is None or not name.isidentifier():
         return None
     return Symbol(module.name, name, exists=True, path=path)
+
+
+def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[str]:
+    """ "path:object" of the app objects that a module imports."""
+    module = project.module(path)
+    apps = {f"{project.import_name(home)}.{name}": f"{home}:{name}" for home, _, name in map(_parted, use.apps)}
+    found = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)] if module else []
+    dotted = [f"{module.absolute(n.module, n.level)}.{alias.name}" for n in found for alias in n.names if module]
+    return Counter(apps[one] for one in dotted if one in apps)
+
+
+def _parted(app: str) -> tuple[str, str, str]:
+    return app.partition(":")
 
 
 # -- the payload

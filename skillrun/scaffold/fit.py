@@ -44,7 +44,7 @@ class Fitting:
         if isinstance(piece, Module):
             merged = merge.merge_module(piece.path, text, self._style(piece.path, piece.source), self._own)
             self._after[piece.path] = merged.text
-            self.kept += merged.kept
+            self.kept += [kept for kept in merged.kept if kept.name != "__doc__"]  # it has words of its own
         elif isinstance(piece, NewFile):
             self._add_file(piece, text)
         elif isinstance(piece, Entry):

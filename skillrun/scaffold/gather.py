@@ -44,6 +44,7 @@ def gather(case: Case) -> Gathered:
 
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     from skillrun.scaffold.manner.conventions import read_conventions
+    from skillrun.scaffold.stores.django_use import is_django
     from skillrun.scaffold.stores.find import find_store
 
     names = Names(case.project)
@@ -51,6 +52,7 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     store = find_store(case, spec)
     writer = writer_of(use.id)
     facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
+    facts = replace(facts, django=is_django(case.project))
     return replace(facts, facts=writer.read(case.project, facts))
 
 
@@ -106,12 +108,18 @@ def _forgotten(facts: Facts) -> Iterator[str]:
             )
 
 
+_OWN_NAMES = frozenset({"first", "connection", "payload", "correlation_id", "attempt", "wait", "error", "message"})
+"""Names that a handler has a use of its own for, with one library or another."""
+
+
 def _taken_names(facts: Facts) -> Iterator[str]:
-    """A field that hides a module which the handler calls would break it."""
+    """A field that hides what the handler calls, or that the handler binds itself, would break it."""
     modules = {effect.call.tail for effect in facts.effects if effect.call.path} | {facts.store.tail}
     for field in facts.fields:
         if field.name in modules:
             yield f"the field {field.name} has the name of a module that the handler calls: rename one of them"
+        elif field.name in _OWN_NAMES:
+            yield f"the handler has a use of its own for the name {field.name}: rename the field"
 
 
 def _no_errors(facts: Facts) -> Iterator[str]:

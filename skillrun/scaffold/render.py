@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.layout import call, constant, doc, import_block, seconds, source, tidy
 from skillrun.frameworks.pieces import Conventions, EffectCall, Facts, Field, Symbol
+from skillrun.scaffold import metrics
 from skillrun.scaffold.words import ending, handler_notes
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ class Renderer:
         writer = Writer(facts)
         names = {"facts": facts, "call": call, "seconds": seconds, "constant": constant}
         names |= {"doc": doc, "retried": _retried(facts), "ending": ending, "handler_notes": handler_notes}
-        names |= {"log": writer.log, "ref": writer.ref, "imports": writer.imports}
+        names |= {
+            "log": writer.log,
+            "logger": writer.logger,
+            "publish": writer.publish,
+            "ref": writer.ref,
+            "imports": writer.imports,
+        }
         return tidy(_environment(self._folder).get_template(template).render(names, **more))
 
 
@@ -77,12 +84,33 @@ class Writer:
     def imports(self, symbols: Iterable[Symbol | str] = (), module: str | None = None) -> str:
         """The import block for symbols and plain import lines, grouped and sorted, without what needs no import."""
         here = self._facts.module if module is None else module
-        lines = [one if isinstance(one, str) else _import_of(one, here) for one in symbols]
+        wanted = [*symbols, *(metrics.needed(self._facts) if here == self._facts.module else ())]
+        lines = [one if isinstance(one, str) else _import_of(one, here) for one in wanted]
         return import_block([line for line in lines if line], self._facts.own_packages)
 
     def log(self, level: str, words: str, values: Sequence[tuple[str, str]] = (), indent: int = 4) -> str:
-        """A log call in the repository's manner; `values` are (label, expression), a "reason" is shown by its repr."""
-        return log_call(self._facts.conventions, level, words, values, indent)
+        """A log call in the repository's manner, and a count where it counts; `values` are (label, expression).
+
+        A "reason" is shown by its repr. The words behind the handler's name are the outcome that is counted.
+        """
+        line = log_call(self._facts.conventions, level, words, values, indent)
+        client = self._facts.conventions.metrics_client
+        outcome = words.removeprefix(self._facts.name).strip().partition(",")[0]
+        counted = metrics.count(self._facts, outcome, self.ref(client) if client is not None else "")
+        return f"{line}\n{' ' * indent}{counted}" if counted else line
+
+    def publish(self, name: str, arguments: Sequence[str], indent: int = 4) -> str:
+        """The call that publishes the job; in a Django project it waits for the commit of the open transaction."""
+        if not self._facts.django:
+            return call(name, arguments, indent)
+        return call("transaction.on_commit", [f"lambda: {name}({', '.join(arguments)})"], indent)
+
+    def logger(self, module: str | None = None) -> str:
+        """The module's logger, and in the handler's module its counter; "" where the imports alone bind them."""
+        conventions = self._facts.conventions
+        made = f"{conventions.logger} = {conventions.logger_value}" if conventions.logger_value else ""
+        counter = metrics.definition(self._facts) if module in (None, self._facts.module) else ""
+        return "\n\n".join(part for part in (made, counter) if part)
 
 
 def log_call(
@@ -90,9 +118,10 @@ def log_call(
 ) -> str:
     """See `Writer.log`."""
     name = f"{conventions.logger}.{level}"
-    if conventions.log_style == "structlog":
+    loguru = "loguru" in conventions.logger_import  # what is only a keyword is not shown there
+    if conventions.log_style == "structlog" and not loguru:
         return call(name, [source(words), *(f"{label}={value}" for label, value in values)], indent)
-    plain, shown = ("{}", "{!r}") if conventions.log_style == "loguru" else ("%s", "%r")
+    plain, shown = ("{}", "{!r}") if loguru else ("%s", "%r")
     marks = [f"{label}={shown if label == 'reason' else plain}" for label, _ in values]
     return call(name, [source(" ".join([words, *marks])), *(value for _, value in values)], indent)
 

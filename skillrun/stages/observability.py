@@ -43,6 +43,7 @@ _METRIC_CALLS = (
     "record",
     "increment",
     "start_as_current_span",
+    "add_event",
     "labels",
 )
 _CORRELATION = (

@@ -138,6 +138,15 @@ def test_the_state_kept_in_a_file_is_incomplete(tmp_path: Path) -> None:
     assert proof_with(tmp_path / "lock", code.replace("sent.txt", "only.lock")).verdict == "proved"
 
 
+SENT = "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'a:1|c', ('127.0.0.1', 8125))"
+
+
+def test_a_count_is_no_effect_and_the_same_datagram_by_own_code_is_one(tmp_path: Path) -> None:
+    code = "from statsd import StatsClient\nStatsClient().incr('handled')"
+    assert proof_with(tmp_path / "client", code).verdict == "proved"
+    assert "undeclared network: 127.0.0.1:8125" in messages(proof_with(tmp_path / "own", SENT))
+
+
 def test_memory_is_bounded(tmp_path: Path) -> None:
     proof = proof_with(tmp_path, "held = bytearray(1 << 40)")
     assert "MemoryError" in messages(proof)

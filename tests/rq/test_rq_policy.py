@@ -187,6 +187,11 @@ WIRED = {
         "cron.register(later, 'q', interval=5)\n",
         [("enqueue", ".enqueue(...)"), ("schedule", "cron.register(...) of later")],
     ),
+    "cron of what calls the publisher": (
+        "from rq import cron\ndef later():\n    queue.enqueue(send_receipt, 7)\n\n"
+        "def tick():\n    later()\n\ncron.register(tick, 'q', interval=5)\n",
+        [("enqueue", ".enqueue(...)"), ("schedule", "cron.register(...) of tick")],
+    ),
     "rq-scheduler": ("scheduler.cron('* * * * *', func=send_receipt)\n", [("schedule", ".cron(...)")]),
     "repeat": (
         "queue.enqueue(send_receipt, 7, repeat=Repeat(times=3))\n",

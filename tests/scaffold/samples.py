@@ -27,7 +27,7 @@ class Combination:
 
     def __str__(self) -> str:
         parts = (self.framework, self.trigger, self.store, f"dead {self.dead}")
-        return ", ".join([*parts, "bounded" if self.retry else "no retry", self.effect, self.message])
+        return ", ".join([*parts, "bounded" if self.retry else "no retry", self.effect, self.message, self.backoff])
 
 
 def files(combination: Combination) -> dict[str, str]:
@@ -45,7 +45,9 @@ def spec(combination: Combination) -> dict[str, Any]:
     effect: dict[str, Any] = {"name": "email", "call": "shop.mailer:send", "guarantee": combination.effect}
     if combination.effect == "keyed":
         effect |= {"key_arg": "idempotency_key", "window": "24h"}
-    elif combination.effect != "transactional":
+    elif combination.effect == "transactional":
+        effect |= {"call": "shop.bookings:book", "mode": "pass_through"}
+    else:
         effect["reason"] = "The provider knows no keys"
     made: dict[str, Any] = {
         "version": 1,
@@ -74,6 +76,9 @@ def spec(combination: Combination) -> dict[str, Any]:
         else {"kind": "none", "reason": "Somebody looks at each failure"},
         "dead_letter": DEAD[combination.dead],
     }
+    if combination.effect == "transactional":
+        made["failures"] |= {"transient": ["TimeoutError"], "permanent": ["ValueError"]}
+        made["proof"] = deepcopy(BOOKED)  # which tables the adapter writes is the author's to say
     return made
 
 
@@ -83,6 +88,17 @@ PAYLOAD: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}},
     "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
+}
+BOOKED: dict[str, Any] = {
+    "env": {"SHOP_DB": "{scratch}/app.db"},
+    "setup": "python -m shop.bookings && python -m shop.send_receipt_store",
+    "database": "{scratch}/app.db",
+    "state": {
+        "receipts": "select order_id from receipts order by 1",
+        "bookings": "select order_id, email from bookings order by 1",
+    },
+    "dead_letters": "select count(*) from dead_jobs",
+    "poison": [{}, {"order_id": 0.5, "email": "a@example.com"}],
 }
 BACKOFF: dict[str, dict[str, Any]] = {
     "doubling": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True},
@@ -342,6 +358,29 @@ FRAMEWORKS: dict[str, dict[str, str]] = {
 }
 STORES: dict[str, dict[str, str]] = {
     "sqlite3": {
+        "shop/bookings.py": dedent("""\
+            \"\"\"The shop's books.\"\"\"
+
+            import sqlite3
+
+            from shop import db
+
+
+            def create_tables() -> None:
+                with db.transaction() as connection:
+                    connection.execute(
+                        "CREATE TABLE IF NOT EXISTS bookings (order_id INTEGER, email TEXT)"
+                    )
+
+
+            def book(connection: sqlite3.Connection, order_id: int, email: str) -> None:
+                \"\"\"Books an order, in the transaction that it is given.\"\"\"
+                connection.execute("INSERT INTO bookings VALUES (?, ?)", (order_id, email))
+
+
+            if __name__ == "__main__":
+                create_tables()
+            """),
         "shop/db.py": dedent("""\
             \"\"\"The shop's SQLite database.\"\"\"
 

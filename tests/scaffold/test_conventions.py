@@ -426,7 +426,15 @@ HOMES = {
         {"tests/test_mail.py": UNITTEST, "requirements-dev.txt": "pytest\n"},
         ("unittest", "tests", "test_{}.py"),
     ),
-    "django file": ({"manage.py": "", "shop/tests.py": DJANGO}, ("django", "shop", "tests.py")),
+    "django file": ({"manage.py": "", "shop/tests.py": DJANGO}, ("django", "shop", "test_{}.py")),
+    "django file with the job's tests": (
+        {"manage.py": "", "shop/tests.py": f'"""tasks: its tests."""\n{DJANGO}'},
+        ("django", "shop", "tests.py"),
+    ),
+    "a module of helpers that is called test": (
+        {"lib/test.py": "import pytest\n\n\nclass ViewTestMixin:\n    pass\n", "test/shop/up/test_views.py": PYTEST},
+        ("pytest", "test/shop", "test_{}.py"),
+    ),
     "django folder": (
         {"manage.py": "", "shop/tests/__init__.py": "", "shop/tests/test_a.py": DJANGO},
         ("django", "shop/tests", "test_{}.py"),
@@ -457,7 +465,11 @@ HOMES = {
         ("pytest", "shop", "test_{}.py"),
     ),
     "tests.py that pytest is told to look at": (
-        {"shop/tests.py": PYTEST, "pytest.ini": "[pytest]\npython_files = tests.py test_*.py\n"},
+        {
+            "users/tests.py": PYTEST,
+            "users/models.py": "",
+            "pytest.ini": "[pytest]\npython_files = tests.py test_*.py\n",
+        },
         ("pytest", "shop", "tests.py"),
     ),
     "a test case of its own": (

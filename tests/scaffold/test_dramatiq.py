@@ -27,6 +27,15 @@ def test_attempts_and_waits_are_those_of_the_spec_in_milliseconds(tmp_path: Path
     assert "after waits of at most 4 s, 8 s and 16 s." in text  # Dramatiq's jitter makes them up to twice as long
 
 
+def test_waits_that_the_library_cannot_double_are_the_actors_own(tmp_path: Path) -> None:
+    text = write(tmp_path / "fixed", Combination("dramatiq", backoff="fixed")).text(TASKS)
+    assert "SEND_RECEIPT_WAITS = [5000, 5000, 5000]  # milliseconds" in text
+    assert "raise dramatiq.Retry(repr(error), delay=delay) from error" in text
+    assert "random" not in text and "min_backoff" not in text
+    tripling = write(tmp_path / "tripling", Combination("dramatiq", backoff="tripling")).text(TASKS)
+    assert "return random.randint(wait // 2, wait)" in tripling
+
+
 def test_no_retry_says_why_and_needs_no_middleware_of_its_own(tmp_path: Path) -> None:
     text = write(tmp_path, Combination("dramatiq", retry=False)).text(TASKS)
     assert "max_retries=0,  # Somebody looks at each failure" in text
@@ -52,7 +61,13 @@ def test_a_broker_that_has_the_current_message_gets_no_second_one(tmp_path: Path
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    "combination", [BASE, Combination("dramatiq", retry=False, message="payload", dead="framework")], ids=str
+    "combination",
+    [
+        BASE,
+        Combination("dramatiq", retry=False, message="payload", dead="framework"),
+        Combination("dramatiq", backoff="tripling", message="payload"),
+    ],
+    ids=lambda one: f"{one}, {one.backoff}",
 )
 def test_its_own_tests_are_green_and_notice_a_lost_effect(tmp_path: Path, combination: Combination) -> None:
     written = write(tmp_path, combination)

@@ -134,6 +134,11 @@ FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
         "env": {"SHOP_DATABASE_URL": "{postgresql}"}, **SERVER, "setup": "python -m shop.send_receipt_store",
     }),
     "flask": (FLASK, "sqlalchemy", {"env": {"SHOP_URI": SQLITE}, **FILE, "setup": "flask db upgrade"}),
+    "flask without Flask-Migrate": (
+        {**FLASK, "alembic.ini": "[alembic]\nscript_location = migrations\n",
+         "migrations/env.py": "from alembic import context\n\n# There is no current_app here.\n"},
+        "sqlalchemy", {"env": {"SHOP_URI": SQLITE}, **FILE, "setup": "alembic upgrade head"},
+    ),
     "django": (DJANGO, "django", {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"}),
     "bare_django": (BARE_DJANGO, "django", {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"}),
     "nothing": (NO_CLIENT, "sqlite3", {}),

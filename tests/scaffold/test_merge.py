@@ -357,7 +357,6 @@ KEPT = {
         'if __name__ == "__main__":\n    g()\n',
         (1, 'if __name__ == "__main__"'),
     ),
-    "a docstring of the module": ('"""A."""\nx = 1\n', '"""B."""\nx = 1\n', (1, "__doc__")),
 }
 
 
@@ -377,7 +376,8 @@ SAME = {
     "in if": ("if 1:\n    X = 1\n", "X = 1\n"),
     "one of two": ("if 1:\n    X = 2\nelse:\n    X = 1\n", "X = 1\n"),
     "a call": ("if 1:\n    s.connect( f )\n", "s.connect(f)\n"),
-    "a docstring that says it": ('"""A.\n\nB.\n"""\nx = 1\n', '"""B."""\nx = 1\n'),
+    "a docstring of the module": ('"""A."""\nx = 1\n', '"""B."""\nx = 1\n'),
+    "a module without a docstring": ("x = 1\n", '"""B."""\nx = 1\n'),
     "overloads": ("@o\ndef f(a): ...\n@o\ndef f(b): ...\ndef f(c): ...\n",) * 2,
 }
 
@@ -424,12 +424,7 @@ OTHERS = {
         "if __name__ == '__main__':\n    f()\n",
         "x = 1\n\nif __name__ == '__main__':\n    f()\n",
     ),
-    "a docstring": ("import os\n", '"""Doc."""\nx = 1\n', '"""Doc."""\n\nimport os\n\nx = 1\n'),
-    "a docstring below a header": (
-        "#!/bin/sh\n\n# o\nx = 1\n",
-        '"""Doc."""\n',
-        '#!/bin/sh\n\n"""Doc."""\n\n# o\nx = 1\n',
-    ),
+    "no docstring": ("import os\n", '"""Doc."""\nx = 1\n', "import os\n\nx = 1\n"),
 }
 
 

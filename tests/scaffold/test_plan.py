@@ -111,6 +111,10 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda spec: spec["failures"].update(transient=["Unreachable"]),
         "there is no builtin error Unreachable",
     ),
+    "a field with a name of the handler's own": (
+        lambda spec: spec["payload"]["properties"].update(first={"type": "integer"}),
+        "the handler has a use of its own for the name first",
+    ),
     "a field with a module's name": (
         lambda spec: spec["payload"].update(
             required=["order_id", "mailer"],
@@ -159,6 +163,33 @@ def test_an_adapter_gets_the_fields_that_it_takes(tmp_path: Path) -> None:
     made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/mailer.py": adapter})))
     (tasks,) = [change.after for change in made.changes if change.path == "shop/tasks.py"]
     assert 'mailer.send(email=email, idempotency_key=f"send-receipt:{order_id}")' in tasks
+
+
+COUNTS = {
+    "prometheus": ("from prometheus_client import Counter\n\nCARTS = Counter('carts', 'Carts.')\n",
+                   ["SEND_RECEIPT_DELIVERIES = Counter(", 'SEND_RECEIPT_DELIVERIES.labels("succeeded").inc()',
+                    'SEND_RECEIPT_DELIVERIES.labels("failed for good").inc()']),
+    "statsd": ("from statsd import StatsClient\n\nstatsd = StatsClient()\n",
+               ['statsd.incr("send_receipt.started")', 'statsd.incr("send_receipt.will_retry")']),
+    "opentelemetry": ("from opentelemetry import trace\n\ntracer = trace.get_tracer(__name__)\n",
+                      ['trace.get_current_span().add_event("send_receipt succeeded")']),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("library", COUNTS)
+def test_outcomes_are_counted_with_what_the_repository_counts_with(tmp_path: Path, library: str) -> None:
+    module, lines = COUNTS[library]
+    uses = "from shop.stats import statsd\n\n\ndef empty():\n    statsd.incr('carts')\n" if library == "statsd" else ""
+    made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/stats.py": module, "shop/carts.py": uses})))
+    (tasks,) = [change.after for change in made.changes if change.path == "shop/tasks.py"]
+    assert [line for line in lines if line not in tasks] == []
+
+
+def test_a_module_of_its_own_is_loaded_by_the_worker(tmp_path: Path) -> None:
+    made = plan(case_of(changed(tmp_path, lambda spec: spec.update(handler="shop.receipts:send_receipt"))))
+    assert [change.path for change in made.changes if "shop/receipts.py" in change.path] == ["shop/receipts.py"]
+    (app,) = [change.after for change in made.changes if change.path == "shop/celery.py"]
+    assert '"shop.tasks",\n    "shop.receipts",\n]' in app
 
 
 def test_two_texts_in_a_key_cannot_be_taken_for_another_pair(tmp_path: Path) -> None:

@@ -39,6 +39,15 @@ def test_no_retry_says_why(tmp_path: Path) -> None:
 TASK = "def sweep() -> None: ...\n"
 REDIS = "from redis import Redis\n\nconnection = Redis()\n"
 QUEUES = {
+    "a Flask app's": (
+        {
+            "shop/queues.py": "import rq\nfrom flask import Flask\nfrom redis import Redis\n\n\n"
+            "def create_app():\n    app = Flask(__name__)\n    app.task_queue = rq.Queue('shop', connection=Redis())\n"
+            "    return app\n",
+            "shop/tasks.py": TASK,
+        },
+        "current_app.task_queue.enqueue(",
+    ),
     "a function makes it": (
         {
             "shop/queues.py": "import rq\nfrom redis import Redis\n\n\ndef get_queue(name='mail'):\n"
@@ -81,19 +90,19 @@ def test_the_queue_is_the_one_that_the_repository_has(tmp_path: Path, which: str
     assert "F821" not in written.run("ruff", "check", "shop").stdout  # every name is imported
 
 
-def test_a_schedule_calls_the_publisher_and_rq_can_load_it(tmp_path: Path) -> None:
+def test_a_schedule_starts_the_tick_and_rq_can_load_it(tmp_path: Path) -> None:
     written = write(tmp_path, Combination("rq", trigger="cron"))
     load = "from rq.cron import CronScheduler as C; c = C(None); c.load_config_from_file('shop.schedule')"
     seen = written.run("-c", f"{load}; print([(j.func_name, j.queue_name, j.cron) for j in c.get_jobs()])")
-    assert "[('shop.tasks.enqueue_send_receipt', 'shop', '*/5 * * * *')]\n" in seen.stdout, seen.stderr
+    assert "[('shop.tasks.tick_send_receipt', 'shop', '*/5 * * * *')]\n" in seen.stdout, seen.stderr
     polled = write(tmp_path / "polled", Combination("rq", trigger="poller", message="payload")).text("shop/schedule.py")
-    assert 'args=({"order_id": 7, "email": "a@example.com"},),\n    interval=60,' in polled
+    assert "cron.register(tick_send_receipt, queue.name, interval=60)" in polled
 
 
 def test_the_entry_joins_the_schedule_that_is_there(tmp_path: Path) -> None:
     there = "from rq import cron\n\nfrom shop.tasks import sweep\n\ncron.register(sweep, 'shop', interval=60)\n"
     written = write(tmp_path, Combination("rq", trigger="cron"), {"jobs/crontab.py": there})
-    assert "enqueue_send_receipt,\n" in written.text("jobs/crontab.py")
+    assert "cron.register(tick_send_receipt," in written.text("jobs/crontab.py")
     assert not (written.root / "shop/schedule.py").exists()
 
 

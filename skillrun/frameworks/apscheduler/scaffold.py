@@ -68,14 +68,19 @@ def _interval(every_s: float) -> list[str]:
 
 
 def _cron(facts: Facts) -> list[str]:
-    """The cron trigger, every field with it that APScheduler would else set to its lowest value."""
-    fields = read_fields(facts.schedule or "") or {}
+    zone = [f"timezone={source(facts.timezone)}"] if facts.timezone else []
+    given = cron_trigger(facts.schedule or "")
+    return ['"cron"', *(f"{name}={source(text)}" for name, text in given.items()), *zone]
+
+
+def cron_trigger(schedule: str) -> dict[str, str]:
+    """The fields of a cron trigger, every one with them that APScheduler would else set to its lowest value."""
+    fields = read_fields(schedule) or {}
     given = {"minute": fields["minute"], "hour": fields["hour"]}
     given |= {name: fields[name] for name in ("day", "month") if fields["month"] != "*" or fields[name] != "*"}
     if fields["day_of_week"] != "*":
         given["day_of_week"] = _days(fields["day_of_week"])
-    zone = [f"timezone={source(facts.timezone)}"] if facts.timezone else []
-    return ['"cron"', *(f"{name}={source(text)}" for name, text in given.items()), *zone]
+    return given
 
 
 def _days(text: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.celery import beat
-from skillrun.frameworks.layout import seconds
-from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.layout import seconds, source
+from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
+_APP = "Celery"
 MESSAGE = "kwargs"
 TESTS = "run by Celery's own tracer in this process: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
@@ -23,10 +27,29 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     shared = sum(text.count("@shared_task") for text in texts)
     return {
         "shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts),
+        "own_task": _has_own_task(project, facts),
         "due": f"due_{facts.name}",
+        "included": _included(project, facts),
         "publishes": True,  # a tick of the clock publishes too
         "beat": beat.find_schedule(project, facts) if facts.trigger != "event" else None,
     }
+
+
+def _included(project: Project, facts: Facts) -> str | None:
+    """The file whose `Celery(include=[...])` has to name the handler's module; None where something else loads it."""
+    app = project.module(facts.app.path) if facts.app is not None and facts.app.path else None
+    if app is None or facts.path in facts.use.task_modules:
+        return None
+    calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
+    if any(ast.unparse(call.func).endswith("autodiscover_tasks") for call in calls):
+        return None
+    return app.path if any(ast.unparse(call.func) == _APP for call in calls) else None
+
+
+def _has_own_task(project: Project, facts: Facts) -> bool:
+    """Whether the app runs its tasks by a class of its own, e.g. within the context of a Flask app."""
+    module = project.module(facts.app.path) if facts.app else None
+    return module is not None and re.search(r"\btask_cls\s*=|\.Task = ", module.text) is not None
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -47,11 +70,15 @@ def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with its retries, its dead letter and its publisher, and the beat entry of a schedule."""
     shared = facts.facts["shared"]
+    base = f"{facts.app.name}.Task" if facts.app and not shared and facts.facts["own_task"] else "Task"
     needed: list[Symbol | str] = [
         "from collections.abc import Sequence", "from typing import Any", facts.conventions.logger_import,
-        "from celery.signals import task_failure", "from celery import Task",
+        "from celery.signals import task_failure",
         *(effect.call for effect in facts.effects), *facts.transient, facts.invalid,
     ]  # fmt: skip
+    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
+    if base == "Task":
+        needed.append("from celery import Task")
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
     if facts.retries.bounded and facts.retries.jitter and not _automatic(facts):
@@ -63,16 +90,22 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "handler.py.jinja", facts, needed=needed, auto=_automatic(facts), wait=_wait(facts),
+        "handler.py.jinja", facts, needed=needed, base=base, auto=_automatic(facts), wait=_wait(facts),
         attempt=facts.retries.bounded and not _automatic(facts),
         decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "self.correlation_id()")],
-        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+        publishing=when_to_publish(facts),
         tick=f"tick_{facts.name}",
         message_ids=[(key, f'message.get("{key}")') for key in facts.key],
     )  # fmt: skip
     entry = [beat.entry(facts, f"{facts.module}.tick_{facts.name}")] if facts.trigger != "event" else []
-    return [Module(facts.path, text), *entry]
+    return [Module(facts.path, text), *entry, *_loading(facts)]
+
+
+def _loading(facts: Facts) -> list[Piece]:
+    """A module of its own is named where the app names the modules that a worker loads."""
+    named = facts.facts["included"]
+    return [Entry(named, f"{_APP}(include=)", source(facts.module))] if named else []
 
 
 def _automatic(facts: Facts) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Retries, Symbol
+from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -18,16 +19,14 @@ TESTS = "worked on by Dramatiq's own worker over a StubBroker: retries are real,
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Dramatiq cannot do of what the spec asks for, a sentence each."""
-    retries, where = facts.retries, facts.dead_letter_where
-    if retries.bounded and (retries.kind, retries.factor, retries.jitter) != ("exponential", 2, True):
-        yield "Dramatiq doubles its waits and adds jitter: retry.backoff is to be exponential, factor 2, jitter true"
+    where = facts.dead_letter_where
     if facts.dead_letter == "queue" and not where.endswith(".XQ"):
         yield (
             f"Dramatiq's workers would take the dead letters out of a queue {where}: dead_letter.where is to be "
             "default.XQ, the dead-letter queue that it has"
         )
-    if any(field.name == "correlation_id" for field in facts.fields):
-        yield "the handler has a use of its own for the name correlation_id: rename the field"
+    if facts.trigger != "event":
+        yield "Dramatiq has no clock of its own: trigger.type is to be event, published by the scheduler that you use"
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
@@ -36,7 +35,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
 
     setup = read_setup(project, facts.use)
     elsewhere = [part for part in (*setup.listed, *setup.added) if part.place.path != facts.path]
-    return {"current": any(part.name == "CurrentMessage" for part in elsewhere)}
+    return {
+        "current": any(part.name == "CurrentMessage" for part in elsewhere),
+        "own_waits": _own_waits(facts.retries),
+    }
 
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
@@ -44,7 +46,13 @@ def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     stub: tuple[str, ...] = ("from dramatiq import Worker", "from dramatiq.brokers.stub import StubBroker")
     if facts.conventions.test_runner != "pytest":
         stub = (*stub, "from contextlib import ExitStack")
-    return (*stub, Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name))
+    waits = (Symbol(facts.module, facts.name, path=facts.path),) if _own_waits(facts.retries) else ()
+    return (*stub, Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name), *waits)
+
+
+def _own_waits(retries: Retries) -> bool:
+    """Whether the actor says its waits itself: Dramatiq's own are doubled, and stretched at random."""
+    return retries.bounded and (retries.kind, retries.factor, retries.jitter) != ("exponential", 2, True)
 
 
 def _publishes(facts: Facts) -> bool:
@@ -59,19 +67,23 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         "from dramatiq.broker import MessageProxy", "from dramatiq.middleware import CurrentMessage",
         *(effect.call for effect in facts.effects), facts.invalid,
     ]  # fmt: skip
+    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
     if facts.retries.bounded:
         needed += facts.transient
+    if _own_waits(facts.retries) and facts.retries.jitter:
+        needed.append("import random")
     if facts.app is not None:
         needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as actors are written
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
         "handler.py.jinja", replace(facts, retries=_stretched(facts.retries)), needed=needed, options=_options(facts),
+        waits=[round(delay * 1000) for delay in facts.retries.delays], waits_name=f"{facts.name.upper()}_WAITS",
         current=facts.facts["current"], says=facts.retries.bounded or facts.dead_letter != "table",
         broker=facts.app.name if facts.app else "dramatiq.get_broker()",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=_ids_of(facts, "message"), dead_ids=_ids_of(facts, "dead"),
-        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+        publishing=when_to_publish(facts),
     )  # fmt: skip
     return [Module(facts.path, text)]
 
@@ -84,6 +96,8 @@ def _ids_of(facts: Facts, message: str) -> list[tuple[str, str]]:
 
 def _stretched(retries: Retries) -> Retries:
     """With the waits that Dramatiq's jitter makes of them at most: twice as long, up to the cap."""
+    if _own_waits(retries):
+        return retries
     cap = retries.cap_s if retries.cap_s is not None else float("inf")
     return replace(retries, delays=tuple(min(delay * 2, cap) for delay in retries.delays))
 
@@ -95,8 +109,9 @@ def _options(facts: Facts) -> list[str]:
     if not retries.bounded:
         made.append(f"max_retries=0,  # {retries.reason}")
     else:
-        cap = retries.cap_s if retries.cap_s is not None else max(retries.delays)
-        made += [f"min_backoff={_ms(retries.base_s)},  # milliseconds", f"max_backoff={_ms(cap)},"]
+        if not _own_waits(retries):
+            cap = retries.cap_s if retries.cap_s is not None else max(retries.delays)
+            made += [f"min_backoff={_ms(retries.base_s)},  # milliseconds", f"max_backoff={_ms(cap)},"]
         made.append(f"retry_when=_{facts.name}_may_pass,")
     if facts.dead_letter == "table":
         made.append(f'on_retry_exhausted="bury_{facts.name}",')

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
 from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.publishing import publishes_on_commit
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -23,12 +24,17 @@ _OURS = ("task", "correlation_id")
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`: `tick` and `due` of a clock, and `django`.
 
-    `django`: the decorators are those of huey.contrib.djhuey.
+    `django`: the decorators are those of huey.contrib.djhuey; what the settings call HUEY may be a dict.
     """
     texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
-    django = facts.app is None and any("huey.contrib.djhuey" in text for text in texts)
+    django = any("huey.contrib.djhuey" in text for text in texts)
     tick = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
     return {"django": django, "tick": tick, "due": f"due_{facts.name}"}
+
+
+def _app(facts: Facts) -> Symbol | None:
+    """The Huey object; None where Django's decorators stand for it."""
+    return None if facts.facts["django"] else facts.app
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -56,24 +62,26 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, the receiver that decides about a failed attempt, and the publisher."""
+    app = _app(facts)
     needed: list[Symbol | str] = [
         "from typing import Any", facts.conventions.logger_import, "from huey.api import Task",
         "from huey.signals import SIGNAL_ERROR", *(effect.call for effect in facts.effects), *facts.transient,
         facts.invalid,
     ]  # fmt: skip
-    if facts.app is not None:
-        needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as tasks are written
+    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
+    if app is not None:
+        needed.append(Symbol(app.module, app.name))  # by name, as tasks are written
     else:
         needed.append("from huey.contrib.djhuey import db_task, signal")
     clocked = facts.trigger != "event"
     if clocked:
         needed += ["from collections.abc import Iterable", "from huey import crontab"]
-        needed += ["from huey.contrib.djhuey import db_periodic_task"] if facts.app is None else []
+        needed += ["from huey.contrib.djhuey import db_periodic_task"] if app is None else []
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     if facts.retries.bounded and facts.retries.jitter:
         needed.append("import random")
-    owner = f"{facts.app.name}." if facts.app is not None else ""
+    owner = f"{app.name}." if app is not None else ""
     periodic = f"{owner}periodic_task" if owner else "db_periodic_task"
     text = render(
         "handler.py.jinja", facts, needed=needed, own=_own_waits(facts), wait=_wait(facts),

@@ -12,6 +12,7 @@ from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
+    from skillrun.repo.source import Module as Code
     from skillrun.repo.source import Module as Source
 
 MESSAGE = "kwargs"
@@ -53,8 +54,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
         # All that a job may do is said where it is enqueued: this function is always written beside the handler.
-        "publishes": True,
         "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
+        "publishes": True,  # a tick of the clock publishes too
+        "due": f"due_{facts.name}",
+        "tick": f"tick_{facts.name}",
         "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
     }
 
@@ -68,7 +71,11 @@ def _queue(project: Project, facts: Facts) -> _Queue | None:
     if app is not None:
         made = _made_by(project, app)
         return _Queue(f"{app.name}.get_queue()" if made in _FLASK else app.name, (Symbol(app.module, app.name),))
-    return next(_returned(project, facts.use.app), None) or next(_decorated(project, facts.use.task_modules), None)
+    return (
+        next(_returned(project, facts.use.app), None)
+        or next(_of_flask(project, facts.use.app), None)
+        or next(_decorated(project, facts.use.task_modules), None)
+    )
 
 
 def _made_by(project: Project, app: Symbol) -> str:
@@ -93,6 +100,27 @@ def _returned(project: Project, path: str | None) -> Iterator[_Queue]:
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:
     return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults) or bool(node.args.kwonlyargs)
+
+
+def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
+    """`app.task_queue = rq.Queue(...)` where a Flask app is made: `current_app.task_queue`."""
+    module = project.module(path) if path else None
+    for node in ast.walk(module.tree) if module else ():
+        if module is None or not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        target = node.targets[0]
+        if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
+            continue
+        made = project.origin(module.resolve(node.value.func) or "")
+        if made in _QUEUES and _is_flask(module, target.value.id):
+            yield _Queue(f"current_app.{target.attr}", ("from flask import current_app",))
+
+
+def _is_flask(module: Code, name: str) -> bool:
+    """`name = Flask(...)` somewhere in the module."""
+    assigned = [node for node in ast.walk(module.tree) if isinstance(node, ast.Assign)]
+    made = [node.value for node in assigned if ast.unparse(node.targets[0]) == name]
+    return any(isinstance(value, ast.Call) and module.resolve(value.func) == "flask.Flask" for value in made)
 
 
 def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
@@ -130,15 +158,11 @@ def _imported(module: Source) -> Iterator[str]:
 
 
 def _scheduled(facts: Facts, render: Render) -> Module:
-    """The entry that calls the publisher: RQ's schedule itself takes no retries and no callbacks."""
+    """The entry that starts the tick: RQ's schedule itself takes no retries and no callbacks."""
     place: Symbol = facts.facts["schedule"]
-    needed: list[Symbol | str] = ["from rq import cron", Symbol(facts.module, facts.facts["enqueue"])]
-    text = render(
-        "schedule.py.jinja", facts, module=place.module, needed=[*needed, *facts.facts["needed"]],
-        example={field.name: field.example for field in facts.fields if field.example is not None},
-        interval=max(1, round(facts.every_s or 60)),
-    )  # fmt: skip
-    return Module(place.path, text)
+    needed = ["from rq import cron", Symbol(facts.module, facts.facts["tick"]), *facts.facts["needed"]]
+    interval = max(1, round(facts.every_s or 60))
+    return Module(place.path, render("schedule.py.jinja", facts, module=place.module, needed=needed, interval=interval))
 
 
 # -- what is written
@@ -146,7 +170,8 @@ def _scheduled(facts: Facts, render: Render) -> Module:
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    return ("from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
+    needed = ("from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
+    return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if facts.trigger != "event" else needed
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -167,6 +192,8 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         "from rq import Callback, get_current_job", "from rq.job import Job", *facts.facts["needed"],
         *(effect.call for effect in facts.effects), facts.invalid,
     ]  # fmt: skip
+    if facts.trigger != "event":
+        needed.append("from collections.abc import Iterable")
     if facts.retries.bounded:
         needed += ["from rq import Retry", *facts.transient, _ABANDONED]
     if facts.retries.bounded and facts.retries.jitter:

@@ -111,18 +111,27 @@ def _all(project: Project, handler: Definition) -> Iterator[Site]:
 
 
 def scheduled_publishers(project: Project, handler: Definition) -> Iterator[Wiring]:
-    """A schedule calls the function that enqueues the handler: RQ's own schedule takes no retries and no callbacks."""
+    """A schedule calls the function that enqueues the handler, or one that calls that: RQ's takes no retries itself."""
     for site in real_sites(project, handler):
-        around = site.module.function_of(site.node)
-        if site.kind == "enqueue" and around is not None:
-            for found in _calls_with(project, f"{site.module.name}.{site.module.qualname(around)}"):
+        around = site.module.function_of(site.node) if site.kind == "enqueue" else None
+        own = project.define(site.module, around) if around is not None else None
+        for function in (own, *_callers(project, own)) if own is not None else ():
+            for found in _calls_with(project, function):
                 if found.kind == "schedule":
-                    yield Wiring("schedule", found.place, f"{found.how} of {around.name}", found.in_tests)
+                    yield Wiring("schedule", found.place, f"{found.how} of {function.name}", found.in_tests)
 
 
-def _calls_with(project: Project, function: str) -> Iterator[Site]:
+def _callers(project: Project, function: Definition) -> Iterator[Definition]:
+    """The functions that call one."""
+    for use in project.uses(function.dotted):
+        above, caller = next(use.module.parents(use.node), None), use.module.function_of(use.node)
+        if caller is not None and isinstance(above, ast.Call) and above.func is use.node:
+            yield project.define(use.module, caller)
+
+
+def _calls_with(project: Project, function: Definition) -> Iterator[Site]:
     """The calls that are given a function."""
-    for use in project.uses(function):
+    for use in project.uses(function.dotted):
         above = next(use.module.parents(use.node), None)
         call = next(use.module.parents(above), None) if isinstance(above, ast.keyword) else above
         if isinstance(call, ast.Call):

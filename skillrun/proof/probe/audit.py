@@ -14,6 +14,7 @@ _PROCESS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.sp
 _FILE_CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate",
                  "shutil.rmtree", "shutil.move")  # fmt: skip
 _LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
+_METRICS = ("statsd.client", "datadog.dogstatsd")
 _MAIL = ("smtplib.connect", "ftplib.connect", "imaplib.open", "poplib.connect", "telnetlib.Telnet.open")
 
 
@@ -41,7 +42,8 @@ class Audit:
         if event == "open":
             self.opened(args)
         elif event == "socket.connect" or event == "socket.sendto":
-            self.connected(args[1])
+            if not self.is_done_by(_METRICS):
+                self.connected(args[1])
         elif event in _PROCESS:
             self.tell("process", _text(args[0]))
         elif event in ("os.fork", "os.forkpty"):
@@ -49,7 +51,8 @@ class Audit:
         elif event in _MAIL:
             self.tell("mail", f"{args[1]}")
         elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
-            self.tell("network", f"{_text(args[0])}")
+            if not self.is_done_by(_METRICS):
+                self.tell("network", f"{_text(args[0])}")
         elif event in _FILE_CHANGES:
             self.changed(args)
         elif event == "urllib.Request":
@@ -68,7 +71,7 @@ class Audit:
 
     def wrote(self, path: Any) -> None:
         name = os.path.realpath(os.fsdecode(path))
-        if self.is_free(name) or not self.recorder.mine or self.is_log():
+        if self.is_free(name) or not self.recorder.mine or self.is_done_by(("logging",)):
             return
         if name.startswith(self.scratch):
             if not name.endswith(_LOCKS):
@@ -93,14 +96,19 @@ class Audit:
             return  # a declared effect that is passed through, or the library's own work
         self.recorder.emit("undeclared", kind=kind, detail=detail[:200], place=self.recorder.place())
 
-    def is_log(self) -> bool:
-        """Whether a logging handler does it."""
+    def is_done_by(self, packages: tuple[str, ...]) -> bool:
+        """Whether a frame of these packages, none of the repository's own, is at it: a log or a count is no effect."""
         frame = sys._getframe(2)
         while frame is not None:
-            if frame.f_globals.get("__name__", "").startswith("logging"):
+            module = frame.f_globals.get("__name__", "")
+            if module.startswith(packages) and not self.is_ours(frame.f_code.co_filename):
                 return True
             frame = frame.f_back  # type: ignore[assignment]
         return False
+
+    def is_ours(self, path: str) -> bool:
+        """Whether a source file is the repository's."""
+        return path.startswith(self.recorder.root) and "/site-packages/" not in path
 
 
 def _text(value: Any) -> str:

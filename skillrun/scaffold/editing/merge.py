@@ -20,7 +20,7 @@ from skillrun.scaffold.editing.bindings import (
     top_level,
     used,
 )
-from skillrun.scaffold.editing.body import distance, header_split, parts, with_statements
+from skillrun.scaffold.editing.body import header_split, parts, with_statements
 from skillrun.scaffold.editing.imports import Manner, Missing, end_of_imports, manner_of, with_imports
 from skillrun.scaffold.editing.lacking import is_there
 from skillrun.scaffold.editing.literals import add_entry
@@ -34,8 +34,6 @@ from skillrun.scaffold.editing.source import (
     read_source,
     same,
     set_off,
-    spaced,
-    words,
 )
 from skillrun.scaffold.plan import Kept
 
@@ -83,7 +81,8 @@ def merge_module(
     """The existing module with each top-level statement of `wanted` that it lacks; `wanted` where there is none.
 
     A definition is there when its name is bound at the top level, whatever binds it. One that differs is left alone and
-    reported in `kept`, with a diff of the whole file, and imports that it alone would need are not added. `own` names
+    reported in `kept`, with a diff of the whole file, and imports that it alone would need are not added. The docstring
+    of the template is for a module of its own: one that is there says what it is, or says nothing. `own` names
     the top-level packages of the repository, for the group of an import; the one of `path` needs no mention. An
     import that gets longer than `line_length` is put in parentheses. Raises CannotEdit for a file that cannot be read,
     and for an imported name that means something else in it.
@@ -100,12 +99,11 @@ def merge_module(
     found = sort_out(statements_of(template), there, known)
     manner = manner_of(there, own)
     missing = missing_imports(template, found, known, path)
-    opening = template.module.body[0] if docstring(template) and not docstring(there) else None
-    module = with_everything(there.module, opening, found, missing, manner)
+    module = with_everything(there.module, found, missing, manner)
     kept = [kept_one(there, template, one, instead) for one, instead in found.kept]
     text = existing if module is there.module else there.edited(module)
     added = tuple(one.title for one in found.new)
-    return Merged(text, added, (*docstring_there(there, template), *kept))
+    return Merged(text, added, tuple(kept))
 
 
 def beside_comments(there: Source, template: Source) -> Merged:
@@ -176,19 +174,6 @@ def docstring(source: Source) -> ast.Expr | None:
     return body[0] if body and isinstance(body[0], ast.Expr) and ast.get_docstring(source.tree) is not None else None
 
 
-def docstring_there(there: Source, template: Source) -> list[Kept]:
-    """The docstring of the module where it does not say all that the template's says."""
-    old, new = docstring(there), docstring(template)
-    if not old or not new or words(text_of(new)) in words(text_of(old)):
-        return []
-    return [kept_one(there, template, Wanted(new, template.module.body[0], ("__doc__",)), old)]
-
-
-def text_of(statement: ast.Expr) -> str:
-    assert isinstance(statement.value, ast.Constant)
-    return str(statement.value.value)
-
-
 # -- imports
 
 
@@ -243,26 +228,17 @@ def is_needed(one: Imported, statement: ast.Import | ast.ImportFrom, found: Sort
 
 def with_everything(
     module: cst.Module,
-    opening: Statement | None,
     found: Sorted,
     missing: dict[bool, list[Missing]],
     manner: Manner,
 ) -> cst.Module:
-    """`opening` is the docstring where the module has none."""
-    if not opening and not found.new and not any(missing.values()):
+    """The module with the imports and statements that it lacks; itself where it lacks none."""
+    if not found.new and not any(missing.values()):
         return module
     module = header_split(module)
-    body = with_opening(module.body, opening)
-    body = with_imports(body, missing[False], manner)
+    body = with_imports(list(module.body), missing[False], manner)
     body = with_typed_imports(body, missing[True], manner)
     return with_statements(module.with_changes(body=body), [(one.statement, one.node) for one in found.new])
-
-
-def with_opening(body: Sequence[Statement], opening: Statement | None) -> list[Statement]:
-    if opening is None:
-        return list(body)
-    first, *rest = body
-    return [set_off(opening, 0), spaced(first, distance(opening, first)), *rest]
 
 
 def with_typed_imports(body: list[Statement], missing: list[Missing], manner: Manner) -> list[Statement]:

@@ -22,9 +22,10 @@ from skillrun.scaffold.manner.habits import (
 from skillrun.scaffold.manner.loggers import Logger, find_log_style, find_logger
 from skillrun.scaffold.manner.neighbours import Neighbour, find_neighbours, find_tests
 from skillrun.scaffold.manner.operating import find_metrics, find_notes
-from skillrun.scaffold.manner.testhomes import find_test_home
+from skillrun.scaffold.manner.testhomes import TestHome, find_test_home
 
 if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
     from skillrun.stages.interface import Case
 
 _USUAL = Conventions()
@@ -62,7 +63,7 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
         formatters=tuple(named.command for named in formatters),
         test_runner=home.runner,
         tests=home.folder,
-        test_pattern=home.pattern,
+        test_pattern=_with_room(tree, home, _job(case, module)),
         notes=find_notes(tree, handler_path, _job(case, module)),
         metrics=metrics.library if metrics else None,
         metrics_client=Symbol(*metrics.client) if metrics and metrics.client else None,
@@ -79,6 +80,12 @@ def source_root(path: str, module: str) -> str:
 
 def _job(case: Case, module: str) -> str:
     return case.spec.job if case.spec else module.rpartition(".")[2]
+
+
+def _with_room(tree: Tree, home: TestHome, job: str) -> str:
+    """A `tests.py` that is there holds other tests: the job's are in a file beside it, which is found as well."""
+    there = tree.read(f"{home.folder}/{home.pattern}".lstrip("/"))
+    return home.pattern if there is None or f"{job}:".encode() in there else "test_{}.py"
 
 
 def _formats(formatters: tuple[Named, ...]) -> bool:

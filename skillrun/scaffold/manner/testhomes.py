@@ -26,6 +26,7 @@ _DJANGO_CASE = re.compile(r"from django\.test import|from django import test|res
 _UNITTEST = re.compile(r"\bunittest\.TestCase|from unittest import .*\bTestCase")
 _CLASSES = re.compile(r"(?m)^class \w+\([^)]*Test(?:Case|s|Base)?\w*[^)]*\):")
 _PLAIN = re.compile(r"(?m)^(?:async )?def test_|^@pytest\.|^class Test\w*(?:\(\))?:|^import pytest")
+_TESTS = re.compile(r"def test|TestCase\b")
 _PATTERNS = {"test_{}.py": r"test_\w+\.py", "{}_test.py": r"\w+_test\.py", "{}_tests.py": r"\w+_tests\.py"}
 _OURS = re.compile(r"(?m)^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+([\w, ]+))?")
 
@@ -66,7 +67,7 @@ def _nowhere(settings: Settings, runner: str, folder: str) -> TestHome:
 def _tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str, ...]:
     """The files of tests: of the project that the handler belongs to where it has some, in the configured folders."""
     named = (path for path in tree.files if _is_test_module(path) or _is_told_of(settings, path))
-    paths = [path for path in named if not _is_aside(path, handler_path)]
+    paths = [path for path in named if not _is_aside(path, handler_path) and _holds_tests(tree, path)]
     for folder in _projects(tree, settings):
         inside = [path for path in paths if _is_below(path, folder)]
         if inside:
@@ -91,6 +92,11 @@ def _is_collected(settings: Settings, path: str) -> bool:
 
 def _is_test_module(path: str) -> bool:
     return _NAME.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def _holds_tests(tree: Tree, path: str) -> bool:
+    """A module called test.py or tests.py may be what tests are made with."""
+    return path.rpartition("/")[2] not in ("test.py", "tests.py") or _TESTS.search(read_text(tree, path)) is not None
 
 
 def _is_told_of(settings: Settings, path: str) -> bool:
@@ -166,7 +172,7 @@ def _unit(folder: str, held: set[str]) -> str:
 def _mirror(paths: tuple[str, ...], folder: str, module: str) -> str | None:
     """The folder of tests whose path ends as the handler's package does, with or without its first parts."""
     package = module.split(".")[:-1]
-    held = {_folder_of(path) for path in paths if not path.startswith(f"{folder}/")}
+    held = {one for path in paths if not path.startswith(f"{folder}/") for one in _folders_above(path)}
     for length in range(len(package), 0, -1):  # of the package's own path, from its beginning
         for start in range(length):
             tail = "/".join(package[start:length])
@@ -174,6 +180,11 @@ def _mirror(paths: tuple[str, ...], folder: str, module: str) -> str | None:
             if found and (start == 0 or len(package) > 1):
                 return min(found, key=lambda one: (_ELSEWHERE.search(one) is not None, one.count("/"), one))
     return None
+
+
+def _folders_above(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
 def _ends_with(folder: str, tail: str) -> bool:

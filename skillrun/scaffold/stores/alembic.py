@@ -49,7 +49,7 @@ def find_scripts(project: Project) -> Scripts | None:
         return None
     folder = found[0].removesuffix("env.py")
     settings = _settings(project, folder)
-    flask = b"current_app" in (project.tree.read(found[0]) or b"")
+    flask = re.search(rb"\bimport current_app\b|\bcurrent_app\.", project.tree.read(found[0]) or b"") is not None
     places = str(settings.get("version_locations") or "").split()
     versions = f"{places[0].rstrip('/')}/" if len(places) == 1 and "%" not in places[0] else f"{folder}versions/"
     return Scripts(versions, str(settings.get("file_template") or _TEMPLATE), _upgrade(settings, flask=flask))

@@ -132,15 +132,20 @@ def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
 
 def _sqlite3(case: Case, wanted: Wanted, end: str) -> Store:
     opening = sqlite3.find_opening(case.project, f"{wanted.folder}{wanted.handler}.py")
+    own = f"{wanted.folder}{wanted.handler}_{end}.py"  # what it made the last time is still its own
     tables = sqlite3.Tables(
-        done=bool(wanted.table) and not uniqueness.tables(case.project, wanted.table),
-        dead=bool(wanted.dead_table) and not uniqueness.tables(case.project, wanted.dead_table),
+        done=bool(wanted.table) and _is_missing(case, wanted.table, own),
+        dead=bool(wanted.dead_table) and _is_missing(case, wanted.dead_table, own),
     )
     database = database_behind(opening.variable, opening.where, postgresql=False, is_url=False)
     facts = {"opening": opening, "tables": tables, "dead_table": wanted.dead_table, "database": database}
     setup = f"python -m {wanted.module(end)}" if tables.any else None
     notes = _notes(database.note)
     return _store(wanted, "sqlite3", end, {**facts, "setup": setup, "notes": notes}, connect=opening.symbol)
+
+
+def _is_missing(case: Case, table: str, own: str) -> bool:
+    return all(found.path == own for found in uniqueness.tables(case.project, table))
 
 
 # -- Redis, and the receiver

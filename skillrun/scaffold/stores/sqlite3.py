@@ -127,10 +127,16 @@ def testing(facts: Facts) -> Testing:
     """A database of its own for each test."""
     store = facts.store
     variable: Variable | None = store.facts["opening"].variable
+    reading = opened_with(store) if store.facts["dead_table"] else []
     return Testing(
         ("sqlite3_fixture.jinja",),
-        (*opened_with(store), Symbol(store.module, "once", path=store.path)),
-        {"tail": store.tail, "opened": opened(store, "tests"), "variable": variable.name if variable else ""},
+        (*reading, Symbol(store.module, "once", path=store.path)),
+        {
+            "tail": store.tail,
+            "opened": opened(store, "tests"),
+            "variable": variable.name if variable else "",
+            "creates": store.facts["tables"].any,
+        },
         for_pytest=("from pathlib import Path",),
-        for_unittest=("from tempfile import TemporaryDirectory",),
+        for_unittest=("from tempfile import TemporaryDirectory", *([] if variable else ["import contextlib"])),
     )

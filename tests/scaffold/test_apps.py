@@ -1,0 +1,45 @@
+"""Which app object a scaffolded job uses, as repositories have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from samples import Combination
+from writing import write
+
+TASKS = "shop/tasks.py"
+APP = 'from celery import Celery\n\napp = Celery("shop")\n'
+
+
+def test_of_several_celery_apps_the_one_that_the_tasks_import(tmp_path: Path) -> None:
+    files = {
+        "main/celery.py": APP,
+        "Procfile": "worker: celery -A main.celery worker\n",
+        "shop/jobs.py": APP,
+        TASKS: "from shop.jobs import app\n\n\n@app.task\ndef sweep() -> None: ...\n",
+    }
+    text = write(tmp_path, Combination("celery"), files).text(TASKS)
+    assert "from shop.jobs import app\n" in text
+    assert "main.celery" not in text
+
+
+def test_tasks_that_a_celery_app_runs_by_its_own_class_keep_it(tmp_path: Path) -> None:
+    app = "from celery import Celery, Task\n\n\nclass Mine(Task): ...\n\n\n"
+    files = {"shop/celery.py": f'{app}app = Celery("shop", task_cls=Mine)\n'}
+    assert "class SendReceiptTask(app.Task):" in write(tmp_path, Combination("celery"), files).text(TASKS)
+
+
+def test_a_celery_app_without_a_class_of_its_own(tmp_path: Path) -> None:
+    assert "class SendReceiptTask(Task):" in write(tmp_path, Combination("celery")).text(TASKS)
+
+
+def test_django_settings_of_huey_are_no_huey_object(tmp_path: Path) -> None:
+    files = {
+        "Procfile": "worker: python manage.py run_huey\n",
+        "shop/queue.py": "",
+        "shop/settings.py": 'HUEY = {"huey_class": "huey.SqliteHuey", "filename": "queue.db"}\n',
+        TASKS: "from huey.contrib.djhuey import task\n\n\n@task()\ndef sweep() -> None: ...\n",
+    }
+    text = write(tmp_path, Combination("huey"), files).text(TASKS)
+    assert "from huey.contrib.djhuey import db_task, signal, task\n" in text
+    assert "HUEY" not in text
