@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.stages.interface import Case
 
-_IN_PLACE = ("apscheduler", "plain_cron")
+_IN_PLACE = ("apscheduler", "plain-cron")
 _POSTGRESQL = ("psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000")
 
 
