@@ -284,6 +284,11 @@ def _handle(effect: Effect, adapter: Definition | None) -> str | None:
     return next((name for name in adapter.parameters if name in HANDLES), None)
 
 
+def takes(adapter: Definition, name: str) -> bool:
+    """Whether an adapter has a parameter of that name, or hides what it takes."""
+    return adapter.is_class or _hides(adapter) or name in adapter.parameters
+
+
 def unfilled(adapter: Definition, effect: EffectCall) -> tuple[str, ...]:
     """Parameters of an adapter that must be given and that neither the payload nor the key nor a transaction fills."""
     node = adapter.node

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import builtins
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.contract.duration import format_duration
 from skillrun.frameworks.pieces import Facts
-from skillrun.scaffold.facts import Names, read_facts, unfilled
+from skillrun.scaffold.facts import Names, read_facts, takes, unfilled
 from skillrun.scaffold.stores import redis
 from skillrun.scaffold.writers import has_writer, writer_of
 from skillrun.stages.interface import blocker
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 
 PARTS = ("payload", "handler", "idempotency", "effects", "failures", "retry", "dead_letter")
 """The parts of a spec without which nothing can be written."""
+_RESERVED = frozenset({
+    "ALL", "AND", "AS", "CHECK", "COLUMN", "CREATE", "DEFAULT", "DELETE", "DISTINCT", "DROP", "FROM", "GRANT", "GROUP",
+    "HAVING", "IN", "INDEX", "INSERT", "INTO", "JOIN", "KEY", "LIMIT", "NOT", "NULL", "OR", "ORDER", "PRIMARY",
+    "REFERENCES", "SELECT", "SET", "TABLE", "TO", "TRANSACTION", "UNION", "UNIQUE", "UPDATE", "USER", "USING", "VALUES",
+    "WHERE",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,10 @@ def _undecided(case: Case) -> Iterator[Finding]:
         if getattr(spec, part) is None:
             hint = f"see {part} in the schema beside the spec"
             yield blocker("scaffold.undecided", f"the spec says nothing of {part}", hint=hint, line=1, **at)
+    if spec.effects == ():
+        message = "the spec says that the job has no effects, and a scaffold writes the calls of effects"
+        hint = "name what the job changes in effects, or write the handler by hand"
+        yield blocker("scaffold.undecided", message, hint=hint, line=spec.line("effects"), **at)
     if use is None:
         hint = "add the job library that the repository is to use, or write a profile: skillrun detect --write"
         yield blocker("scaffold.no-framework", "no job library is in use here", hint=hint)
@@ -79,6 +91,7 @@ def _impossible(spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """What this library cannot do, and promises of the spec that contradict each other."""
     said = [*writer_of(facts.use.id).problems(facts), *redis.problems(facts)]
     said += [*_contradictions(facts), *_forgotten(facts), *_taken_names(facts), *_no_errors(facts)]
+    said += [*_homes(facts), *_table_names(spec)]
     for sentence in said:
         hint = "change the spec, or write the handler by hand"
         yield blocker("scaffold.impossible", sentence, hint=hint, path=spec.shown_path, line=1)
@@ -108,7 +121,9 @@ def _forgotten(facts: Facts) -> Iterator[str]:
             )
 
 
-_OWN_NAMES = frozenset({"first", "connection", "payload", "correlation_id", "attempt", "wait", "error", "message"})
+_OWN_NAMES = frozenset(
+    {*("first", "connection", "payload", "correlation_id", "attempt", "wait", "error", "message"), "headers", "random"}
+)
 """Names that a handler has a use of its own for, with one library or another."""
 
 
@@ -118,7 +133,7 @@ def _taken_names(facts: Facts) -> Iterator[str]:
     for field in facts.fields:
         if field.name in modules:
             yield f"the field {field.name} has the name of a module that the handler calls: rename one of them"
-        elif field.name in _OWN_NAMES:
+        elif field.name in _OWN_NAMES | {facts.conventions.logger}:
             yield f"the handler has a use of its own for the name {field.name}: rename the field"
 
 
@@ -129,10 +144,40 @@ def _no_errors(facts: Facts) -> Iterator[str]:
             yield f"there is no builtin error {error.name}: write module:{error.name}"
 
 
+def _homes(facts: Facts) -> Iterator[str]:
+    """A module of a library cannot be added to, and one of its name would stand before it."""
+    top = facts.module.partition(".")[0]
+    if top in sys.stdlib_module_names or top == facts.use.id:
+        yield f"handler: {top} is a library, and {facts.module} would be written in this repository"
+    for effect in facts.effects:
+        if not effect.call.exists and "." in effect.call.name:
+            owner = effect.call.name.partition(".")[0]
+            yield f"effect {effect.name}: {effect.call.module}:{owner} is not there, and only functions are written"
+
+
+def _table_names(spec: JobSpec) -> Iterator[str]:
+    """Names of tables stand in SQL as they are."""
+    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    dead = spec.dead_letter
+    said = [("idempotency.dedupe.store", dedupe.store)] if dedupe and (dedupe.store or "").startswith("table ") else []
+    said += [("dead_letter.where", dead.where)] if dead and dead.kind == "table" and dead.where else []
+    for at, text in said:
+        name = (text or "").removeprefix("table ").strip()
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", name) or name.upper() in _RESERVED:
+            yield f"{at}: {name!r} is no name of a table that can be written without quotes"
+
+
 def _adapters(case: Case, spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """An adapter that wants what nobody has cannot be called."""
     for number, effect in enumerate(facts.effects):
         adapter = case.project.find(f"{effect.call.module}:{effect.call.name}") if effect.call.exists else None
+        if adapter is not None and effect.key_arg and not takes(adapter, effect.key_arg):
+            message = (
+                f"{effect.call.module}:{effect.call.name} takes no {effect.key_arg}, so no key reaches the receiver"
+            )
+            hint = "give it the parameter, or correct key_arg and guarantee"
+            line = spec.line("effects", number, "key_arg")
+            yield blocker("scaffold.adapter-arguments", message, hint=hint, path=spec.shown_path, line=line)
         wanted = unfilled(adapter, effect) if adapter is not None else ()
         if wanted:
             message = f"{effect.call.module}:{effect.call.name} needs {', '.join(wanted)}, which the payload has not"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 FOLDER = Path(__file__).parent
+_OF_TESTS = ("run", "dead", "database", "pytest", "Any", "Adapter", "PAYLOAD", "OTHER", "monkeypatch", "tmp_path")
 
 
 class Renderer:
@@ -57,7 +59,7 @@ def _environment(folder: Path) -> Environment:
         parameter=parameter,
         taken=taken,
         passed=passed,
-        identifier=identifier,
+        identifier=jinja2.pass_context(lambda context, text: fixture_name(text, context["facts"])),
         raised=raised,
         equals=lambda name: f"{name} = ?",
         question=lambda _: "?",
@@ -182,7 +184,12 @@ def raised(error: Symbol) -> str:
     return f"{error.written if error.path else error.name}({given})"
 
 
-def identifier(text: str) -> str:
-    """A name of the spec as a name in Python."""
+def fixture_name(text: str, facts: Facts) -> str:
+    """The name of an effect as that of a fixture beside the other names of the tests."""
     made = re.sub(r"\W", "_", text)
-    return f"_{made}" if made[:1].isdigit() else made
+    made = f"_{made}" if made[:1].isdigit() else made
+    modules = {
+        symbol.tail for symbol in (*(effect.call for effect in facts.effects), *facts.transient, *facts.permanent)
+    }
+    taken = {*modules, facts.name, facts.enqueue.name, facts.store.tail, facts.module.rpartition(".")[2], *_OF_TESTS}
+    return f"{made}_calls" if made in taken or keyword.iskeyword(made) else made

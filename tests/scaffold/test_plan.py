@@ -115,6 +115,28 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda spec: spec["payload"]["properties"].update(first={"type": "integer"}),
         "the handler has a use of its own for the name first",
     ),
+    "an empty list of effects": (lambda spec: spec.update(effects=[]), "the job has no effects"),
+    "a handler in the standard library": (lambda spec: spec.update(handler="os.path:send_receipt"), "os is a library"),
+    "a handler in the job library": (
+        lambda spec: spec.update(handler="celery.app:send_receipt"),
+        "celery is a library",
+    ),
+    "a method of a class that is not there": (
+        lambda spec: spec["effects"][0].update(call="shop.mailer:Client.send"),
+        "shop.mailer:Client is not there",
+    ),
+    "a table that is no name": (
+        lambda spec: spec["idempotency"]["dedupe"].update(store="table drop table x; --"),
+        "'drop table x; --' is no name of a table",
+    ),
+    "a table that is a word of SQL": (
+        lambda spec: spec.update(dead_letter={"kind": "table", "where": "order"}),
+        "'order' is no name of a table",
+    ),
+    "a field that hides the logger": (
+        lambda spec: spec["payload"]["properties"].update(logger={"type": "string"}),
+        "a use of its own for the name logger",
+    ),
     "a field with a module's name": (
         lambda spec: spec["payload"].update(
             required=["order_id", "mailer"],
@@ -149,6 +171,22 @@ def test_an_adapter_that_needs_what_nobody_has_is_said(tmp_path: Path) -> None:
     assert [finding.message for finding in made.missing] == [
         "shop.mailer:send needs subject, which the payload has not"
     ]
+
+
+def test_an_adapter_that_takes_no_key_is_said(tmp_path: Path) -> None:
+    adapter = "def send(order_id):\n    pass\n"
+    made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/mailer.py": adapter})))
+    assert made.changes == ()
+    assert [finding.message for finding in made.missing] == [
+        "shop.mailer:send takes no idempotency_key, so no key reaches the receiver"
+    ]
+
+
+@pytest.mark.parametrize("name", ["class", "run", "mailer", "send_receipt", "pytest"])
+def test_an_effect_may_have_any_name(tmp_path: Path, name: str) -> None:
+    made = plan(case_of(changed(tmp_path, lambda spec: spec["effects"][0].update(name=name))))
+    (tests,) = [change.after for change in made.changes if change.path == "tests/test_send_receipt.py"]
+    assert f"def {name}_calls(" in tests
 
 
 @pytest.mark.parametrize("name", ["shop.tasks:send-receipt", "shop.tasks:class", "shop.tasks:a b", "../x:y"])
