@@ -1,4 +1,4 @@
-"""Which app object a scaffolded job uses, as repositories have them."""
+"""Which app object and which models a scaffolded job uses, as repositories have them."""
 
 from __future__ import annotations
 
@@ -43,3 +43,11 @@ def test_django_settings_of_huey_are_no_huey_object(tmp_path: Path) -> None:
     text = write(tmp_path, Combination("huey"), files).text(TASKS)
     assert "from huey.contrib.djhuey import db_task, signal, task\n" in text
     assert "HUEY" not in text
+
+
+def test_models_of_a_django_package_stand_in_a_module_of_their_own(tmp_path: Path) -> None:
+    files = {"shop/models/__init__.py": "from shop.models.carts import Cart\n\n__all__ = ['Cart']\n"}
+    written = write(tmp_path, Combination("celery", store="django"), files)
+    assert "DeadJob" in written.names("shop/models/jobs.py")
+    assert "from shop.models import jobs\n" in written.text("shop/models/__init__.py")
+    assert "from shop.models.jobs import DeadJob, " in written.text("shop/send_receipt_store.py")

@@ -43,10 +43,16 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     orm: Orm = facts.store.facts["orm"]
     missing = [model for model in (orm.model, orm.dead) if model is not None and not model.exists]
     found: list[Piece] = [Module(missing[0].path, _models(facts, render, orm))] if missing else []
+    found += [_shown(model) for model in missing[:1] if model.path.endswith("models/jobs.py")]
     if orm.migration is not None:
         found += [NewFile(path, "") for path in orm.migration.packages]
         found.append(NewFile(orm.migration.path, _migration(facts, render, orm, orm.migration)))
     return [*found, Module(facts.store.path, _store(facts, render, orm))]
+
+
+def _shown(model: Symbol) -> Piece:
+    """A package of models shows Django what its modules hold."""
+    return Module(model.path.replace("jobs.py", "__init__.py"), f"from {model.module.rpartition('.')[0]} import jobs\n")
 
 
 def _models(facts: Facts, render: Render, orm: Orm) -> str:

@@ -66,8 +66,9 @@ def _app(project: Project, package: str, folder: str) -> App:
     config = project.module(f"{folder}apps.py")
     label = _of_config(project, config, "label") or package.rpartition(".")[2]
     split = f"{folder}models/__init__.py" in project.tree.files
-    path = f"{folder}models/__init__.py" if split else f"{folder}models.py"
-    return App(label, folder, Symbol(f"{package}.models", "", path=path), config)
+    home = f"{package}.models.jobs" if split else f"{package}.models"
+    path = f"{folder}models/jobs.py" if split else f"{folder}models.py"
+    return App(label, folder, Symbol(home, "", path=path), config)
 
 
 def _of_config(project: Project, config: Module | None, name: str) -> str:
@@ -123,8 +124,9 @@ def _migration(project: Project, app: App, model: Symbol | None, dead: Symbol | 
 
 def keeps_none(project: Project, app: App) -> bool:
     """The app has models and no migrations: its tables are made in another way, which a migration would end."""
-    module = project.module(app.models.path)
-    has_models = any(isinstance(node, ast.ClassDef) for node in module.tree.body) if module else False
+    paths = [f"{app.folder}models.py", *project.tree.match(f"{app.folder}models/*.py")]
+    modules = [module for path in paths if (module := project.module(path)) is not None]
+    has_models = any(isinstance(node, ast.ClassDef) for module in modules for node in module.tree.body)
     return has_models and not _has(project, app, "migrations/__init__.py") and not list(_migrations(project, app))
 
 
