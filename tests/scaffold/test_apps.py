@@ -29,6 +29,18 @@ def test_tasks_that_a_celery_app_runs_by_its_own_class_keep_it(tmp_path: Path) -
     assert "class SendReceiptTask(app.Task):" in write(tmp_path, Combination("celery"), files).text(TASKS)
 
 
+def test_a_celery_app_that_a_function_makes_is_left_alone(tmp_path: Path) -> None:
+    made = 'def make_app():\n    return Celery("shop")\n\n\napp = make_app()\n'
+    files = {
+        "shop/celery.py": f"from celery import Celery\n\n\n{made}",
+        TASKS: "from celery import shared_task\n",
+        "shop/others.py": "from shop.celery import app\n\n\n@app.task\ndef sweep() -> None: ...\n",
+    }
+    written = write(tmp_path, Combination("celery"), files)
+    assert written.text("shop/celery.py") == files["shop/celery.py"]
+    assert "from shop.celery import app\n" in written.text(TASKS)
+
+
 def test_a_celery_app_without_a_class_of_its_own(tmp_path: Path) -> None:
     assert "class SendReceiptTask(Task):" in write(tmp_path, Combination("celery")).text(TASKS)
 

@@ -43,7 +43,8 @@ def _included(project: Project, facts: Facts) -> str | None:
     calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
     if any(ast.unparse(call.func).endswith("autodiscover_tasks") for call in calls):
         return None
-    return app.path if any(ast.unparse(call.func) == _APP for call in calls) else None
+    at_top = [node.value for node in app.tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)]
+    return app.path if any(ast.unparse(call.func) == _APP for call in at_top) else None  # within functions: by hand
 
 
 def _has_own_task(project: Project, facts: Facts) -> bool:
