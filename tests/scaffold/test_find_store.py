@@ -153,7 +153,7 @@ FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
     "flask without Flask-Migrate": (
         {**FLASK, "alembic.ini": "[alembic]\nscript_location = migrations\n",
          "migrations/env.py": "from alembic import context\n\n# There is no current_app here.\n"},
-        "sqlalchemy", {"env": {"SHOP_URI": SQLITE}, **FILE, "setup": "alembic upgrade head"},
+        "sqlalchemy", {"env": {"SHOP_URI": SQLITE}, **FILE, "setup": "python -m alembic upgrade head"},
     ),
     "django": (DJANGO, "django", {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"}),
     "django's database under a name": (

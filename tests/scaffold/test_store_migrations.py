@@ -63,7 +63,7 @@ COUNTED = {
 }
 
 
-IN_DEPLOY = "alembic -c deploy/alembic.ini upgrade head"
+IN_DEPLOY = "python -m alembic -c deploy/alembic.ini upgrade head"
 
 
 def alembic(root: Path, *args: str) -> str:
@@ -79,7 +79,7 @@ def alembic(root: Path, *args: str) -> str:
 @pytest.mark.parametrize(
     ("files", "pattern", "setup"),
     [
-        (HASHED, "migrations/versions/????????????_add_receipts_dead_jobs.py", "alembic upgrade head"),
+        (HASHED, "migrations/versions/????????????_add_receipts_dead_jobs.py", "python -m alembic upgrade head"),
         (COUNTED, "shop/alembic/versions/20??_0003-add_receipts_dead_jobs.py", IN_DEPLOY),
     ],
     ids=["hashed", "counted"],

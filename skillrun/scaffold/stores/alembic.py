@@ -64,7 +64,8 @@ def _upgrade(settings: dict[str, Any], *, flask: bool) -> str:
     if flask:
         return "flask db upgrade"
     ini = settings.get("ini", "alembic.ini")
-    return "alembic upgrade head" if ini == "alembic.ini" else f"alembic -c {ini} upgrade head"
+    named = "" if ini == "alembic.ini" else f" -c {ini}"
+    return f"python -m alembic{named} upgrade head"  # with the folder in which it runs on sys.path
 
 
 def _settings(project: Project, folder: str) -> dict[str, Any]:
