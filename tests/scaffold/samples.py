@@ -152,7 +152,7 @@ def _pyproject(*dependencies: str) -> str:
         pythonpath = ["."]
 
         [tool.ruff.lint]
-        select = ["E4", "E7", "E9", "F", "I"]
+        select = ["E4", "E7", "E9", "F", "I", "B905"]
 
         [tool.mypy]
         strict = true

@@ -107,6 +107,22 @@ FLASK = {
         """,
     "migrations/env.py": "from alembic import context\nfrom flask import current_app\n",
 }
+NAMED_DATABASE = """
+    import os
+
+    SECRET_KEY = "for-this-test-alone"
+    INSTALLED_APPS = ["shop"]
+    DB_OPTIONS = {"timeout": int(os.getenv("SHOP_TIMEOUT", "20"))}
+    if os.getenv("SHOP_ENGINE") == "postgres":
+        default = {"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "OPTIONS": DB_OPTIONS}
+    else:
+        default = {
+            "OPTIONS": DB_OPTIONS,
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": os.environ.get("SHOP_DB", "db.sqlite3"),
+        }
+    DATABASES = {"default": default}
+    """
 SQLITE, DJANGO_ENV = (
     "sqlite:///{scratch}/app.db",
     {"SHOP_DB": "{scratch}/app.db", "DJANGO_SETTINGS_MODULE": "config.settings"},
@@ -140,6 +156,10 @@ FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
         "sqlalchemy", {"env": {"SHOP_URI": SQLITE}, **FILE, "setup": "alembic upgrade head"},
     ),
     "django": (DJANGO, "django", {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"}),
+    "django's database under a name": (
+        {**DJANGO, "config/settings.py": NAMED_DATABASE}, "django",
+        {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"},
+    ),
     "bare_django": (BARE_DJANGO, "django", {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"}),
     "nothing": (NO_CLIENT, "sqlite3", {
         "env": {"DATABASE_PATH": "{scratch}/app.db"}, **FILE, "setup": "python -m shop.send_receipt_store",

@@ -173,6 +173,13 @@ def test_an_adapter_that_needs_what_nobody_has_is_said(tmp_path: Path) -> None:
     ]
 
 
+def test_an_adapter_with_a_long_name_is_laid_out_as_black_does(tmp_path: Path) -> None:
+    call = "shop.services.notifications.receipts:send_the_receipt_to_the_customer"
+    made = plan(case_of(changed(tmp_path, lambda spec: spec["effects"][0].update(call=call))))
+    (adapter,) = [change.after for change in made.changes if change.path.endswith("receipts.py")]
+    assert f'    raise NotImplementedError(\n        "{call} is still a stub"\n    )\n' in adapter
+
+
 def test_an_adapter_that_takes_no_key_is_said(tmp_path: Path) -> None:
     adapter = "def send(order_id):\n    pass\n"
     made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/mailer.py": adapter})))

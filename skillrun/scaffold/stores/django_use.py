@@ -182,7 +182,7 @@ def database_of(project: Project, *, postgresql: bool) -> Database:
 
 def _default(project: Project, module: Module, node: ast.expr, *, postgresql: bool) -> Database:
     where = f"{module.path}:{node.lineno}: DATABASES"
-    value = _item(node, "default")
+    value = _dict_behind(module, _item(node, "default"))
     name = _item(value, "NAME") if isinstance(value, ast.Dict) else None
     if name is None:
         return database_behind(variable_of(project, module, value or node), where, postgresql=postgresql)
@@ -190,6 +190,16 @@ def _default(project: Project, module: Module, node: ast.expr, *, postgresql: bo
     if isinstance(engine, str) and not engine.endswith("sqlite3"):
         return Database(note=f"{where} has {engine} in parts, and a proof gives one URL: read it with dj-database-url")
     return database_behind(variable_of(project, module, name), where, postgresql=False, is_url=False)
+
+
+def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:
+    """The last dict that a name of the settings holds, also within `if`; what is no such name as it is."""
+    if not isinstance(node, ast.Name):
+        return node
+    held = [
+        n.value for n in ast.walk(module.tree) if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id
+    ]
+    return next((value for value in reversed(held) if isinstance(value, ast.Dict)), node)
 
 
 def _item(node: ast.expr | None, key: str) -> ast.expr | None:
