@@ -161,7 +161,9 @@ FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
         {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"},
     ),
     "bare_django": (BARE_DJANGO, "django", {"env": DJANGO_ENV, **FILE, "setup": "python manage.py migrate"}),
-    "nothing": (NO_CLIENT, "sqlite3", {}),
+    "nothing": (NO_CLIENT, "sqlite3", {
+        "env": {"DATABASE_PATH": "{scratch}/app.db"}, **FILE, "setup": "python -m shop.send_receipt_store",
+    }),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ SLICE = (
     Combination("celery"),
     Combination("celery", store="django", retry=False),
     Combination("celery", trigger="cron", store="sqlalchemy", message="payload"),
-    Combination("celery", store="redis", dead="none"),
+    Combination("celery", store="redis", message="payload"),
     Combination("rq", message="payload"),
     Combination("dramatiq", backoff="tripling"),
     Combination("huey", effect="at_least_once"),

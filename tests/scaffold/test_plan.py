@@ -137,6 +137,13 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda spec: spec["payload"]["properties"].update(logger={"type": "string"}),
         "a use of its own for the name logger",
     ),
+    "a lease in Redis, and nothing that keeps a job which was given up": (
+        lambda spec: (
+            spec["idempotency"]["dedupe"].update(store="redis receipts"),
+            spec.update(dead_letter={"kind": "none", "reason": "It can be asked for again"}),
+        ),
+        "with dead_letter none the job is lost",
+    ),
     "a field with a module's name": (
         lambda spec: spec["payload"].update(
             required=["order_id", "mailer"],

@@ -62,6 +62,11 @@ def problems(facts: Facts) -> Iterator[str]:
             "a delivery that finds another one at work is to come again, and failures.transient has no error for that: "
             "add TimeoutError to it"
         )
+    if facts.store.facts.get("busy") and facts.dead_letter == "none":
+        yield (
+            "a delivery that dies holds its lease in Redis for a moment, its attempts may be used up by then, and with "
+            "dead_letter none the job is lost: give it a dead letter, or remember the key in a table"
+        )
 
 
 def _key(keys: Keys) -> str:
