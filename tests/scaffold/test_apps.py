@@ -68,7 +68,7 @@ def test_models_of_a_django_package_stand_in_a_module_of_their_own(tmp_path: Pat
 def test_what_counts_outcomes_is_imported_by_the_handler_alone(tmp_path: Path) -> None:
     files = {
         "requirements.txt": "django\nopentelemetry-api\n",
-        "shop/traced.py": "from opentelemetry import trace\n\n\ndef look() -> None:\n    trace.get_current_span().end()\n",
+        "shop/traced.py": "from opentelemetry import trace\n\n\ndef look():\n    trace.get_current_span().end()\n",
     }
     written = write(tmp_path, Combination("celery", store="django"), files)
     counting = [change.path for change in written.plan.changes if "import trace" in change.after]
