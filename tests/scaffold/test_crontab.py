@@ -38,6 +38,7 @@ def due(schedule: str) -> set[datetime.datetime]:
     }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_huey_fires_when_cron_does(schedule: str) -> None:
     fields = read_fields(schedule)

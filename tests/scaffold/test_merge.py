@@ -59,6 +59,7 @@ def check_real(path: Path) -> None:
     assert old_lines_stay(text, merged.text)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("path", REAL[::10], ids=name_of)
 def test_a_real_module(path: Path) -> None:
     check_real(path)
@@ -70,6 +71,7 @@ def test_every_real_module(path: Path) -> None:
     check_real(path)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("path", REAL[5::20], ids=name_of)
 def test_what_was_taken_out_of_a_real_module_comes_back(path: Path) -> None:
     """Every third function or class is cut out; the whole module, merged, brings all of them and nothing else."""
