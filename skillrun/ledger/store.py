@@ -18,7 +18,7 @@ from typing import Any
 
 from skillrun.canonical import canonical
 from skillrun.errors import Misuse
-from skillrun.ledger import chain
+from skillrun.ledger import chain, texts
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer
 from skillrun.ledger.ids import uuid7
 from skillrun.ledger.rows import (
@@ -135,7 +135,8 @@ class Ledger:
     def _add(self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]) -> StoredEvent:
         if chain.SEAL in event.data:
             raise ValueError(f"{chain.SEAL!r} in an event's data belongs to the ledger")
-        data = {**event.data, **({chain.SEAL: seal} if seal else {})}
+        by_texts = {chain.TEXTS: True} if texts.has_long(event.data) else {}
+        data = texts.written(event.data) | ({chain.SEAL: seal | by_texts} if seal or by_texts else {})
         row = _event_row(run_id, n, event, _now_us(), data)
         hash = chain.event_hash(prev, row)
         self._insert("event", (*chain.EVENT_COLUMNS, "prev", "hash"), (*row, prev, hash))
@@ -259,7 +260,9 @@ def _seal(telemetry: tuple[Any, ...] | None, evidence: Sequence[tuple[Any, ...]]
     if telemetry is not None:
         seal["telemetry"] = chain.telemetry_seal(telemetry)
     if evidence:
-        seal["evidence"] = chain.evidence_seal(evidence)
+        seal["evidence"] = chain.evidence_seal(evidence, by_texts=True)
+        if any(detail is not None and texts.has_long(json.loads(detail)) for *_, detail in evidence):
+            seal[chain.TEXTS] = True
     return seal
 
 
@@ -281,7 +284,7 @@ def _event_row(run_id: str, n: int, event: NewEvent, ts_us: int, data: Mapping[s
 
 
 def _evidence_row(run_id: str, n: int, i: int, row: EvidenceRow) -> tuple[Any, ...]:
-    detail = _json(row.detail) if row.detail else None
+    detail = _json(texts.written(row.detail)) if row.detail else None
     return _storable(run_id, n, i, row.role, row.path, row.sha, row.size, row.line, detail)
 
 
