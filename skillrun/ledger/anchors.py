@@ -9,7 +9,7 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -73,3 +73,18 @@ def insert_anchor(db: sqlite3.Connection, anchor: Anchor, kind: str, place: str)
         SELECT :run_id, :n, :kind, :place, :hash, :ts_us WHERE NOT EXISTS ({known})""",
         {**values, "ts_us": time.time_ns() // 1000},
     ).rowcount
+
+
+def places(path: Path, kinds: Sequence[str], *, busy_ms: int = BUSY_MS) -> list[str]:
+    """Where a ledger remembers to have published, for these kinds; nothing where it is too damaged to say."""
+    query = f"SELECT DISTINCT place FROM anchor WHERE kind IN ({', '.join('?' * len(kinds))}) ORDER BY place"
+    with contextlib.closing(open_reader(path, busy_ms)) as db, contextlib.suppress(sqlite3.DatabaseError):
+        return [place for (place,) in db.execute(query, tuple(kinds))]
+    return []
+
+
+def is_published(path: Path, run_id: str, hash: str, *, busy_ms: int = BUSY_MS) -> bool:
+    """Whether the ledger remembers that this head of a run was published."""
+    query = "SELECT 1 FROM anchor WHERE run_id = ? AND hash = ? AND kind NOT IN (?, ?)"
+    with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
+        return db.execute(query, (run_id, hash, ARCHIVE, SEALED)).fetchone() is not None

@@ -20,10 +20,18 @@ from skillrun.ledger.anchors import Anchor
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader
 from skillrun.ledger.findings import Problem, RunAnchor, VerifyReport, limits_of
 from skillrun.ledger.seals import Seals
-from skillrun.ledger.verify_anchors import Archived, Comparison, archive_problems, archived_runs, compare, standings
+from skillrun.ledger.verify_anchors import (
+    Archived,
+    Comparison,
+    archive_problems,
+    archived_runs,
+    compare,
+    is_archive,
+    standings,
+)
 from skillrun.ledger.verify_schema import file_problems, schema_problems
 
-__all__ = ["MAX_PROBLEMS", "Problem", "VerifyReport", "verify_ledger"]
+__all__ = ["MAX_PROBLEMS", "Problem", "VerifyReport", "run_problems", "verify_ledger"]
 
 MAX_PROBLEMS = 1000
 _TABLES = ("run", "event", "evidence", "telemetry", "anchor")
@@ -73,7 +81,7 @@ class _Seen:
         self.archived: dict[str, Archived] = {}
         self.compared = Comparison()
         self.standings: tuple[RunAnchor, ...] = ()
-        self.redacted = 0
+        self.redacted, self.sealed = 0, False
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of the file; damage that stops the reading is the last one."""
@@ -91,6 +99,7 @@ class _Seen:
     def _outside(self) -> Iterator[Problem]:
         self.archived = archived_runs(self.db, self.path, self.opened)
         self.compared = compare(self.db, self.anchors, self.archived, self.own)
+        self.sealed = is_archive(self.db)
         self.standings = standings(self.db, self.compared, self.archived)
         yield from self.compared.problems.values()
 
@@ -105,7 +114,7 @@ class _Seen:
 
     def _run(self, db: sqlite3.Connection, run_id: Any) -> list[Problem]:
         seals = Seals()
-        problems = _run_problems(db, run_id, seals)
+        problems = run_problems(db, run_id, seals)
         self.redacted += sum(map(len, seals.redacted.values()))
         return problems
 
@@ -117,10 +126,13 @@ class _Seen:
         for place, found in sorted(away.items()):
             seen = "and verified there" if all(found) else "which is not here: they could not be verified"
             yield f"{_counted(len(found), 'run')} archived in {place}, {seen}"
+        if self.sealed:
+            yield "this file is an archive: the ledger that it was taken from has the other runs"
         if self.redacted:
             yield f"{_counted(self.redacted, 'text')} taken out by a redaction that is on record; the hashes hold"
         if self.compared.strangers:
-            yield f"{_counted(len(self.compared.strangers), 'run')} anchored by other ledgers, and not in this one"
+            count = len(self.compared.strangers)
+            yield f"anchors speak of {count} more run{'' if count == 1 else 's'} that another ledger has"
 
 
 def _counted(count: int, noun: str) -> str:
@@ -133,7 +145,7 @@ def _run_ids(db: sqlite3.Connection) -> list[Any]:
     return [run_id for (run_id,) in db.execute(f"{tables} ORDER BY 1")]
 
 
-def _run_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> list[Problem]:
+def run_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> list[Problem]:
     """The problems of one run, seen in one snapshot; `seals` is filled on the way."""
     db.execute("BEGIN")
     try:

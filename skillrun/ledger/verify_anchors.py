@@ -92,8 +92,8 @@ def compare(
     found, known = Comparison(), list(anchors)
     here = {a.run_id for a in known if a.run_id in archived or _head(db, a.run_id)}
     ours = {a.ledger for a in known if a.run_id in here} | {own}
-    if _is_archive(db):
-        ours = set()
+    if is_archive(db):
+        ours = {own}
     for anchor in sorted(known, key=lambda a: (a.run_id, -a.n)):
         if anchor.run_id in here:
             _judge(found, anchor, _hash(db, anchor, archived), archived)
@@ -128,8 +128,8 @@ def _head(db: sqlite3.Connection, run_id: str) -> tuple[int, str] | None:
     return row
 
 
-def _is_archive(db: sqlite3.Connection) -> bool:
-    """An archive holds some of a ledger's runs: the others are elsewhere."""
+def is_archive(db: sqlite3.Connection) -> bool:
+    """Whether the file says that it was made by archiving: other runs of the same ledger are elsewhere then."""
     return db.execute(f"SELECT 1 FROM anchor WHERE kind = '{SEALED}' LIMIT 1").fetchone() is not None
 
 

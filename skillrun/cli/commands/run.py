@@ -73,7 +73,20 @@ def run_skill(
         for shown in closing_lines(report, _command()):
             watcher.show(shown)
         watcher.show(line(0, ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}")))
+        if _can_be_lost(report):
+            words = "git clean would delete it: skillrun ledger anchor keeps its heads in a git note"
+            watcher.show(line(0, ("dim", words)))
     return EXIT_CODES[report["outcome"]]
+
+
+def _can_be_lost(report: dict[str, Any]) -> bool:
+    """Whether a success is on record only in a file that git ignores."""
+    from skillrun.ledger.anchors import is_published
+
+    path = Path(report["ledger"]["path"])
+    if report["outcome"] != "success" or not path.is_relative_to(report["run"]["repo"]):
+        return False
+    return not is_published(path, report["run"]["id"], report["ledger"]["head"])
 
 
 def _advance(request: Request, watcher: Silent, options: tuple[str | None, int, str]) -> dict[str, Any]:
