@@ -97,7 +97,8 @@ def _choose(here: sqlite3.Connection, before_us: int) -> tuple[list[_Run], tuple
     runs = [_Run(run_id, n, hash) for run_id, n, hash, why in rows if why is None]
     broken = [run.run_id for run in runs if run_problems(here, run.run_id, Seals())]
     if broken:
-        what = f"{len(broken)} of these runs are broken or incomplete, the first is {broken[0]}; nothing was moved"
+        more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+        what = f"run {broken[0]} is broken or incomplete{more}; nothing was moved"
         raise Refused(what, hint="see skillrun ledger verify")
     return runs, tuple((run_id, why) for run_id, _, _, why in rows if why is not None)
 

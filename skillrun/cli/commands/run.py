@@ -72,10 +72,10 @@ def run_skill(
                 watcher.show(shown)
         for shown in closing_lines(report, _command()):
             watcher.show(shown)
-        watcher.show(line(0, ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}")))
         if _can_be_lost(report):
-            words = "git clean would delete it: skillrun ledger anchor keeps its heads in a git note"
+            words = "git clean deletes the ledger; skillrun ledger anchor keeps its heads in git"
             watcher.show(line(0, ("dim", words)))
+        watcher.show(line(0, ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}")))
     return EXIT_CODES[report["outcome"]]
 
 
