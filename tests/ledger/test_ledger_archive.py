@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
 import helpers
 import pytest
@@ -125,18 +126,17 @@ def test_killed_at_every_call_no_run_is_lost(path: Path, tmp_path: Path) -> None
         assert (ids(here), ids(to)) == ([], sorted(before))
         assert good(verify_ledger(here)) and good(verify_ledger(to)), k
     assert 30 < k < 399 and in_both > 5, (k, in_both)
-    print(k, in_both)
 
 
 def test_others_write_on_while_runs_move(path: Path, tmp_path: Path) -> None:
     """Processes that had the ledger open before lose nothing, and meet triggers again afterwards."""
+    with plain(path) as db:
+        times = [us for (us,) in db.execute("SELECT max(ts_us) FROM event GROUP BY run_id ORDER BY 1")]
     live = start_workers(2, path, "new", 60)
-    done = [archive(path, ALWAYS, tmp_path / "old.db")]
-    while any(worker.poll() is None for worker in live):
-        done.append(archive(path, ALWAYS, tmp_path / "old.db"))
+    done = [archive(path, us + 1, tmp_path / "old.db") for us in times]
     outputs = [worker.communicate()[0] for worker in live]
     assert [worker.returncode for worker in live] == [0, 0], outputs
-    assert sum(len(one.moved) for one in done) == 3
+    assert [len(one.moved) for one in done] == [1, 1, 1]
     with plain(path) as db:
         assert db.execute("SELECT count(*) FROM event").fetchone() == (122,)
     assert verify_ledger(path).integrity == "whole"
@@ -153,6 +153,22 @@ def test_a_run_that_went_on_is_moved_later_with_all_it_has(path: Path, tmp_path:
     assert run_id in archive(path, ALWAYS, to).moved
     assert len(rows(to, run_id)["event"]) == 6
     assert good(verify_ledger(path)) and good(verify_ledger(to))
+
+
+def test_a_run_that_goes_on_between_copy_and_deletion_stays(path: Path, tmp_path: Path) -> None:
+    first = ids(path)[0]
+
+    def go_on(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == "_sync_folder":
+            sys.setprofile(None)
+            with Ledger.open(path) as ledger:
+                ledger.append(first, [NewEvent("x")])
+
+    sys.setprofile(go_on)
+    done = archive(path, ALWAYS, tmp_path / "old.db")
+    assert done.kept == ((first, "it went on meanwhile"),)
+    assert (ids(path), len(ids(tmp_path / "old.db"))) == ([first], 3)
+    assert good(verify_ledger(path)) and good(verify_ledger(tmp_path / "old.db"))
 
 
 def test_an_archive_that_was_tampered_with_or_lost_is_said(path: Path, tmp_path: Path) -> None:
