@@ -100,14 +100,18 @@ def ledger_archive(
 @ledger_app.command("redact")
 def ledger_redact(
     run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
-    n: Annotated[int, typer.Argument(help="The number of the event.")],
+    n: Annotated[int | None, typer.Argument(help="The number of the event.")] = None,
+    containing: Annotated[
+        Path | None,
+        typer.Option("--containing", metavar="FILE", help="Only texts with the secret in this file; - reads it."),
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; change nothing.")] = False,
     repo: Repo = Path(),
     ledger: LedgerFile = None,
     json: Json = False,
 ) -> int:
-    """Take the long texts of an event and its evidence out for good; the hashes stay true."""
+    """Take the long texts of an event, or all with a secret in them, out for good; the hashes stay true."""
     from skillrun.cli.commands.ledger_redact import redact
 
-    return redact(run, n, reason, dry_run, repo, ledger, json)
+    return redact(run, n, containing, reason, dry_run, repo, ledger, json)

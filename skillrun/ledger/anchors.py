@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer
+from skillrun.ledger.rows import STAGE_FINISHED
 
 ARCHIVE, SEALED = "archive", "sealed"  # kinds of rows that no publishing wrote: see archive.py
 _LINE = re.compile(r"skillrun-anchor/1 ([0-9a-f]{16}) (\S{1,200}) ([1-9][0-9]{0,17}) ([0-9a-f]{64})")
@@ -83,8 +84,9 @@ def places(path: Path, kinds: Sequence[str], *, busy_ms: int = BUSY_MS) -> list[
     return []
 
 
-def is_published(path: Path, run_id: str, hash: str, *, busy_ms: int = BUSY_MS) -> bool:
-    """Whether the ledger remembers that this head of a run was published."""
-    query = "SELECT 1 FROM anchor WHERE run_id = ? AND hash = ? AND kind NOT IN (?, ?)"
+def is_published(path: Path, run_id: str, *, busy_ms: int = BUSY_MS) -> bool:
+    """Whether the ledger remembers that the run was published with all the stages that it has examined since."""
+    query = f"""SELECT 1 FROM anchor WHERE run_id = :run_id AND kind NOT IN ('{ARCHIVE}', '{SEALED}') AND n >=
+        (SELECT max(n) FROM event WHERE run_id = :run_id AND type = '{STAGE_FINISHED}')"""
     with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
-        return db.execute(query, (run_id, hash, ARCHIVE, SEALED)).fetchone() is not None
+        return db.execute(query, {"run_id": run_id}).fetchone() is not None

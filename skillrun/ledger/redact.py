@@ -1,8 +1,8 @@
-"""Takes the long texts out of an event and its evidence, where a secret slipped in; every hash stays true."""
+"""Takes long texts out of events and their evidence, where a secret slipped in; every hash stays true."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,71 +20,116 @@ _TRIGGERS = ("event_no_update", "evidence_no_update")
 
 @dataclass(frozen=True)
 class Redaction:
-    """Digest -> length in characters of each text that was taken out, or would be."""
+    """What was taken out, or would be: event number -> digest -> length of the text in characters.
+
+    `left` numbers the events that still hold the secret where a hash covers it: in a short text, or in a path.
+    """
 
     run_id: str
+    texts: dict[int, dict[str, int]]
+    left: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which texts are to go: those of one event, or those of a run that contain a secret, or both."""
+
+    n: int | None = None
+    secret: str | None = None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The JSON of an event (`i` None) or of one row of its evidence."""
+
     n: int
-    texts: dict[str, int]
+    i: int | None
+    value: dict[str, Any]
+
+    def found(self, secret: str | None) -> dict[str, str]:
+        """Digest -> text of what would go."""
+        kept = {key: member for key, member in self.value.items() if key not in _KEPT}
+        if isinstance(result := kept.get("result"), dict):
+            kept["result"] = {key: member for key, member in result.items() if key != "facts"}
+        long = texts.long_texts(self.value if secret else kept)
+        return {digest: text for digest, text in long.items() if secret is None or secret in text}
 
 
 def redact(
-    path: Path, run: str, n: int, *, reason: str, actor: str, actor_kind: str, dry_run: bool = False
+    path: Path, run: str, wanted: Wanted, *, reason: str, actor: str, actor_kind: str, dry_run: bool = False
 ) -> Redaction:
-    """Replaces each long text of event `n` and of its evidence by its digest, and records that in the same transaction.
+    """Replaces long texts by their digests, and records that in the same transaction.
 
-    A long text has more than 64 characters. What a resume compares stays: basis, look-ups, facts. Raises Misuse where
-    there is no such event, or it has no long text; Refused where it was written before long texts had digests.
+    A long text has more than 64 characters. Without a secret, what a resume compares stays: basis, look-ups, facts.
+    Raises Misuse where there is no such event or text; Refused where one was written before long texts had digests.
     """
     with Ledger.open(path, read_only=dry_run) as ledger:
         run_id = ledger.resolve_run(run)
         if dry_run:
-            return Redaction(run_id, n, _lengths(_found(ledger, run_id, n)))
+            return _redaction(ledger, run_id, wanted)
         ledger.overwrite_freed()
         with ledger.writing() as db:
-            found = _found(ledger, run_id, n)
+            found = _redaction(ledger, run_id, wanted)
             last, prev = ledger.head(run_id)
-            data = {"event": n, "texts": sorted(found), "reason": reason}
+            gone = sorted({digest for digests in found.texts.values() for digest in digests})
+            data = {"events": sorted(found.texts), "texts": gone, "reason": reason}
             ledger.add(run_id, last + 1, prev, NewEvent(REDACTED, actor=actor, actor_kind=actor_kind, data=data), {})
             with without_triggers(db, _TRIGGERS):
-                for table, column, i, value in _rows(ledger, run_id, n):
-                    where = "run_id = ? AND n = ?" + ("" if i is None else f" AND i = {i:d}")
-                    text = canonical(texts.without(value, found)).decode()
-                    db.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (text, run_id, n))
-    return Redaction(run_id, n, _lengths(found))
-
-
-def _lengths(found: Mapping[str, str]) -> dict[str, int]:
-    return {digest: len(text) for digest, text in found.items()}
-
-
-def _found(ledger: Ledger, run_id: str, n: int) -> dict[str, str]:
-    """The texts that would go."""
-    rows = _rows(ledger, run_id, n)
-    if not rows:
-        raise Misuse(f"no event {n} in run {run_id}", hint=f"skillrun ledger show {run_id} numbers them")
-    found = {digest: text for _, _, _, value in rows for digest, text in texts.long_texts(_open_to(value)).items()}
-    if not found:
-        what = f"event {n} of run {run_id}: no text of more than {texts.LONG} characters"
-        raise Misuse(what, hint="shorter ones are under the hash itself, and stay")
-    if not chain.covers_texts(rows[0][3]):
-        what = f"event {n} of run {run_id} was written when a hash still covered the texts themselves"
-        raise Refused(
-            what, hint="skillrun ledger archive moves whole runs out; the archive can be kept apart or deleted"
-        )
+                for row in _rows(ledger, run_id, wanted.n):
+                    if row.n in found.texts:
+                        text = canonical(texts.without(row.value, found.texts[row.n])).decode()
+                        db.execute(_UPDATE[row.i is None], (text, run_id, row.n, row.i))
     return found
 
 
-def _rows(ledger: Ledger, run_id: str, n: int) -> list[tuple[str, str, int | None, dict[str, Any]]]:
-    """(table, column, number within the event, JSON value): the event first, then its evidence."""
-    events = [event for event in ledger.events(run_id, after=n - 1) if event["n"] == n]
-    evidence = ledger.evidence(run_id, n)
-    rows: list[tuple[str, str, int | None, dict[str, Any]]] = [("event", "data", None, e["data"]) for e in events]
-    return rows + [("evidence", "detail", row["i"], row["detail"]) for row in evidence if row["detail"] is not None]
+_UPDATE = {
+    True: "UPDATE event SET data = ?1 WHERE run_id = ?2 AND n = ?3 AND ?4 IS NULL",
+    False: "UPDATE evidence SET detail = ?1 WHERE run_id = ?2 AND n = ?3 AND i = ?4",
+}
 
 
-def _open_to(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a JSON value whose texts may go."""
-    shown = {key: member for key, member in value.items() if key not in _KEPT}
-    if isinstance(result := shown.get("result"), dict):
-        shown["result"] = {key: member for key, member in result.items() if key != "facts"}
-    return shown
+def _redaction(ledger: Ledger, run_id: str, wanted: Wanted) -> Redaction:
+    """What would go."""
+    rows = list(_rows(ledger, run_id, wanted.n))
+    if not rows:
+        raise Misuse(f"no event {wanted.n} in run {run_id}", hint=f"skillrun ledger show {run_id} numbers them")
+    found: dict[int, dict[str, int]] = {}
+    for row in rows:
+        for digest, text in row.found(wanted.secret).items():
+            found.setdefault(row.n, {})[digest] = len(text)
+    if not found:
+        what = f"run {run_id}: no such text of more than {texts.LONG} characters"
+        raise Misuse(what, hint="shorter ones are under the hash itself, and stay")
+    _check_written_by_texts(run_id, rows, found)
+    return Redaction(run_id, found, tuple(_left(ledger, rows, run_id, wanted)))
+
+
+def _check_written_by_texts(run_id: str, rows: list[_Row], found: Mapping[int, object]) -> None:
+    old = [row.n for row in rows if row.i is None and row.n in found and not chain.covers_texts(row.value)]
+    if old:
+        what = f"event {old[0]} of run {run_id} was written when a hash still covered the texts themselves"
+        raise Refused(
+            what, hint="skillrun ledger archive moves whole runs out; the archive can be kept apart or deleted"
+        )
+
+
+def _left(ledger: Ledger, rows: list[_Row], run_id: str, wanted: Wanted) -> Iterator[int]:
+    """The events that will still hold the secret."""
+    if wanted.secret is None:
+        return
+    paths = {row["n"] for row in ledger.evidence(run_id, wanted.n) if wanted.secret in row["path"]}
+    written = canonical(wanted.secret).decode()[1:-1]
+    for row in rows:
+        if written in canonical(texts.without(row.value, row.found(wanted.secret))).decode():
+            paths.add(row.n)
+    yield from sorted(paths)
+
+
+def _rows(ledger: Ledger, run_id: str, n: int | None) -> Iterator[_Row]:
+    """An event and its evidence, or those of the whole run."""
+    for event in ledger.events(run_id, after=0 if n is None else n - 1):
+        if n is None or event["n"] == n:
+            yield _Row(event["n"], None, event["data"])
+    for row in ledger.evidence(run_id, n):
+        if row["detail"] is not None:
+            yield _Row(row["n"], row["i"], row["detail"])

@@ -23,7 +23,7 @@ class Seals:
     started: set[Any] = field(default_factory=set)  # invocations
     by_texts: set[Any] = field(default_factory=set)  # n of the events whose long texts are under their digests
     marks: dict[Any, set[str]] = field(default_factory=dict)  # n -> digests of the texts that are gone
-    redacted: dict[Any, set[str]] = field(default_factory=dict)  # n -> digests that an event says were taken out
+    redacted: set[str] = field(default_factory=set)  # digests that an event says were taken out
 
     def note(self, n: int, type: str, invocation: Any, text: Any) -> None:
         """Remembers the seal of one event."""
@@ -33,7 +33,7 @@ class Seals:
             self.by_texts.add(n)
             self.note_marks(n, text)
         if type == REDACTED and isinstance(data.get("texts"), list):
-            self.redacted.setdefault(data.get("event"), set()).update(map(str, data["texts"]))
+            self.redacted.update(map(str, data["texts"]))
         if n == 1:
             self.run = seal.get("run")
         telemetry = seal.get("telemetry")
@@ -53,7 +53,7 @@ class Seals:
     def unsaid(self, run_id: Any) -> Iterator[Problem]:
         """Texts that are gone, and no event says that they were redacted."""
         for n, digests in self.marks.items():
-            if found := digests - self.redacted.get(n, set()):
+            if found := digests - self.redacted:
                 yield Problem(
                     run_id, "event", n, f"{len(found)} of its texts gone, and no event says who redacted them"
                 )

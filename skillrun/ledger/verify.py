@@ -115,7 +115,7 @@ class _Seen:
     def _run(self, db: sqlite3.Connection, run_id: Any) -> list[Problem]:
         seals = Seals()
         problems = run_problems(db, run_id, seals)
-        self.redacted += sum(map(len, seals.redacted.values()))
+        self.redacted += len(seals.redacted)
         return problems
 
     def notes(self) -> Iterator[str]:

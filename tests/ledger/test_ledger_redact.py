@@ -11,7 +11,7 @@ from ledgers import plain, run_start, telemetry, triggers_away
 
 from skillrun.errors import Misuse, Refused
 from skillrun.ledger import texts
-from skillrun.ledger.redact import redact
+from skillrun.ledger.redact import Redaction, Wanted, redact
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent
 from skillrun.ledger.verify import verify_ledger
 
@@ -43,10 +43,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
-def take_out(path: Path, n: int = 3, *, dry_run: bool = False) -> dict[str, int]:
+def take_out(path: Path, n: int | None = 3, secret: str | None = None, *, dry_run: bool = False) -> dict[str, int]:
+    """Digest -> length of the texts that went."""
+    done = redacted(path, n, secret, dry_run=dry_run)
+    return {digest: size for gone in done.texts.values() for digest, size in gone.items()}
+
+
+def redacted(path: Path, n: int | None, secret: str | None, *, dry_run: bool = False) -> Redaction:
     with Ledger.open(path, read_only=True) as ledger:
-        (run,) = ledger.runs()
-    return redact(path, run["run_id"], n, reason="a password", actor="ada", actor_kind="human", dry_run=dry_run).texts
+        run_id = ledger.runs()[0]["run_id"]
+    how = {"reason": "a password", "actor": "ada", "actor_kind": "human"}
+    return redact(path, run_id, Wanted(n, secret), **how, dry_run=dry_run)
 
 
 def test_the_secret_is_gone_from_the_file_and_every_hash_holds(path: Path) -> None:
@@ -77,7 +84,7 @@ def test_what_else_the_event_says_stays(path: Path) -> None:
     assert event["data"]["lookups"] == [["file", "p" * 90, "d" * 64]]
     assert command["detail"] == {**result["evidence"][0]["detail"], "kind": "test", "exit_code": 1}
     assert command["detail"]["tail"] == f"[redacted sha256:{texts.digest_of(TAIL)}]"
-    assert (said["data"]["event"], said["data"]["reason"], said["actor"]) == (3, "a password", "ada")
+    assert (said["data"]["events"], said["data"]["reason"], said["actor"]) == ([3], "a password", "ada")
 
 
 def test_a_redacted_event_is_still_protected(path: Path) -> None:
@@ -142,6 +149,26 @@ def test_any_text_will_do(tmp_path: Path, text: str) -> None:
     assert verify_ledger(path).problems == ()
 
 
+def test_all_texts_of_a_run_with_the_secret_in_them_go_and_no_others(path: Path) -> None:
+    """Also where it stands in another event; short texts and paths are said, as a hash covers them."""
+    other = "a report of seventy characters, in which there is no secret whatsoever"
+    with Ledger.open(path) as ledger:
+        run_id = ledger.runs()[0]["run_id"]
+        again = f"it was said once more, in another event, later on: {SECRET}"
+        ledger.append(run_id, [NewEvent("x", data={"lookups": [again], "other": other, "short": f"pw {SECRET}"})])
+        ledger.append(run_id, [NewEvent("y")], evidence=[EvidenceRow("command", f"login {SECRET}", "c" * 64)])
+        ledger.append(run_id, [NewEvent("z", data={"other": other})])
+    done = redacted(path, None, SECRET)
+    assert {n: len(gone) for n, gone in done.texts.items()} == {3: 2, 5: 1}
+    assert done.left == (5, 6)
+    with Ledger.open(path, read_only=True) as ledger:
+        data = ledger.events(run_id, type="x")[0]["data"]
+    assert (data["lookups"], data["other"]) == ([f"[redacted sha256:{texts.digest_of(again)}]"], other)
+    assert verify_ledger(path).problems == ()
+    with pytest.raises(Misuse, match="no such text"):
+        redacted(path, None, "another secret")
+
+
 def test_a_dry_run_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
     assert take_out(path, dry_run=True)
@@ -152,17 +179,17 @@ def test_a_dry_run_changes_nothing(path: Path) -> None:
 def test_what_cannot_be_redacted_is_said(path: Path, tmp_path: Path) -> None:
     with pytest.raises(Misuse, match="no event 99"):
         take_out(path, 99)
-    with pytest.raises(Misuse, match="no text of more than 64 characters"):
+    with pytest.raises(Misuse, match="no such text of more than 64 characters"):
         take_out(path, 2)
     take_out(path)
-    with pytest.raises(Misuse, match="no text of more than 64 characters"):
+    with pytest.raises(Misuse, match="no such text of more than 64 characters"):
         take_out(path)
     old = tmp_path / "v1.db"
     old.write_bytes(STORED.read_bytes())
-    with Ledger.open(old, read_only=True) as ledger:
-        run_id = ledger.runs()[0]["run_id"]
     with pytest.raises(Refused, match="when a hash still covered the texts themselves"):
-        redact(old, run_id, 3, reason="x", actor="ada", actor_kind="human")
+        take_out(old)
+    with pytest.raises(Refused, match="when a hash still covered the texts themselves"):
+        take_out(old, None, "test_invoice.py::test_sent")
     assert verify_ledger(old).problems == ()
 
 
@@ -171,11 +198,16 @@ def test_the_command_line(path: Path, tmp_path: Path) -> None:
         run_id = ledger.runs()[0]["run_id"]
 
     def run(*args: str, code: int = 0) -> str:
-        done = helpers.run_cli("ledger", "redact", run_id[:20], "3", *args, "--ledger", path, cwd=tmp_path)
+        done = helpers.run_cli("ledger", "redact", run_id[:20], *args, "--ledger", path, cwd=tmp_path)
         assert done.returncode == code, done.stderr
         assert SECRET not in done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    assert "--reason is missing" in run(code=2)
-    assert "2 texts of event 3 would be taken out" in run("--dry-run")
-    assert "2 texts of event 3 were taken out; the hashes hold" in run("--reason", "a password")
+    assert "--reason is missing" in run("3", code=2)
+    assert "which texts?" in run(code=2)
+    assert "nothing was changed" in run("3", "--dry-run")
+    (tmp_path / "empty").touch()
+    assert "fewer than 4 characters" in run("--containing", "empty", "--dry-run", code=2)
+    assert "cannot be read" in run("--containing", "none", "--dry-run", code=2)
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    assert "these were taken out; the hashes hold" in run("--containing", "secret", "--reason", "a password")

@@ -86,7 +86,7 @@ def _can_be_lost(report: dict[str, Any]) -> bool:
     path = Path(report["ledger"]["path"])
     if report["outcome"] != "success" or not path.is_relative_to(report["run"]["repo"]):
         return False
-    return not is_published(path, report["run"]["id"], report["ledger"]["head"])
+    return not is_published(path, report["run"]["id"])
 
 
 def _advance(request: Request, watcher: Silent, options: tuple[str | None, int, str]) -> dict[str, Any]:
