@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,9 +24,8 @@ class Seals:
     marks: dict[Any, set[str]] = field(default_factory=dict)  # n -> digests of the texts that are gone
     redacted: set[str] = field(default_factory=set)  # digests that an event says were taken out
 
-    def note(self, n: int, type: str, invocation: Any, text: Any) -> None:
-        """Remembers the seal of one event."""
-        data = _json(text)
+    def note(self, n: int, type: str, invocation: Any, text: Any, data: Mapping[str, Any]) -> None:
+        """Remembers the seal of one event; `data` is its `text` as a value."""
         seal = chain.seal_of(data)
         if chain.covers_texts(data):
             self.by_texts.add(n)
@@ -46,9 +44,8 @@ class Seals:
 
     def note_marks(self, n: int, text: Any) -> None:
         """Remembers what was taken out of a text of event `n`."""
-        with contextlib.suppress(ValueError, RecursionError):
-            if found := texts.marks(text):
-                self.marks.setdefault(n, set()).update(found)
+        if found := texts.marks(text):
+            self.marks.setdefault(n, set()).update(found)
 
     def unsaid(self, run_id: Any) -> Iterator[Problem]:
         """Texts that are gone, and no event says that they were redacted."""
@@ -59,7 +56,8 @@ class Seals:
                 )
 
 
-def _json(text: Any) -> Mapping[str, Any]:
+def parsed(text: Any) -> Mapping[str, Any]:
+    """The JSON object in a text; an empty one where there is none."""
     try:
         value = json.loads(text)
     except (TypeError, ValueError, RecursionError):

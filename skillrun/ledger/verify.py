@@ -19,7 +19,7 @@ from skillrun.ledger import chain
 from skillrun.ledger.anchors import Anchor
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader
 from skillrun.ledger.findings import Problem, RunAnchor, VerifyReport, limits_of
-from skillrun.ledger.seals import Seals
+from skillrun.ledger.seals import Seals, parsed
 from skillrun.ledger.verify_anchors import (
     Archived,
     Comparison,
@@ -172,13 +172,14 @@ def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterat
             continue
         if n > expected:
             yield Problem(run_id, "event", n, f"{_numbers(expected, n - 1)} missing before it", "missing")
-        if not _same_event(stored_prev, row, hash):
+        data = parsed(row[-1])
+        if not _same_event(stored_prev, row, hash, by_texts=chain.covers_texts(data)):
             yield Problem(run_id, "event", n, "the row does not fit its hash: it was edited, replaced or moved")
         elif n == expected and stored_prev != prev:
             yield Problem(run_id, "event", n, "it does not follow the event before it: one of the two was replaced")
         if not isinstance(seq, int) or seq <= last_seq:
             yield Problem(run_id, "event", n, "it stands before an earlier event: rows were reordered")
-        seals.note(n, row[2], row[3], row[-1])
+        seals.note(n, row[2], row[3], row[-1], data)
         expected, prev, last_seq = n + 1, hash, seq if isinstance(seq, int) else last_seq
     if expected == 1:
         yield Problem(run_id, "event", None, "the run has no events", "missing")
@@ -188,9 +189,9 @@ def _numbers(first: int, last: int) -> str:
     return f"event {first} is" if first == last else f"events {first} to {last} are"
 
 
-def _same_event(prev: Any, row: list[Any], hash: Any) -> bool:
+def _same_event(prev: Any, row: list[Any], hash: Any, *, by_texts: bool) -> bool:
     try:
-        return bool(chain.event_hash(prev, row) == hash)
+        return bool(chain.event_hash(prev, row, by_texts=by_texts) == hash)
     except (TypeError, ValueError, AttributeError, RecursionError):  # no ledger writes a blob, an infinity
         return False
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import helpers
 import pytest
 from ledgers import plain, run_start, telemetry, triggers_away
 
+from skillrun.canonical import canonical
 from skillrun.errors import Misuse, Refused
 from skillrun.ledger import texts
 from skillrun.ledger.redact import Redaction, Wanted, redact
@@ -211,3 +214,31 @@ def test_the_command_line(path: Path, tmp_path: Path) -> None:
     assert "cannot be read" in run("--containing", "none", "--dry-run", code=2)
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     assert "these were taken out; the hashes hold" in run("--containing", "secret", "--reason", "a password")
+
+
+def test_what_a_hash_covers_is_what_the_data_dictionary_says() -> None:
+    """On the text it is done by cutting at quotes; here by parsing. Odd strings, keys and escapes of all kinds."""
+    random = Random(1)
+    alphabet = 'a"\\\n\t:{},[]é\udc80😀\x00/ '
+
+    def string() -> str:
+        return "".join(random.choices(alphabet, k=random.choice([0, 3, 60, 63, 64, 65, 66, 67, 80, 200])))
+
+    def value(depth: int = 0) -> Any:
+        kind = random.randrange(6 if depth < 4 else 4)
+        if kind == 4:
+            return [value(depth + 1) for _ in range(random.randrange(4))]
+        if kind == 5:
+            return {string(): value(depth + 1) for _ in range(random.randrange(4))}
+        return random.choice([string(), string(), None, True, 1, -2.5, 1e300, f"[redacted sha256:{'a' * 64}]"])
+
+    def shortened(value: Any) -> Any:
+        if isinstance(value, str):
+            return f"sha256:{texts.digest_of(value)}" if len(value) > 64 else value
+        if isinstance(value, list):
+            return [shortened(member) for member in value]
+        return {key: shortened(member) for key, member in value.items()} if isinstance(value, dict) else value
+
+    for _ in range(2000):
+        text = canonical(value()).decode()
+        assert texts.covered(text) == canonical(shortened(json.loads(text))).decode()
