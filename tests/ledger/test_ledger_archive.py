@@ -105,7 +105,7 @@ def test_a_receiver_gets_all_of_it_first(path: Path, tmp_path: Path) -> None:
         assert db.execute("SELECT max(seq) FROM event").fetchone() == (16,)
 
 
-@pytest.mark.real
+@pytest.mark.long
 def test_killed_at_every_call_no_run_is_lost(path: Path, tmp_path: Path) -> None:
     before = {run_id: rows(path, run_id) for run_id in ids(path)}
     in_both = 0
@@ -208,6 +208,17 @@ def test_a_broken_run_is_not_moved(path: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="is broken or incomplete; nothing was moved"):
         archive(path, ALWAYS, tmp_path / "old.db")
     assert len(ids(path)) == 3 and not (tmp_path / "old.db").exists()
+
+
+def test_a_full_disk_moves_nothing(path: Path, tmp_path: Path) -> None:
+    """Files may grow to 32 KiB and no further; the ledger itself is larger already."""
+    limited = ["bash", "-c", 'ulimit -f 32; exec "$@"', "limited"]
+    arguments = ["ledger", "archive", "--before", "2999-01-01", "--to", tmp_path / "old.db", "--ledger", path]
+    done = helpers.run_cli(*arguments, cwd=tmp_path, prefix=limited)
+    assert done.returncode == 4 and "old.db: " in done.stderr, done.stderr
+    assert len(ids(path)) == 3 and good(verify_ledger(path))
+    assert helpers.run_cli(*arguments, cwd=tmp_path).returncode == 0
+    assert (ids(path), len(ids(tmp_path / "old.db"))) == ([], 3)
 
 
 def test_refused_places(path: Path, tmp_path: Path) -> None:
