@@ -12,6 +12,7 @@ from skillrun.errors import Blocked, Refused
 from skillrun.proof.packages import find_python
 from skillrun.proof.scratch import Workplace
 from skillrun.proof.state import SqliteStore, Store
+from skillrun.proof.unset import find_unset
 from skillrun.proof.zygote import Zygote
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ class Setting:
             server = kinds[name](folder)
             self.servers.append(server)
             self.urls[name] = server.url
+            self.urls |= {f"{name}.{part}": text for part, text in getattr(server, "parts", {}).items()}
 
     def filled(self, text: str) -> str:
-        """A text of the spec with {scratch}, {redis} and {postgresql} in it."""
+        """A text of the spec with {scratch}, {redis}, {postgresql} and {postgresql.host} in it."""
         text = text.replace("{scratch}", str(self.place.scratch))
         for name, url in self.urls.items():
             text = text.replace("{" + name + "}", url)
@@ -88,6 +90,9 @@ class Setting:
                 self.filled(setup), cwd=self.root, env=self.env(), timeout_s=120.0, stop=lambda: self.abandoned
             )
             if not done.ok:
+                unset = find_unset(done.tail, self.root)
+                if unset is not None:
+                    raise Blocked(f"proof.setup: {unset.message}", hint=unset.hint)
                 tail = done.tail.strip().splitlines()[-3:]
                 raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=f"run it by hand: {setup}")
         self.keep()

@@ -46,7 +46,7 @@ DOUBTS = {"idempotency.store-not-used", "idempotency.store-not-checked", "idempo
           "idempotency.key-nullable", "idempotency.store-narrower"}  # fmt: skip
 JUDGED = [
     pytest.param(KINDS[name], manner, id=f"{name}-{manner}")
-    for name in ("mapped", "classic", "engine", "django", "bare_django", "redis", "redis_once", "redis_alone")
+    for name in ("mapped", "flask", "classic", "engine", "django", "bare_django", "redis", "redis_once", "redis_alone")
     for manner in KINDS[name].manners
 ]
 
@@ -72,6 +72,7 @@ TABLES = {
     "dead_letters": "select count(*) from dead_jobs",
 }
 PSYCOPG = {"requirements.txt": "psycopg[binary]\n"}
+PSYCOPG_URL = "postgresql+psycopg://{postgresql.user}@/{postgresql.name}?host={postgresql.host}"
 URL_FROM_SETTINGS = {
     **ENGINE_ONLY,
     "shop/settings.py": """
@@ -136,7 +137,7 @@ FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
         "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
     }),
     "postgresql": ({**MAPPED, **PSYCOPG}, "sqlalchemy", {
-        "env": {"SHOP_DB": "{postgresql}"}, **SERVER,
+        "env": {"SHOP_DB": PSYCOPG_URL}, **SERVER,
         "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
     }),
     "path": ({**MAPPED, "shop/models.py": MAPPED["shop/models.py"].replace(
@@ -283,3 +284,63 @@ def test_what_cannot_be_written_is_said_in_a_line(
     with pytest.raises(Blocked, match=said) as refused:
         store_cases.find(store_cases.case_of(make_repo(files), spec))
     assert refused.value.hint and "\n" not in str(refused.value)
+
+
+IN_PARTS = """
+    import os
+
+    SECRET_KEY = "for-this-test-alone"
+    INSTALLED_APPS = ["shop"]
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": os.getenv("POSTGRES_DB", "shop"),
+            "USER": os.getenv("POSTGRES_USER", "shop"),
+            "PASSWORD": os.getenv("POSTGRES_PASSWORD", "password"),
+            "HOST": os.getenv("POSTGRES_HOST", "postgres"),
+            "PORT": 5432,
+        }
+    }
+    """
+
+
+def test_django_s_postgresql_in_parts_is_the_proof_s_server(make_repo: Callable[..., Path]) -> None:
+    _, part, notes = proved(make_repo({**DJANGO, "config/settings.py": IN_PARTS}), store_cases.spec())
+    assert part["env"] == {
+        "POSTGRES_HOST": "{postgresql.host}",
+        "POSTGRES_DB": "{postgresql.name}",
+        "POSTGRES_USER": "{postgresql.user}",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+    }
+    assert (part["services"], part["database"], notes) == (["postgresql"], "{postgresql}", ())
+
+
+def test_a_host_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
+    fixed = IN_PARTS.replace('os.getenv("POSTGRES_HOST", "postgres")', '"db"')
+    _, part, notes = proved(make_repo({**DJANGO, "config/settings.py": fixed}), store_cases.spec())
+    assert "services" not in part
+    assert "HOST is read from no variable" in notes[0]
+
+
+def test_the_driver_of_the_default_is_kept(make_repo: Callable[..., Path]) -> None:
+    named = MAPPED["shop/models.py"].replace(
+        'os.environ["SHOP_DB"]', 'os.getenv("SHOP_DB", "postgresql+psycopg://shop@db/shop")'
+    )
+    _, part, notes = proved(make_repo({**MAPPED, "shop/models.py": named}), store_cases.spec())
+    url = "postgresql+psycopg://{postgresql.user}@/{postgresql.name}?host={postgresql.host}"
+    assert (part["env"], notes) == ({"SHOP_DB": url}, ())
+
+
+def test_the_folder_of_manage_py_is_no_package(make_repo: Callable[..., Path]) -> None:
+    """nickjj/docker-django-example: src/__init__.py beside src/manage.py, and the app is imported as `shop`."""
+    files = {"src/__init__.py": "", **{f"src/{path}": text for path, text in DJANGO.items()}}
+    store = store_cases.find(store_cases.case_of(make_repo(files), store_cases.spec()))
+    assert (store.kind, store.path) == ("django", "src/shop/send_receipt_store.py")
+
+
+def test_an_app_that_is_not_installed_is_said(make_repo: Callable[..., Path]) -> None:
+    files = {**DJANGO, "config/settings.py": DJANGO["config/settings.py"].replace('["shop"]', '["pages"]')}
+    case = store_cases.case_of(make_repo(files), store_cases.spec())
+    with pytest.raises(Blocked, match=r"shop is not in config/settings.py:4: INSTALLED_APPS") as raised:
+        store_cases.find(case)
+    assert raised.value.hint == "add shop there, or name a handler in an app that is there"

@@ -42,6 +42,7 @@ from skillrun.scaffold.editing.sequences import Bracketed, inserted
 from skillrun.scaffold.editing.source import CannotEdit, Source, Statement, has_blocks, read_source, reindented
 
 CALL = re.compile(r"(?P<call>[\w.]+)\((?P<keyword>\w+)=\)")
+KEYED = re.compile(r"(?P<name>[\w.]+)\[(?P<key>.+)\]")
 HAND = "add it by hand"
 
 
@@ -94,6 +95,9 @@ def with_needed(source: Source, module: cst.Module, lines: Sequence[str], own: C
 
 def with_element(source: Source, entry: Entry) -> cst.Module:
     """Added to what is assigned to the target."""
+    keyed = KEYED.fullmatch(entry.target)
+    if keyed:
+        return with_one_more(source, under_key(source, entry, keyed["name"], keyed["key"]), entry)
     assigned = assignments(source.module, entry.target)
     if not assigned:
         return without_assignment(source, entry)
@@ -104,6 +108,21 @@ def with_element(source: Source, entry: Entry) -> cst.Module:
         line = line_of(source, assigned[-1].node)
         raise CannotEdit(f"{source.path}:{line}: {entry.target} is not written out as a literal here", hint=HAND)
     return with_one_more(source, places, entry)
+
+
+def under_key(source: Source, entry: Entry, name: str, key: str) -> list[Place]:
+    """The literals under a key of the dicts that a name is given."""
+    outer = [place for one in assignments(source.module, name) for place in literals_in(source.module, one)]
+    held = [(place.index, value_of(place.container, key)) for place in outer]
+    found = [
+        p
+        for at, value in held
+        if value is not None
+        for p in operands(source.module, at, value, source.module.default_indent, ())
+    ]
+    if not found:
+        raise CannotEdit(f"{source.path}:1: {entry.target} is not written out as a literal here", hint=HAND)
+    return found
 
 
 def without_assignment(source: Source, entry: Entry) -> cst.Module:

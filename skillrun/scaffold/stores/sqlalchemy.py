@@ -7,6 +7,7 @@ from typing import Any
 
 from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Store, Symbol
 from skillrun.scaffold.stores.columns import Column, remembered
+from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.testing import Testing
 
 _TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
@@ -44,6 +45,7 @@ class Orm:
     default: str = ""  # the URL without that variable
     own_base: bool = False
     migration: Migration | None = None
+    flask: FlaskApp | None = None  # the app whose context the store opens itself
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -166,7 +168,7 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
         "sqlalchemy_store.py.jinja", facts, needed=_store_imports(store, orm, base), done=done,
         dead=orm.dead.name if orm.dead else "", buries=buries, names=_names(orm), opened=orm.opened,
         parameters=[column.parameter for column in orm.columns], given=[column.given for column in orm.columns],
-        commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "",
+        commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "", flask=orm.flask,
         remembered=remembered(done=bool(done), buries=buries),
     )  # fmt: skip
 
@@ -174,14 +176,19 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
 def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     done, buries = orm.model is not None, orm.dead is not None
     remote = done and not store.transactional and not store.claims
-    needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"] if done else []
+    opens = done or orm.flask is not None
+    needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"] if opens else []
+    needed += ["from contextlib import ExitStack", "from functools import cache"] if orm.flask else []
+    needed += ["from flask import Flask, has_app_context"] if orm.flask else []
     needed += ["from contextlib import suppress"] if remote or buries else []
     needed += ["import json", "from hashlib import sha256", "from typing import Any"] if buries else []
     needed += ["from sqlalchemy.exc import IntegrityError"]
     needed += ["from sqlalchemy import insert"] if store.transactional and done else []
     needed += ["from sqlalchemy import select"] if remote else []
     needed += ["import os", "from sqlalchemy import create_engine"] if orm.engine else []
-    needed += ["from sqlalchemy import orm"] if (store.transactional and done) or "orm." in orm.opened else []
+    needed += (
+        ["from sqlalchemy import orm"] if (store.transactional and done) or orm.flask or "orm." in orm.opened else []
+    )
     ours = [symbol for symbol in (store.connect, orm.model, orm.dead, base) if symbol is not None]
     needed += [f"from {symbol.module} import {symbol.name}" for symbol in ours if symbol.module != store.module]
     return needed
@@ -198,11 +205,11 @@ def testing(facts: Facts) -> Testing:
     ]  # fmt: skip
     needed += ["from sqlalchemy import func, select"] if orm.dead else []
     needed += ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
-    needed += ["from types import SimpleNamespace"] if orm.style == "flask" else []
+    needed += ["from types import SimpleNamespace"] if orm.style == "flask" and not orm.flask else []
     values = {
         "tail": store.tail, "base": _in_tests(base), "models": [_in_tests(model) for model in models],
         "dead": _in_tests(orm.dead) if orm.dead else "",
-        "replaced": store.connect.name if store.connect else "engine", "value": _stand_in(orm),
+        "replaced": _replaced(store, orm), "value": _stand_in(orm),
     }  # fmt: skip
     return Testing(
         ("sqlalchemy_fixture.jinja",),
@@ -217,8 +224,17 @@ def _in_tests(symbol: Symbol) -> str:
     return symbol.written if symbol.path else symbol.name
 
 
+def _replaced(store: Store, orm: Orm) -> str:
+    """The name in the store that is its way to a session."""
+    if orm.flask is not None:
+        return "new_session"
+    return store.connect.name if store.connect else "engine"
+
+
 def _stand_in(orm: Orm) -> str:
     """What takes the place of the store's way to a session: the same kind of thing, on the test's database."""
+    if orm.flask is not None:
+        return "Sessions"
     if orm.style == "flask":
         return "SimpleNamespace(engine=engine)"
     if orm.opened.startswith("orm.Session("):

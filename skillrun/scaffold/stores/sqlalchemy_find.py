@@ -10,6 +10,7 @@ from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.classes import plan_models
 from skillrun.scaffold.stores.database import Database, database_behind
+from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.sqlalchemy import Migration, Orm
 from skillrun.scaffold.stores.sqlalchemy_use import Base, Opening
 from skillrun.scaffold.stores.variables import Variable, variable_of
@@ -22,7 +23,12 @@ _SETTING = "SQLALCHEMY_DATABASE_URI"
 
 
 def plan_orm(
-    project: Project, wanted: Wanted, base: Base | None, opening: Opening | None, migration: Migration | None = None
+    project: Project,
+    wanted: Wanted,
+    base: Base | None,
+    opening: Opening | None,
+    migration: Migration | None = None,
+    flask: FlaskApp | None = None,
 ) -> Orm:
     """What is to be written. Raises Blocked where a table of the name is there and is another one."""
     home = base.models if base is not None else own_tables(wanted)
@@ -30,7 +36,7 @@ def plan_orm(
     return Orm(
         columns=wanted.columns,
         style=base.style if base is not None else "mapped",
-        opened=opening.expression if opening is not None else "orm.Session(engine)",
+        opened="new_session()" if flask else opening.expression if opening is not None else "orm.Session(engine)",
         model=model,
         dead=dead,
         dead_table=wanted.dead_table,
@@ -39,6 +45,7 @@ def plan_orm(
         default="" if opening is not None else f"sqlite:///{wanted.package.partition('.')[0] or 'jobs'}.db",
         own_base=base is None,
         migration=migration,
+        flask=flask,
     )
 
 

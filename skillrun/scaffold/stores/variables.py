@@ -33,7 +33,7 @@ class Variable:
 def variable_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> Variable | None:
     """The first variable that an expression reads, through names, attributes and functions of the repository."""
     for inner in ast.walk(node) if node is not None else ():
-        found = _read(project, module, inner)
+        found = read_variable(project, module, inner)
         if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
             found = _followed(project, module, inner, hops)
         if found is not None:
@@ -53,7 +53,7 @@ def _scheme(node: ast.expr | None) -> str:
     return ""
 
 
-def _read(project: Project, module: Module, node: ast.AST) -> Variable | None:
+def read_variable(project: Project, module: Module, node: ast.AST) -> Variable | None:
     """os.environ["X"], os.environ.get("X", ...), os.getenv("X"), env("X"), env.str("X"), config("X", default=...)."""
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
         name = project.literal(node.slice, module)
