@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from skillrun.stages.interface import Case
 
 
+_SETTING = ("env", "services", "setup", "database")
+
+
 def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
     """The parts that the spec leaves out and that what is written decides: `message`, `enqueue`, `proof`."""
     made: dict[str, Any] = {}
@@ -37,11 +40,11 @@ def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
 
 
 def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
-    """What a `proof` has not yet. One that has a database of its own is somebody's own setting, and stays as it is."""
+    """What a `proof` has not yet. One that has another database has a setting of its own, which stays as it is."""
     if given is None:
         return dict(proof)
     if given.database is not None and given.database != proof.get("database"):
-        return {}
+        proof = {name: value for name, value in proof.items() if name not in _SETTING}
     new = {name: value for name, value in proof.items() if name not in given.model_fields_set}
     env = {name: value for name, value in proof.get("env", {}).items() if name not in given.env}
     return {**new, **({"env": env} if env else {})}

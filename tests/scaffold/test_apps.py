@@ -100,6 +100,29 @@ def test_a_module_that_no_consumer_of_huey_loads_is_said(tmp_path: Path) -> None
     assert write(tmp_path / "named", Combination("huey"), {**files, **tasks}).plan.missing == ()
 
 
+def test_a_scheduler_of_flask_apscheduler_has_a_decorator_of_its_own(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "flask-apscheduler\n",
+        "shop/clock.py": "from flask_apscheduler import APScheduler\n\nscheduler = APScheduler()\n",
+    }
+    written = write(tmp_path, Combination("apscheduler", "cron", message="payload"), files)
+    assert "@scheduler.task(\n" in written.text(TASKS)
+
+
+def test_the_tick_stands_where_flask_apscheduler_s_decorator_does(tmp_path: Path) -> None:
+    """Flask-APScheduler's own example: the views add a job as well, and are no place for one."""
+    files = {
+        "requirements.txt": "flask-apscheduler\n",
+        "shop/clock.py": "from flask_apscheduler import APScheduler\n\nscheduler = APScheduler()\n",
+        "shop/jobs.py": "from shop.clock import scheduler\n\n\n@scheduler.task('interval', id='a')\ndef a(): ...\n",
+        "shop/web.py": "from shop.clock import scheduler\n\n\ndef add():\n    scheduler.add_job('b', lambda: 1)\n",
+        TASKS: "",
+        "shop/__main__.py": "import shop.jobs, shop.web\n",
+    }
+    written = write(tmp_path, Combination("apscheduler", "cron", message="payload"), files)
+    assert "tick_send_receipt" in written.names("shop/jobs.py")
+
+
 def test_models_of_a_django_package_stand_in_a_module_of_their_own(tmp_path: Path) -> None:
     files = {"shop/models/__init__.py": "from shop.models.carts import Cart\n\n__all__ = ['Cart']\n"}
     written = write(tmp_path, Combination("celery", store="django"), files)

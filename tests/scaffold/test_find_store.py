@@ -331,6 +331,36 @@ def test_the_driver_of_the_default_is_kept(make_repo: Callable[..., Path]) -> No
     assert (part["env"], notes) == ({"SHOP_DB": url}, ())
 
 
+def test_a_class_of_plain_settings_is_followed(make_repo: Callable[..., Path]) -> None:
+    """testdrivenio/fastapi-celery-project."""
+    files = {
+        **ENGINE_ONLY,
+        "shop/config.py": """
+            import os
+
+
+            class Base:
+                DATABASE_URL: str = os.environ.get("SHOP_URL", f"sqlite:///{__file__}.db")
+
+
+            class Testing(Base):
+                DATABASE_URL: str = "sqlite:///./test.db"
+
+
+            settings = {"": Base, "testing": Testing}[os.environ.get("SHOP", "")]()
+            """,
+        "shop/db.py": """
+            from sqlalchemy import create_engine
+
+            from shop.config import settings
+
+            engine = create_engine(settings.DATABASE_URL)
+            """,
+    }
+    _, part, notes = proved(make_repo(files), store_cases.spec())
+    assert (part["env"], notes) == ({"SHOP_URL": "sqlite:///{scratch}/app.db"}, ())
+
+
 def test_the_folder_of_manage_py_is_no_package(make_repo: Callable[..., Path]) -> None:
     """nickjj/docker-django-example: src/__init__.py beside src/manage.py, and the app is imported as `shop`."""
     files = {"src/__init__.py": "", **{f"src/{path}": text for path, text in DJANGO.items()}}

@@ -304,13 +304,15 @@ def test_only_what_the_proof_lacks_is_added(tmp_path: Path) -> None:
     assert {"setup", "database", "state", "dead_letters", "poison"} <= set(proof)
 
 
-def test_a_proof_with_a_database_of_its_own_is_left_alone(tmp_path: Path) -> None:
+def test_a_proof_with_a_database_of_its_own_keeps_its_setting(tmp_path: Path) -> None:
     def own(spec: dict[str, Any]) -> None:
         spec["proof"] = {"database": "{scratch}/mine.db"}
 
     made = plan(case_of(changed(tmp_path, own)))
     (after,) = [change.after for change in made.changes if change.path == SPEC]
-    assert json.loads(after)["proof"] == {"database": "{scratch}/mine.db"}
+    proof = json.loads(after)["proof"]
+    assert sorted(proof) == ["database", "dead_letters", "poison", "state"]
+    assert proof["database"] == "{scratch}/mine.db"
 
 
 SETTINGS = """

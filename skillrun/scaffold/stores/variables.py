@@ -37,16 +37,18 @@ def variable_of(project: Project, module: Module, node: ast.expr | None, hops: i
         if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
             found = _followed(project, module, inner, hops)
         if found is not None:
-            return replace(found, part=found.part or _scheme(node))
+            return replace(found, part=found.part or _scheme(node, inner))
     return None
 
 
-def _scheme(node: ast.expr | None) -> str:
-    """What stands before "://" in a text that the expression puts before something; "" where it puts none."""
+def _scheme(node: ast.expr | None, read: ast.AST) -> str:
+    """What stands before "://" in a text that the expression puts before what is read; "" where it puts none."""
     for inner in ast.walk(node) if node is not None else ():
         parts = (
             inner.values if isinstance(inner, ast.JoinedStr) else [inner.left] if isinstance(inner, ast.BinOp) else []
         )
+        if not any(one is read for one in ast.walk(inner)):
+            continue
         texts = [str(part.value) for part in parts if isinstance(part, ast.Constant) and "://" in str(part.value)]
         if texts:
             return texts[0].partition("://")[0]
@@ -99,7 +101,9 @@ def _followed(
                 return held
         if found.definition is not None and not found.definition.is_class and isinstance(node, ast.Call):
             return _returned(project, found.module, found.definition.node, hops - 1)
-    return _setting(project, node.attr) if isinstance(node, ast.Attribute) else None
+    if not isinstance(node, ast.Attribute):
+        return None
+    return _setting(project, node.attr) or _constant(project, node.attr, hops - 1)
 
 
 def _returned(project: Project, module: Module, function: ast.AST, hops: int) -> Variable | None:
@@ -118,6 +122,22 @@ def _setting(project: Project, field: str) -> Variable | None:
                 known = default if isinstance(default, str) and is_known(default) else None
                 return Variable(f"{_prefix(project, module, node)}{field}".upper(), known)
     return None
+
+
+def _constant(project: Project, name: str, hops: int) -> Variable | None:
+    """What a class of plain settings holds under a name in capitals: `settings.DATABASE_URL` of `class Config`."""
+    for module in project.modules_with(name) if name.isupper() else ():
+        classes = [node for node in module.tree.body if isinstance(node, ast.ClassDef) and not is_aside(module.path)]
+        for statement in (one for node in classes for one in node.body):
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and _bound(statement) == name:
+                found = variable_of(project, module, statement.value, hops)
+                if found is not None:
+                    return found
+    return None
+
+
+def _bound(statement: ast.Assign | ast.AnnAssign) -> str:
+    return ast.unparse(statement.targets[0] if isinstance(statement, ast.Assign) else statement.target)
 
 
 def _settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
