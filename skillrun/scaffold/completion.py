@@ -7,10 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from skillrun.scaffold.secrets import VALUE, find_secrets
-from skillrun.scaffold.spec_text import completed_within, has_part
+from skillrun.scaffold.spec_text import block, completed_within, has_part
 from skillrun.scaffold.stores.proof import proof_part
 
 if TYPE_CHECKING:
@@ -82,7 +80,7 @@ def completed(text: str, name: str, parts: Mapping[str, Any]) -> str:
         return text
     if name.endswith(".json"):
         return _completed_json(text, parts)
-    dumped = yaml.safe_dump(dict(parts), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    dumped = "".join(block(part, value) for part, value in parts.items())
     end = "" if text.endswith("\n") or not text else "\n"
     return f"{text}{end}{dumped}"
 

@@ -30,6 +30,12 @@ def completed_within(text: str, part: str, more: Mapping[str, Any]) -> str:
     return text
 
 
+def block(key: str, value: Any) -> str:
+    """A key and its value as lines of YAML; what holds no collection stands on one line."""
+    style = None if isinstance(value, Mapping | list) else False
+    return yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=110, default_flow_style=style)
+
+
 def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
     pairs = node.value if isinstance(node, yaml.MappingNode) else ()
     return next((value for name, value in pairs if name.value == key), None)
@@ -42,8 +48,7 @@ def _with(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:
     first, last = node.value[0][0], node.value[-1][1]
     if not node.flow_style:
         end = _line_end(text, last.end_mark.index)
-        style = None if isinstance(value, Mapping | list) else False
-        dumped = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=110, default_flow_style=style)
+        dumped = block(key, value)
         lines = "".join(f"{' ' * first.start_mark.column}{line}\n" for line in dumped.splitlines())
         before = text[:end]
         return f"{before}{'' if before.endswith(chr(10)) else chr(10)}{lines}{text[end:]}"

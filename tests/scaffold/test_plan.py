@@ -264,6 +264,7 @@ def test_a_spec_is_completed_at_its_end_and_not_touched_before() -> None:
     done = completed(text, "send.yaml", parts)
     assert done.startswith(text)
     assert yaml.safe_load(done)["proof"] == parts["proof"]
+    assert completed(text, "send.yaml", {"message": "payload"}) == f"{text}message: payload\n"
     given = '{\n    "version": 1,\n    "job": "send"\n}\n'
     done = completed(given, "send.json", parts)
     assert json.loads(done) == {"version": 1, "job": "send", **parts}

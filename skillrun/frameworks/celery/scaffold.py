@@ -92,8 +92,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
 
 def _loading(facts: Facts) -> list[Piece]:
     """A module of its own is named where the app names the modules that a worker loads."""
-    named = facts.facts["loading"]
-    return [Entry(*named, source(facts.module))] if named else []
+    if facts.facts["loading"] is None:
+        return []
+    path, target = facts.facts["loading"]
+    return [Entry(path, target, source(facts.module))]
 
 
 def _automatic(facts: Facts) -> bool:

@@ -210,6 +210,7 @@ def testing(facts: Facts) -> Testing:
         "tail": store.tail, "base": _in_tests(base), "models": [_in_tests(model) for model in models],
         "dead": _in_tests(orm.dead) if orm.dead else "",
         "replaced": _replaced(store, orm), "value": _stand_in(orm),
+        "fixture": "job_database" if "database" in {symbol.tail for symbol in (base, *models)} else "database",
     }  # fmt: skip
     return Testing(
         ("sqlalchemy_fixture.jinja",),
