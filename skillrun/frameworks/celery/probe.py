@@ -31,6 +31,14 @@ def _part(name: str) -> Any:
     return sys.modules[f"_skillrun_probe.{name}"]
 
 
+def configure(app: Any, **values: Any) -> None:
+    """Changes settings. Before Celery 5.7 one under the app's namespace hides a change of the plain name."""
+    app.conf.update(values)
+    prefix = f"{app.namespace.rstrip('_')}_" if app.namespace else ""
+    if prefix:
+        app.conf.update({prefix + (key.upper() if prefix.isupper() else key): values[key] for key in values})
+
+
 class Driver:
     """See proof/probe/driver.py for what each method promises."""
 
@@ -63,8 +71,8 @@ class Driver:
         app = self.app
         self.scheme = str(app.conf.broker_url or app.conf.broker_read_url or "amqp").partition(":")[0]
         for other in _state._get_active_apps():
-            other.conf.update(broker_url="memory://", broker_read_url=None, broker_write_url=None)
-        app.conf.update(result_backend="cache+memory://", task_always_eager=False)
+            configure(other, broker_url="memory://", broker_read_url=None, broker_write_url=None)
+        configure(app, result_backend="cache+memory://", task_always_eager=False)
         for cache in ("_backend_cache",):
             if hasattr(app, cache):
                 setattr(app, cache, None)
