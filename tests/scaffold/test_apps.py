@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import helpers
 import pytest
 from samples import Combination, spec
 from samples import files as files_of
-from writing import write
+from writing import case_of, write
+
+from skillrun.scaffold.plan import plan
 
 TASKS = "shop/tasks.py"
 APP = 'from celery import Celery\n\napp = Celery("shop")\n'
@@ -121,6 +124,26 @@ def test_the_tick_stands_where_flask_apscheduler_s_decorator_does(tmp_path: Path
     }
     written = write(tmp_path, Combination("apscheduler", "cron", message="payload"), files)
     assert "tick_send_receipt" in written.names("shop/jobs.py")
+
+
+def test_a_repository_without_packages(tmp_path: Path) -> None:
+    """osolmaz/fastapi-celery-template: an adapter that is not there is written beside the handler, a library is not."""
+    wanted = spec(Combination("celery")) | {"handler": "tasks:send_receipt"}
+    wanted["effects"][0]["call"] = "mailer:send"
+    wanted["failures"] |= {"transient": ["mailer:Unavailable", "requests:Timeout"], "permanent": ["mailer:BadAddress"]}
+    files = {
+        ".skillrun/jobs/send-receipt.json": json.dumps(wanted),
+        "tasks.py": 'from celery import Celery\n\napp = Celery("tasks")\n\n\n@app.task\ndef sweep() -> None: ...\n',
+        "requirements.txt": "celery\nrequests\n",
+        "pyproject.toml": "",
+    }
+    root = helpers.build_tree(tmp_path / "repo", files)
+    changed = {change.path: change.after for change in plan(case_of(root)).changes}
+    assert "def send(" in changed["mailer.py"]
+    assert "import mailer\n" in changed["tasks.py"]
+    assert "from requests import Timeout\n" in changed["tasks.py"]
+    assert 'setattr(mailer, "send"' in changed["tests/test_send_receipt.py"]
+    assert "requests.py" not in changed
 
 
 def test_models_of_a_django_package_stand_in_a_module_of_their_own(tmp_path: Path) -> None:
