@@ -53,7 +53,7 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         names = _part("names")
-        _load_apps(handler.partition(":")[0].partition(".")[0])
+        load_apps(handler.partition(":")[0].partition(".")[0])
         _, _, found = names.find(handler)
         found = found._get_current_object() if hasattr(found, "_get_current_object") else found
         if not isinstance(found, Task):
@@ -278,7 +278,7 @@ class _Settled:
         self.how, self.requeue = "rejected", bool(args[-1]) if args else False
 
 
-def _load_apps(package: str) -> None:
+def load_apps(package: str) -> None:
     """As `celery -A` does: the app is there, and Django is set up, before a module of tasks is imported."""
     packages = [package]
     if os.environ.get("DJANGO_SETTINGS_MODULE"):
@@ -287,7 +287,10 @@ def _load_apps(package: str) -> None:
         django.setup()
         packages.insert(0, os.environ["DJANGO_SETTINGS_MODULE"].partition(".")[0])
     for name in packages:
-        if importlib.util.find_spec(name) is not None and importlib.util.find_spec(f"{name}.celery") is not None:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.submodule_search_locations is None:  # a module by itself has no module beside it
+            continue
+        if importlib.util.find_spec(f"{name}.celery") is not None:
             importlib.import_module(f"{name}.celery")
             return
 
