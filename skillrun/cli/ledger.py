@@ -59,3 +59,16 @@ def ledger_verify(repo: Repo = Path(), ledger: LedgerFile = None, json: Json = F
     from skillrun.cli.commands.ledger import verify
 
     return verify(repo, ledger, json)
+
+
+@ledger_app.command("ship")
+def ledger_ship(
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="postgresql://user@host/database")],
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Send what is new to a PostgreSQL database that gathers the runs of many machines."""
+    from skillrun.cli.commands.ledger_ship import ship
+
+    return ship(to, repo, ledger, json)
