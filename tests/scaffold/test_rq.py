@@ -129,3 +129,15 @@ def test_its_own_tests_are_green_and_notice_a_lost_effect(tmp_path: Path, combin
     text = written.text(TASKS)
     (written.root / TASKS).write_text(text.replace("mailer.send(", "print("))
     assert written.run("pytest", "-q", "tests").returncode == 1
+
+
+def test_its_own_tests_ask_no_server(tmp_path: Path) -> None:
+    """RQ before 2 tells Redis of each attempt: `Job.perform` begins so there."""
+    written = write(tmp_path, BASE)
+    older = (
+        "import pytest\nfrom rq.job import Job\n\nperform = Job.perform\n\n\ndef older(job):\n"
+        "    job.connection.persist(job.key)\n    return perform(job)\n\n\nJob.perform = older\n"
+    )
+    (written.root / "conftest.py").write_text(older)
+    done = written.run("pytest", "-q", "tests")
+    assert done.returncode == 0, done.stdout

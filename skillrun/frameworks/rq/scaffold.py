@@ -170,7 +170,8 @@ def _scheduled(facts: Facts, render: Render) -> Module:
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    needed = ("from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
+    mocked = "from unittest.mock import MagicMock"
+    needed = (mocked, "from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
     return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if facts.trigger != "event" else needed
 
 
