@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.errors import Refused
-from skillrun.frameworks.pieces import Conventions, Entry, Line, Module, NewFile, Piece, Section, SpecParts
+from skillrun.frameworks.pieces import Conventions, Entry, Line, Module, NewFile, Piece, Rewritten, Section, SpecParts
 from skillrun.scaffold.completion import completed
 from skillrun.scaffold.plan import Change, Kept
 
@@ -57,6 +57,8 @@ class Fitting:
             self._after[piece.path] = sections.add_section(text, piece)
         elif isinstance(piece, Line):
             self._after[piece.path] = _with_line(text or "", piece.text)
+        elif isinstance(piece, Rewritten):
+            self._after[piece.path] = _rewritten(text, piece)
         elif isinstance(piece, SpecParts):
             self._after[piece.path] = completed(text or "", piece.path, piece.parts)
 
@@ -124,6 +126,12 @@ def _with_line(text: str, line: str) -> str:
         return text
     end = "" if text.endswith("\n") or not text else "\n"
     return f"{text}{end}{line}\n"
+
+
+def _rewritten(text: str | None, piece: Rewritten) -> str | None:
+    lines = (text or "").splitlines(keepends=True)
+    made = [line.replace(piece.line, piece.text) if line.strip() == piece.line else line for line in lines]
+    return None if text is None else "".join(made)
 
 
 def _diff(path: str, before: str, after: str) -> str:
