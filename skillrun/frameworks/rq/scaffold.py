@@ -194,11 +194,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
         publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
     )  # fmt: skip
-    return [
-        Module(facts.path, text),
-        *facts.facts["workers"],
-        *([_scheduled(facts, render)] if facts.trigger != "event" else []),
-    ]
+    clocked = [_scheduled(facts, render)] if facts.trigger != "event" else []
+    return [Module(facts.path, text), *clocked, *facts.facts["workers"]]
 
 
 def _needed(facts: Facts) -> list[Symbol | str]:
