@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -175,13 +176,44 @@ def test_the_repository_decides(
     assert seen[:2] == (kind, part)
 
 
-def test_what_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
-    fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"sqlite:///shop.db"')
+FIXED = {
+    "one text": '"sqlite:///shop.db"',
+    "a driver": '"sqlite+pysqlite:///data/shop.db?timeout=5"',
+    "a sum": '"sqlite:///" + os.path.join(HERE, "data", "shop.db")',
+    "an f-string": 'f"sqlite:///{HERE}/shop.db"',
+    "a name": "URL",
+}
+
+
+@pytest.mark.parametrize("written", FIXED.values(), ids=FIXED)
+def test_a_file_that_no_variable_reaches_has_a_stand_in(make_repo: Callable[..., Path], written: str) -> None:
+    """A proof opens a file in the scratch folder in its place."""
+    above = 'import os\n\nHERE = os.path.dirname(__file__)\nURL = f"sqlite:///{HERE}/shop.db"\n'
+    fixed = above + dedent(MAPPED["shop/models.py"]).replace('os.environ["SHOP_DB"]', written)
+    kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())
+    assert (kind, part.get("env"), part["database"], part["state"]) == ("sqlalchemy", None, "shop.db", TABLES["state"])
+    assert notes == ()
+
+
+@pytest.mark.parametrize("written", ['BASE_DIR / "db.sqlite3"', 'os.path.join(BASE_DIR, "data", "db.sqlite3")'])
+def test_a_file_in_the_settings_has_a_stand_in(make_repo: Callable[..., Path], written: str) -> None:
+    above = "import os\nfrom pathlib import Path\n\nBASE_DIR = Path(__file__).parent.parent\n"
+    settings = (
+        above
+        + 'INSTALLED_APPS = ["shop"]\nDATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": X}}\n'
+    )
+    files = {**DJANGO, "config/settings.py": settings.replace("X}", f"{written}}}")}
+    _, part, notes = proved(make_repo(files), store_cases.spec())
+    assert (part["env"], part["database"], notes) == ({"DJANGO_SETTINGS_MODULE": "config.settings"}, "db.sqlite3", ())
+
+
+def test_a_server_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
+    fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"postgresql://localhost/shop"')
     kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())
     assert (kind, part.get("env"), part.get("database")) == ("sqlalchemy", None, None)
     assert notes == (
-        "shop/models.py:6: create_engine is 'sqlite:///shop.db', whatever the environment says: a proof needs it read "
-        "from a variable",
+        "shop/models.py:6: create_engine is 'postgresql://localhost/shop', whatever the environment says: a proof "
+        "needs it read from a variable",
     )
 
 

@@ -12,7 +12,7 @@ from skillrun.scaffold.stores.classes import plan_models
 from skillrun.scaffold.stores.database import Database, database_behind
 from skillrun.scaffold.stores.sqlalchemy import Migration, Orm
 from skillrun.scaffold.stores.sqlalchemy_use import Base, Opening
-from skillrun.scaffold.stores.variables import Variable, variable_of
+from skillrun.scaffold.stores.variables import Variable, file_of, scheme_of, variable_of
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -73,7 +73,8 @@ def _behind(project: Project, module: object, node: ast.expr, where: str, *, pos
     if variable is not None and not variable.default and fixed:
         variable = replace(variable, default=fixed)
     is_url = variable is None or not variable.part
-    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, is_url=is_url)
+    file = file_of(project, module, node) if scheme_of(project, module, node) == "sqlite" else ""  # type: ignore[arg-type]
+    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, file=file, is_url=is_url)
 
 
 def _flask(project: Project, *, postgresql: bool) -> Database:
