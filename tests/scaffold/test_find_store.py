@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import store_cases
-from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED, NO_CLIENT, REDIS, Kind
+from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED, NO_CLIENT, REDIS, SQLMODEL, Kind
 
 from skillrun.errors import Blocked
 from skillrun.scaffold.stores.proof import proof_part
@@ -47,7 +47,17 @@ DOUBTS = {"idempotency.store-not-used", "idempotency.store-not-checked", "idempo
           "idempotency.key-nullable", "idempotency.store-narrower"}  # fmt: skip
 JUDGED = [
     pytest.param(KINDS[name], manner, id=f"{name}-{manner}")
-    for name in ("mapped", "classic", "engine", "django", "bare_django", "redis", "redis_once", "redis_alone")
+    for name in (
+        "mapped",
+        "classic",
+        "sqlmodel",
+        "engine",
+        "django",
+        "bare_django",
+        "redis",
+        "redis_once",
+        "redis_alone",
+    )
     for manner in KINDS[name].manners
 ]
 
@@ -139,6 +149,11 @@ FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
     "postgresql": ({**MAPPED, **PSYCOPG}, "sqlalchemy", {
         "env": {"SHOP_DB": "{postgresql}"}, **SERVER,
         "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
+    }),
+    "sqlmodel": (SQLMODEL, "sqlalchemy", {
+        "env": {"SHOP_DB": SQLITE}, **FILE,
+        "setup": 'python -c "from sqlmodel import SQLModel; from shop.models import engine; import shop.models; '
+                 'SQLModel.metadata.create_all(engine)"',
     }),
     "path": ({**MAPPED, "shop/models.py": MAPPED["shop/models.py"].replace(
         'os.environ["SHOP_DB"]', "f\"sqlite:///{os.environ.get('SHOP_FILE')}\""

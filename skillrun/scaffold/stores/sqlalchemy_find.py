@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ def plan_orm(
     """What is to be written. Raises Blocked where a table of the name is there and is another one."""
     home = base.models if base is not None else own_tables(wanted)
     model, dead = plan_models(project, wanted, home)
+    if base is not None and base.package is not None:
+        model, dead = _apart(base, model, dead)
     return Orm(
         columns=wanted.columns,
         style=base.style if base is not None else "mapped",
@@ -39,7 +42,19 @@ def plan_orm(
         default="" if opening is not None else f"sqlite:///{wanted.package.partition('.')[0] or 'jobs'}.db",
         own_base=base is None,
         migration=migration,
+        package=base.package if base is not None else None,
     )
+
+
+def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
+    """The new ones in a module of their own, named for the first."""
+    first = next((model for model in models if model is not None and not model.exists), None)
+    if first is None:
+        return list(models)
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", first.name).lower()
+    package, folder = base.models.module.rpartition(".")[0], base.models.path.rpartition("/")[0]
+    module, path = f"{package}.{name}", f"{folder}/{name}.py"
+    return [replace(one, module=module, path=path) if one and not one.exists else one for one in models]
 
 
 def own_tables(wanted: Wanted) -> Symbol:
