@@ -222,6 +222,15 @@ def test_a_file_in_the_settings_has_a_stand_in(make_repo: Callable[..., Path], w
     assert (part["env"], part["database"], notes) == ({"DJANGO_SETTINGS_MODULE": "config.settings"}, "db.sqlite3", ())
 
 
+@pytest.mark.parametrize(("more", "kind"), [("", "engine"), ("\nSession.configure(bind=engine)\n", "Session")])
+def test_a_factory_without_an_engine_opens_nothing(make_repo: Callable[..., Path], more: str, kind: str) -> None:
+    """As in Pyramid: each request binds its own session."""
+    unbound = dedent(MAPPED["shop/models.py"]).replace("sessionmaker(engine)", "sessionmaker()") + more
+    root = make_repo({**MAPPED, "shop/models.py": unbound})
+    connect = store_cases.find(store_cases.case_of(root, store_cases.spec())).connect
+    assert connect is not None and connect.name == kind
+
+
 def test_a_server_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
     fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"postgresql://localhost/shop"')
     kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())

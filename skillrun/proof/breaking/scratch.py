@@ -41,7 +41,7 @@ def _copy(root: Path, files: Iterable[str], target: Path) -> None:
 
 
 def _bare(root: Path) -> Iterator[str]:
-    """Folders at the top, also those that git ignores, such as `data`: code may count on them and on nothing in them."""
+    """Folders at the top, also those that git ignores, such as `data`: code may count on them, empty."""
     with os.scandir(root) as entries:
         for entry in entries:
             installed = entry.name.startswith(".") or entry.name in _INSTALLED

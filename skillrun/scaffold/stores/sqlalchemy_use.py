@@ -164,6 +164,8 @@ def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> 
     called, name = _last(module, value.func), symbol.name
     if "async" in ast.unparse(value).lower():
         return
+    if called in ("sessionmaker", "scoped_session") and not _is_bound(project, name, value):
+        return  # each request binds a session of its own: a job has none
     if called == "sessionmaker":
         yield 1, Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module))
     elif called == "scoped_session":  # a session of its own, so that nobody's pending work is committed
@@ -171,6 +173,15 @@ def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> 
         yield 2, Opening(symbol, own, bind=f"{own}.get_bind()", url=_url(project, module))
     elif called == "create_engine":
         yield 3, Opening(symbol, f"orm.Session({name})", bind=name, url=_url(project, module))
+
+
+def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
+    """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)` somewhere."""
+    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    made = next((node for node in calls if ast.unparse(node.func).endswith("sessionmaker")), None)
+    if made is None or made.args or any(keyword.arg in ("bind", "binds", None) for keyword in made.keywords):
+        return True
+    return bool(project.tree.search(f"{name}.configure"))
 
 
 def _is_scope(module: Module, node: ast.FunctionDef) -> bool:
