@@ -63,8 +63,8 @@ class Driver:
         app = self.app
         self.scheme = str(app.conf.broker_url or app.conf.broker_read_url or "amqp").partition(":")[0]
         for other in _state._get_active_apps():
-            other.conf.update(broker_url="memory://", broker_read_url=None, broker_write_url=None)
-        app.conf.update(result_backend="cache+memory://", task_always_eager=False)
+            _configure(other, broker_url="memory://", broker_read_url=None, broker_write_url=None)
+        _configure(app, result_backend="cache+memory://", task_always_eager=False)
         for cache in ("_backend_cache",):
             if hasattr(app, cache):
                 setattr(app, cache, None)
@@ -268,6 +268,15 @@ class _Settled:
     def reject(self, *args: Any) -> None:
         """`on_reject(logger, connection_errors, requeue)`."""
         self.how, self.requeue = "rejected", bool(args[-1]) if args else False
+
+
+def _configure(app: Any, **values: Any) -> None:
+    """Under both names: in older releases one with the namespace's prefix, as in Django's settings, goes first."""
+    app.conf.get("broker_url")  # reads the configuration, which is done when it is first asked for
+    prefix = str(getattr(app.conf, "prefix", None) or "")
+    app.conf.update(**values)
+    if prefix:
+        app.conf.update(**{f"{prefix}{name}".upper(): value for name, value in values.items()})
 
 
 def _load_apps(package: str) -> None:
