@@ -7,6 +7,9 @@ from typing import Annotated, cast
 
 import typer
 
+from skillrun.cli.ledger import ledger_app
+from skillrun.cli.options import AgentName, DryRun, Job, Json, LedgerFile, Pairs, Repo, Run, Spec, User
+
 app = typer.Typer(
     name="skillrun",
     help="Makes a SKILL.md executable: stages that block, graded evidence, a ledger that remembers.",
@@ -18,27 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 spec_app = typer.Typer(help="Write or check a job spec.", no_args_is_help=True, rich_markup_mode=None)
-ledger_app = typer.Typer(help="Ask the ledger.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(spec_app, name="spec")
 app.add_typer(ledger_app, name="ledger")
 
-Repo = Annotated[Path, typer.Option("--repo", metavar="PATH", help="The repository to work on.")]
-Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help="The job spec (default: .skillrun/jobs/).")]
-LedgerFile = Annotated[
-    Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
-Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
-Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
-User = Annotated[bool, typer.Option("--user", help="In the home folder, for all repositories.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes as a diff; write nothing.")]
-AgentName = Annotated[
-    str,
-    typer.Argument(
-        help="claude, codex, cursor, copilot, gemini, antigravity, opencode, agents for any other; or github-actions."
-    ),
-]
-Pairs = list[str]
 _INTERRUPTED = 130
 
 
@@ -248,55 +233,6 @@ def next_(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerF
     from skillrun.cli.commands.status import next_steps
 
     return next_steps(repo, job, run, ledger, json)
-
-
-@ledger_app.command("list")
-def ledger_list(
-    repo: Repo = Path(),
-    ledger: LedgerFile = None,
-    limit: Annotated[int, typer.Option("--limit", help="How many runs.")] = 20,
-    json: Json = False,
-) -> int:
-    """List the runs, newest first."""
-    from skillrun.cli.commands.ledger import list_runs
-
-    return list_runs(repo, ledger, limit, json)
-
-
-@ledger_app.command("show")
-def ledger_show(
-    run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
-    repo: Repo = Path(),
-    ledger: LedgerFile = None,
-    json: Json = False,
-) -> int:
-    """Show a run's events, evidence and telemetry."""
-    from skillrun.cli.commands.ledger import show_run
-
-    return show_run(run, repo, ledger, json)
-
-
-@ledger_app.command("query")
-def ledger_query(
-    query: Annotated[str | None, typer.Argument(help="A named query or SQL; nothing lists the named ones.")] = None,
-    param: Annotated[Pairs, typer.Option("--param", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
-    repo: Repo = Path(),
-    ledger: LedgerFile = None,
-    limit: Annotated[int, typer.Option("--limit", help="How many rows.")] = 1000,
-    json: Json = False,
-) -> int:
-    """Ask a question in SQL; nothing can be changed by it."""
-    from skillrun.cli.commands.ledger import query as ask
-
-    return ask(query, param, repo, ledger, limit, json)
-
-
-@ledger_app.command("verify")
-def ledger_verify(repo: Repo = Path(), ledger: LedgerFile = None, json: Json = False) -> int:
-    """Recompute every hash; say whether the ledger is whole and complete."""
-    from skillrun.cli.commands.ledger import verify
-
-    return verify(repo, ledger, json)
 
 
 @app.command("mcp")

@@ -72,6 +72,12 @@ class Running:
         """Nothing more will come of what it was begun for."""
         return self.rests or self.gone
 
+    def leave(self) -> None:
+        """Its channel is closed: where it was alone, its memory is all that is left of it."""
+        last = self.events[-1] if self.events else {}
+        if last.get("alone") and self.status is None:
+            self.status = signal.SIGKILL if last["e"] == "fault" else 0
+
     def resume(self, **order: Any) -> None:
         """Lets a paused process go on. `clock`: by so many seconds later; `then`: the fault that it meets at once."""
         self.paused = False
@@ -208,6 +214,7 @@ class Zygote:
         if not chunk:
             running.closed = True
             os.close(running.fd)
+            running.leave()
             self._forget(running)
             return
         *lines, running.unread = (running.unread + chunk).split(b"\n")

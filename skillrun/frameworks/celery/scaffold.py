@@ -42,8 +42,8 @@ def _has_own_task(project: Project, facts: Facts) -> bool:
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Celery cannot do of what the spec asks for, a sentence each."""
-    if facts.dead_letter in ("queue", "framework"):
-        yield f"Celery keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
+    if facts.dead_letter == "framework":
+        yield "Celery keeps no dead letters of its own: dead_letter.kind framework is to be table, queue or none"
     if facts.trigger != "event":
         yield from beat.problems(facts)
     if "self" in {field.name for field in facts.fields}:

@@ -259,6 +259,8 @@ class Zygote:
             order = channel.receive() or {}
             if order:
                 self.obey(order, channel)
+        if self.recorder.is_alone():
+            part("recorder").close_all()
         os._exit(0)
 
     def obey(self, order: dict[str, Any], channel: Any) -> None:
@@ -279,7 +281,8 @@ class Zygote:
         sys.stderr.flush()
         modules = module_files(self.recorder.root) if order.get("modules") else None
         libraries = self.new_libraries() if order.get("modules") else None
-        self.recorder.emit("end", modules=modules, libraries=libraries, clock=self.clock.offset)
+        alone = not order.get("stays") and self.recorder.is_alone()
+        self.recorder.emit("end", modules=modules, libraries=libraries, clock=self.clock.offset, alone=alone)
 
     def new_libraries(self) -> list[str]:
         """What was imported since the boot, without the repository's own modules: those may mean to come late."""

@@ -1,0 +1,26 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Repo = Annotated[Path, typer.Option("--repo", metavar="PATH", help="The repository to work on.")]
+Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help="The job spec (default: .skillrun/jobs/).")]
+LedgerFile = Annotated[
+    Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
+Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
+User = Annotated[bool, typer.Option("--user", help="In the home folder, for all repositories.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes as a diff; write nothing.")]
+AgentName = Annotated[
+    str,
+    typer.Argument(
+        help="claude, codex, cursor, copilot, gemini, antigravity, opencode, agents for any other; or github-actions."
+    ),
+]
+Pairs = list[str]
