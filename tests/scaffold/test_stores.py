@@ -14,7 +14,7 @@ import pytest
 import store_cases
 from store_kinds import CLASSIC, KINDS, Kind
 
-from skillrun.scaffold.stores.registry import testing
+from skillrun.scaffold.stores import registry
 
 KEYS = {("order_id",): "7", ("order_id", "email"): "7, 'a@example.com'"}
 USE = """
@@ -49,7 +49,7 @@ def test_the_fixture_hides_no_module_of_the_repository(make_repo: Callable[..., 
     named = {path: text.replace("shop.db", "shop.database") for path, text in CLASSIC.items() if path != "shop/db.py"}
     files = {**named, "shop/database.py": CLASSIC["shop/db.py"]}
     case = store_cases.case_of(make_repo(files), store_cases.spec())
-    values = testing(store_cases.facts_of(case, store_cases.find(case))).values
+    values = registry.testing(store_cases.facts_of(case, store_cases.find(case))).values
     assert (values["base"], values["fixture"]) == ("database.Base", "job_database")
 
 
