@@ -80,6 +80,25 @@ CLASSIC = {
             id = Column(Integer, primary_key=True)
         """,
 }
+SQLMODEL = {
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/models.py": """
+        import os
+
+        from sqlmodel import Field, SQLModel, create_engine
+
+        engine = create_engine(os.environ["SHOP_DB"], connect_args={"timeout": 20})
+
+
+        class WalletBase(SQLModel):
+            owner: str = ""
+
+
+        class Wallet(WalletBase, table=True):
+            id: int | None = Field(default=None, primary_key=True)
+        """,
+}
 ENGINE_ONLY = {
     "shop/__init__.py": "",
     "shop/tasks.py": "",
@@ -331,6 +350,14 @@ KINDS = {
         Kind("flask", FLASK_FACTORY, FLASK_TABLES.format("create_app()"), WALLETS, SPEND, counted=COUNT, checked=False),
         Kind("flask_object", FLASK_OBJECT, FLASK_TABLES.format("app"), WALLETS, SPEND, counted=COUNT, checked=False),
         Kind("classic", CLASSIC, CREATE.format(where="shop.db"), WALLETS, SPEND, counted=COUNT, checked=False),
+        Kind(
+            "sqlmodel",
+            SQLMODEL,
+            "from shop.models import SQLModel, engine; SQLModel.metadata.create_all(engine)",
+            WALLETS,
+            SPEND,
+            counted=COUNT,
+        ),
         Kind(
             "engine",
             ENGINE_ONLY,

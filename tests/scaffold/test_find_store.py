@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 import store_cases
-from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED, NO_CLIENT, REDIS, Kind
+from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED, NO_CLIENT, REDIS, SQLMODEL, Kind
 
 from skillrun.errors import Blocked
 from skillrun.scaffold.stores.proof import proof_part
@@ -46,7 +47,18 @@ DOUBTS = {"idempotency.store-not-used", "idempotency.store-not-checked", "idempo
           "idempotency.key-nullable", "idempotency.store-narrower"}  # fmt: skip
 JUDGED = [
     pytest.param(KINDS[name], manner, id=f"{name}-{manner}")
-    for name in ("mapped", "flask", "classic", "engine", "django", "bare_django", "redis", "redis_once", "redis_alone")
+    for name in (
+        "mapped",
+        "flask",
+        "classic",
+        "sqlmodel",
+        "engine",
+        "django",
+        "bare_django",
+        "redis",
+        "redis_once",
+        "redis_alone",
+    )
     for manner in KINDS[name].manners
 ]
 
@@ -140,6 +152,11 @@ FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
         "env": {"SHOP_DB": PSYCOPG_URL}, **SERVER,
         "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
     }),
+    "sqlmodel": (SQLMODEL, "sqlalchemy", {
+        "env": {"SHOP_DB": SQLITE}, **FILE,
+        "setup": 'python -c "from sqlmodel import SQLModel; from shop.models import engine; import shop.models; '
+                 'SQLModel.metadata.create_all(engine)"',
+    }),
     "path": ({**MAPPED, "shop/models.py": MAPPED["shop/models.py"].replace(
         'os.environ["SHOP_DB"]', "f\"sqlite:///{os.environ.get('SHOP_FILE')}\""
     )}, "sqlalchemy", {
@@ -176,13 +193,53 @@ def test_the_repository_decides(
     assert seen[:2] == (kind, part)
 
 
-def test_what_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
-    fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"sqlite:///shop.db"')
+FIXED = {
+    "one text": '"sqlite:///shop.db"',
+    "a driver": '"sqlite+pysqlite:///data/shop.db?timeout=5"',
+    "a sum": '"sqlite:///" + os.path.join(HERE, "data", "shop.db")',
+    "an f-string": 'f"sqlite:///{HERE}/shop.db"',
+    "a name": "URL",
+}
+
+
+@pytest.mark.parametrize("written", FIXED.values(), ids=FIXED)
+def test_a_file_that_no_variable_reaches_has_a_stand_in(make_repo: Callable[..., Path], written: str) -> None:
+    """A proof opens a file in the scratch folder in its place."""
+    above = 'import os\n\nHERE = os.path.dirname(__file__)\nURL = f"sqlite:///{HERE}/shop.db"\n'
+    fixed = above + dedent(MAPPED["shop/models.py"]).replace('os.environ["SHOP_DB"]', written)
+    kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())
+    assert (kind, part.get("env"), part["database"], part["state"]) == ("sqlalchemy", None, "shop.db", TABLES["state"])
+    assert notes == ()
+
+
+@pytest.mark.parametrize("written", ['BASE_DIR / "db.sqlite3"', 'os.path.join(BASE_DIR, "data", "db.sqlite3")'])
+def test_a_file_in_the_settings_has_a_stand_in(make_repo: Callable[..., Path], written: str) -> None:
+    above = "import os\nfrom pathlib import Path\n\nBASE_DIR = Path(__file__).parent.parent\n"
+    settings = (
+        above
+        + 'INSTALLED_APPS = ["shop"]\nDATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": X}}\n'
+    )
+    files = {**DJANGO, "config/settings.py": settings.replace("X}", f"{written}}}")}
+    _, part, notes = proved(make_repo(files), store_cases.spec())
+    assert (part["env"], part["database"], notes) == ({"DJANGO_SETTINGS_MODULE": "config.settings"}, "db.sqlite3", ())
+
+
+@pytest.mark.parametrize(("more", "kind"), [("", "engine"), ("\nSession.configure(bind=engine)\n", "Session")])
+def test_a_factory_without_an_engine_opens_nothing(make_repo: Callable[..., Path], more: str, kind: str) -> None:
+    """As in Pyramid: each request binds its own session."""
+    unbound = dedent(MAPPED["shop/models.py"]).replace("sessionmaker(engine)", "sessionmaker()") + more
+    root = make_repo({**MAPPED, "shop/models.py": unbound})
+    connect = store_cases.find(store_cases.case_of(root, store_cases.spec())).connect
+    assert connect is not None and connect.name == kind
+
+
+def test_a_server_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
+    fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"postgresql://localhost/shop"')
     kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())
     assert (kind, part.get("env"), part.get("database")) == ("sqlalchemy", None, None)
     assert notes == (
-        "shop/models.py:6: create_engine is 'sqlite:///shop.db', whatever the environment says: a proof needs it read "
-        "from a variable",
+        "shop/models.py:6: create_engine is 'postgresql://localhost/shop', whatever the environment says: a proof "
+        "needs it read from a variable",
     )
 
 

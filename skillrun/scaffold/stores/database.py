@@ -22,12 +22,21 @@ class Database:
 
 
 def database_behind(
-    variable: Variable | None, where: str, *, postgresql: bool, fixed: str = "", is_url: bool | None = None
+    variable: Variable | None,
+    where: str,
+    *,
+    postgresql: bool,
+    fixed: str = "",
+    file: str = "",
+    is_url: bool | None = None,
 ) -> Database:
     """`where`: the setting, for the note; `postgresql`: what the dependencies say; `fixed`: the value without one.
 
+    `file`: the name of the SQLite file that no variable names; the proof has one in the scratch folder stand in for it.
     `is_url`: whether the variable holds a URL and no path; None: by its default, else by its name.
     """
+    if variable is None and file:
+        return Database(database=file)
     if variable is None:
         shown = f" is {fixed!r}" if fixed else ""
         note = f"{where}{shown}, whatever the environment says: a proof needs it read from a variable"

@@ -15,7 +15,7 @@ from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.classes import plan_models
 from skillrun.scaffold.stores.database import Database, database_behind
 from skillrun.scaffold.stores.django import Migration, Orm
-from skillrun.scaffold.stores.variables import variable_of
+from skillrun.scaffold.stores.variables import file_of, variable_of
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -214,7 +214,8 @@ def _default(project: Project, module: Module, node: ast.expr, *, postgresql: bo
         return _in_parts(project, module, value, where)
     if isinstance(engine, str) and not engine.endswith("sqlite3"):
         return Database(note=f"{where} has {engine} in parts, and a proof gives one URL: read it with dj-database-url")
-    return database_behind(variable_of(project, module, name), where, postgresql=False, is_url=False)
+    file = file_of(project, module, name)
+    return database_behind(variable_of(project, module, name), where, postgresql=False, file=file, is_url=False)
 
 
 def _in_parts(project: Project, module: Module, value: ast.expr | None, where: str) -> Database:

@@ -150,7 +150,7 @@ def _sqlite3(case: Case, wanted: Wanted, end: str) -> Store:
         done=bool(wanted.table) and _is_missing(case, wanted.table, own),
         dead=bool(wanted.dead_table) and _is_missing(case, wanted.dead_table, own),
     )
-    database = database_behind(opening.variable, opening.where, postgresql=False, is_url=False)
+    database = database_behind(opening.variable, opening.where, postgresql=False, file=opening.file, is_url=False)
     facts = {"opening": opening, "tables": tables, "dead_table": wanted.dead_table, "database": database}
     setup = f"python -m {wanted.module(end)}" if tables.any else None
     notes = _notes(database.note)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Store, Symbol
+from skillrun.frameworks.pieces import Entry, Facts, Module, NewFile, Piece, Render, Store, Symbol
 from skillrun.scaffold.stores.columns import Column, remembered
 from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.testing import Testing
@@ -27,11 +28,20 @@ class Migration:
 
 
 @dataclass(frozen=True)
+class Package:
+    """The `__init__.py` that imports the models: `listed` in its `__all__`, by `relative` imports."""
+
+    path: str
+    listed: bool = False
+    relative: bool = False
+
+
+@dataclass(frozen=True)
 class Orm:
     """What the templates need to know: `Store.facts["orm"]`.
 
-    `style` is mapped (2.x), column (1.4) or flask. `opened` is the expression that opens a session, as a context
-    manager; `commits` is false where that commits by itself. Symbols that exist already are not written.
+    `style` is mapped (2.x), column (1.4), sqlmodel or flask. `opened` is the expression that opens a session, as a
+    context manager; `commits` is false where that commits by itself. Symbols that exist already are not written.
     """
 
     columns: tuple[Column, ...]
@@ -46,6 +56,7 @@ class Orm:
     own_base: bool = False
     migration: Migration | None = None
     flask: FlaskApp | None = None  # the app whose context the store opens itself
+    package: Package | None = None
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -56,15 +67,28 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     for module in dict.fromkeys(model.module for model in missing):
         here = [model for model in missing if model.module == module]
         found.append(Module(here[0].path, _models(facts, render, orm, here)))
+    if missing and orm.package is not None:
+        found += _shown(orm.package, missing)
     if orm.migration is not None:
         found.append(NewFile(orm.migration.path, _migration(facts, render, orm, orm.migration)))
     return [*found, Module(facts.store.path, _store(facts, render, orm))]
+
+
+def _shown(package: Package, models: list[Symbol]) -> Iterator[Piece]:
+    """A package of models imports each of them, so that whoever imports it knows all tables."""
+    names = sorted(model.name for model in models)
+    module = models[0].module
+    where = f".{module.rpartition('.')[2]}" if package.relative else module
+    yield Module(package.path, f"from {where} import {', '.join(names)}\n")
+    yield from (Entry(package.path, "__all__", f'"{name}"') for name in names if package.listed)
 
 
 # -- the models
 
 
 def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    if orm.style == "sqlmodel":
+        return _sqlmodels(facts, render, orm, here)
     module, base = here[0].module, _base(facts, orm)
     done = orm.model.name if orm.model in here and orm.model else ""
     dead = orm.dead.name if orm.dead in here and orm.dead else ""
@@ -79,6 +103,31 @@ def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
         columns=[_written(column, orm) for column in orm.columns],
         dead_table=orm.dead_table,
     )  # fmt: skip
+
+
+def _sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    module = here[0].module
+    done = orm.model if orm.model in here else None
+    dead = orm.dead if orm.dead in here else None
+    counted = done is not None and any(column.annotation == "int" for column in orm.columns)
+    types = {"Column", "DateTime", "func"} | ({"Text"} if dead else set()) | ({"BigInteger"} if counted else set())
+    needed = ["from datetime import datetime", f"from sqlalchemy import {', '.join(sorted(types))}"]
+    needed.append("from sqlmodel import Field, SQLModel")
+    return render(
+        "sqlmodel_models.py.jinja", facts, needed=needed, module=module, done=done.name if done else "",
+        dead=dead.name if dead else "", dead_table=orm.dead_table,
+        columns=[_field(column, alone=len(orm.columns) == 1) for column in orm.columns],
+    )  # fmt: skip
+
+
+def _field(column: Column, *, alone: bool) -> Written:
+    """A column of the key, as SQLModel has it: a number of its own keeps the database from counting."""
+    counts = ", autoincrement=False" if alone else ""
+    arguments = {
+        "int": [f"sa_column=Column(BigInteger, primary_key=True{counts})"],
+        "str": ["primary_key=True", f"max_length={column.length}"],
+    }.get(column.annotation, ["primary_key=True"])
+    return Written(f"{column.name}: {column.annotation} = ", arguments)
 
 
 def _base(facts: Facts, orm: Orm) -> Symbol:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from skillrun.scaffold.stores.database import Database, database_behind
 from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.sqlalchemy import Migration, Orm
 from skillrun.scaffold.stores.sqlalchemy_use import Base, Opening
-from skillrun.scaffold.stores.variables import Variable, variable_of
+from skillrun.scaffold.stores.variables import Variable, file_of, scheme_of, variable_of
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -33,6 +34,8 @@ def plan_orm(
     """What is to be written. Raises Blocked where a table of the name is there and is another one."""
     home = base.models if base is not None else own_tables(wanted)
     model, dead = plan_models(project, wanted, home)
+    if base is not None and base.package is not None:
+        model, dead = _apart(base, model, dead)
     return Orm(
         columns=wanted.columns,
         style=base.style if base is not None else "mapped",
@@ -46,7 +49,19 @@ def plan_orm(
         own_base=base is None,
         migration=migration,
         flask=flask,
+        package=base.package if base is not None else None,
     )
+
+
+def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
+    """The new ones in a module of their own, named for the first."""
+    first = next((model for model in models if model is not None and not model.exists), None)
+    if first is None:
+        return list(models)
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", first.name).lower()
+    package, folder = base.models.module.rpartition(".")[0], base.models.path.rpartition("/")[0]
+    module, path = f"{package}.{name}", f"{folder}/{name}.py"
+    return [replace(one, module=module, path=path) if one and not one.exists else one for one in models]
 
 
 def own_tables(wanted: Wanted) -> Symbol:
@@ -80,7 +95,8 @@ def _behind(project: Project, module: object, node: ast.expr, where: str, *, pos
     if variable is not None and not variable.default and fixed:
         variable = replace(variable, default=fixed)
     is_url = variable is None or not variable.part
-    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, is_url=is_url)
+    file = file_of(project, module, node) if scheme_of(project, module, node) == "sqlite" else ""  # type: ignore[arg-type]
+    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, file=file, is_url=is_url)
 
 
 def _flask(project: Project, *, postgresql: bool) -> Database:

@@ -41,13 +41,47 @@ def variable_of(project: Project, module: Module, node: ast.expr | None, hops: i
     return None
 
 
-def _scheme(node: ast.expr | None, read: ast.AST) -> str:
-    """What stands before "://" in a text that the expression puts before what is read; "" where it puts none."""
+def file_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> str:
+    """The last part of the path of a file that an expression puts together; "" where that is not to be read."""
+    if node is None:
+        return ""
+    value = project.literal(node, module)
+    if not isinstance(value, str):
+        last = _last_part(node)
+        found = project.lookup(module.resolve(node) or "") if isinstance(node, ast.Name | ast.Attribute) else None
+        if found is not None and found.module is not None and found.binding is not None and hops:
+            return file_of(project, found.module, found.binding.value, hops - 1)
+        return file_of(project, module, last, hops - 1) if last is not None and hops else ""
+    return "" if value.endswith(":memory:") else value.rpartition("/")[2].partition("?")[0]
+
+
+def _last_part(node: ast.expr) -> ast.expr | None:
+    """BASE / "x", BASE + "x", os.path.join(BASE, "x"), str(x), f"{BASE}/x": what comes last."""
+    if isinstance(node, ast.BinOp):
+        return node.right
+    if isinstance(node, ast.Call):
+        return node.args[-1] if node.args else None
+    return node.values[-1] if isinstance(node, ast.JoinedStr) and node.values else None
+
+
+def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> str:
+    """The dialect of a URL that an expression gives, without its driver; "" where that is not to be read."""
+    value = project.literal(node, module) if node is not None else None
+    text = value.partition("://")[0] if isinstance(value, str) and "://" in value else _scheme(node)
+    if not text and isinstance(node, ast.Name | ast.Attribute) and hops:
+        found = project.lookup(module.resolve(node) or "")
+        if found is not None and found.module is not None and found.binding is not None:
+            return scheme_of(project, found.module, found.binding.value, hops - 1)
+    return text.partition("+")[0]
+
+
+def _scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
+    """What stands before "://" in a text that the expression puts before something, `read`; "" where it puts none."""
     for inner in ast.walk(node) if node is not None else ():
         parts = (
             inner.values if isinstance(inner, ast.JoinedStr) else [inner.left] if isinstance(inner, ast.BinOp) else []
         )
-        if not any(one is read for one in ast.walk(inner)):
+        if read is not None and not any(one is read for one in ast.walk(inner)):
             continue
         texts = [str(part.value) for part in parts if isinstance(part, ast.Constant) and "://" in str(part.value)]
         if texts:
