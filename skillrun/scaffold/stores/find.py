@@ -112,8 +112,9 @@ def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
         return None
     scripts = alembic.find_scripts(case.project)
     migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
-    orm = plan_orm(case.project, wanted, base, opening, migration)
-    database = database_of(case.project, base, opening, orm, postgresql=_postgresql(case))
+    postgresql = _postgresql(case)
+    orm = plan_orm(case.project, wanted, base, opening, migration, postgresql=postgresql)
+    database = database_of(case.project, base, opening, orm, postgresql=postgresql)
     setup = scripts.upgrade if scripts else setup_command(case.project, base, opening, orm, wanted.module(end))
     unmade = None if setup else "how the tables are made was not found: proof.setup needs a command for it"
     made = None if opening else "no session factory or engine was found: the store makes its own from DATABASE_URL"
