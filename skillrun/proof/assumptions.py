@@ -73,7 +73,7 @@ def _aside(proof: Proof) -> Iterator[str]:
     """What the repository's own databases hold was not read, and they were not written."""
     noted = (event for tried in proof.tried for run in tried.history.runs for event in run.all("note"))
     for name in sorted({str(event["name"]) for event in noted if event["what"] == "database-aside"}):
-        yield f"{name} was not opened: {{scratch}}/{name}, which proof.setup makes, stood in for it"
+        yield f"{name} was not opened: {{scratch}}/{name} stood in for it"
 
 
 def _machine(proof: Proof, target: Target) -> Iterator[str]:

@@ -233,6 +233,14 @@ def test_a_factory_without_an_engine_opens_nothing(make_repo: Callable[..., Path
     assert connect is not None and connect.name == kind
 
 
+def test_models_of_postgresql_get_no_engine_of_sqlite(make_repo: Callable[..., Path]) -> None:
+    unbound = dedent(MAPPED["shop/models.py"]).replace("sessionmaker(engine)", "sessionmaker()")
+    made = "\n".join(line for line in unbound.splitlines() if "create_engine" not in line)
+    _, part, notes = proved(make_repo({**MAPPED, **PSYCOPG, "shop/models.py": made}), store_cases.spec())
+    assert (part["env"], part["services"]) == ({"DATABASE_URL": "{postgresql}"}, ["postgresql"])
+    assert notes[0].startswith("no session factory or engine was found")
+
+
 def test_a_server_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
     fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"postgresql://localhost/shop"')
     kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())

@@ -40,9 +40,10 @@ class Base(DeclarativeBase):
 """
 SHOWN = """
 from shop.models.user import User
-from shop.models.wallet import Wallet
+from shop.models.wallet import Coin, Wallet
 
 __all__ = (
+    "Coin",
     "User",
     "Wallet",
 )
@@ -77,7 +78,11 @@ def written(root: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("shown", "first", "last"),
     [
-        (SHOWN, "from shop.models.receipt import DeadJob, Receipt\n", '    "DeadJob",\n    "Receipt",\n)\n'),
+        (
+            SHOWN,
+            "from shop.models.receipt import DeadJob, Receipt\n",
+            '    "Coin",\n    "DeadJob",\n    "Receipt",\n    "User",\n    "Wallet",\n)\n',
+        ),
         (RELATIVE, "from .receipt import DeadJob, Receipt\n", "from .wallet import Wallet\n"),
     ],
 )

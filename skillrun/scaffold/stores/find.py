@@ -117,8 +117,9 @@ def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
     scripts = alembic.find_scripts(case.project)
     migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
     flask = flask_use.find_app(case.project, _app_path(case)) if base is not None and base.style == "flask" else None
-    orm = plan_orm(case.project, wanted, base, opening, migration, flask)
-    database = database_of(case.project, base, opening, orm, postgresql=_postgresql(case))
+    postgresql = _postgresql(case)
+    orm = plan_orm(case.project, wanted, base, opening, migration, flask, postgresql=postgresql)
+    database = database_of(case.project, base, opening, orm, postgresql=postgresql)
     if _depends(case, "psycopg") and not _depends(case, "psycopg2", "psycopg2-binary"):
         database = with_driver(database, "postgresql+psycopg")
     setup = scripts.upgrade if scripts else setup_command(case.project, base, opening, orm, wanted.module(end))

@@ -30,8 +30,13 @@ def plan_orm(
     opening: Opening | None,
     migration: Migration | None = None,
     flask: FlaskApp | None = None,
+    *,
+    postgresql: bool = False,
 ) -> Orm:
-    """What is to be written. Raises Blocked where a table of the name is there and is another one."""
+    """What is to be written; `postgresql`: the repository depends on a client of it.
+
+    Raises Blocked where a table of the name is there and is another one.
+    """
     home = base.models if base is not None else own_tables(wanted)
     model, dead = plan_models(project, wanted, home)
     if base is not None and base.package is not None:
@@ -45,12 +50,18 @@ def plan_orm(
         dead_table=wanted.dead_table,
         commits=not (opening is not None and opening.commits),
         engine="DATABASE_URL" if opening is None else None,
-        default="" if opening is not None else f"sqlite:///{wanted.package.partition('.')[0] or 'jobs'}.db",
+        default="" if opening is not None else _own_url(wanted, postgresql=postgresql and base is not None),
         own_base=base is None,
         migration=migration,
         flask=flask,
         package=base.package if base is not None else None,
     )
+
+
+def _own_url(wanted: Wanted, *, postgresql: bool) -> str:
+    """Where an engine of the store's own goes without its variable: models of PostgreSQL want no SQLite."""
+    name = wanted.package.partition(".")[0] or "jobs"
+    return f"postgresql://localhost/{name}" if postgresql else f"sqlite:///{name}.db"
 
 
 def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
