@@ -22,7 +22,7 @@ LAYERS: tuple[set[str], ...] = (
     {"frameworks", "validations", "install"},
     {"proof"},
     {"stages", "ledger"},
-    {"orders", "scaffold"},
+    {"orders", "scaffold", "anchors"},
     {"runner"},
     {"reports", "doctor"},
     {"hooks", "mcp", "wall"},

@@ -54,11 +54,67 @@ def ledger_query(
 
 
 @ledger_app.command("verify")
-def ledger_verify(repo: Repo = Path(), ledger: LedgerFile = None, json: Json = False) -> int:
-    """Recompute every hash; say whether the ledger is whole and complete."""
-    from skillrun.cli.commands.ledger import verify
+def ledger_verify(
+    anchors: Annotated[
+        list[Path],
+        typer.Option("--anchors", metavar="FILE", help="Published heads, besides the git notes that are here."),
+    ] = [],  # noqa: B006
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Recompute every hash; say whether the ledger is whole and complete, and what anchors hold."""
+    from skillrun.cli.commands.ledger_verify import verify
 
-    return verify(repo, ledger, json)
+    return verify(repo, ledger, anchors, json)
+
+
+@ledger_app.command("anchor")
+def ledger_anchor(
+    file: Annotated[Path | None, typer.Argument(help="The statement, with --to intoto.")] = None,
+    to: Annotated[str, typer.Option("--to", metavar="PLACE", help="git-note, FILE, or intoto.")] = "git-note",
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Publish the head of every run outside the ledger, so that a cut or rewritten one is found."""
+    from skillrun.cli.commands.ledger_anchor import anchor
+
+    return anchor(to, file, repo, ledger, json)
+
+
+@ledger_app.command("archive")
+def ledger_archive(
+    before: Annotated[str, typer.Option("--before", metavar="DATE", help="Runs whose last event is older.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The archive: a new file, or an earlier one.")],
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Move whole runs into a sealed file that still verifies; open runs stay."""
+    from skillrun.cli.commands.ledger_archive import archive
+
+    return archive(before, to, repo, ledger, json)
+
+
+@ledger_app.command("redact")
+def ledger_redact(
+    run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
+    n: Annotated[int | None, typer.Argument(help="The number of the event.")] = None,
+    containing: Annotated[
+        Path | None,
+        typer.Option("--containing", metavar="FILE", help="Only texts with the secret in this file; - reads it."),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; change nothing.")] = False,
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Take the long texts of an event, or all with a secret in them, out for good; the hashes stay true."""
+    from skillrun.cli.commands.ledger_redact import redact
+
+    return redact(run, n, containing, reason, dry_run, repo, ledger, json)
 
 
 @ledger_app.command("ship")

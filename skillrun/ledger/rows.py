@@ -10,6 +10,7 @@ from skillrun.verdict import Evidence
 
 STAGE_FINISHED = "stage.finished"
 INVOCATION_STARTED = "invocation.started"
+REDACTED = "output.redacted"
 
 
 @dataclass(frozen=True)

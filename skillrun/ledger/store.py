@@ -18,7 +18,7 @@ from typing import Any
 
 from skillrun.canonical import canonical
 from skillrun.errors import Misuse
-from skillrun.ledger import chain
+from skillrun.ledger import chain, texts
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer
 from skillrun.ledger.ids import uuid7
 from skillrun.ledger.rows import (
@@ -86,9 +86,9 @@ class Ledger:
         run_id = uuid7()
         row = _run_row(run_id, start)
         event = NewEvent("run.started", actor=start.actor, actor_kind=start.actor_kind)
-        with self._writing():
+        with self.writing():
             self._insert("run", chain.RUN_COLUMNS, row)
-            self._add(run_id, 1, chain.GENESIS, event, {"run": chain.run_seal(row)})
+            self.add(run_id, 1, chain.GENESIS, event, {"run": chain.run_seal(row)})
         return run_id
 
     def append(
@@ -108,7 +108,7 @@ class Ledger:
         """
         if not events or (telemetry is not None and telemetry.run_id != run_id):
             raise ValueError("an append needs an event, and telemetry of the same run")
-        with self._writing():
+        with self.writing():
             n, prev = self.head(run_id)
             if expect_n is not None and n != expect_n:
                 raise ConcurrentAppend(f"run {run_id} is at event {n}, not at {expect_n}")
@@ -128,14 +128,16 @@ class Ledger:
         stored: list[StoredEvent] = []
         for event in events:
             last = len(stored) == len(events) - 1
-            stored.append(self._add(run_id, n + len(stored) + 1, prev, event, seal if last else {}))
+            stored.append(self.add(run_id, n + len(stored) + 1, prev, event, seal if last else {}))
             prev = stored[-1].hash
         return stored
 
-    def _add(self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]) -> StoredEvent:
+    def add(self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]) -> StoredEvent:
+        """Writes event `n` after the one whose hash is `prev`, within `writing`; `append` is what others call."""
         if chain.SEAL in event.data:
             raise ValueError(f"{chain.SEAL!r} in an event's data belongs to the ledger")
-        data = {**event.data, **({chain.SEAL: seal} if seal else {})}
+        by_texts = {chain.TEXTS: True} if texts.has_long(event.data) else {}
+        data = texts.written(event.data) | ({chain.SEAL: seal | by_texts} if seal or by_texts else {})
         row = _event_row(run_id, n, event, _now_us(), data)
         hash = chain.event_hash(prev, row)
         self._insert("event", (*chain.EVENT_COLUMNS, "prev", "hash"), (*row, prev, hash))
@@ -146,17 +148,21 @@ class Ledger:
         self._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", row)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it is on disk when the block has ended, or nothing of it."""
         with explained(self.path, self._busy_ms):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk has rolled back already
                     self._db.execute("ROLLBACK")
                 raise
+
+    def overwrite_freed(self) -> None:
+        """From now on what an update frees in the file is zeroed, and no write-ahead log keeps it after the close."""
+        self._db.execute("PRAGMA secure_delete = ON")
 
     # -- reading
 
@@ -259,7 +265,9 @@ def _seal(telemetry: tuple[Any, ...] | None, evidence: Sequence[tuple[Any, ...]]
     if telemetry is not None:
         seal["telemetry"] = chain.telemetry_seal(telemetry)
     if evidence:
-        seal["evidence"] = chain.evidence_seal(evidence)
+        seal["evidence"] = chain.evidence_seal(evidence, by_texts=True)
+        if any(detail is not None and texts.has_long(json.loads(detail)) for *_, detail in evidence):
+            seal[chain.TEXTS] = True
     return seal
 
 
@@ -281,7 +289,7 @@ def _event_row(run_id: str, n: int, event: NewEvent, ts_us: int, data: Mapping[s
 
 
 def _evidence_row(run_id: str, n: int, i: int, row: EvidenceRow) -> tuple[Any, ...]:
-    detail = _json(row.detail) if row.detail else None
+    detail = _json(texts.written(row.detail)) if row.detail else None
     return _storable(run_id, n, i, row.role, row.path, row.sha, row.size, row.line, detail)
 
 

@@ -87,6 +87,18 @@ def test_plain_lines_for_a_pipe(tmp_path: Path) -> None:
     assert out.rstrip().splitlines()[-1].startswith("ledger ")
 
 
+def test_a_success_says_how_to_anchor_it_until_it_is_anchored(tmp_path: Path) -> None:
+    repo, words = shops.shop(tmp_path / "repo"), "skillrun ledger anchor keeps its heads in git"
+    assert words not in shops.run(repo, code=3), "a run that goes on has time"
+    assert words not in shops.run(repo, "--trust", "--ledger", tmp_path / "elsewhere.db", code=0)
+    out = shops.run(repo, "--trust", code=0)
+    assert [len(line) <= 80 for line in out.splitlines() if words in line] == [True]
+    assert helpers.run_cli("ledger", "anchor", cwd=repo).returncode == 0
+    assert words not in shops.run(repo, "--trust", code=0), "the same once more adds nothing to anchor"
+    (repo / "shop" / "new.py").write_text("LATER = True\n")
+    assert words in shops.run(repo, "--trust", code=0)
+
+
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     script = f"{sys.executable} -m skillrun {shops.SKILL} --trust | head -n 1; echo ${{PIPESTATUS[0]}}"

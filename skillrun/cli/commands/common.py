@@ -5,10 +5,13 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Misuse
 from skillrun.text import safe_json, visible
+
+if TYPE_CHECKING:
+    from skillrun.repo.git import Repo
 
 EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}  # outcome -> exit code; the others are in errors.py
 
@@ -73,3 +76,14 @@ def ledger_of(repo: Path, ledger: Path | None) -> Path:
     if os.environ.get("SKILLRUN_LEDGER"):
         return Path(os.environ["SKILLRUN_LEDGER"]).absolute()
     return ledger_path(open_repo(repo), None)
+
+
+def checkout(repo: Path) -> Repo | None:
+    """The repository, None where there is none: for commands that can do without."""
+    from skillrun.errors import RepoUnusable
+    from skillrun.repo.git import open_repo
+
+    try:
+        return open_repo(repo)
+    except RepoUnusable:
+        return None

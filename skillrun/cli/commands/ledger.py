@@ -1,4 +1,4 @@
-"""`skillrun ledger list | show | query | verify`: reads the ledger, and changes nothing."""
+"""`skillrun ledger list | show | query`: reads the ledger, and changes nothing."""
 
 from __future__ import annotations
 
@@ -110,29 +110,6 @@ def _list_queries(json: bool) -> int:
         params = " ".join(f"--param {p.name}={p.default}" for p in named.params)
         print(f"{name}: {named.sentence}" + (f"\n    {params}" if params else ""))
     return 0
-
-
-def verify(repo: Path, ledger: Path | None, json: bool) -> int:
-    """Two verdicts, integrity and completeness; exit code 1 where either is not good."""
-    from dataclasses import asdict
-
-    from skillrun.ledger.verify import verify_ledger
-
-    report = verify_ledger(ledger_of(repo, ledger))
-    good = report.integrity == "whole" and report.completeness == "complete"
-    if json:
-        print_json({**asdict(report), "path": str(report.path)})
-        return 0 if good else 1
-    print(f"{visible(str(report.path))}: {report.runs} runs, {report.events} events")
-    print(f"integrity: {report.integrity}")
-    print(f"completeness: {report.completeness}")
-    for problem in report.problems:
-        where = f"run {problem.run_id[:13]}… " if problem.run_id else ""
-        number = f" {problem.n}" if problem.n is not None else ""
-        print(f"  {where}{problem.table}{number}: {visible(problem.what)}")
-    for limit in report.limits:
-        print(f"note: {limit}")
-    return 0 if good else 1
 
 
 def _when(microseconds: int) -> str:
