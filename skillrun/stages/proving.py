@@ -145,9 +145,10 @@ def not_asked(case: Case) -> Finding | None:
 
 
 def prove_case(case: Case) -> dict[str, Any] | None:
-    """The proof's report (proof.v1) with its `histories` (see `proof.stories`); None where nobody agreed to run the code.
+    """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody agreed to run it.
 
-    What it rests on becomes look-ups. With the same inputs as the last time, its report is taken from the state folder and nothing runs.
+    What it rests on becomes look-ups. With the same inputs as the last time, its report is taken from the state folder
+    and nothing runs.
     """
     target = proof_target(case)
     kept = _kept(case)
