@@ -31,10 +31,15 @@ def ledger_show(
     repo: Repo = Path(),
     ledger: LedgerFile = None,
     json: Json = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page for a browser.")] = None,
 ) -> int:
     """Show a run's events, evidence and telemetry."""
     from skillrun.cli.commands.ledger import show_run
 
+    if html is not None:
+        from skillrun.cli.commands.ledger_page import write_page
+
+        return write_page(run, repo, ledger, html)
     return show_run(run, repo, ledger, json)
 
 

@@ -1,4 +1,4 @@
-"""The histories of a proof that a ledger keeps: every refutation, and of each family one schedule that held."""
+"""The histories of a proof that a ledger keeps: every refutation, and one schedule that held of each family."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ def stories(proof: Proof) -> list[dict[str, Any]]:
 
 
 def _one_a_family(proof: Proof) -> list[Tried]:
-    """The first schedule of each family against which nobody said anything."""
+    """Of each family the schedule under which most effects took place, of those against which nobody said anything."""
     found: dict[str, Tried] = {}
     for tried in proof.tried:
-        if all(judgement.verdict == HINT for judgement in tried.judgements):
-            found.setdefault(tried.schedule.family, tried)
+        if any(judgement.verdict != HINT for judgement in tried.judgements):
+            continue
+        best = found.setdefault(tried.schedule.family, tried)
+        if len(tried.history.performed()) > len(best.history.performed()):
+            found[tried.schedule.family] = tried
     return list(found.values())
 
 
