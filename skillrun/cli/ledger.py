@@ -75,13 +75,14 @@ def ledger_export(
     table: Annotated[
         str | None, typer.Option("--table", metavar="TABLE", help="Of csv and parquet: one table.")
     ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Of otlp: send it to a collector.")] = None,
     repo: Repo = Path(),
     ledger: LedgerFile = None,
 ) -> int:
     """Write runs in a format that other tools read."""
     from skillrun.cli.commands.ledger_export import export
 
-    return export(format, run, since, output, table, repo, ledger)
+    return export(format, run, since, output, table, to, repo, ledger)
 
 
 @ledger_app.command("import")

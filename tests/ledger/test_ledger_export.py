@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +268,30 @@ def test_a_file_is_replaced_whole_or_not_at_all(ledger: Path) -> None:
 def test_every_format_is_documented() -> None:
     text = (helpers.ROOT / "docs" / "ledger.md").read_text()
     assert all(f"| `{name}` |" in text for name in NAMES)
+
+
+# -- Parquet
+
+
+def test_parquet_has_every_row_as_it_is_stored(ledger: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    export(ledger, "--format", "parquet", "-o", "out")
+    with ledgers.plain(ledger) as db:
+        for table, order in TABLES.items():
+            found = parquet.read_table(ledger.parent / "out" / f"{table}.parquet")
+            stored = db.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
+            assert [tuple(row.values()) for row in found.to_pylist()] == stored, table
+
+
+def test_without_pyarrow_one_line_says_what_to_install(ledger: Path) -> None:
+    script = (
+        "import sys, importlib.util as u; found = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'pyarrow' else found(name, *a)\n"
+        "from skillrun.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", script, "ledger", "export", "--format", "parquet", "-o", "out", "--ledger", ledger]
+    done = subprocess.run(command, cwd=ledger.parent, env=helpers.clean_env(ledger.parent / "home"), text=True,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "pip install 'skillrun-cli[parquet]'" in done.stderr
+    assert not (ledger.parent / "out").exists()
