@@ -107,7 +107,8 @@ class Source:
     def _chosen(self, run: str | None, since_us: int | None) -> list[str]:
         wanted = (run or "").strip().lower()
         query = """SELECT run_id FROM run WHERE substr(run_id, 1, length(:wanted)) = :wanted
-            AND (:since IS NULL OR (SELECT max(ts_us) FROM event WHERE event.run_id = run.run_id) >= :since)
+            AND (:since IS NULL OR (SELECT ts_us FROM event WHERE event.run_id = run.run_id
+                                   ORDER BY n DESC LIMIT 1) >= :since)
             ORDER BY started_us, run_id"""
         with explained(self.path, BUSY_MS):
             found = [row[0] for row in self._db.execute(query, {"wanted": wanted, "since": since_us})]
@@ -129,6 +130,8 @@ def _parsed(row: dict[str, Any]) -> dict[str, Any]:
     for column in _JSON:
         if isinstance(row.get(column), str):
             row[column] = json.loads(row[column])
+    if "data" in row and not isinstance(row["data"], dict):
+        row["data"] = {}  # no skillrun wrote it
     return row
 
 

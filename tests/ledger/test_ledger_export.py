@@ -20,6 +20,7 @@ from skillrun.exports.registry import LINES, NAMES
 from skillrun.exports.source import TABLES, Source
 from skillrun.exports.writing import write_file
 from skillrun.ledger.store import Ledger, NewEvent
+from skillrun.reports.page.build import run_page
 from skillrun.resources import resource
 
 SCHEMA = json.loads(resource("schemas", "telemetry.v1.json").read_text())
@@ -295,3 +296,14 @@ def test_without_pyarrow_one_line_says_what_to_install(ledger: Path) -> None:
     assert done.returncode == 4, done.stderr
     assert "pip install 'skillrun-cli[parquet]'" in done.stderr
     assert not (ledger.parent / "out").exists()
+
+
+def test_rows_that_no_skillrun_wrote_stop_nothing(ledger: Path) -> None:
+    with ledgers.triggers_away(ledger) as db:
+        db.execute("UPDATE event SET data = '[1]' WHERE type = 'stage.finished'")
+    assert [span["name"] for span in spans(ledger)][1:] == [
+        "execute_tool identify",
+        "execute_tool retry",
+        "execute_tool lint",
+    ]
+    assert "<h1>" in run_page(ledger, "0")

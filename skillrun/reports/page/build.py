@@ -28,7 +28,7 @@ def run_page(path: Path, run: str) -> str:
     """
     with Ledger.open(path, read_only=True) as ledger:
         run_id = ledger.resolve_run(run)
-        events = ledger.events(run_id)
+        events = [_with_data(event) for event in ledger.events(run_id)]
         values = {
             "run": ledger.run(run_id),
             "telemetry": ledger.telemetry(run_id)[::-1],
@@ -61,6 +61,11 @@ def _finalized(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return visible(value, limit=None, lines=True)
     return value
+
+
+def _with_data(event: dict[str, Any]) -> dict[str, Any]:
+    """Data that is no object was not written by a skillrun: it counts as none."""
+    return event if isinstance(event["data"], dict) else {**event, "data": {}}
 
 
 def _worked_out(path: Path, run_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
