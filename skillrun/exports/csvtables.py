@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,9 @@ from skillrun.exports.source import Source
 from skillrun.text import visible
 
 SUFFIX = "csv"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = re.compile(
+    r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]"
+)  # what a spreadsheet may take for one, also full-width
 _CHUNK = 1000  # rows
 
 
@@ -36,7 +39,7 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     shown = visible(value, limit=None, lines=True)
-    return f"'{shown}" if value.lstrip(" ").startswith(_FORMULA) or shown.startswith(_FORMULA) else shown
+    return f"'{shown}" if _FORMULA.match(value) or _FORMULA.match(shown) else shown
 
 
 def _text(rows: list[list[Any]]) -> bytes:

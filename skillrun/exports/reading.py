@@ -48,7 +48,7 @@ def import_lines(lines: list[Line], source: str, ledger: Path) -> Imported:
 
     Raises LedgerUnusable.
     """
-    with Ledger.open(ledger) as opened, opened.at_once():
+    with Ledger.open(ledger) as opened, opened.writing():
         return _import(opened, lines, source)
 
 

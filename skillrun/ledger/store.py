@@ -86,7 +86,7 @@ class Ledger:
         run_id = uuid7()
         row = _run_row(run_id, start)
         event = NewEvent("run.started", actor=start.actor, actor_kind=start.actor_kind)
-        with self._writing():
+        with self.writing():
             self._insert("run", chain.RUN_COLUMNS, row)
             self._add(run_id, 1, chain.GENESIS, event, {"run": chain.run_seal(row)})
         return run_id
@@ -108,7 +108,7 @@ class Ledger:
         """
         if not events or (telemetry is not None and telemetry.run_id != run_id):
             raise ValueError("an append needs an event, and telemetry of the same run")
-        with self._writing():
+        with self.writing():
             n, prev = self.head(run_id)
             if expect_n is not None and n != expect_n:
                 raise ConcurrentAppend(f"run {run_id} is at event {n}, not at {expect_n}")
@@ -146,21 +146,15 @@ class Ledger:
         self._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", row)
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Makes one transaction of all that is written in the block: all of it is on disk at its end, or nothing."""
-        with self._writing():
-            yield
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction, or a part of the one that `at_once` began."""
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, inner ones are part of it: all is on disk when the block has ended, or nothing."""
         if self._db.in_transaction:
-            yield
+            yield self._db
             return
         with explained(self.path, self._busy_ms):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk has rolled back already

@@ -156,7 +156,7 @@ def test_csv_has_a_file_for_each_table_with_every_row(ledger: Path) -> None:
     assert not list((ledger.parent / "out").glob(".*"))
 
 
-@pytest.mark.parametrize("cell", ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1"))
+@pytest.mark.parametrize("cell", ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\uff1d1"))
 def test_no_cell_is_a_formula(tmp_path: Path, cell: str) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(path) as opened:
