@@ -24,7 +24,7 @@ LAYERS: tuple[set[str], ...] = (
     {"stages", "ledger"},
     {"orders", "scaffold", "anchors"},
     {"runner"},
-    {"reports", "doctor"},
+    {"reports", "doctor", "exports"},
     {"hooks", "mcp", "wall"},
     {"cli", "demo", "__main__"},
 )
@@ -32,7 +32,7 @@ STRANGERS = (
     {"contract", "agents"},
     {"frameworks", "validations", "install"},
     {"stages", "ledger"},
-    {"reports", "doctor"},
+    {"reports", "doctor", "exports"},
 )
 SHARED = {"interface", "pieces", "layout", "publishing"}  # of the frameworks
 LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}

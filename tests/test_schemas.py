@@ -60,7 +60,7 @@ def test_a_schema_is_valid_and_says_what_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ("job-spec", "repo-profile", "report", "detect", "verification", "scaffold", "ledger-anchor")
+    "name", ("job-spec", "repo-profile", "report", "detect", "verification", "scaffold", "ledger-anchor", "telemetry")
 )
 def test_an_editor_can_explain_every_field(name: str) -> None:
     silent = [

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from skillrun.cli.options import Json, LedgerFile, Pairs, Repo
+from skillrun.cli.options import Json, LedgerFile, Pairs, Repo, Run
 
 ledger_app = typer.Typer(help="Ask the ledger.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -31,10 +31,15 @@ def ledger_show(
     repo: Repo = Path(),
     ledger: LedgerFile = None,
     json: Json = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page for a browser.")] = None,
 ) -> int:
     """Show a run's events, evidence and telemetry."""
     from skillrun.cli.commands.ledger import show_run
 
+    if html is not None:
+        from skillrun.cli.commands.ledger_page import write_page
+
+        return write_page(run, repo, ledger, html)
     return show_run(run, repo, ledger, json)
 
 
@@ -115,3 +120,48 @@ def ledger_redact(
     from skillrun.cli.commands.ledger_redact import redact
 
     return redact(run, n, containing, reason, dry_run, repo, ledger, json)
+
+
+@ledger_app.command("ship")
+def ledger_ship(
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="postgresql://user@host/database")],
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Send what is new to a PostgreSQL database that gathers the runs of many machines."""
+    from skillrun.cli.commands.ledger_ship import ship
+
+    return ship(to, repo, ledger, json)
+
+
+@ledger_app.command("export")
+def ledger_export(
+    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="jsonl, csv, otlp, intoto or parquet.")],
+    run: Run = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="DATE", help="Runs that went on since then.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="PATH", help="A file, or a folder.")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", metavar="TABLE", help="Of csv and parquet: one table.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Of otlp: send it to a collector.")] = None,
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+) -> int:
+    """Write runs in a format that other tools read."""
+    from skillrun.cli.commands.ledger_export import export
+
+    return export(format, run, since, output, table, to, repo, ledger)
+
+
+@ledger_app.command("import")
+def ledger_import(
+    file: Annotated[Path, typer.Argument(help="Telemetry v1 of another tool, as JSON Lines.")],
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
+    """Read another tool's telemetry into the ledger, as declared runs."""
+    from skillrun.cli.commands.ledger_import import import_telemetry
+
+    return import_telemetry(file, repo, ledger, json)

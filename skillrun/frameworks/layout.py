@@ -1,4 +1,4 @@
-"""How generated lines are laid out: as black would leave them at 88 columns, so that a formatter has little to do."""
+"""How generated lines are laid out: as black would leave them, so that a formatter has little to do."""
 
 from __future__ import annotations
 
@@ -9,36 +9,39 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 WIDTH = 88
+"""Columns where a repository says nothing else."""
 
 
-def call(name: str, arguments: Sequence[str], indent: int = 0, suffix: str = "", *, prefix: str = "") -> str:
+def call(
+    name: str, arguments: Sequence[str], indent: int = 0, suffix: str = "", *, prefix: str = "", width: int = WIDTH
+) -> str:
     """A call or a signature: in one line where it fits, else its arguments in one, else one a line.
 
     `indent` columns are to its left; `prefix` and `suffix` stand on its first and last line, e.g. "return " and ":".
     """
     given = ", ".join(arguments)
     line = f"{prefix}{name}({given}){suffix}"
-    if indent + len(line) <= WIDTH or not arguments:
+    if indent + len(line) <= width or not arguments:
         return line
     inner, outer = " " * (indent + 4), " " * indent
-    if len(inner) + len(given) <= WIDTH:
+    if len(inner) + len(given) <= width:
         return f"{prefix}{name}(\n{inner}{given}\n{outer}){suffix}"
     body = "".join(f"{inner}{argument},\n" for argument in arguments)
     return f"{prefix}{name}(\n{body}{outer}){suffix}"
 
 
-def constant(name: str, value: Any, indent: int = 0) -> str:
+def constant(name: str, value: Any, indent: int = 0, *, width: int = WIDTH) -> str:
     """An assignment of a JSON value; a dict that is too long for a line has one entry a line."""
     line = f"{name} = {source(value)}"
-    if indent + len(line) <= WIDTH or not isinstance(value, dict):
+    if indent + len(line) <= width or not isinstance(value, dict):
         return line
     inner, outer = " " * (indent + 4), " " * indent
     return f"{name} = {{\n" + "".join(f"{inner}{source(k)}: {source(v)},\n" for k, v in value.items()) + f"{outer}}}"
 
 
-def doc(first: str, more: Sequence[str] = (), indent: int = 4) -> str:
+def doc(first: str, more: Sequence[str] = (), indent: int = 4, *, width: int = WIDTH) -> str:
     """A docstring: one line where it fits, else its first sentence and the rest below; `more` are paragraphs."""
-    left, room = " " * indent, WIDTH - indent - 6
+    left, room = " " * indent, width - indent - 6
     if not more and len(first) <= room:
         return f'"""{first}"""'
     if len(first) > room and ". " in first:
@@ -47,7 +50,7 @@ def doc(first: str, more: Sequence[str] = (), indent: int = 4) -> str:
     head, *tail = textwrap.wrap(first, room)
     lines = [f'"""{head}', *(left + line for line in tail)]
     for paragraph in more:
-        lines += ["", *(left + line for line in textwrap.wrap(paragraph, WIDTH - indent))]
+        lines += ["", *(left + line for line in textwrap.wrap(paragraph, width - indent))]
     return "\n".join([*lines, f'{left}"""'])
 
 
@@ -76,14 +79,14 @@ def source(value: Any) -> str:
 # -- imports
 
 
-def import_block(lines: Iterable[str], roots: frozenset[str]) -> str:
+def import_block(lines: Iterable[str], roots: frozenset[str], width: int = WIDTH) -> str:
     """Import lines in groups (future, standard library, third party, own), merged and sorted as isort does."""
     groups: tuple[dict[str, set[str]], ...] = ({}, {}, {}, {})
     for line in lines:
         words = line.split(maxsplit=3)
         kept = groups[_group(words[1], roots)].setdefault(words[1], set())
         kept.update(name.strip() for name in words[3].split(",")) if words[0] == "from" else kept.add("")
-    return "\n\n".join("\n".join(_lines(group)) for group in groups if group)
+    return "\n\n".join("\n".join(_lines(group, width)) for group in groups if group)
 
 
 def _group(module: str, roots: frozenset[str]) -> int:
@@ -95,12 +98,12 @@ def _group(module: str, roots: frozenset[str]) -> int:
     return 1 if first in sys.stdlib_module_names else 2
 
 
-def _lines(group: dict[str, set[str]]) -> Iterable[str]:
+def _lines(group: dict[str, set[str]], width: int) -> Iterable[str]:
     yield from (f"import {module}" for module in sorted(group, key=str.lower) if "" in group[module])
     for module in sorted(group, key=str.lower):
         names = sorted(group[module] - {""}, key=_by_type)
         if names:
-            yield _from(module, names)
+            yield _from(module, names, width)
 
 
 def _by_type(name: str) -> tuple[int, str]:
@@ -109,9 +112,9 @@ def _by_type(name: str) -> tuple[int, str]:
     return (0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2), name
 
 
-def _from(module: str, names: Sequence[str]) -> str:
+def _from(module: str, names: Sequence[str], width: int) -> str:
     line = f"from {module} import {', '.join(names)}"
-    if len(line) <= WIDTH:
+    if len(line) <= width:
         return line
     return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
 

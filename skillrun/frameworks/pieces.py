@@ -238,6 +238,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Rewritten:
+    """A line of a text file in another form; nothing where the file has no such line. Both without indentation."""
+
+    path: str
+    line: str
+    text: str
+
+
+@dataclass(frozen=True)
 class SpecParts:
     """Parts of the job spec that it leaves out, added at its end."""
 
@@ -245,4 +254,4 @@ class SpecParts:
     parts: Mapping[str, Any]
 
 
-Piece = Module | NewFile | Entry | Section | Line | SpecParts
+Piece = Module | NewFile | Entry | Section | Line | Rewritten | SpecParts

@@ -13,7 +13,7 @@ from pathlib import Path
 from skillrun.errors import LedgerUnusable
 
 APPLICATION_ID = 0x534B524E  # "SKRN" in the header of the file
-SCHEMA_VERSION = 1  # the highest number in ledger/migrations
+SCHEMA_VERSION = 2  # the highest number in ledger/migrations
 BUSY_MS = 30_000  # eight writers on a rollback journal were seen to wait 16 s
 
 _STRICT_TABLES = (3, 37, 0)
@@ -64,7 +64,7 @@ def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
             raise EmptyLedger(f"{path}: no ledger here yet", hint="the first run creates it")
         connection = _connect_readonly(path, busy_ms)
         with _closed_on_error(connection):
-            if stored_version(connection, path) < SCHEMA_VERSION:
+            if stored_version(connection, path) == 0:  # an older one is read as it is
                 raise EmptyLedger(f"{path}: an empty ledger", hint="the first run fills it")
     return connection
 

@@ -149,7 +149,10 @@ class Ledger:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it is on disk when the block has ended, or nothing of it."""
+        """One transaction, inner ones are part of it: all is on disk when the block has ended, or nothing."""
+        if self._db.in_transaction:
+            yield self._db
+            return
         with explained(self.path, self._busy_ms):
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -217,6 +220,11 @@ class Ledger:
         where = "run_id = :run_id AND n > :after" + ("" if type is None else f" AND {_of_type(type)}")
         return self._select(f"SELECT * FROM event WHERE {where} ORDER BY n", run_id=run_id, type=type, after=after)
 
+    def all_events(self, type: str) -> Iterator[dict[str, Any]]:
+        """The events of a type in all runs: `run_id, n, invocation, data`."""
+        query = f"SELECT run_id, n, invocation, data FROM event WHERE {_of_type(type)} ORDER BY run_id, n"
+        yield from self._select(query, type=type)
+
     def last_event(self, run_id: str, type: str, stage: str | None = None) -> dict[str, Any] | None:
         """The latest event of a type (of one stage, where given), or None."""
         where = f"run_id = :run_id AND {_of_type(type)}" + ("" if stage is None else " AND stage = :stage")
@@ -276,7 +284,7 @@ def _run_row(run_id: str, start: RunStart) -> tuple[Any, ...]:
     return _storable(
         *(run_id, start.skill, start.skill_name, start.skill_sha, start.job, start.spec_path, start.repo),
         *(start.git_head, int(start.dirty), tree, start.actor, start.actor_kind, start.agent, start.host_id),
-        *(start.runner_version, _now_us()),
+        *(start.runner_version, _now_us() if start.started_us is None else start.started_us),
     )
 
 

@@ -19,6 +19,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_library(proof, target),
         *_last_death(proof, target),
         *_volatile(proof),
+        *_aside(proof),
         *_machine(proof, target),
     ]
 
@@ -66,6 +67,13 @@ def _last_death(proof: Proof, target: Target) -> Iterator[str]:
 def _volatile(proof: Proof) -> Iterator[str]:
     for name in sorted(proof.reference.volatile if proof.reference else ()):
         yield f"proof.state.{name} differs from run to run and was not compared"
+
+
+def _aside(proof: Proof) -> Iterator[str]:
+    """What the repository's own databases hold was not read, and they were not written."""
+    noted = (event for tried in proof.tried for run in tried.history.runs for event in run.all("note"))
+    for name in sorted({str(event["name"]) for event in noted if event["what"] == "database-aside"}):
+        yield f"{name} was not opened: {{scratch}}/{name} stood in for it"
 
 
 def _machine(proof: Proof, target: Target) -> Iterator[str]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked, Refused
+from skillrun.proof import aside
 from skillrun.proof.packages import find_python
 from skillrun.proof.scratch import Workplace
 from skillrun.proof.state import SqliteStore, Store
+from skillrun.proof.unset import find_unset
 from skillrun.proof.zygote import Zygote
 
 if TYPE_CHECKING:
@@ -59,9 +61,10 @@ class Setting:
             server = kinds[name](folder)
             self.servers.append(server)
             self.urls[name] = server.url
+            self.urls |= {f"{name}.{part}": text for part, text in getattr(server, "parts", {}).items()}
 
     def filled(self, text: str) -> str:
-        """A text of the spec with {scratch}, {redis} and {postgresql} in it."""
+        """A text of the spec with {scratch}, {redis}, {postgresql} and {postgresql.host} in it."""
         text = text.replace("{scratch}", str(self.place.scratch))
         for name, url in self.urls.items():
             text = text.replace("{" + name + "}", url)
@@ -84,10 +87,12 @@ class Setting:
         if setup is not None:
             from skillrun.validations.run import run_command
 
-            done = run_command(
-                self.filled(setup), cwd=self.root, env=self.env(), timeout_s=120.0, stop=lambda: self.abandoned
-            )
+            env = aside.hook(self.place.run / "aside", self.config(), self.env())
+            done = run_command(self.filled(setup), cwd=self.root, env=env, timeout_s=120.0, stop=lambda: self.abandoned)
             if not done.ok:
+                unset = find_unset(done.tail, self.root)
+                if unset is not None:
+                    raise Blocked(f"proof.setup: {unset.message}", hint=unset.hint)
                 tail = done.tail.strip().splitlines()[-3:]
                 raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=f"run it by hand: {setup}")
         self.keep()
@@ -147,7 +152,7 @@ class Setting:
             "root": str(self.root), "paths": paths, "handler": spec.handler,
             "driver": str(driver) if driver else None,
             "effects": [effect.model_dump() for effect in spec.effects or ()], "errors": errors,
-            "scratch": str(self.place.scratch), "free": free, "servers": servers,
+            "scratch": str(self.place.scratch), "free": free, "servers": servers, "kept": aside.committed(self.root),
             "settings": {
                 "message": spec.message, "fields": sorted((spec.payload or {}).get("properties", {})),
                 "redis": self.urls.get("redis"), "enqueue": spec.enqueue.call if spec.enqueue else None,
@@ -170,7 +175,7 @@ class Setting:
             if found is None:
                 raise Refused(f"proof.database: {database} is no server of the proof", hint='use "{postgresql}"')
             return found
-        return SqliteStore(self.place.scratch / path)  # an absolute path stays as it is
+        return SqliteStore(aside.standing(self.place.scratch, path))  # an absolute path stays as it is
 
     def abandon(self) -> None:
         """Has whoever works in it, in another thread, come to an end at once. `close` is still to come."""

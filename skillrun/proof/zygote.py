@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from skillrun.errors import Misuse, Refused
+from skillrun.proof.unset import find_unset
 
 _SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
 _PROBE = Path(__file__).parent / "probe" / "main.py"
@@ -105,7 +106,7 @@ class Zygote:
             self.control.sendall(json.dumps(self.config).encode() + b"\n")
             answer = self._answer()
             if "booted" not in answer:
-                raise _boot_failed(answer)
+                raise _boot_failed(answer, self.config["root"])
         except BaseException:
             self.stop()
             raise
@@ -309,15 +310,18 @@ class Zygote:
             os.close(self._report)
 
 
-def _boot_failed(answer: Mapping[str, Any]) -> BootFailed:
+def _boot_failed(answer: Mapping[str, Any], root: str) -> BootFailed:
     hints = {
         "handler": "the handler must import with proof.python and proof.env; try it by hand",
         "effect": "effects[].call is the import path of the adapter, module:function; key_arg is one of its parameters",
         "error": "failures lists import paths of exceptions; one that needs arguments: {type: ..., args: [...]}",
         "framework": "proof.python must be the interpreter that the worker runs with",
     }
-    what = str(answer.get("failed"))
-    return BootFailed(what, str(answer.get("text")), hint=hints.get(what), trace=str(answer.get("trace") or ""))
+    what, trace = str(answer.get("failed")), str(answer.get("trace") or "")
+    unset = find_unset(trace, root)
+    if unset is not None:
+        return BootFailed(what, unset.message, hint=unset.hint, trace=trace)
+    return BootFailed(what, str(answer.get("text")), hint=hints.get(what), trace=trace)
 
 
 @cache

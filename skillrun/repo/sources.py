@@ -82,7 +82,20 @@ class Sources:
 
     @cached_property
     def _packages(self) -> frozenset[str]:
-        return frozenset(path[: -len("/__init__.py")] for path in self._python_files if path.endswith("/__init__.py"))
+        found = {path[: -len("/__init__.py")] for path in self._python_files if path.endswith("/__init__.py")}
+        return frozenset(folder for folder in found if not self._is_started(folder))
+
+    def _is_started(self, folder: str) -> bool:
+        """Django's manage.py puts its own folder on the path, and the settings are imported from there.
+
+        Where the settings lie beside it, it is the old layout, in which the folder is the package of the project.
+        """
+        beside = (f"{folder}/settings.py", f"{folder}/settings/__init__.py")
+        return f"{folder}/manage.py" in self._known_files and self._known_files.isdisjoint(beside)
+
+    @cached_property
+    def _known_files(self) -> frozenset[str]:
+        return frozenset(self._python_files)
 
     @cached_property
     def _roots(self) -> tuple[str, ...]:

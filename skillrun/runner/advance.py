@@ -15,6 +15,7 @@ from skillrun.lock import RunLock
 from skillrun.repo.git import Snapshot, snapshot, touched
 from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
 from skillrun.runner.target import Request, Target, lock_path, open_ledger, patience_s, prepare_ledger_folder, shown
+from skillrun.runner.written import settle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +68,7 @@ def advance(request: Request, watcher: Watcher) -> dict[str, Any]:
     with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
         if _take(lock, watcher):
             seen, inputs = Seen.of(request), None  # the other one, or a person meanwhile, may have changed things
+        settle(ledger, target.ledger_path, target.repo.root)
         if inputs is None:
             report = repeat(ledger, seen, started)
             if report is not None:

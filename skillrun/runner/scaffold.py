@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.actor import who
-from skillrun.canonical import sha256
 from skillrun.errors import Misuse, Refused
 from skillrun.files import Files, write
-from skillrun.ledger.rows import NewEvent
 from skillrun.ledger.store import Ledger
 from skillrun.runner.advance import advance, case_of
 from skillrun.runner.report import finding_json
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     from skillrun.scaffold.plan import Change, Kept, Plan
     from skillrun.stages.interface import Case, CommandPlan
 
-WRITTEN = "scaffold.written"
 STAYS = "is there already and stays as it is"
 _AGAIN = "run the same command again"
 
@@ -64,21 +60,43 @@ def scaffold(request: Request, watcher: Watcher, tell: Tell, report: dict[str, A
         return Scaffolded(_blocked(report, missing), plan, missing)
     _say(plan, tell)
     if plan.changes:
-        _write(case.root, plan.changes)
-        _record(report, plan)
-        for note in _format(again, watcher, plan, case.root):
-            tell(f"  note: {note}")
+        _write_and_record(again, watcher, tell, plan, report)
         report = advance(again, watcher)
     _mark(again, tell)
     return Scaffolded(report, plan)
 
 
-def _format(request: Request, watcher: Watcher, plan: Plan, root: Path) -> tuple[str, ...]:
-    """The repository's formatters over the Python files that were written, with consent; what to know of it."""
+def _write_and_record(request: Request, watcher: Watcher, tell: Tell, plan: Plan, report: Mapping[str, Any]) -> None:
+    """The files, formatted where somebody agreed, and the event with their hashes as they are then."""
+    from skillrun.runner import written
+
+    path, root = Path(report["ledger"]["path"]), case_of(request).root
+    written.begin(path, report["run"]["id"], plan)
+    try:
+        _write(root, plan.changes)
+    except Refused:
+        written.drop(path)
+        raise
+    notes, ran = _format(request, watcher, plan, root)
+    for note in notes:
+        tell(f"  note: {note}")
+    with Ledger.open(path) as ledger:
+        written.record(ledger, path, root, ran)
+
+
+def _format(request: Request, watcher: Watcher, plan: Plan, root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The repository's formatters over the Python files that were written, with consent: what to know, what ran."""
     from skillrun.scaffold.manner.formatting import format_files
     from skillrun.validations.consent import Consent, consent_key
 
+    ran: list[str] = []
+
     def ask(commands: CommandPlan) -> bool:
+        given = agreed(commands)
+        ran.extend(commands.commands if given else ())
+        return given
+
+    def agreed(commands: CommandPlan) -> bool:
         key, store = consent_key(commands.commands, commands.files), Consent()
         if store.given(key):
             return True
@@ -88,7 +106,8 @@ def _format(request: Request, watcher: Watcher, plan: Plan, root: Path) -> tuple
         return how is not None
 
     paths = [change.path for change in plan.changes if change.path.endswith(".py")]
-    return format_files(root, paths, plan.formatters, ask, watcher.output)
+    notes = format_files(root, paths, plan.formatters, ask, watcher.output)
+    return notes, tuple(ran)
 
 
 def _mark(request: Request, tell: Tell) -> None:
@@ -208,20 +227,6 @@ def _check(root: Path, changes: Sequence[Change]) -> Files:
 
 def _write(root: Path, changes: Sequence[Change]) -> None:
     write(root, _check(root, changes).changes())
-
-
-def _record(report: dict[str, Any], plan: Plan) -> None:
-    """What was written and what was left: an event of the run."""
-    actor = who()
-    files = [
-        {"path": change.path, "sha256": sha256(change.after.encode()), "new": change.before is None}
-        for change in plan.changes
-    ]
-    kept = [{"path": kept.path, "line": kept.line, "name": kept.name} for kept in plan.kept]
-    data = {"files": files, "kept": kept}
-    event = NewEvent(WRITTEN, actor=actor.name, actor_kind=str(actor.kind), data=data)
-    with Ledger.open(Path(report["ledger"]["path"])) as ledger:
-        ledger.append(report["run"]["id"], [event])
 
 
 def _count(things: Sequence[object], what: str) -> str:

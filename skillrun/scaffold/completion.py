@@ -7,14 +7,17 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from skillrun.scaffold.secrets import VALUE, find_secrets
+from skillrun.scaffold.spec_text import block, completed_within, has_part
 from skillrun.scaffold.stores.proof import proof_part
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import JobSpec
+    from skillrun.contract.job import JobSpec, Proof
     from skillrun.frameworks.pieces import Facts
     from skillrun.stages.interface import Case
+
+
+_SETTING = ("env", "services", "setup", "database")
 
 
 def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
@@ -27,9 +30,22 @@ def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
             "call": f"{facts.enqueue.module}:{facts.enqueue.name}",
             "args": {"payload": example(facts)} if facts.message == "payload" else example(facts),
         }
-    if spec.proof is None:
-        made["proof"] = {**proof_part(facts.store, case), **_poison(facts)}
+    proof = {**proof_part(facts.store, case), **_poison(facts)}
+    secrets = dict.fromkeys(find_secrets(case.project), VALUE)
+    proof["env"] = {**secrets, **proof.get("env", {})}
+    made["proof"] = lacking(spec.proof, {name: value for name, value in proof.items() if value})
     return {part: value for part, value in made.items() if value}
+
+
+def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `proof` has not yet. One that has another database has a setting of its own, which stays as it is."""
+    if given is None:
+        return dict(proof)
+    if given.database is not None and given.database != proof.get("database"):
+        proof = {name: value for name, value in proof.items() if name not in _SETTING}
+    new = {name: value for name, value in proof.items() if name not in given.model_fields_set}
+    env = {name: value for name, value in proof.get("env", {}).items() if name not in given.env}
+    return {**new, **({"env": env} if env else {})}
 
 
 def example(facts: Facts) -> dict[str, Any]:
@@ -50,12 +66,21 @@ def _wrong(annotation: str) -> Any:
 
 
 def completed(text: str, name: str, parts: Mapping[str, Any]) -> str:
-    """The text of a spec file with these parts added at its end; what is there is not touched."""
+    """The text of a spec file with these parts added at its end; a part that is there gets what it lacks.
+
+    What is there is not touched.
+    """
+    if not parts:
+        return text
+    there = {part: value for part, value in parts.items() if has_part(text, part)}
+    for part, value in there.items():
+        text = completed_within(text, part, value)
+    parts = {part: value for part, value in parts.items() if part not in there}
     if not parts:
         return text
     if name.endswith(".json"):
         return _completed_json(text, parts)
-    dumped = yaml.safe_dump(dict(parts), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    dumped = "".join(block(part, value) for part, value in parts.items())
     end = "" if text.endswith("\n") or not text else "\n"
     return f"{text}{end}{dumped}"
 

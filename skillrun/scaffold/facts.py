@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -34,8 +35,8 @@ def read_facts(
     `message`: what holds where the spec does not say how the payload is passed.
     """
     handler = _import_path(spec.handler or "", spec, "handler")
-    names = Names(case.project, conventions.source_root)
     module, name = handler
+    names = Names(case.project, conventions.source_root, flat="." not in module)
     fields = tuple(_fields(spec))
     failures = spec.failures
     invalid = _invalid(spec, module)
@@ -87,8 +88,10 @@ def _sentence(text: str | None, otherwise: str) -> str:
 class Names:
     """Import paths of the spec as symbols: whether the repository has them, and where they live."""
 
-    def __init__(self, project: Project, source_root: str = "") -> None:
+    def __init__(self, project: Project, source_root: str = "", *, flat: bool = False) -> None:
+        """`flat`: the handler's module lies in no package, so a new module beside it does not either."""
         self.project = project
+        self._flat = flat
         self._root = f"{source_root}/" if source_root else ""
 
     def symbol(self, import_path: str) -> Symbol:
@@ -114,7 +117,18 @@ class Names:
 
     def is_ours(self, module: str) -> bool:
         """Whether a module lies, or would lie, in a package of this repository."""
-        return self.project.locate(module.partition(".")[0], anywhere=True) is not None
+        if self.project.locate(module.partition(".")[0], anywhere=True) is not None:
+            return True
+        return self._flat and "." not in module and not self._is_library(module)
+
+    def _is_library(self, name: str) -> bool:
+        """A module of the standard library, a dependency, or what some module imports already."""
+        from skillrun.repo.manifests import read_manifests
+
+        if name in sys.stdlib_module_names or read_manifests(self.project.tree).find(name):  # type: ignore[arg-type]
+            return True
+        imports = re.compile(rf"(?m)^\s*(?:from|import)\s+{name}\b")
+        return any(imports.search(module.text) for module in self.project.modules_with(name))
 
     def path(self, module: str) -> str:
         """Where a module is, or where it would be written."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.errors import Refused
-from skillrun.frameworks.pieces import Entry, Line, Module, NewFile, Piece, Section, SpecParts
+from skillrun.frameworks.pieces import Conventions, Entry, Line, Module, NewFile, Piece, Rewritten, Section, SpecParts
 from skillrun.scaffold.completion import completed
 from skillrun.scaffold.plan import Change, Kept
 
@@ -28,10 +28,13 @@ def no_style(path: str, source: str) -> str:
 class Fitting:
     """The texts of the files that pieces change, as changed so far."""
 
-    def __init__(self, tree: Tree, own: Collection[str], style: Style = no_style) -> None:
+    def __init__(
+        self, tree: Tree, own: Collection[str], style: Style = no_style, line_length: int = Conventions.line_length
+    ) -> None:
         self._tree = tree
         self._own = own  # the repository's top-level packages
         self._style = style
+        self._line_length = line_length
         self._before: dict[str, str | None] = {}
         self._after: dict[str, str | None] = {}
         self.kept: list[Kept] = []
@@ -42,17 +45,20 @@ class Fitting:
 
         text = self._text(piece.path)
         if isinstance(piece, Module):
-            merged = merge.merge_module(piece.path, text, self._style(piece.path, piece.source), self._own)
+            styled = self._style(piece.path, piece.source)
+            merged = merge.merge_module(piece.path, text, styled, self._own, self._line_length)
             self._after[piece.path] = merged.text
             self.kept += [kept for kept in merged.kept if kept.name != "__doc__"]  # it has words of its own
         elif isinstance(piece, NewFile):
             self._add_file(piece, text)
         elif isinstance(piece, Entry):
-            self._after[piece.path] = literals.add_entry(piece.path, text or "", piece, self._own)
+            self._after[piece.path] = literals.add_entry(piece.path, text or "", piece, self._own, self._line_length)
         elif isinstance(piece, Section):
             self._after[piece.path] = sections.add_section(text, piece)
         elif isinstance(piece, Line):
             self._after[piece.path] = _with_line(text or "", piece.text)
+        elif isinstance(piece, Rewritten):
+            self._after[piece.path] = _rewritten(text, piece)
         elif isinstance(piece, SpecParts):
             self._after[piece.path] = completed(text or "", piece.path, piece.parts)
 
@@ -120,6 +126,12 @@ def _with_line(text: str, line: str) -> str:
         return text
     end = "" if text.endswith("\n") or not text else "\n"
     return f"{text}{end}{line}\n"
+
+
+def _rewritten(text: str | None, piece: Rewritten) -> str | None:
+    lines = (text or "").splitlines(keepends=True)
+    made = [line.replace(piece.line, piece.text) if line.strip() == piece.line else line for line in lines]
+    return None if text is None else "".join(made)
 
 
 def _diff(path: str, before: str, after: str) -> str:

@@ -91,7 +91,7 @@ def _impossible(spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """What this library cannot do, and promises of the spec that contradict each other."""
     said = [*writer_of(facts.use.id).problems(facts), *redis.problems(facts)]
     said += [*_contradictions(facts), *_forgotten(facts), *_taken_names(facts), *_no_errors(facts)]
-    said += [*_homes(facts), *_table_names(spec)]
+    said += [*_homes(facts), *_table_names(spec), *_publishers(facts)]
     for sentence in said:
         hint = "change the spec, or write the handler by hand"
         yield blocker("scaffold.impossible", sentence, hint=hint, path=spec.shown_path, line=1)
@@ -153,6 +153,16 @@ def _homes(facts: Facts) -> Iterator[str]:
         if not effect.call.exists and "." in effect.call.name:
             owner = effect.call.name.partition(".")[0]
             yield f"effect {effect.name}: {effect.call.module}:{owner} is not there, and only functions are written"
+
+
+def _publishers(facts: Facts) -> Iterator[str]:
+    """What an application does around a publication is its own to say: only a plain publisher is written."""
+    call = facts.enqueue
+    if not call.exists and call.module != facts.module:
+        yield (
+            f"enqueue.call: {call.module}:{call.name} is not there, and a publisher is written beside the handler "
+            f"alone: leave enqueue out, and call {facts.module}:enqueue_{facts.name} from it"
+        )
 
 
 def _table_names(spec: JobSpec) -> Iterator[str]:

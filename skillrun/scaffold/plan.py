@@ -84,7 +84,8 @@ def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
     """The pieces as changes of the files that are there."""
     from skillrun.scaffold.fit import Fitting
 
-    fitting = Fitting(case.tree, facts.own_packages, lambda path, source: _in_manner(facts, path, source))
+    length = facts.conventions.line_length
+    fitting = Fitting(case.tree, facts.own_packages, lambda path, source: _in_manner(facts, path, source), length)
     for piece in made:
         fitting.add(piece)
     return Plan(
@@ -96,7 +97,15 @@ def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
 
 
 def _in_manner(facts: Facts, path: str, source: str) -> str:
-    """A module as the repository would write it; tests follow the habit of tests, and import from the top."""
+    """A module as the repository would write it: its manner, and no line longer than its lines are."""
+    from skillrun.scaffold.editing.wrapping import relaid
+
+    manner = facts.conventions
+    return relaid(_restyled(facts, path, source), manner.line_length, manner.indent)
+
+
+def _restyled(facts: Facts, path: str, source: str) -> str:
+    """Tests follow the habit of tests, and import from the top."""
     from skillrun.scaffold.common import test_path
     from skillrun.scaffold.manner.style import restyle
 

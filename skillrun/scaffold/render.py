@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,9 @@ FOLDER = Path(__file__).parent
 _OF_TESTS = ("run", "dead", "database", "pytest", "Any", "Adapter", "PAYLOAD", "OTHER", "monkeypatch", "tmp_path")
 
 
+_LAYOUT: dict[str, Callable[..., str]] = {"call": call, "constant": constant, "doc": doc}
+
+
 class Renderer:
     """Renders the templates of one folder; those of `scaffold/templates` and of the stores can be included from any."""
 
@@ -29,9 +32,10 @@ class Renderer:
 
     def __call__(self, template: str, facts: Facts, **more: Any) -> str:
         """The text of a template; `facts` and what else is given are its names. Unknown names are our bug."""
-        writer = Writer(facts)
-        names = {"facts": facts, "call": call, "seconds": seconds, "constant": constant}
-        names |= {"doc": doc, "retried": _retried(facts), "ending": ending, "handler_notes": handler_notes}
+        writer, width = Writer(facts), facts.conventions.line_length
+        names = {"facts": facts, "seconds": seconds}
+        names |= {name: partial(laid, width=width) for name, laid in _LAYOUT.items()}
+        names |= {"retried": _retried(facts), "ending": ending, "handler_notes": handler_notes}
         names |= {
             "log": writer.log,
             "logger": writer.logger,
@@ -72,6 +76,7 @@ class Writer:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
+        self._width = facts.conventions.line_length
 
     def ref(self, symbol: Symbol, module: str | None = None) -> str:
         """How code in `module` (the handler's, where none is named) refers to a symbol; `imports` makes it so.
@@ -88,7 +93,7 @@ class Writer:
         here = self._facts.module if module is None else module
         wanted = [*symbols, *(metrics.needed(self._facts) if here == self._facts.module else ())]
         lines = [one if isinstance(one, str) else _import_of(one, here) for one in wanted]
-        return import_block([line for line in lines if line], self._facts.own_packages)
+        return import_block([line for line in lines if line], self._facts.own_packages, self._width)
 
     def log(self, level: str, words: str, values: Sequence[tuple[str, str]] = (), indent: int = 4) -> str:
         """A log call in the repository's manner, and a count where it counts; `values` are (label, expression).
@@ -104,8 +109,8 @@ class Writer:
     def publish(self, name: str, arguments: Sequence[str], indent: int = 4) -> str:
         """The call that publishes the job; in a Django project it waits for the commit of the open transaction."""
         if not self._facts.django:
-            return call(name, arguments, indent)
-        return call("transaction.on_commit", [f"lambda: {name}({', '.join(arguments)})"], indent)
+            return call(name, arguments, indent, width=self._width)
+        return call("transaction.on_commit", [f"lambda: {name}({', '.join(arguments)})"], indent, width=self._width)
 
     def logger(self, module: str | None = None) -> str:
         """The module's logger, and in the handler's module its counter; "" where the imports alone bind them."""
@@ -119,13 +124,13 @@ def log_call(
     conventions: Conventions, level: str, words: str, values: Sequence[tuple[str, str]], indent: int = 4
 ) -> str:
     """See `Writer.log`."""
-    name = f"{conventions.logger}.{level}"
+    name, width = f"{conventions.logger}.{level}", conventions.line_length
     loguru = "loguru" in conventions.logger_import  # what is only a keyword is not shown there
     if conventions.log_style == "structlog" and not loguru:
-        return call(name, [source(words), *(f"{label}={value}" for label, value in values)], indent)
+        return call(name, [source(words), *(f"{label}={value}" for label, value in values)], indent, width=width)
     plain, shown = ("{}", "{!r}") if loguru else ("%s", "%r")
     marks = [f"{label}={shown if label == 'reason' else plain}" for label, _ in values]
-    return call(name, [source(" ".join([words, *marks])), *(value for _, value in values)], indent)
+    return call(name, [source(" ".join([words, *marks])), *(value for _, value in values)], indent, width=width)
 
 
 def _retried(facts: Facts) -> str:

@@ -49,6 +49,8 @@ def dead(facts: Facts) -> str:
     """Where a job goes that is given up."""
     if facts.dead_letter == "table":
         return f"A job that is given up leaves a row in {facts.dead_letter_where}."
+    if facts.dead_letter == "queue":
+        return f"A job that is given up becomes a message in {facts.dead_letter_where}, which no worker reads."
     if facts.dead_letter == "none":
         return (
             f"A job that is given up leaves only a log line: {_lower(facts.dead_letter_reason or 'as the spec says')}."

@@ -127,8 +127,18 @@ def _job(case: Case, spec: JobSpec, function: Definition, files: tuple[str, ...]
         transient=tuple({"type": e.type, "args": list(e.args)} for e in (failures.transient if failures else ())),
         permanent=tuple({"type": e.type, "args": list(e.args)} for e in (failures.permanent if failures else ())),
         returns=effect.returns if effect else None,
-        env=command_env(case.root),
+        env={**_settings(case, spec, folder), **command_env(case.root)},
     )
+
+
+def _settings(case: Case, spec: JobSpec, folder: str) -> dict[str, str]:
+    """What the proof's environment says and nobody else does: plain values, and Django's settings."""
+    given = spec.proof.env if spec.proof else {}
+    plain = {name: value for name, value in given.items() if "{" not in value}
+    files = [path for name in (*_CONFIGURATION, "conftest.py") for path in (name, f"{folder}/{name}".lstrip("/"))]
+    if any(b"DJANGO_SETTINGS_MODULE" in (case.tree.read(path) or b"") for path in dict.fromkeys(files)):
+        plain.pop("DJANGO_SETTINGS_MODULE", None)  # pytest-django would take the environment's before its own
+    return plain
 
 
 def _function(case: Case, handler: Definition) -> Definition | None:

@@ -143,7 +143,8 @@ def _class_columns(node: ast.ClassDef) -> Iterator[tuple[str, ast.Call]]:
     for statement in node.body:
         name, value = _assigned_name(statement), getattr(statement, "value", None)
         if name and isinstance(value, ast.Call) and _called(value) not in ("relationship", "Meta"):
-            yield name, value
+            inner = _keyword(value, "sa_column")  # SQLModel's Field around a column of SQLAlchemy
+            yield name, inner if isinstance(inner, ast.Call) else value
 
 
 def _names(name: str, call: ast.Call) -> Iterator[Columns]:

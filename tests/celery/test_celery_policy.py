@@ -258,6 +258,13 @@ def test_visibility_timeout_by_broker(tmp_path: Path, broker: str, timeout: floa
         ),
         (
             retrying("raise self.retry(exc=exc)")
+            + "\nfrom celery.signals import task_failure\n"
+            + "@task_failure.connect\ndef f(sender, **kw):\n    sender.app.request.tm.abort()\n"
+            + "@task_failure.connect(sender=send_receipt)\ndef g(sender, **kw):\n    dead.record(4)\n",
+            "dead.record(4)",
+        ),
+        (
+            retrying("raise self.retry(exc=exc)")
             + "\nfrom celery.signals import task_failure\n@app.task\ndef other(): ...\n"
             + "@task_failure.connect(sender=other)\ndef f(sender, **kw):\n    dead.record(3)\n",
             None,

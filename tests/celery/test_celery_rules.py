@@ -247,6 +247,22 @@ def test_check_then_act_in_a_cache(check_finds: Check, check_ignores: Check) -> 
     check_ignores(rule, cache + task(filled))
 
 
+def test_check_then_act_behind_a_lease(check_finds: Check, check_ignores: Check) -> None:
+    rule, head = "check-then-act", "import redis\nclient = redis.Redis()\n"
+    take = "if not client.set(order_id, 'me', nx=True, px=9000):\n    {}\n"
+    look, work = (
+        "if client.get(order_id) == b'done':\n    return\n",
+        "mailer.send(order_id)\nclient.set(order_id, 'done')\n",
+    )
+    asked = look.replace("\n    ", "\n        ").rstrip()
+    check_ignores(rule, head + task(take.format(f"{asked}\n    raise TimeoutError") + work))
+    check_finds(rule, head + task(look + work), WARNING, "set follows get", line="client.set(order_id, 'done')")
+    unasked = "client.set(order_id, 'me', nx=True, px=9000)\n"
+    check_finds(
+        rule, head + task(unasked + look + work), WARNING, "set follows get", line="client.set(order_id, 'done')"
+    )
+
+
 def test_check_then_act_in_sql(check_finds: Check, check_ignores: Check) -> None:
     rule = "check-then-act"
     racy = """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fixtures_repos as odd
 import helpers
+import pytest
 import shops
 
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
@@ -43,6 +44,7 @@ def check(text: str) -> None:
     assert found is None, repr(text[max(found.start() - 80, 0) : found.end() + 20]) if found else ""
 
 
+@pytest.mark.real
 def test_a_hostile_repository_steers_no_terminal(tmp_path: Path) -> None:
     repo = hostile_shop(tmp_path / "repo")
     for options in ([], ["--json"]):
@@ -63,6 +65,7 @@ def test_hostile_content_is_read_without_harm(tmp_path: Path) -> None:
     check(done.stdout + done.stderr)
 
 
+@pytest.mark.real
 def test_a_folder_with_a_hostile_name(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "re\x1b[31m\u202epo")
     for args in ([shops.SKILL, "--trust"], ["status"], ["ledger", "list"], ["ledger", "verify"], ["detect", "--write"]):

@@ -109,7 +109,7 @@ def test_refuses_a_newer_version(path: Path, read_only: bool) -> None:
     Ledger.open(path).close()
     with plain(path) as db:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    assert "newer skillrun (ledger version 2, this one knows 1)" in refusal(path, read_only=read_only)
+    assert "newer skillrun (ledger version 3, this one knows 2)" in refusal(path, read_only=read_only)
 
 
 def test_refuses_somebody_elses_database(path: Path) -> None:

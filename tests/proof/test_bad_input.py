@@ -53,6 +53,15 @@ def messages(proof: Proof) -> str:
     return "\n".join(f"{j.rule}: {j.message}" for j in proof.incomplete)
 
 
+@pytest.mark.parametrize(("setup", "where"), [("python schema.py", "proof.setup: schema.py:4"), (None, "jobs.py:8")])
+def test_a_variable_that_is_missing_is_named_with_its_place(tmp_path: Path, setup: str | None, where: str) -> None:
+    proof = proof_of(plain_repo(tmp_path / "repo", changed={"proof": {"setup": setup} if setup else {}}))
+    assert f"{where}: reads the environment variable APP_DB, which the proof does not have" in messages(proof)
+    assert [judgement.expected for judgement in proof.incomplete] == [
+        "put it into the spec: proof: {env: {APP_DB: only-for-the-proof}}"
+    ]
+
+
 HANGS = {
     "loop": "while True: pass",
     "pipe": "os.read(os.pipe()[0], 1)",
@@ -205,6 +214,7 @@ def test_a_module_that_cannot_be_parsed_on_the_command_line(tmp_path: Path) -> N
     assert "handler: its module cannot be read: jobs.py:1: " in done.stderr
 
 
+@pytest.mark.real
 def test_a_reader_that_goes_away_does_not_change_the_verdict(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     for option in ("--json", ""):

@@ -190,6 +190,13 @@ class Sent(unittest.TestCase):
     assert seen == ["noticed: tests/test_tasks.py::Sent::test_second"]
 
 
+def test_the_proof_s_environment_stands_in_for_what_nobody_says(tmp_path: Path) -> None:
+    needs = "import os\nassert os.environ['SHOP_KEY'] == 'x' and 'SHOP_DB' not in os.environ\n"
+    files = {"shop/tasks.py": needs + textwrap.dedent(CODE["shop/tasks.py"])}
+    proof = {"proof": {"env": {"SHOP_KEY": "x", "SHOP_DB": "{scratch}/app.db"}}}
+    assert breaks(tried(tmp_path / "repo", *ALL, files=files, changes=proof)) == NOTICED
+
+
 def test_nothing_runs_without_consent_or_before_all_is_clean(tmp_path: Path) -> None:
     made = case(tmp_path / "repo", *ALL)
     made.consent = lambda plan: False

@@ -173,3 +173,12 @@ def test_what_is_no_actor_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BootFailed, match="no Dramatiq actor"), explorer(tmp_path, "def main(job): ...\n"):
         raise AssertionError
+
+
+def test_records_are_seen_as_its_worker_sends_them(tmp_path: Path) -> None:
+    """A library that logs with the root logger at import does not silence what is logged later."""
+    told = (
+        "import logging\nlogging.warning('early')\n@dramatiq.actor\ndef main(job):\n    logging.info('job %s', job)\n"
+    )
+    found = history(tmp_path, told)
+    assert "job j1" in [event["text"] for event in found.runs[0].all("log")]

@@ -1,6 +1,7 @@
 """Writes every combination into a sample repository and has it judged: linter, types, its own tests, the nine stages.
 
-`python tests/scaffold/matrix.py [WORD...]`: only combinations whose line has all words. Prints a row for each.
+`python tests/scaffold/matrix.py [WORD...]`: only combinations whose line has all words. Prints a line for each, and a
+Markdown table of all at the end.
 """
 
 from __future__ import annotations
@@ -58,9 +59,30 @@ def cli(repo: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
+def table(results: dict[samples.Combination, bool]) -> str:
+    """Frameworks against stores; in each cell what was tried there, crossed out where it failed."""
+    stores = list(dict.fromkeys(one.store for one in results))
+    lines = [["framework", *stores], ["---"] * (len(stores) + 1)]
+    for framework in dict.fromkeys(one.framework for one in results):
+        cells = [[one for one in results if (one.framework, one.store) == (framework, store)] for store in stores]
+        words = [", ".join(brief(one) if results[one] else f"~~{brief(one)}~~" for one in cell) for cell in cells]
+        lines.append([framework, *(word or "-" for word in words)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def brief(one: samples.Combination) -> str:
+    """What sets it apart from a bounded, keyed job of an event with a dead-letter table."""
+    usual = samples.Combination(one.framework)
+    parts = ["bounded" if one.retry else "none"]
+    parts += [one.trigger] if one.trigger != usual.trigger else []
+    parts += [f"dead {one.dead}"] if one.dead != usual.dead else []
+    parts += [word for word, other in ((one.effect, usual.effect), (one.backoff, usual.backoff)) if word != other]
+    return " ".join([*parts, *(["payload"] if one.message != usual.message else [])])
+
+
 def main(words: list[str], say: Callable[[str], None] = print) -> int:
     wanted = [one for one in samples.combinations() if all(word in str(one) for word in words)]
-    failed = 0
+    results: dict[samples.Combination, bool] = {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
 
         def go(number: int) -> tuple[list[str], float]:
@@ -69,12 +91,13 @@ def main(words: list[str], say: Callable[[str], None] = print) -> int:
             return judge(wanted[number], place), time.monotonic() - started
 
         for combination, (problems, took) in zip(wanted, pool.map(go, range(len(wanted))), strict=True):
-            failed += bool(problems)
+            results[combination] = not problems
             say(f"{'failed' if problems else 'proved'}  {combination}  {took:.0f} s")
             for problem in problems:
                 say(f"        {problem}")
-    say(f"{len(wanted) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    say(f"{sum(results.values())} passed, {len(wanted) - sum(results.values())} failed")
+    say(table(results))
+    return 0 if all(results.values()) else 1
 
 
 if __name__ == "__main__":

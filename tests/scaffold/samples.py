@@ -654,6 +654,8 @@ def _of(base: Combination) -> Iterator[Combination]:
     yield replace(base, dead="none")
     if base.framework in ("rq", "dramatiq"):
         yield replace(base, dead="framework")
+    if base.framework == "celery":
+        yield replace(base, dead="queue")
     if base.framework == "rq":
         yield replace(base, trigger="cron")
         yield replace(base, trigger="poller", message="payload")

@@ -33,6 +33,9 @@ MISSING = {
 }
 
 
+PARTS = ("write", "kept", "missing", "notes", "formatters")
+
+
 @dataclass
 class Shop:
     """A repository whose job's handler is missing, and the plan that writes it."""
@@ -42,6 +45,7 @@ class Shop:
     kept: list[dict[str, Any]] = field(default_factory=list)
     missing: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    formatters: list[str] = field(default_factory=list)
 
     def skillrun(
         self, *args: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
@@ -58,7 +62,7 @@ class Shop:
     def env(self, **extra: str) -> dict[str, str]:
         """The environment of such a process; the plan is written down beside the repository."""
         plan = self.root.with_name("plan.json")
-        plan.write_text(json.dumps({name: getattr(self, name) for name in ("write", "kept", "missing", "notes")}))
+        plan.write_text(json.dumps({name: getattr(self, name) for name in PARTS}))
         return helpers.clean_env(self.root.with_name("repo.home"), STAND_IN=str(plan), **extra)
 
     def scaffold(self, *args: str, code: int, **options: Any) -> tuple[str, str]:

@@ -21,7 +21,8 @@ def plan(case: Case) -> Plan:
     missing = tuple(Finding(**{**finding, "severity": Severity(finding["severity"])}) for finding in given["missing"])
     changes = [Change(path, _now(case, path), text) for path, text in given["write"].items()]
     changes = [] if missing else [change for change in changes if change.before != change.after]
-    return Plan(tuple(changes), tuple(Kept(**kept) for kept in given["kept"]), missing, tuple(given["notes"]))
+    kept = tuple(Kept(**kept) for kept in given["kept"])
+    return Plan(tuple(changes), kept, missing, tuple(given["notes"]), tuple(given.get("formatters", ())))
 
 
 def _now(case: Case, path: str) -> str | None:

@@ -80,6 +80,25 @@ CLASSIC = {
             id = Column(Integer, primary_key=True)
         """,
 }
+SQLMODEL = {
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/models.py": """
+        import os
+
+        from sqlmodel import Field, SQLModel, create_engine
+
+        engine = create_engine(os.environ["SHOP_DB"], connect_args={"timeout": 20})
+
+
+        class WalletBase(SQLModel):
+            owner: str = ""
+
+
+        class Wallet(WalletBase, table=True):
+            id: int | None = Field(default=None, primary_key=True)
+        """,
+}
 ENGINE_ONLY = {
     "shop/__init__.py": "",
     "shop/tasks.py": "",
@@ -90,6 +109,42 @@ ENGINE_ONLY = {
 
         engine = sa.create_engine(os.environ["SHOP_DB"], connect_args={"timeout": 20})
         """,
+}
+# The factory imports what uses the job, and nothing has opened an app context.
+FLASK_FACTORY = {
+    "shop/__init__.py": "",
+    "shop/tasks.py": "",
+    "shop/models.py": """
+        from flask_sqlalchemy import SQLAlchemy
+
+        db = SQLAlchemy()
+
+
+        class Wallet(db.Model):
+            __tablename__ = "wallets"
+            id = db.Column(db.Integer, primary_key=True)
+        """,
+    "shop/app.py": """
+        import os
+
+        from flask import Flask
+
+        from shop import send_receipt_store
+        from shop.models import db
+
+
+        def create_app(settings=None):
+            made = Flask(__name__)
+            made.config["SQLALCHEMY_DATABASE_URI"] = os.environ["SHOP_DB"]
+            made.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 20}}
+            db.init_app(made)
+            return made
+        """,
+}
+# The module of the app is run as it is; Flask-APScheduler is not there.
+FLASK_OBJECT = {
+    **FLASK_FACTORY,
+    "shop/app.py": FLASK_FACTORY["shop/app.py"].replace("def create_app", "def make") + "\n\n        app = make()\n",
 }
 WALLETS = "from shop.models import Wallet\n"
 SPEND = "first.add(Wallet(id=1)); first.flush()"
@@ -283,6 +338,7 @@ def migrate(root: Path) -> None:
 
 
 CREATE = "import shop.models; from {where} import Base, engine; Base.metadata.create_all(engine)"
+FLASK_TABLES = "from shop import app, models; app.{}.app_context().push(); models.db.create_all()"
 ON_REDIS: dict[str, Any] = {
     "variable": "SHOP_REDIS", "url": "{redis}", "store": "redis receipts:*", "prepared": emptied,
     "manners": ("remote", "claims"),
@@ -291,7 +347,17 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("mapped", MAPPED, CREATE.format(where="shop.models"), WALLETS, SPEND, counted=COUNT),
+        Kind("flask", FLASK_FACTORY, FLASK_TABLES.format("create_app()"), WALLETS, SPEND, counted=COUNT, checked=False),
+        Kind("flask_object", FLASK_OBJECT, FLASK_TABLES.format("app"), WALLETS, SPEND, counted=COUNT, checked=False),
         Kind("classic", CLASSIC, CREATE.format(where="shop.db"), WALLETS, SPEND, counted=COUNT, checked=False),
+        Kind(
+            "sqlmodel",
+            SQLMODEL,
+            "from shop.models import SQLModel, engine; SQLModel.metadata.create_all(engine)",
+            WALLETS,
+            SPEND,
+            counted=COUNT,
+        ),
         Kind(
             "engine",
             ENGINE_ONLY,

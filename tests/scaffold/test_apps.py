@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from samples import Combination
-from writing import write
+import helpers
+import pytest
+from samples import Combination, spec
+from samples import files as files_of
+from writing import case_of, write
+
+from skillrun.scaffold.plan import plan
 
 TASKS = "shop/tasks.py"
 APP = 'from celery import Celery\n\napp = Celery("shop")\n'
@@ -29,7 +35,7 @@ def test_tasks_that_a_celery_app_runs_by_its_own_class_keep_it(tmp_path: Path) -
     assert "class SendReceiptTask(app.Task):" in write(tmp_path, Combination("celery"), files).text(TASKS)
 
 
-def test_a_celery_app_that_a_function_makes_is_left_alone(tmp_path: Path) -> None:
+def test_the_tasks_of_a_celery_app_that_a_function_makes(tmp_path: Path) -> None:
     made = 'def make_app():\n    return Celery("shop")\n\n\napp = make_app()\n'
     files = {
         "shop/celery.py": f"from celery import Celery\n\n\n{made}",
@@ -37,8 +43,33 @@ def test_a_celery_app_that_a_function_makes_is_left_alone(tmp_path: Path) -> Non
         "shop/others.py": "from shop.celery import app\n\n\n@app.task\ndef sweep() -> None: ...\n",
     }
     written = write(tmp_path, Combination("celery"), files)
-    assert written.text("shop/celery.py") == files["shop/celery.py"]
+    assert '    return Celery("shop", include=["shop.tasks"])\n' in written.text("shop/celery.py")
     assert "from shop.celery import app\n" in written.text(TASKS)
+
+
+DICT = 'CELERY = {"broker_url": "redis://", "include": []}\n'
+MAKES = (
+    'from celery import Celery\n\n\ndef make_app():\n    app = Celery("shop")\n    return app\n\n\napp = make_app()\n'
+)
+LOADED = {
+    "a list of the settings": ({"shop/settings.py": DICT}, "shop/settings.py", '"include": ["shop.tasks"]}'),
+    "a call within a function": ({}, "shop/celery.py", '    app = Celery("shop", include=["shop.tasks"])\n'),
+}
+
+
+@pytest.mark.parametrize(("more", "path", "names"), LOADED.values(), ids=LOADED)
+def test_the_workers_of_an_app_that_a_function_makes_load_a_new_module(
+    tmp_path: Path, more: dict[str, str], path: str, names: str
+) -> None:
+    files = {
+        "shop/celery.py": MAKES,
+        TASKS: "",
+        "shop/others.py": "from shop.celery import app\n\n\n@app.task\ndef sweep() -> None: ...\n",
+        **more,
+    }
+    written = write(tmp_path, Combination("celery"), files)
+    assert names in written.text(path)
+    assert [change.path for change in written.plan.changes if 'shop.tasks"]' in change.after] == [path]
 
 
 def test_a_celery_app_without_a_class_of_its_own(tmp_path: Path) -> None:
@@ -55,6 +86,64 @@ def test_django_settings_of_huey_are_no_huey_object(tmp_path: Path) -> None:
     text = write(tmp_path, Combination("huey"), files).text(TASKS)
     assert "from huey.contrib.djhuey import db_task, signal, task\n" in text
     assert "HUEY" not in text
+
+
+def test_a_module_that_no_consumer_of_huey_loads_is_said(tmp_path: Path) -> None:
+    files = {
+        ".skillrun/jobs/send-receipt.json": json.dumps(
+            spec(Combination("huey")) | {"handler": "shop.jobs:send_receipt"}
+        )
+    }
+    written = write(tmp_path / "alone", Combination("huey"), files)
+    assert [finding.message for finding in written.plan.missing] == [
+        "the consumer loads shop/tasks.py, which does not import shop.jobs: write a handler in shop.tasks"
+    ]
+    files |= {"shop/jobs.py": "", "shop/__init__.py": "from shop import jobs, tasks\n"}
+    tasks = {TASKS: "from shop import jobs\n" + files_of(Combination("huey"))[TASKS]}
+    assert write(tmp_path / "named", Combination("huey"), {**files, **tasks}).plan.missing == ()
+
+
+def test_a_scheduler_of_flask_apscheduler_has_a_decorator_of_its_own(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "flask-apscheduler\n",
+        "shop/clock.py": "from flask_apscheduler import APScheduler\n\nscheduler = APScheduler()\n",
+    }
+    written = write(tmp_path, Combination("apscheduler", "cron", message="payload"), files)
+    assert "@scheduler.task(\n" in written.text(TASKS)
+
+
+def test_the_tick_stands_where_flask_apscheduler_s_decorator_does(tmp_path: Path) -> None:
+    """Flask-APScheduler's own example: the views add a job as well, and are no place for one."""
+    files = {
+        "requirements.txt": "flask-apscheduler\n",
+        "shop/clock.py": "from flask_apscheduler import APScheduler\n\nscheduler = APScheduler()\n",
+        "shop/jobs.py": "from shop.clock import scheduler\n\n\n@scheduler.task('interval', id='a')\ndef a(): ...\n",
+        "shop/web.py": "from shop.clock import scheduler\n\n\ndef add():\n    scheduler.add_job('b', lambda: 1)\n",
+        TASKS: "",
+        "shop/__main__.py": "import shop.jobs, shop.web\n",
+    }
+    written = write(tmp_path, Combination("apscheduler", "cron", message="payload"), files)
+    assert "tick_send_receipt" in written.names("shop/jobs.py")
+
+
+def test_a_repository_without_packages(tmp_path: Path) -> None:
+    """osolmaz/fastapi-celery-template: an adapter that is not there is written beside the handler, a library is not."""
+    wanted = spec(Combination("celery")) | {"handler": "tasks:send_receipt"}
+    wanted["effects"][0]["call"] = "mailer:send"
+    wanted["failures"] |= {"transient": ["mailer:Unavailable", "requests:Timeout"], "permanent": ["mailer:BadAddress"]}
+    files = {
+        ".skillrun/jobs/send-receipt.json": json.dumps(wanted),
+        "tasks.py": 'from celery import Celery\n\napp = Celery("tasks")\n\n\n@app.task\ndef sweep() -> None: ...\n',
+        "requirements.txt": "celery\nrequests\n",
+        "pyproject.toml": "",
+    }
+    root = helpers.build_tree(tmp_path / "repo", files)
+    changed = {change.path: change.after for change in plan(case_of(root)).changes}
+    assert "def send(" in changed["mailer.py"]
+    assert "import mailer\n" in changed["tasks.py"]
+    assert "from requests import Timeout\n" in changed["tasks.py"]
+    assert 'setattr(mailer, "send"' in changed["tests/test_send_receipt.py"]
+    assert "requests.py" not in changed
 
 
 def test_models_of_a_django_package_stand_in_a_module_of_their_own(tmp_path: Path) -> None:

@@ -59,6 +59,13 @@ def test_a_broker_that_has_the_current_message_gets_no_second_one(tmp_path: Path
     assert "CurrentMessage.get_current_message()" in text
 
 
+def test_a_setting_of_django_is_no_broker(tmp_path: Path) -> None:
+    settings = 'DRAMATIQ_BROKER = {"BROKER": "dramatiq.brokers.redis.RedisBroker", "OPTIONS": {}}\n'
+    text = write(tmp_path, BASE, {"shop/broker.py": settings}).text(TASKS)
+    assert "DRAMATIQ_BROKER" not in text
+    assert "dramatiq.get_broker().add_middleware(SendReceiptAttempts())" in text
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     "combination",

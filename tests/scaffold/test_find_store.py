@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 import store_cases
-from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED, NO_CLIENT, REDIS, Kind
+from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED, NO_CLIENT, REDIS, SQLMODEL, Kind
 
 from skillrun.errors import Blocked
 from skillrun.scaffold.stores.proof import proof_part
@@ -46,7 +47,18 @@ DOUBTS = {"idempotency.store-not-used", "idempotency.store-not-checked", "idempo
           "idempotency.key-nullable", "idempotency.store-narrower"}  # fmt: skip
 JUDGED = [
     pytest.param(KINDS[name], manner, id=f"{name}-{manner}")
-    for name in ("mapped", "classic", "engine", "django", "bare_django", "redis", "redis_once", "redis_alone")
+    for name in (
+        "mapped",
+        "flask",
+        "classic",
+        "sqlmodel",
+        "engine",
+        "django",
+        "bare_django",
+        "redis",
+        "redis_once",
+        "redis_alone",
+    )
     for manner in KINDS[name].manners
 ]
 
@@ -72,6 +84,7 @@ TABLES = {
     "dead_letters": "select count(*) from dead_jobs",
 }
 PSYCOPG = {"requirements.txt": "psycopg[binary]\n"}
+PSYCOPG_URL = "postgresql+psycopg://{postgresql.user}@/{postgresql.name}?host={postgresql.host}"
 URL_FROM_SETTINGS = {
     **ENGINE_ONLY,
     "shop/settings.py": """
@@ -136,8 +149,13 @@ FOUND: dict[str, tuple[Mapping[str, str], str, dict[str, Any]]] = {
         "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
     }),
     "postgresql": ({**MAPPED, **PSYCOPG}, "sqlalchemy", {
-        "env": {"SHOP_DB": "{postgresql}"}, **SERVER,
+        "env": {"SHOP_DB": PSYCOPG_URL}, **SERVER,
         "setup": CREATE.format("Base.metadata.create_all(Session().get_bind())"),
+    }),
+    "sqlmodel": (SQLMODEL, "sqlalchemy", {
+        "env": {"SHOP_DB": SQLITE}, **FILE,
+        "setup": 'python -c "from sqlmodel import SQLModel; from shop.models import engine; import shop.models; '
+                 'SQLModel.metadata.create_all(engine)"',
     }),
     "path": ({**MAPPED, "shop/models.py": MAPPED["shop/models.py"].replace(
         'os.environ["SHOP_DB"]', "f\"sqlite:///{os.environ.get('SHOP_FILE')}\""
@@ -175,13 +193,62 @@ def test_the_repository_decides(
     assert seen[:2] == (kind, part)
 
 
-def test_what_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
-    fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"sqlite:///shop.db"')
+FIXED = {
+    "one text": '"sqlite:///shop.db"',
+    "a driver": '"sqlite+pysqlite:///data/shop.db?timeout=5"',
+    "a sum": '"sqlite:///" + os.path.join(HERE, "data", "shop.db")',
+    "an f-string": 'f"sqlite:///{HERE}/shop.db"',
+    "a name": "URL",
+}
+
+
+@pytest.mark.parametrize("written", FIXED.values(), ids=FIXED)
+def test_a_file_that_no_variable_reaches_has_a_stand_in(make_repo: Callable[..., Path], written: str) -> None:
+    """A proof opens a file in the scratch folder in its place."""
+    above = 'import os\n\nHERE = os.path.dirname(__file__)\nURL = f"sqlite:///{HERE}/shop.db"\n'
+    fixed = above + dedent(MAPPED["shop/models.py"]).replace('os.environ["SHOP_DB"]', written)
+    kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())
+    assert (kind, part.get("env"), part["database"], part["state"]) == ("sqlalchemy", None, "shop.db", TABLES["state"])
+    assert notes == ()
+
+
+@pytest.mark.parametrize("written", ['BASE_DIR / "db.sqlite3"', 'os.path.join(BASE_DIR, "data", "db.sqlite3")'])
+def test_a_file_in_the_settings_has_a_stand_in(make_repo: Callable[..., Path], written: str) -> None:
+    above = "import os\nfrom pathlib import Path\n\nBASE_DIR = Path(__file__).parent.parent\n"
+    settings = (
+        above
+        + 'INSTALLED_APPS = ["shop"]\nDATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": X}}\n'
+    )
+    files = {**DJANGO, "config/settings.py": settings.replace("X}", f"{written}}}")}
+    _, part, notes = proved(make_repo(files), store_cases.spec())
+    assert (part["env"], part["database"], notes) == ({"DJANGO_SETTINGS_MODULE": "config.settings"}, "db.sqlite3", ())
+
+
+@pytest.mark.parametrize(("more", "kind"), [("", "engine"), ("\nSession.configure(bind=engine)\n", "Session")])
+def test_a_factory_without_an_engine_opens_nothing(make_repo: Callable[..., Path], more: str, kind: str) -> None:
+    """As in Pyramid: each request binds its own session."""
+    unbound = dedent(MAPPED["shop/models.py"]).replace("sessionmaker(engine)", "sessionmaker()") + more
+    root = make_repo({**MAPPED, "shop/models.py": unbound})
+    connect = store_cases.find(store_cases.case_of(root, store_cases.spec())).connect
+    assert connect is not None and connect.name == kind
+
+
+def test_models_of_postgresql_get_no_engine_of_sqlite(make_repo: Callable[..., Path]) -> None:
+    unbound = dedent(MAPPED["shop/models.py"]).replace("sessionmaker(engine)", "sessionmaker()")
+    made = "\n".join(line for line in unbound.splitlines() if "create_engine" not in line)
+    _, part, notes = proved(make_repo({**MAPPED, **PSYCOPG, "shop/models.py": made}), store_cases.spec())
+    url = "postgresql+psycopg://{postgresql.user}@/{postgresql.name}?host={postgresql.host}"
+    assert (part["env"], part["services"]) == ({"DATABASE_URL": url}, ["postgresql"])
+    assert notes[0].startswith("no session factory or engine was found")
+
+
+def test_a_server_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
+    fixed = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', '"postgresql://localhost/shop"')
     kind, part, notes = proved(make_repo({**MAPPED, "shop/models.py": fixed}), store_cases.spec())
     assert (kind, part.get("env"), part.get("database")) == ("sqlalchemy", None, None)
     assert notes == (
-        "shop/models.py:6: create_engine is 'sqlite:///shop.db', whatever the environment says: a proof needs it read "
-        "from a variable",
+        "shop/models.py:6: create_engine is 'postgresql://localhost/shop', whatever the environment says: a proof "
+        "needs it read from a variable",
     )
 
 
@@ -283,3 +350,93 @@ def test_what_cannot_be_written_is_said_in_a_line(
     with pytest.raises(Blocked, match=said) as refused:
         store_cases.find(store_cases.case_of(make_repo(files), spec))
     assert refused.value.hint and "\n" not in str(refused.value)
+
+
+IN_PARTS = """
+    import os
+
+    SECRET_KEY = "for-this-test-alone"
+    INSTALLED_APPS = ["shop"]
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": os.getenv("POSTGRES_DB", "shop"),
+            "USER": os.getenv("POSTGRES_USER", "shop"),
+            "PASSWORD": os.getenv("POSTGRES_PASSWORD", "password"),
+            "HOST": os.getenv("POSTGRES_HOST", "postgres"),
+            "PORT": 5432,
+        }
+    }
+    """
+
+
+def test_django_s_postgresql_in_parts_is_the_proof_s_server(make_repo: Callable[..., Path]) -> None:
+    _, part, notes = proved(make_repo({**DJANGO, "config/settings.py": IN_PARTS}), store_cases.spec())
+    assert part["env"] == {
+        "POSTGRES_HOST": "{postgresql.host}",
+        "POSTGRES_DB": "{postgresql.name}",
+        "POSTGRES_USER": "{postgresql.user}",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+    }
+    assert (part["services"], part["database"], notes) == (["postgresql"], "{postgresql}", ())
+
+
+def test_a_host_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
+    fixed = IN_PARTS.replace('os.getenv("POSTGRES_HOST", "postgres")', '"db"')
+    _, part, notes = proved(make_repo({**DJANGO, "config/settings.py": fixed}), store_cases.spec())
+    assert "services" not in part
+    assert "HOST is read from no variable" in notes[0]
+
+
+def test_the_driver_of_the_default_is_kept(make_repo: Callable[..., Path]) -> None:
+    named = MAPPED["shop/models.py"].replace(
+        'os.environ["SHOP_DB"]', 'os.getenv("SHOP_DB", "postgresql+psycopg://shop@db/shop")'
+    )
+    _, part, notes = proved(make_repo({**MAPPED, "shop/models.py": named}), store_cases.spec())
+    url = "postgresql+psycopg://{postgresql.user}@/{postgresql.name}?host={postgresql.host}"
+    assert (part["env"], notes) == ({"SHOP_DB": url}, ())
+
+
+def test_a_class_of_plain_settings_is_followed(make_repo: Callable[..., Path]) -> None:
+    """testdrivenio/fastapi-celery-project."""
+    files = {
+        **ENGINE_ONLY,
+        "shop/config.py": """
+            import os
+
+
+            class Base:
+                DATABASE_URL: str = os.environ.get("SHOP_URL", f"sqlite:///{__file__}.db")
+
+
+            class Testing(Base):
+                DATABASE_URL: str = "sqlite:///./test.db"
+
+
+            settings = {"": Base, "testing": Testing}[os.environ.get("SHOP", "")]()
+            """,
+        "shop/db.py": """
+            from sqlalchemy import create_engine
+
+            from shop.config import settings
+
+            engine = create_engine(settings.DATABASE_URL)
+            """,
+    }
+    _, part, notes = proved(make_repo(files), store_cases.spec())
+    assert (part["env"], notes) == ({"SHOP_URL": "sqlite:///{scratch}/app.db"}, ())
+
+
+def test_the_folder_of_manage_py_is_no_package(make_repo: Callable[..., Path]) -> None:
+    """nickjj/docker-django-example: src/__init__.py beside src/manage.py, and the app is imported as `shop`."""
+    files = {"src/__init__.py": "", **{f"src/{path}": text for path, text in DJANGO.items()}}
+    store = store_cases.find(store_cases.case_of(make_repo(files), store_cases.spec()))
+    assert (store.kind, store.path) == ("django", "src/shop/send_receipt_store.py")
+
+
+def test_an_app_that_is_not_installed_is_said(make_repo: Callable[..., Path]) -> None:
+    files = {**DJANGO, "config/settings.py": DJANGO["config/settings.py"].replace('["shop"]', '["pages"]')}
+    case = store_cases.case_of(make_repo(files), store_cases.spec())
+    with pytest.raises(Blocked, match=r"shop is not in config/settings.py:4: INSTALLED_APPS") as raised:
+        store_cases.find(case)
+    assert raised.value.hint == "add shop there, or name a handler in an app that is there"

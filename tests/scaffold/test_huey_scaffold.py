@@ -89,7 +89,12 @@ def broken(combination: Combination) -> list[tuple[str, str]]:
 
 def facts_of(**changed: Any) -> Facts:
     """The facts that `problems` asks for."""
-    named = {"app": Symbol("shop.queue", "huey"), "facts": {"django": False}, "dead_letter": "table", "fields": ()}
+    named = {
+        "app": Symbol("shop.queue", "huey"),
+        "facts": {"django": False, "unloaded": ""},
+        "dead_letter": "table",
+        "fields": (),
+    }
     named |= {"message": "kwargs", "trigger": "event", "schedule": None, "timezone": None, "every_s": None}
     made = object.__new__(Facts)
     for name, value in {**named, **changed}.items():
@@ -102,7 +107,8 @@ def facts_of(**changed: Any) -> Facts:
     [
         ({}, None),
         ({"app": None}, "no Huey object"),
-        ({"app": None, "facts": {"django": True}}, None),
+        ({"app": None, "facts": {"django": True, "unloaded": ""}}, None),
+        ({"facts": {"django": False, "unloaded": "the consumer loads another"}}, "the consumer loads another"),
         ({"dead_letter": "queue"}, "no dead letters of its own"),
         ({"trigger": "cron", "schedule": "0 3 * * *", "timezone": "UTC"}, None),
         ({"trigger": "cron", "schedule": "0 3 L * *"}, "no crontab that means"),

@@ -144,6 +144,21 @@ CALLS = {
         "app = Celery(\n    'x',\n    include=[\n        'a',\n        'shop.tasks',\n    ],\n)\n",
     ),
     "a new keyword": ("app = Celery('x')\n", "app = Celery('x', include=['shop.tasks'])\n"),
+    "a keyword that gets too long": (
+        "app = Celery('shop', broker='redis://localhost/0', include=['shop.receipts', 'shop.x'])\n",
+        "app = Celery(\n    'shop',\n    broker='redis://localhost/0',\n"
+        "    include=['shop.receipts', 'shop.x', 'shop.tasks'],\n)\n",
+    ),
+    "a new keyword that gets too long": (
+        "app = Celery('shop', broker='redis://localhost/0', backend='redis://localhost/1')\n",
+        "app = Celery(\n    'shop',\n    broker='redis://localhost/0',\n    backend='redis://localhost/1',\n"
+        "    include=['shop.tasks'],\n)\n",
+    ),
+    "arguments in one line": (
+        "app = Celery(\n    'shop', broker='redis://localhost/0', name='shop', include=['shop.more', 'a']\n)\n",
+        "app = Celery(\n    'shop',\n    broker='redis://localhost/0',\n    name='shop',\n"
+        "    include=['shop.more', 'a', 'shop.tasks'],\n)\n",
+    ),
     "no arguments": ("app = Celery()\n", 'app = Celery(include=["shop.tasks"])\n'),
     "a new keyword on a line": (
         'app = celery.Celery(\n    "x",\n    broker=URL,\n)\n',

@@ -241,7 +241,9 @@ def test_a_module_of_its_own_is_loaded_by_the_worker(tmp_path: Path) -> None:
     made = plan(case_of(changed(tmp_path, lambda spec: spec.update(handler="shop.receipts:send_receipt"))))
     assert [change.path for change in made.changes if "shop/receipts.py" in change.path] == ["shop/receipts.py"]
     (app,) = [change.after for change in made.changes if change.path == "shop/celery.py"]
-    assert '"shop.tasks",\n    "shop.receipts",\n]' in app
+    assert (
+        'app = Celery(\n    "shop", broker="redis://localhost/0", include=["shop.tasks", "shop.receipts"]\n)\n' in app
+    )
 
 
 def test_two_texts_in_a_key_cannot_be_taken_for_another_pair(tmp_path: Path) -> None:
@@ -264,10 +266,89 @@ def test_a_spec_is_completed_at_its_end_and_not_touched_before() -> None:
     done = completed(text, "send.yaml", parts)
     assert done.startswith(text)
     assert yaml.safe_load(done)["proof"] == parts["proof"]
+    assert completed(text, "send.yaml", {"message": "payload"}) == f"{text}message: payload\n"
     given = '{\n    "version": 1,\n    "job": "send"\n}\n'
     done = completed(given, "send.json", parts)
     assert json.loads(done) == {"version": 1, "job": "send", **parts}
     assert done.startswith('{\n    "version": 1,\n    "job": "send",\n    "proof": {\n')
+
+
+STARTED = {
+    "block": "proof:\n  env:\n    A: b   # mine\n  setup: make\n# the end\n\nretry: {}\n",
+    "block, last": "retry: {}\nproof:\n  setup: make\n  env:\n    A: b",
+    "flow": "proof: {env: {A: b}, setup: make}\nretry: {}\n",
+    "flow over lines": "proof: {\n  env: {A: b},  # mine\n  setup: make\n}\nretry: {}\n",
+    "JSON": '{\n  "proof": {\n    "env": {"A": "b"},\n    "setup": "make"\n  },\n  "retry": {}\n}\n',
+    "empty env": "proof: {env: {}, setup: make}\nretry: {}\n",
+}
+
+
+@pytest.mark.parametrize("text", STARTED.values(), ids=STARTED)
+def test_a_proof_that_is_there_in_part_gets_what_it_lacks(text: str) -> None:
+    more = {"env": {"DB": "{scratch}/a.db"}, "services": ["postgresql"], "poison": [{}, {"a": 0.5}]}
+    name = "send.json" if text.startswith("{") else "send.yaml"
+    done = completed(text, name, {"proof": more})
+    before = yaml.safe_load(text)
+    env = {**before["proof"]["env"], **more["env"]}
+    assert yaml.safe_load(done) == {**before, "proof": {**before["proof"], **more, "env": env}}
+    assert [word for word in ("# mine", "# the end") if (word in text) is not (word in done)] == []
+    if name == "send.json":
+        assert json.loads(done)["proof"]["env"] == env
+
+
+def test_only_what_the_proof_lacks_is_added(tmp_path: Path) -> None:
+    def begun(spec: dict[str, Any]) -> None:
+        spec["proof"] = {"env": {"TOKEN": "x"}}
+
+    made = plan(case_of(changed(tmp_path, begun)))
+    (after,) = [change.after for change in made.changes if change.path == SPEC]
+    proof = json.loads(after)["proof"]
+    assert proof["env"] == {"TOKEN": "x", "SHOP_DB": "{scratch}/app.db"}
+    assert {"setup", "database", "state", "dead_letters", "poison"} <= set(proof)
+
+
+def test_a_proof_with_a_database_of_its_own_keeps_its_setting(tmp_path: Path) -> None:
+    def own(spec: dict[str, Any]) -> None:
+        spec["proof"] = {"database": "{scratch}/mine.db"}
+
+    made = plan(case_of(changed(tmp_path, own)))
+    (after,) = [change.after for change in made.changes if change.path == SPEC]
+    proof = json.loads(after)["proof"]
+    assert sorted(proof) == ["database", "dead_letters", "poison", "state"]
+    assert proof["database"] == "{scratch}/mine.db"
+
+
+SETTINGS = """
+import os
+
+SECRET_KEY = os.environ["SHOP_SECRET_KEY"]
+API_TOKEN = os.environ.get("API_TOKEN")
+DEBUG = os.environ["DEBUG"]
+SALT = os.environ.get("SALT", "salt")
+
+
+def later():
+    return os.environ["LATER_KEY"]
+"""
+
+
+def test_secrets_that_settings_demand_have_a_harmless_value_in_the_proof(tmp_path: Path) -> None:
+    made = plan(case_of(changed(tmp_path, lambda spec: None, {"config/settings.py": SETTINGS})))
+    (after,) = [change.after for change in made.changes if change.path == SPEC]
+    env = json.loads(after)["proof"]["env"]
+    assert env == {"SHOP_SECRET_KEY": "only-for-the-proof", "SHOP_DB": "{scratch}/app.db"}
+
+
+def test_a_publisher_elsewhere_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    def elsewhere(spec: dict[str, Any]) -> None:
+        spec["enqueue"] = {"call": "shop.orders:settle", "args": {"order_id": 7, "email": "a@example.com"}}
+
+    assert [finding.message for finding in plan(case_of(changed(tmp_path / "none", elsewhere))).missing] == [
+        "enqueue.call: shop.orders:settle is not there, and a publisher is written beside the handler alone: leave "
+        "enqueue out, and call shop.tasks:enqueue_send_receipt from it"
+    ]
+    there = {"shop/orders.py": "def settle(order_id, email): ...\n"}
+    assert plan(case_of(changed(tmp_path / "there", elsewhere, there))).missing == ()
 
 
 def test_only_what_was_seen_is_marked(written: Written) -> None:

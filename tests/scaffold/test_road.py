@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from jsonschema import Draft202012Validator
 from scaffolds import HANDLER, NOTES, Shop
 
 from skillrun.canonical import sha256
+from skillrun.runner.written import begin
 from skillrun.scaffold.diff import git_diff, in_words
 from skillrun.scaffold.gates import GATES, MENDED
-from skillrun.scaffold.plan import Change
+from skillrun.scaffold.plan import Change, Plan
 
 pytestmark = pytest.mark.real
 
@@ -42,6 +44,36 @@ def test_from_no_handler_to_success(shop: Shop) -> None:
     (event,) = shop.written
     assert [(file["path"], file["new"]) for file in event["data"]["files"]] == [(HANDLER, False), (NOTES, True)]
     assert event["data"]["files"][0]["sha256"] == shop.files()[HANDLER]
+    assert shops.asked(shop.root, "ledger verify")["integrity"] == "whole"
+
+
+def test_the_ledger_has_the_files_as_the_formatter_left_them(shop: Shop) -> None:
+    with (shop.root / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[tool.black]\nline-length = 60\n")
+    helpers.commit(shop.root)
+    shop.formatters = ["black -q"]
+    shop.scaffold("--trust", code=0, env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    (event,) = shop.written
+    assert (shop.root / HANDLER).read_text() != shop.write[HANDLER]
+    assert event["data"]["files"][0]["sha256"] == shop.files()[HANDLER]
+    assert event["data"]["formatters"] == ["black -q"]
+
+
+@pytest.mark.parametrize("wrote", (True, False))
+def test_a_process_that_dies_after_the_write_leaves_the_event_to_the_next(shop: Shop, wrote: bool) -> None:
+    shop.scaffold("--trust", code=0)
+    (first,) = shop.written
+    path, ledger = shop.root / NOTES, shops.ledger_of(shop.root)
+    change = Change(NOTES, path.read_text(), "# Another\n")
+    begin(ledger, first["run_id"], Plan((change,)))
+    shop.write[NOTES] = change.after if wrote else shop.write[NOTES]
+    path.write_text(shop.write[NOTES])
+    shop.scaffold("--trust", code=0)
+    later = shop.written[1:]
+    assert [event["data"]["files"] for event in later] == (
+        [[{"path": NOTES, "sha256": sha256(change.after.encode()), "new": False}]] if wrote else []
+    )
+    assert all(event["data"]["interrupted"] for event in later)
     assert shops.asked(shop.root, "ledger verify")["integrity"] == "whole"
 
 

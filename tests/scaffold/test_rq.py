@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 from samples import Combination
-from writing import write
+from writing import case_of, write
 
 from skillrun.frameworks.pieces import Retries
 from skillrun.frameworks.rq.scaffold import problems
+from skillrun.scaffold.plan import plan
 
 TASKS = "shop/tasks.py"
 BASE = Combination("rq")
@@ -106,6 +107,25 @@ def test_the_entry_joins_the_schedule_that_is_there(tmp_path: Path) -> None:
     assert not (written.root / "shop/schedule.py").exists()
 
 
+PROCFILE = "web: gunicorn shop\nworker: rq worker -u $REDIS_URL mail\nbulk: /venv/bin/rqworker bulk\n"
+
+
+def test_workers_are_started_with_the_scheduler_that_waits_need(tmp_path: Path) -> None:
+    written = write(tmp_path, BASE, {"Procfile": PROCFILE})
+    assert written.text("Procfile") == (
+        "web: gunicorn shop\nworker: rq worker --with-scheduler -u $REDIS_URL mail\n"
+        "bulk: /venv/bin/rqworker --with-scheduler bulk\n"
+    )
+    assert plan(case_of(written.root)).changes == ()
+
+
+@pytest.mark.parametrize("which", ("nothing is tried again", "one of them has it"))
+def test_a_worker_that_needs_no_scheduler_is_left_alone(tmp_path: Path, which: str) -> None:
+    none = which == "nothing is tried again"
+    text = PROCFILE if none else f"{PROCFILE}other: rq worker --with-scheduler other\n"
+    assert write(tmp_path, Combination("rq", retry=not none), {"Procfile": text}).text("Procfile") == text
+
+
 def test_a_queue_of_dead_letters_and_waits_of_half_a_second_are_not_to_be_had(tmp_path: Path) -> None:
     facts = SimpleNamespace(
         facts={"queue": "queue"}, dead_letter="queue", retries=Retries(delays=(0.5, 1.0)), fields=()
@@ -129,3 +149,15 @@ def test_its_own_tests_are_green_and_notice_a_lost_effect(tmp_path: Path, combin
     text = written.text(TASKS)
     (written.root / TASKS).write_text(text.replace("mailer.send(", "print("))
     assert written.run("pytest", "-q", "tests").returncode == 1
+
+
+def test_its_own_tests_ask_no_server(tmp_path: Path) -> None:
+    """RQ before 2 tells Redis of each attempt: `Job.perform` begins so there."""
+    written = write(tmp_path, BASE)
+    older = (
+        "import pytest\nfrom rq.job import Job\n\nperform = Job.perform\n\n\ndef older(job):\n"
+        "    job.connection.persist(job.key)\n    return perform(job)\n\n\nJob.perform = older\n"
+    )
+    (written.root / "conftest.py").write_text(older)
+    done = written.run("pytest", "-q", "tests")
+    assert done.returncode == 0, done.stdout

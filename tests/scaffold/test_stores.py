@@ -12,7 +12,9 @@ from pathlib import Path
 import helpers
 import pytest
 import store_cases
-from store_kinds import KINDS, Kind
+from store_kinds import CLASSIC, KINDS, Kind
+
+from skillrun.scaffold.stores import registry
 
 KEYS = {("order_id",): "7", ("order_id", "email"): "7, 'a@example.com'"}
 USE = """
@@ -40,6 +42,15 @@ def store(make_repo: Callable[..., Path]) -> Callable[..., Path]:
         return root
 
     return make
+
+
+def test_the_fixture_hides_no_module_of_the_repository(make_repo: Callable[..., Path]) -> None:
+    """testdrivenio/fastapi-celery-project keeps its base in project/database.py."""
+    named = {path: text.replace("shop.db", "shop.database") for path, text in CLASSIC.items() if path != "shop/db.py"}
+    files = {**named, "shop/database.py": CLASSIC["shop/db.py"]}
+    case = store_cases.case_of(make_repo(files), store_cases.spec())
+    values = registry.testing(store_cases.facts_of(case, store_cases.find(case))).values
+    assert (values["base"], values["fixture"]) == ("database.Base", "job_database")
 
 
 def use(key: tuple[str, ...] = ("order_id",), then: str = "pass") -> str:

@@ -24,7 +24,7 @@ SCHEDULERS = frozenset(
         *("TwistedScheduler", "QtScheduler", "APScheduler", "Scheduler", "AsyncScheduler"),
     }
 )
-ADDING = ("add_job", "scheduled_job", "add_schedule")
+ADDING = ("add_job", "scheduled_job", "add_schedule", "task")  # flask_apscheduler: `@scheduler.task`
 
 _DISTRIBUTIONS = ("apscheduler", "flask-apscheduler", "django-apscheduler")
 _IMPORTED = re.compile(
@@ -44,7 +44,7 @@ class APSchedulerRecogniser:
     """Collects from one pass over the files; see `repo.survey.Recogniser`."""
 
     id = ID
-    words: tuple[bytes, ...] = (b"apscheduler", b"scheduled_job", b"add_job", b"add_schedule")
+    words: tuple[bytes, ...] = (b"apscheduler", b"scheduled_job", b"add_job", b"add_schedule", b"scheduler.task")
     text_files: tuple[str, ...] = ()
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,18 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     path = facts.path if facts.path in known or not known else known[0]
     module = facts.module if path == facts.path else project.import_name(path)
     tick = Symbol(module, f"tick_{facts.name}", exists=False, path=path)
-    return {**callables.ticks(tick, f"due_{facts.name}"), "version_4": is_version_4(project)}
+    return {**callables.ticks(tick, f"due_{facts.name}"), "version_4": is_version_4(project),
+            "decorator": _decorator(project, facts)}  # fmt: skip
+
+
+def _decorator(project: Project, facts: Facts) -> str:
+    """The scheduler's decorator of jobs: `task` of flask_apscheduler, which has no `scheduled_job` of its own."""
+    found = project.lookup(f"{facts.app.module}:{facts.app.name}") if facts.app is not None else None
+    made = found.binding.value if found is not None and found.binding is not None else None
+    if found is None or found.module is None or not isinstance(made, ast.Call):
+        return "scheduled_job"
+    origin = project.origin(found.module.resolve(made.func) or "")
+    return "task" if origin.startswith("flask_apscheduler") else "scheduled_job"
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -54,7 +66,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     app = facts.app or Symbol("", "scheduler")
     options = [f'id="{facts.job}"', "coalesce=True", "misfire_grace_time=None"]
     trigger = _cron(facts) if facts.trigger == "cron" else _interval(facts.every_s or 60)
-    decorator = call(f"@{app.name}.scheduled_job", [*trigger, *options])
+    decorator = call(f"@{app.name}.{facts.facts['decorator']}", [*trigger, *options])
     needed: list[Symbol | str] = [Symbol(app.module, app.name)]  # by name, as jobs are written
     return [
         callables.handler(facts, render),

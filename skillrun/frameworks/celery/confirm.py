@@ -31,7 +31,7 @@ class Worker:
         if not isinstance(found, Task):
             raise SystemExit(f"{handler} is no Celery task")
         self.app = found.app or current_app._get_current_object()
-        self._redirect()
+        self._redirect(driver)
         self.driver = driver.Driver(self.bench.probe)
         self.driver.app, self.driver.task = self.app, self.app.tasks[found.name]
         self._hook_waits()
@@ -39,11 +39,11 @@ class Worker:
         signals.worker_ready.connect(lambda **_: self.bench.ready(), weak=False)
         return self.driver.function()
 
-    def _redirect(self) -> None:
+    def _redirect(self, driver: Any) -> None:
         """Every message of every app goes to the private broker; no result leaves the process."""
         for app in {id(app): app for app in (*_state._get_active_apps(), self.app)}.values():
-            app.conf.update(broker_url=self.bench.broker, broker_read_url=None, broker_write_url=None)
-        self.app.conf.update(result_backend="cache+memory://", task_always_eager=False)
+            driver.configure(app, broker_url=self.bench.broker, broker_read_url=None, broker_write_url=None)
+        driver.configure(self.app, result_backend="cache+memory://", task_always_eager=False)
         self.app.finalize(auto=True)
 
     def _hook_waits(self) -> None:

@@ -37,14 +37,22 @@ def find_hooks(project: Project, task: Task) -> dict[str, Definition]:
 
 
 def receivers(project: Project, task: Task, signal: str) -> Iterator[Definition]:
-    """The functions under `@task_failure.connect`, or in `task_failure.connect(f)`, that hear of this task."""
+    """The functions under `@task_failure.connect`, or in `task_failure.connect(f)`, that hear of this task.
+
+    Those that name it as the sender come first: what hears of every task is the application's, and not the job's.
+    """
+    general: list[Definition] = []
     for use in project.uses(f"celery.signals.{signal}"):
         if in_tests(use.path):
             continue
         connect = _connect_call(use.module, use.node)
         receiver = _receiver(project, use.module, use.node)
         if receiver is not None and (connect is None or _hears(project, task, use.module, connect)):
-            yield receiver
+            if connect is not None and any(keyword.arg == "sender" for keyword in connect.keywords):
+                yield receiver
+            else:
+                general.append(receiver)
+    yield from general
 
 
 def _connect_call(module: Module, node: ast.expr) -> ast.Call | None:

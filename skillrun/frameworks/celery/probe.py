@@ -31,6 +31,14 @@ def _part(name: str) -> Any:
     return sys.modules[f"_skillrun_probe.{name}"]
 
 
+def configure(app: Any, **values: Any) -> None:
+    """Changes settings. Before Celery 5.7 one under the app's namespace hides a change of the plain name."""
+    app.conf.update(values)
+    prefix = f"{app.namespace.rstrip('_')}_" if app.namespace else ""
+    if prefix:
+        app.conf.update({prefix + (key.upper() if prefix.isupper() else key): values[key] for key in values})
+
+
 class Driver:
     """See proof/probe/driver.py for what each method promises."""
 
@@ -45,7 +53,7 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         names = _part("names")
-        _load_apps(handler.partition(":")[0].partition(".")[0])
+        load_apps(handler.partition(":")[0].partition(".")[0])
         _, _, found = names.find(handler)
         found = found._get_current_object() if hasattr(found, "_get_current_object") else found
         if not isinstance(found, Task):
@@ -63,8 +71,8 @@ class Driver:
         app = self.app
         self.scheme = str(app.conf.broker_url or app.conf.broker_read_url or "amqp").partition(":")[0]
         for other in _state._get_active_apps():
-            other.conf.update(broker_url="memory://", broker_read_url=None, broker_write_url=None)
-        app.conf.update(result_backend="cache+memory://", task_always_eager=False)
+            configure(other, broker_url="memory://", broker_read_url=None, broker_write_url=None)
+        configure(app, result_backend="cache+memory://", task_always_eager=False)
         for cache in ("_backend_cache",):
             if hasattr(app, cache):
                 setattr(app, cache, None)
@@ -270,7 +278,7 @@ class _Settled:
         self.how, self.requeue = "rejected", bool(args[-1]) if args else False
 
 
-def _load_apps(package: str) -> None:
+def load_apps(package: str) -> None:
     """As `celery -A` does: the app is there, and Django is set up, before a module of tasks is imported."""
     packages = [package]
     if os.environ.get("DJANGO_SETTINGS_MODULE"):
@@ -279,7 +287,10 @@ def _load_apps(package: str) -> None:
         django.setup()
         packages.insert(0, os.environ["DJANGO_SETTINGS_MODULE"].partition(".")[0])
     for name in packages:
-        if importlib.util.find_spec(name) is not None and importlib.util.find_spec(f"{name}.celery") is not None:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.submodule_search_locations is None:  # a module by itself has no module beside it
+            continue
+        if importlib.util.find_spec(f"{name}.celery") is not None:
             importlib.import_module(f"{name}.celery")
             return
 

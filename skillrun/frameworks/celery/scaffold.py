@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.celery import beat
+from skillrun.frameworks.celery.loading import find_loading
 from skillrun.frameworks.layout import seconds, source
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
@@ -15,7 +15,6 @@ from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
-_APP = "Celery"
 MESSAGE = "kwargs"
 TESTS = "run by Celery's own tracer in this process: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
@@ -29,22 +28,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts),
         "own_task": _has_own_task(project, facts),
         "due": f"due_{facts.name}",
-        "included": _included(project, facts),
+        "loading": find_loading(project, facts),
         "publishes": True,  # a tick of the clock publishes too
         "beat": beat.find_schedule(project, facts) if facts.trigger != "event" else None,
     }
-
-
-def _included(project: Project, facts: Facts) -> str | None:
-    """The file whose `Celery(include=[...])` has to name the handler's module; None where something else loads it."""
-    app = project.module(facts.app.path) if facts.app is not None and facts.app.path else None
-    if app is None or facts.path in facts.use.task_modules:
-        return None
-    calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
-    if any(ast.unparse(call.func).endswith("autodiscover_tasks") for call in calls):
-        return None
-    at_top = [node.value for node in app.tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)]
-    return app.path if any(ast.unparse(call.func) == _APP for call in at_top) else None  # within functions: by hand
 
 
 def _has_own_task(project: Project, facts: Facts) -> bool:
@@ -55,8 +42,8 @@ def _has_own_task(project: Project, facts: Facts) -> bool:
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Celery cannot do of what the spec asks for, a sentence each."""
-    if facts.dead_letter in ("queue", "framework"):
-        yield f"Celery keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
+    if facts.dead_letter == "framework":
+        yield "Celery keeps no dead letters of its own: dead_letter.kind framework is to be table, queue or none"
     if facts.trigger != "event":
         yield from beat.problems(facts)
     if "self" in {field.name for field in facts.fields}:
@@ -105,8 +92,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
 
 def _loading(facts: Facts) -> list[Piece]:
     """A module of its own is named where the app names the modules that a worker loads."""
-    named = facts.facts["included"]
-    return [Entry(named, f"{_APP}(include=)", source(facts.module))] if named else []
+    if facts.facts["loading"] is None:
+        return []
+    path, target = facts.facts["loading"]
+    return [Entry(path, target, source(facts.module))]
 
 
 def _automatic(facts: Facts) -> bool:

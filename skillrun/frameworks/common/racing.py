@@ -71,12 +71,17 @@ def check_then_act(job: Job) -> Iterator[Finding]:
 
 def _cache_get_then_set(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
     looked: dict[tuple[str, str], Call] = {}
+    taken: set[tuple[str, str]] = set()
     for call in calls:
         owner, _, word = call.origin.rpartition(".")
         if "cache" not in owner.lower() and "redis" not in owner.lower():
             continue
         key = (owner, ast.unparse(call.node.args[0]) if call.node.args else "")
-        if word in ("get", "exists", "has_key") and _decides(call):
+        if _takes(call, word):
+            taken.add(key)
+        elif key in taken:
+            continue  # whoever comes here has the key: nobody else looks and writes
+        elif word in ("get", "exists", "has_key") and _decides(call):
             looked[key] = call
         elif word in ("set", "setex") and key in looked and "nx" not in call.keywords and _marks(call):
             message = (
@@ -85,6 +90,12 @@ def _cache_get_then_set(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
             )
             hint = "cache.add(key, ...) or set(..., nx=True) looks and writes in one step"
             yield tell(job, "check-then-act", Severity.WARNING, call_place(call), message, hint)
+
+
+def _takes(call: Call, word: str) -> bool:
+    """`if not redis.set(key, token, nx=True, px=...)`: one of two deliveries gets the key, the other is turned away."""
+    alone = word in ("add", "setnx") or (word == "set" and "nx" in call.keywords)
+    return alone and _decides(call)
 
 
 def _decides(call: Call) -> bool:

@@ -13,6 +13,7 @@ import base64
 import contextlib
 import importlib
 import inspect
+import logging
 import os
 import re
 import sys
@@ -56,6 +57,7 @@ class Driver:
         self.moved: list[Message[Any]] | None = None  # takes what the consumer moves from the delay queue
 
     def boot(self, handler: str) -> dict[str, Any]:
+        logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
         _set_up_django()
         names = _part("names")
         _, _, found = names.find(handler)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.dramatiq.setup import SETTING, read_setup
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Retries, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 
@@ -31,8 +32,6 @@ def problems(facts: Facts) -> Iterator[str]:
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`: `current`, the broker has the middleware CurrentMessage."""
-    from skillrun.frameworks.dramatiq.setup import read_setup
-
     setup = read_setup(project, facts.use)
     elsewhere = [part for part in (*setup.listed, *setup.added) if part.place.path != facts.path]
     return {
@@ -62,6 +61,8 @@ def _publishes(facts: Facts) -> bool:
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The actor, the middleware that says what becomes of a failed attempt, the actor for the dead, the sender."""
+    if facts.app is not None and facts.app.name == SETTING:
+        facts = replace(facts, app=None)  # a dict of Django's settings, which django_dramatiq makes the broker of
     needed: list[Symbol | str] = [
         "from typing import Any", facts.conventions.logger_import, "import dramatiq", "from dramatiq import Message",
         "from dramatiq.broker import MessageProxy", "from dramatiq.middleware import CurrentMessage",

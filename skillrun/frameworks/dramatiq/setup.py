@@ -18,7 +18,7 @@ from skillrun.repo.python import Definition, Module, Project
 
 DEFAULT = frozenset({"AgeLimit", "TimeLimit", "ShutdownNotifications", "Callbacks", "Pipelines", "Retries"})
 _HEARTBEAT = 60_000  # brokers/redis.py: DEFAULT_HEARTBEAT_TIMEOUT
-_SETTING = "DRAMATIQ_BROKER"
+SETTING = "DRAMATIQ_BROKER"
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ class _Reader:
 
     def _setting(self) -> None:
         """Django: `DRAMATIQ_BROKER = {"BROKER": ..., "OPTIONS": {...}, "MIDDLEWARE": ["path.of.a.Class"]}`."""
-        for module in self.project.modules_with(_SETTING):
-            bound = module.bindings(module.tree).get(_SETTING, []) if self._counts(module) else []
+        for module in self.project.modules_with(SETTING):
+            bound = module.bindings(module.tree).get(SETTING, []) if self._counts(module) else []
             for value in (binding.value for binding in bound):
                 if isinstance(value, ast.Dict):
                     self._django(value, module)

@@ -95,10 +95,8 @@ class HueyRecogniser:
     def see_text(self, path: str, data: bytes) -> None:
         """Notes command lines that start a consumer."""
         for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
-            found = None if line.lstrip().startswith(("#", "//", ";")) else _LAUNCH.search(line)
-            if found:
-                named = _OBJECT.search(found["rest"] or "")
-                self._launches.append((Place(path, number, line.strip()), named[0].replace(":", ".") if named else ""))
+            if not line.lstrip().startswith(("#", "//", ";")) and _LAUNCH.search(line):
+                self._launches.append((Place(path, number, line.strip()), consumer_object(line)))
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
         """The use of Huey, or None where only tests, examples or an optional integration know it."""
@@ -153,6 +151,13 @@ class HueyRecogniser:
         found += [place for place, _ in self._launches][:_FEW]
         lines = {(place.path, place.line): place for place in found}
         return tuple(Place(one.path, one.line, masked(one.text.strip())[:200]) for one in lines.values())
+
+
+def consumer_object(line: str) -> str:
+    """The Huey object that a command line starts a consumer with, "shop.tasks.huey"; "" where it names none."""
+    found = _LAUNCH.search(line)
+    named = _OBJECT.search(found["rest"] or "") if found else None
+    return named[0].replace(":", ".") if named else ""
 
 
 def _makers(names: Names) -> dict[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
+from skillrun.frameworks.common.importing import imports
+from skillrun.frameworks.huey.recognise import consumer_object
 from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit
@@ -29,7 +31,24 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
     django = any("huey.contrib.djhuey" in text for text in texts)
     tick = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
-    return {"django": django, "tick": tick, "due": f"due_{facts.name}"}
+    return {"django": django, "tick": tick, "due": f"due_{facts.name}", "unloaded": _unloaded(project, facts, django)}
+
+
+def _unloaded(project: Project, facts: Facts, django: bool) -> str:
+    """Why no consumer would load the handler's module; "" where one does, or where none is seen to be started."""
+    if facts.path in facts.use.task_modules:
+        return ""
+    if django:
+        if facts.module.rpartition(".")[2] == "tasks":
+            return ""
+        said = "run_huey loads the module tasks of each app, and no other"
+        return f"{said}: write handler: {facts.package or 'app'}.tasks:{facts.name}"
+    started = [found for place in facts.use.evidence if (found := consumer_object(place.text))]
+    paths = [path for name in started if (path := project.locate(name.rpartition(".")[0]))]
+    if not paths or any(imports(project, path, facts.path) for path in paths):
+        return ""
+    known = ", ".join(project.import_name(path) for path in facts.use.task_modules) or "a module that it loads"
+    return f"the consumer loads {paths[0]}, which does not import {facts.module}: write a handler in {known}"
 
 
 def _app(facts: Facts) -> Symbol | None:
@@ -41,6 +60,8 @@ def problems(facts: Facts) -> Iterator[str]:
     """What Huey cannot do of what the spec asks for, a sentence each."""
     if facts.app is None and not facts.facts["django"]:
         yield "no Huey object was found that a module could import"
+    if facts.facts["unloaded"]:
+        yield facts.facts["unloaded"]
     if facts.dead_letter in ("queue", "framework"):
         yield f"Huey keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
     names = [field.name for field in facts.fields] if facts.message == "kwargs" else []

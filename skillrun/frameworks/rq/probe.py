@@ -22,7 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis import Redis  # type: ignore[import-untyped,unused-ignore]
 from redis.client import Pipeline  # type: ignore[import-untyped,unused-ignore]
-from redis.connection import ConnectionPool  # type: ignore[import-untyped,unused-ignore]
+from redis.connection import (  # type: ignore[import-untyped,unused-ignore]
+    ConnectionPool,
+    UnixDomainSocketConnection,
+)
 from rq import Queue, Worker
 from rq.job import Job, JobStatus
 from rq.utils import get_version, import_attribute, now
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
 _RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
 _PUBLISHES = ("_enqueue_async_job", "schedule_job", "_enqueue_rate_limited_job")
+_PUBLISHED_ONCE = ("_enqueue_job", "schedule_job")  # before RQ 2
 _ON_KILL = (
     "a work horse that dies is retried at once or after its interval, without on_failure; the job of a worker that "
     "dies is found by another one within 690 s, and on_failure is called; each counts as an attempt, and a job without "
@@ -47,6 +51,13 @@ _NOT_SAID = (
 
 def _part(name: str) -> Any:
     return sys.modules[f"_skillrun_probe.{name}"]
+
+
+def quiet(kind: type) -> dict[str, Any]:
+    """The options by which a connection of redis-py says nothing first: none before 5, others before 7."""
+    known = {name for base in kind.__mro__ for name in inspect.signature(base).parameters}
+    name = {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
+    return {option: value for option, value in {"protocol": 2, **name}.items() if option in known}
 
 
 class InProcess(Worker):
@@ -64,6 +75,16 @@ class InProcess(Worker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """As `set_state`."""
+
+    def work_on(self, job: Job, queue: Queue) -> None:
+        """What a work horse does; RQ before 2 keeps no record of each execution."""
+        more = [self.prepare_execution(job)] if hasattr(self, "prepare_execution") else []
+        self.perform_job(job, queue, *more)
+
+    def horse_died(self, job: Job, queue: Queue) -> None:
+        """What a worker does whose work horse was killed."""
+        more = [next(iter(reversed(job.get_executions())), None)] if hasattr(job, "get_executions") else []
+        self.monitor_work_horse(job, queue, *more)  # type: ignore[arg-type]
 
 
 class Driver:
@@ -111,7 +132,7 @@ class Driver:
         for function in (_nothing, _failing):
             Job.create(function, id="warm", connection=connection, origin="warm").save()
             job = Job.fetch("warm", connection=connection)
-            worker.perform_job(job, queue, worker.prepare_execution(job))
+            worker.work_on(job, queue)
         logging.disable(said)
         connection.delete(*set(connection.keys("*")) - there)
         connection.connection_pool.disconnect()
@@ -123,7 +144,7 @@ class Driver:
 
     def _pool(self, db: int) -> Any:
         """RESP2 and no name: nothing has to be said to the server before the first command."""
-        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}", protocol=2, driver_info=None)
+        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}", **quiet(UnixDomainSocketConnection))
 
     def _redirect(self, connection: Any) -> None:
         """A queue of the repository's speaks to the private Redis, whatever its settings say."""
@@ -137,7 +158,7 @@ class Driver:
             queue_class=type(queue), serializer=queue.serializer,
         )  # fmt: skip
         worker.redis_server_version = self.version
-        worker.last_cleaned_at = now()  # registries are cleaned when a worker died: see `died`
+        worker.last_cleaned_at = _now()  # registries are cleaned when a worker died: see `died`
         return worker  # type: ignore[no-any-return]
 
     def _queue(self, message: dict[str, Any]) -> Queue:
@@ -156,7 +177,7 @@ class Driver:
         """Every way into a queue or its schedule is a publish; what RQ does there with Redis is no boundary."""
         quiet = self.probe.recorder.quiet
         around, swap = _part("wrap").around, _part("swap").swap
-        for name in _PUBLISHES:
+        for name in _PUBLISHES if hasattr(Queue, _PUBLISHES[0]) else _PUBLISHED_ONCE:
             self._hook(vars(Queue).get(name))
         for owner, names in ((Queue, ("enqueue_job", "schedule_job", "enqueue_many")), (Job, ("refresh",))):
             for name in names:
@@ -259,7 +280,7 @@ class Driver:
         job.id = self._id(like["id"], old, new)
         if job.id == like["id"] and old != new:
             raise ValueError(f"two distinct jobs have the same job_id {job.id}: the second replaces the first")
-        job.created_at = now()
+        job.created_at = _now()
         queue.enqueue_job(job)
 
     def _job(self, message: dict[str, Any], queue: Queue) -> Job:
@@ -304,7 +325,7 @@ class Driver:
             raise LookupError(f"the job {message['id']} is not in its queue")
         job, queue = taken
         self.at_work = job.id
-        worker.perform_job(job, queue, worker.prepare_execution(job))
+        worker.work_on(job, queue)
         self._settle(job, queue, message)
 
     def _bring(self, message: dict[str, Any], queue: Queue) -> None:
@@ -353,14 +374,18 @@ class Driver:
             self._settle(job, queue, message, waited=wait)
             return
         job = self._job(message, queue)
-        execution = next(iter(reversed(job.get_executions())), None)
-        self._worker(queue).monitor_work_horse(job, queue, execution)  # type: ignore[arg-type]
+        self._worker(queue).horse_died(job, queue)
         self._settle(job, queue, message)
 
     def dead_letters(self) -> int | None:
         """What the failed registries of all queues hold."""
         connection = self._connection(0)
         return sum(int(connection.zcard(queue.failed_job_registry.key)) for queue in Queue.all(connection=connection))
+
+
+def _now() -> Any:
+    """The time as the worker takes it: without a time zone before RQ 2."""
+    return getattr(sys.modules[Worker.__module__], "utcnow", now)()
 
 
 def _db(connection: Any) -> int:

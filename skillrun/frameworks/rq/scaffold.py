@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.reading import in_tests
-from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Rewritten, Symbol
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -55,11 +55,21 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "needed": found.needed if found else (),
         # All that a job may do is said where it is enqueued: this function is always written beside the handler.
         "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
+        "workers": _workers(project) if facts.retries.bounded else (),
         "publishes": True,  # a tick of the clock publishes too
         "due": f"due_{facts.name}",
         "tick": f"tick_{facts.name}",
         "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
     }
+
+
+def _workers(project: Project) -> tuple[Rewritten, ...]:
+    """The lines that start workers, with the scheduler that moves a job on when its wait is over."""
+    from skillrun.frameworks.rq.workers import unscheduled_workers, with_scheduler
+
+    launches = unscheduled_workers(project)
+    made = (Rewritten(path, launch.text, with_scheduler(launch.text)) for path, launch in launches)
+    return tuple(one for one in made if one.text != one.line)
 
 
 def _queue(project: Project, facts: Facts) -> _Queue | None:
@@ -170,7 +180,8 @@ def _scheduled(facts: Facts, render: Render) -> Module:
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    needed = ("from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
+    mocked = "from unittest.mock import MagicMock"
+    needed = (mocked, "from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
     return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if facts.trigger != "event" else needed
 
 
@@ -183,7 +194,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
         publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
     )  # fmt: skip
-    return [Module(facts.path, text), *([_scheduled(facts, render)] if facts.trigger != "event" else [])]
+    clocked = [_scheduled(facts, render)] if facts.trigger != "event" else []
+    return [Module(facts.path, text), *clocked, *facts.facts["workers"]]
 
 
 def _needed(facts: Facts) -> list[Symbol | str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.joining import whole_command
+from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.interface import Place
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Project
@@ -20,6 +21,8 @@ _TEXT = re.compile("|".join(glob.replace(".", r"\.").replace("*", ".*") for glob
 _WORD = re.compile(r"[^\s\"'`,\[\]()]+")
 _MODES = {"worker": "worker", "worker-pool": "worker", "cron": "cron"}  # of `rq`
 _PROGRAMS = {"rqworker": "worker", "rqworker-pool": "worker", "rqscheduler": "scheduler"}
+_MORE_OPTIONS = re.compile(r"\$[@*]|\$\{?\w*(?:ARG|OPT|FLAG|EXTRA|PARAM)\w*\}?.*", re.IGNORECASE)
+_WORKER = re.compile(r"\brq worker\b|\brqworker\b")
 _COMMENT = ("#", "//", ";")
 _JOINED = 24  # lines of a command that is written as a list, one word a line
 
@@ -97,6 +100,25 @@ def _launches(project: Project) -> Iterator[tuple[str, Launch]]:
             continue
         text = (project.tree.read(path) or b"").decode("utf-8", "replace")
         yield from ((path, launch) for launch in find_launches(text))
+
+
+def unscheduled_workers(project: Project) -> list[tuple[str, Launch]]:
+    """The workers that are started, where no scheduler is: not by one of them, and not by the repository's code."""
+    workers = [(path, launch) for path, launch in launches_of(project) if launch.mode == "worker"]
+    in_code = (module for word in ("with_scheduler", "RQScheduler") for module in project.modules_with(word))
+    if any(_may_schedule(launch) for _, launch in workers) or any(not in_tests(module.path) for module in in_code):
+        return []
+    return workers
+
+
+def _may_schedule(launch: Launch) -> bool:
+    """With a scheduler, or with options that only a shell knows."""
+    return launch.schedules or any(_MORE_OPTIONS.fullmatch(word) for word in launch.words)
+
+
+def with_scheduler(line: str) -> str:
+    """A line that starts a worker, with the option; itself where the command is written in another way."""
+    return _WORKER.sub(lambda found: f"{found[0]} --with-scheduler", line, count=1)
 
 
 def place_of_launch(path: str, launch: Launch) -> Place:

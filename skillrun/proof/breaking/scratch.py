@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LARGEST = 1024**3  # bytes of all files together
+_INSTALLED = ("node_modules", "venv", "env")
 _MEMORY = Path("/dev/shm")
 _ROOM = 512 * 1024**2  # bytes that the tests themselves may need
 
@@ -35,6 +36,17 @@ def _copy(root: Path, files: Iterable[str], target: Path) -> None:
             made.add(folder)
         with suppress(OSError):
             shutil.copy2(root / path, target / path, follow_symlinks=False)
+    for name in _bare(root):
+        (target / name).mkdir(exist_ok=True)
+
+
+def _bare(root: Path) -> Iterator[str]:
+    """Folders at the top, also those that git ignores, such as `data`: code may count on them, empty."""
+    with os.scandir(root) as entries:
+        for entry in entries:
+            installed = entry.name.startswith(".") or entry.name in _INSTALLED
+            if entry.is_dir(follow_symlinks=False) and not installed:
+                yield entry.name
 
 
 def size_of(root: Path, files: Iterable[str]) -> int:

@@ -76,7 +76,8 @@ class Zygote:
         sys.path[:0] = config["paths"]
         part("logs").install_printed(self.logs)
         self.clock.install_early()
-        self.sqlite = part("sql").SqliteHook(recorder, self.clock)
+        aside = part("aside").Aside(config["root"], config["scratch"], config["free"], config["kept"])
+        self.sqlite = part("sql").SqliteHook(recorder, self.clock, aside)
         self.sqlite.install()
         part("stores").install(recorder, config["servers"])
         driver = self.driver()

@@ -18,6 +18,7 @@ import time
 from typing import Any
 
 from . import names
+from .aside import Aside
 from .audit import Audit
 from .channel import Channel
 from .clock import Clock, fix_jitter
@@ -133,7 +134,8 @@ def _boot(config: dict[str, Any]) -> Any:
     sys.path[:1] = config["paths"]
     recorder = Live(os.path.realpath(config["root"]), config)
     package = __name__.rpartition(".")[0]
-    SqliteHook(recorder, Clock(recorder)).install()
+    aside = Aside(config["root"], config["scratch"], config["free"], config["kept"])
+    SqliteHook(recorder, Clock(recorder), aside).install()
     install_stores(recorder, config["servers"])
     driver = _load(f"{package}.framework", config["driver"])
     worker = _load(f"{package}.worker", config["worker"]).Worker(Bench(recorder, config, driver))

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .aside import Aside
 from .clock import Clock
 from .imports import when_imported
 from .recorder import Recorder
@@ -21,8 +22,8 @@ from .swap import replace_everywhere, swap
 class SqliteHook:
     """Makes `sqlite3.connect` give connections that report."""
 
-    def __init__(self, recorder: Recorder, clock: Clock) -> None:
-        self.recorder, self.clock = recorder, clock
+    def __init__(self, recorder: Recorder, clock: Clock, aside: Aside) -> None:
+        self.recorder, self.clock, self.aside = recorder, clock, aside
         self.statements = Statements(recorder, _is_open, lambda connection: connection._skillrun_store)
         self.statements.failure = lambda: sqlite3.OperationalError("database is locked")
         self.kinds: dict[type, type] = {}
@@ -33,6 +34,7 @@ class SqliteHook:
         real = sqlite3.connect
 
         def connect(database: Any, *args: Any, **kwargs: Any) -> Any:
+            database = self.elsewhere(database)
             if len(args) > 4:  # the factory is the sixth parameter
                 args = (*args[:4], self.kind(args[4]), *args[5:])
             else:
@@ -45,6 +47,15 @@ class SqliteHook:
         replace_everywhere(sqlite3, "connect", connect)
         when_imported("aiosqlite.core", self.lend_place)
         self.warm()
+
+    def elsewhere(self, database: Any) -> Any:
+        """What is opened for a database; a stand-in is told."""
+        name = self.aside.name(database)
+        if name is None:
+            return database
+        self.recorder.emit("note", what="database-aside", name=name)
+        with self.recorder.quiet():
+            return self.aside.database(database)
 
     def warm(self) -> None:
         """Classes, caches and SQLite's own memory are made once, before the forks."""

@@ -97,6 +97,11 @@ class PostgresServer:
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self.folder))}"
 
     @property
+    def parts(self) -> dict[str, str]:
+        """What settings are told that put the URL together themselves; there is no password."""
+        return {"host": str(self.folder), "port": "5432", "user": USER, "name": DATABASE}
+
+    @property
     def pid(self) -> int:
         """The server's first process."""
         return self._child.pid

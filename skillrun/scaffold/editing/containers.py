@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+from bisect import bisect
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -54,10 +55,22 @@ def rebuilt(node: Container, inner: Bracketed) -> Container:
 
 
 def grown(node: Container, key: str | None, value: str, unit: str, base: str) -> Container:
-    """With one more element at its end, laid out as the others are. `base` is the indentation of its first line."""
+    """With one more element, laid out as the others are: at its end, or in its place among three sorted names.
+
+    `base` is the indentation of its first line.
+    """
     inner = bracketed(node)
     new = element(key, shifted(value, inner_indent(inner, unit, base)))
-    return rebuilt(node, inserted(inner, new, len(inner.elements), unit))
+    return rebuilt(node, inserted(inner, new, _place(inner, new), unit))
+
+
+def _place(inner: Bracketed, new: cst.Element | cst.DictElement) -> int:
+    """The index at which the new element goes."""
+    names = [one.value.evaluated_value for one in inner.elements if isinstance(one.value, cst.SimpleString)]
+    sorts = len(names) == len(inner.elements) > 2 and names == sorted(names, key=str)
+    if not sorts or not isinstance(new, cst.Element) or not isinstance(new.value, cst.SimpleString):
+        return len(inner.elements)
+    return bisect([str(name) for name in names], str(new.value.evaluated_value))
 
 
 def one_a_line(node: Container, key: str | None, value: str, unit: str, base: str) -> Container:

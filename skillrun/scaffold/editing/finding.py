@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import libcst as cst
@@ -100,9 +100,24 @@ def operands(
 
 
 def calls_of(module: cst.Module, name: str) -> list[tuple[int, cst.Call]]:
-    """Calls at the top level that are assigned to something or stand alone; `Celery` is `celery.Celery` too."""
+    """Calls that are assigned to something or stand alone; `Celery` is `celery.Celery` too.
+
+    Those at the top level; where it has none, those within functions.
+    """
+    return calls_in(small_statements(module), name) or calls_in(inner_statements(module), name)
+
+
+def inner_statements(module: cst.Module) -> Iterator[Found]:
+    """The small statements within the functions of a module."""
+    for index, statement in enumerate(module.body):
+        if isinstance(statement, cst.FunctionDef):
+            for node in small_within(statement.body):
+                yield Found(index, node)
+
+
+def calls_in(statements: Iterable[Found], name: str) -> list[tuple[int, cst.Call]]:
     found = []
-    for one in small_statements(module):
+    for one in statements:
         value = getattr(one.node, "value", None)
         called = get_full_name_for_node(value.func) or "" if isinstance(value, cst.Call) else ""
         if isinstance(value, cst.Call) and f".{called}".endswith(f".{name}"):

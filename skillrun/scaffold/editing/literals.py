@@ -39,9 +39,19 @@ from skillrun.scaffold.editing.finding import (
 from skillrun.scaffold.editing.imports import Missing, manner_of, with_imports
 from skillrun.scaffold.editing.lacking import is_there
 from skillrun.scaffold.editing.sequences import Bracketed, inserted
-from skillrun.scaffold.editing.source import CannotEdit, Source, Statement, has_blocks, read_source, reindented
+from skillrun.scaffold.editing.source import (
+    CannotEdit,
+    Source,
+    Statement,
+    has_blocks,
+    lines_of,
+    read_source,
+    reindented,
+)
+from skillrun.scaffold.editing.wrapping import relaid
 
 CALL = re.compile(r"(?P<call>[\w.]+)\((?P<keyword>\w+)=\)")
+KEYED = re.compile(r"(?P<name>[\w.]+)\[(?P<key>.+)\]")
 HAND = "add it by hand"
 
 
@@ -94,6 +104,9 @@ def with_needed(source: Source, module: cst.Module, lines: Sequence[str], own: C
 
 def with_element(source: Source, entry: Entry) -> cst.Module:
     """Added to what is assigned to the target."""
+    keyed = KEYED.fullmatch(entry.target)
+    if keyed:
+        return with_one_more(source, under_key(source, entry, keyed["name"], keyed["key"]), entry)
     assigned = assignments(source.module, entry.target)
     if not assigned:
         return without_assignment(source, entry)
@@ -104,6 +117,21 @@ def with_element(source: Source, entry: Entry) -> cst.Module:
         line = line_of(source, assigned[-1].node)
         raise CannotEdit(f"{source.path}:{line}: {entry.target} is not written out as a literal here", hint=HAND)
     return with_one_more(source, places, entry)
+
+
+def under_key(source: Source, entry: Entry, name: str, key: str) -> list[Place]:
+    """The literals under a key of the dicts that a name is given."""
+    outer = [place for one in assignments(source.module, name) for place in literals_in(source.module, one)]
+    held = [(place.index, value_of(place.container, key)) for place in outer]
+    found = [
+        p
+        for at, value in held
+        if value is not None
+        for p in operands(source.module, at, value, source.module.default_indent, ())
+    ]
+    if not found:
+        raise CannotEdit(f"{source.path}:1: {entry.target} is not written out as a literal here", hint=HAND)
+    return found
 
 
 def without_assignment(source: Source, entry: Entry) -> cst.Module:
@@ -172,7 +200,7 @@ def with_new_argument(source: Source, entry: Entry, index: int, call: cst.Call, 
     code = shifted(fresh(key, value, unit), argument_indent(call))
     equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
     new = cst.Arg(cst.parse_expression(code), cst.Name(keyword), equal)
-    return exchanged(source.module, index, call, with_arg(call, new, unit))
+    return broken(source, exchanged(source.module, index, call, with_arg(call, new, unit)), index)
 
 
 def with_arg(call: cst.Call, new: cst.Arg, unit: str) -> cst.Call:
@@ -212,10 +240,10 @@ def with_one_more(source: Source, places: Sequence[Place], entry: Entry) -> cst.
     module = exchanged(
         source.module, place.index, place.container, grown(place.container, key, value, unit, place.base)
     )
-    if not is_one_line(place.container) or (
-        "\n" not in value and longest_line(module, place.index) <= source.line_length
-    ):
+    if not is_one_line(place.container):
         return module
+    if "\n" not in value:
+        return broken(source, module, place.index)
     stacked = one_a_line(place.container, key, value, unit, place.base)
     return exchanged(source.module, place.index, place.container, stacked)
 
@@ -261,8 +289,19 @@ def is_one_line(node: Container) -> bool:
     return "\n" not in code_of(node)
 
 
-def longest_line(module: cst.Module, index: int) -> int:
-    return max(len(line) for line in module.code_for_node(module.body[index]).splitlines())
+def broken(source: Source, module: cst.Module, index: int) -> cst.Module:
+    """The module with the lines broken that an edit of that statement made too long; those that were there stay."""
+    there = set(lines_of(module_code(source.module, index)))
+    code = module_code(module, index)
+    made = relaid(code, source.line_length, module.default_indent, kept=there)
+    if made == code:
+        return module
+    (statement,) = cst.parse_module(made, module.config_for_parsing).body
+    return module.with_changes(body=[*module.body[:index], statement, *module.body[index + 1 :]])
+
+
+def module_code(module: cst.Module, index: int) -> str:
+    return module.code_for_node(module.body[index])
 
 
 def line_of(source: Source, node: cst.CSTNode) -> int:

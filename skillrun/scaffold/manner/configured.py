@@ -52,11 +52,14 @@ class Settings:
     @property
     def line_length(self) -> int | None:
         """As the first tool says that formats, then those that check."""
-        for tool, key in _LENGTHS:
-            value = str(option(self.of(tool), key) or "")
-            if value.isdecimal() and 40 <= int(value) <= 400:
-                return int(value)
-        return 88 if self.has("black") or self.ruff_formats else None
+        said = (length for tool, _ in _LENGTHS if (length := self.length_for(tool)))
+        return next(said, 88 if self.has("black") or self.ruff_formats else None)
+
+    def length_for(self, tool: str) -> int | None:
+        """As one tool is told; "ruff format" is ruff."""
+        name = tool.partition(" ")[0]
+        value = str(option(self.of(name), dict(_LENGTHS)[name]) or "")
+        return int(value) if value.isdecimal() and 40 <= int(value) <= 400 else None
 
     @property
     def ruff_formats(self) -> bool:

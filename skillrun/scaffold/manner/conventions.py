@@ -113,6 +113,8 @@ def _line_length(settings: Settings, formatters: tuple[Named, ...], files: tuple
     for named in formatters:
         for length in _lengths(named):
             return length
+        if named.tool in _DOUBLE:
+            return settings.length_for(named.tool) or _USUAL.line_length
     if settings.line_length:
         return settings.line_length
     return 79 if not _formats(formatters) and files and fits(files, 79) else _USUAL.line_length

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from skillrun.errors import Blocked
 from skillrun.frameworks.pieces import Symbol
+from skillrun.repo.literals import is_known
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.classes import plan_models
 from skillrun.scaffold.stores.database import Database, database_behind
 from skillrun.scaffold.stores.django import Migration, Orm
-from skillrun.scaffold.stores.variables import variable_of
+from skillrun.scaffold.stores.variables import file_of, variable_of
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -56,10 +57,30 @@ def find_app(project: Project, wanted: Wanted, where: str) -> App:
         path = project.locate(package)
         folder = path.removesuffix("__init__.py") if path else f"{package.replace('.', '/')}/"
         if any(f"{folder}{part}" in project.tree.files for part in _PARTS):
+            _check_installed(project, package, where)
             return _app(project, package, folder)
         package = package.rpartition(".")[0]
     message = f"{where}: {wanted.package or 'the top of the repository'} is no app of Django, so it can hold no table"
     raise Blocked(message, hint="handler: a module of an app, e.g. shop.tasks:send_receipt")
+
+
+def _check_installed(project: Project, package: str, where: str) -> None:
+    """Raises Blocked for an app that plain settings leave out: it has no tables, and nobody looks for tasks in it."""
+    listed = list(_settings(project, "INSTALLED_APPS"))
+    texts = {
+        node.value
+        for module in {module.path: module for module, _ in listed}.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    if any(text == package or text.startswith(f"{package}.") for text in texts):
+        return
+    if not all(is_known(project.literal(value, module)) for module, value in listed):
+        return
+    module, value = listed[0]
+    place = f"{module.path}:{value.lineno}: INSTALLED_APPS"
+    message = f"{where}: {package} is not in {place}, so Django makes no table of it and looks for no task in it"
+    raise Blocked(message, hint=f"add {package} there, or name a handler in an app that is there")
 
 
 def _app(project: Project, package: str, folder: str) -> App:
@@ -189,9 +210,24 @@ def _default(project: Project, module: Module, node: ast.expr, *, postgresql: bo
     if name is None:
         return database_behind(variable_of(project, module, value or node), where, postgresql=postgresql)
     engine = project.literal(_item(value, "ENGINE"), module)
+    if isinstance(engine, str) and engine.endswith((".postgresql", ".postgresql_psycopg2", ".postgis")):
+        return _in_parts(project, module, value, where)
     if isinstance(engine, str) and not engine.endswith("sqlite3"):
         return Database(note=f"{where} has {engine} in parts, and a proof gives one URL: read it with dj-database-url")
-    return database_behind(variable_of(project, module, name), where, postgresql=False, is_url=False)
+    file = file_of(project, module, name)
+    return database_behind(variable_of(project, module, name), where, postgresql=False, file=file, is_url=False)
+
+
+def _in_parts(project: Project, module: Module, value: ast.expr | None, where: str) -> Database:
+    """PostgreSQL whose host, user and name are variables each; the proof's server asks for no password."""
+    env = {}
+    for key in ("HOST", "NAME", "USER", "PORT"):
+        variable = variable_of(project, module, _item(value, key))
+        if variable is not None:
+            env[variable.name] = f"{{postgresql.{key.lower()}}}"
+        elif key != "PORT":
+            return Database(note=f"{where}: {key} is read from no variable, and a proof has a server of its own")
+    return Database(env, ("postgresql",), "{postgresql}")
 
 
 def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Blocked
 from skillrun.frameworks.pieces import Store, Symbol
 from skillrun.repo.places import is_aside
-from skillrun.scaffold.stores import alembic, django_use, redis_use, sqlalchemy_use, sqlite3
-from skillrun.scaffold.stores.database import Database, database_behind
+from skillrun.scaffold.stores import alembic, django_use, flask_use, redis_use, sqlalchemy_use, sqlite3
+from skillrun.scaffold.stores.database import Database, database_behind, with_driver
 from skillrun.scaffold.stores.redis import Keys
 from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm, setup_command
 from skillrun.scaffold.stores.wanted import Wanted, read_wanted
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from skillrun.stages.interface import Case
 
 _IN_PLACE = ("apscheduler", "plain-cron")
+_NO_CONTEXT = (
+    "no Flask app and no factory without arguments was found: what runs outside of an app context, such as a dead "
+    "letter, needs one opened"
+)
 _POSTGRESQL = ("psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000")
 
 
@@ -83,6 +87,13 @@ def _postgresql(case: Case) -> bool:
     return _depends(case, *_POSTGRESQL)
 
 
+def _scheme(case: Case) -> str | None:
+    """How SQLAlchemy's URL begins for the client that the repository depends on; None without one."""
+    if _depends(case, "psycopg") and not _depends(case, "psycopg2", "psycopg2-binary"):
+        return "postgresql+psycopg"
+    return "postgresql" if _postgresql(case) else None
+
+
 def _notes(*notes: str | None) -> tuple[str, ...]:
     return tuple(note for note in notes if note)
 
@@ -112,19 +123,28 @@ def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
         return None
     scripts = alembic.find_scripts(case.project)
     migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
-    orm = plan_orm(case.project, wanted, base, opening, migration)
-    database = database_of(case.project, base, opening, orm, postgresql=_postgresql(case))
+    flask = flask_use.find_app(case.project, _app_path(case)) if base is not None and base.style == "flask" else None
+    scheme = _scheme(case)
+    orm = plan_orm(case.project, wanted, base, opening, migration, flask, scheme=scheme)
+    database = database_of(case.project, base, opening, orm, postgresql=scheme is not None)
+    database = with_driver(database, scheme) if scheme else database
     setup = scripts.upgrade if scripts else setup_command(case.project, base, opening, orm, wanted.module(end))
     unmade = None if setup else "how the tables are made was not found: proof.setup needs a command for it"
+    lost = _NO_CONTEXT if base is not None and base.style == "flask" and flask is None else None
     made = None if opening else "no session factory or engine was found: the store makes its own from DATABASE_URL"
     return _store(
         wanted,
         "sqlalchemy",
         end,
-        {"orm": orm, "database": database, "notes": _notes(made, unmade, database.note), "setup": setup},
+        {"orm": orm, "database": database, "notes": _notes(made, lost, unmade, database.note), "setup": setup},
         connect=opening.symbol if opening else None,
         base=base.symbol if base else Symbol(own_tables(wanted).module, "Base", exists=False),
     )
+
+
+def _app_path(case: Case) -> str:
+    """The module of the job library's app, "" where there is none."""
+    return ((case.use.app if case.use else None) or "").partition(":")[0]
 
 
 # -- SQLite through the standard library
@@ -137,7 +157,7 @@ def _sqlite3(case: Case, wanted: Wanted, end: str) -> Store:
         done=bool(wanted.table) and _is_missing(case, wanted.table, own),
         dead=bool(wanted.dead_table) and _is_missing(case, wanted.dead_table, own),
     )
-    database = database_behind(opening.variable, opening.where, postgresql=False, is_url=False)
+    database = database_behind(opening.variable, opening.where, postgresql=False, file=opening.file, is_url=False)
     facts = {"opening": opening, "tables": tables, "dead_table": wanted.dead_table, "database": database}
     setup = f"python -m {wanted.module(end)}" if tables.any else None
     notes = _notes(database.note)

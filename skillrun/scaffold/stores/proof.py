@@ -26,7 +26,7 @@ def proof_part(store: Store, case: Case) -> dict[str, Any]:
         "setup": next((one.facts["setup"] for one in both if one.facts.get("setup")), None),
         "database": next((database.database for database in databases if database.database), None),
     }
-    if part["database"] is not None:
+    if part["database"] is not None or (spec and spec.proof and spec.proof.database is not None):
         part["state"] = _state(store)
         part["dead_letters"] = f"select count(*) from {_bare(dead)}" if dead else None
     return {name: value for name, value in part.items() if value}

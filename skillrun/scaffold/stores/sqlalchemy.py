@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Store, Symbol
+from skillrun.frameworks.pieces import Entry, Facts, Module, NewFile, Piece, Render, Store, Symbol
 from skillrun.scaffold.stores.columns import Column, remembered
+from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.testing import Testing
 
 _TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
@@ -26,11 +28,20 @@ class Migration:
 
 
 @dataclass(frozen=True)
+class Package:
+    """The `__init__.py` that imports the models: `listed` in its `__all__`, by `relative` imports."""
+
+    path: str
+    listed: bool = False
+    relative: bool = False
+
+
+@dataclass(frozen=True)
 class Orm:
     """What the templates need to know: `Store.facts["orm"]`.
 
-    `style` is mapped (2.x), column (1.4) or flask. `opened` is the expression that opens a session, as a context
-    manager; `commits` is false where that commits by itself. Symbols that exist already are not written.
+    `style` is mapped (2.x), column (1.4), sqlmodel or flask. `opened` is the expression that opens a session, as a
+    context manager; `commits` is false where that commits by itself. Symbols that exist already are not written.
     """
 
     columns: tuple[Column, ...]
@@ -44,6 +55,8 @@ class Orm:
     default: str = ""  # the URL without that variable
     own_base: bool = False
     migration: Migration | None = None
+    flask: FlaskApp | None = None  # the app whose context the store opens itself
+    package: Package | None = None
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -54,15 +67,28 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     for module in dict.fromkeys(model.module for model in missing):
         here = [model for model in missing if model.module == module]
         found.append(Module(here[0].path, _models(facts, render, orm, here)))
+    if missing and orm.package is not None:
+        found += _shown(orm.package, missing)
     if orm.migration is not None:
         found.append(NewFile(orm.migration.path, _migration(facts, render, orm, orm.migration)))
     return [*found, Module(facts.store.path, _store(facts, render, orm))]
+
+
+def _shown(package: Package, models: list[Symbol]) -> Iterator[Piece]:
+    """A package of models imports each of them, so that whoever imports it knows all tables."""
+    names = sorted(model.name for model in models)
+    module = models[0].module
+    where = f".{module.rpartition('.')[2]}" if package.relative else module
+    yield Module(package.path, f"from {where} import {', '.join(names)}\n")
+    yield from (Entry(package.path, "__all__", f'"{name}"') for name in names if package.listed)
 
 
 # -- the models
 
 
 def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    if orm.style == "sqlmodel":
+        return _sqlmodels(facts, render, orm, here)
     module, base = here[0].module, _base(facts, orm)
     done = orm.model.name if orm.model in here and orm.model else ""
     dead = orm.dead.name if orm.dead in here and orm.dead else ""
@@ -77,6 +103,31 @@ def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
         columns=[_written(column, orm) for column in orm.columns],
         dead_table=orm.dead_table,
     )  # fmt: skip
+
+
+def _sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    module = here[0].module
+    done = orm.model if orm.model in here else None
+    dead = orm.dead if orm.dead in here else None
+    counted = done is not None and any(column.annotation == "int" for column in orm.columns)
+    types = {"Column", "DateTime", "func"} | ({"Text"} if dead else set()) | ({"BigInteger"} if counted else set())
+    needed = ["from datetime import datetime", f"from sqlalchemy import {', '.join(sorted(types))}"]
+    needed.append("from sqlmodel import Field, SQLModel")
+    return render(
+        "sqlmodel_models.py.jinja", facts, needed=needed, module=module, done=done.name if done else "",
+        dead=dead.name if dead else "", dead_table=orm.dead_table,
+        columns=[_field(column, alone=len(orm.columns) == 1) for column in orm.columns],
+    )  # fmt: skip
+
+
+def _field(column: Column, *, alone: bool) -> Written:
+    """A column of the key, as SQLModel has it: a number of its own keeps the database from counting."""
+    counts = ", autoincrement=False" if alone else ""
+    arguments = {
+        "int": [f"sa_column=Column(BigInteger, primary_key=True{counts})"],
+        "str": ["primary_key=True", f"max_length={column.length}"],
+    }.get(column.annotation, ["primary_key=True"])
+    return Written(f"{column.name}: {column.annotation} = ", arguments)
 
 
 def _base(facts: Facts, orm: Orm) -> Symbol:
@@ -166,7 +217,7 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
         "sqlalchemy_store.py.jinja", facts, needed=_store_imports(store, orm, base), done=done,
         dead=orm.dead.name if orm.dead else "", buries=buries, names=_names(orm), opened=orm.opened,
         parameters=[column.parameter for column in orm.columns], given=[column.given for column in orm.columns],
-        commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "",
+        commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "", flask=orm.flask,
         remembered=remembered(done=bool(done), buries=buries),
     )  # fmt: skip
 
@@ -174,14 +225,19 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
 def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     done, buries = orm.model is not None, orm.dead is not None
     remote = done and not store.transactional and not store.claims
-    needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"] if done else []
+    opens = done or orm.flask is not None
+    needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"] if opens else []
+    needed += ["from contextlib import ExitStack", "from functools import cache"] if orm.flask else []
+    needed += ["from flask import Flask, has_app_context"] if orm.flask else []
     needed += ["from contextlib import suppress"] if remote or buries else []
     needed += ["import json", "from hashlib import sha256", "from typing import Any"] if buries else []
     needed += ["from sqlalchemy.exc import IntegrityError"]
     needed += ["from sqlalchemy import insert"] if store.transactional and done else []
     needed += ["from sqlalchemy import select"] if remote else []
     needed += ["import os", "from sqlalchemy import create_engine"] if orm.engine else []
-    needed += ["from sqlalchemy import orm"] if (store.transactional and done) or "orm." in orm.opened else []
+    needed += (
+        ["from sqlalchemy import orm"] if (store.transactional and done) or orm.flask or "orm." in orm.opened else []
+    )
     ours = [symbol for symbol in (store.connect, orm.model, orm.dead, base) if symbol is not None]
     needed += [f"from {symbol.module} import {symbol.name}" for symbol in ours if symbol.module != store.module]
     return needed
@@ -198,11 +254,12 @@ def testing(facts: Facts) -> Testing:
     ]  # fmt: skip
     needed += ["from sqlalchemy import func, select"] if orm.dead else []
     needed += ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
-    needed += ["from types import SimpleNamespace"] if orm.style == "flask" else []
+    needed += ["from types import SimpleNamespace"] if orm.style == "flask" and not orm.flask else []
     values = {
         "tail": store.tail, "base": _in_tests(base), "models": [_in_tests(model) for model in models],
         "dead": _in_tests(orm.dead) if orm.dead else "",
-        "replaced": store.connect.name if store.connect else "engine", "value": _stand_in(orm),
+        "replaced": _replaced(store, orm), "value": _stand_in(orm),
+        "fixture": "job_database" if "database" in {symbol.tail for symbol in (base, *models)} else "database",
     }  # fmt: skip
     return Testing(
         ("sqlalchemy_fixture.jinja",),
@@ -217,8 +274,17 @@ def _in_tests(symbol: Symbol) -> str:
     return symbol.written if symbol.path else symbol.name
 
 
+def _replaced(store: Store, orm: Orm) -> str:
+    """The name in the store that is its way to a session."""
+    if orm.flask is not None:
+        return "new_session"
+    return store.connect.name if store.connect else "engine"
+
+
 def _stand_in(orm: Orm) -> str:
     """What takes the place of the store's way to a session: the same kind of thing, on the test's database."""
+    if orm.flask is not None:
+        return "Sessions"
     if orm.style == "flask":
         return "SimpleNamespace(engine=engine)"
     if orm.opened.startswith("orm.Session("):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.classes import plan_models
 from skillrun.scaffold.stores.database import Database, database_behind
+from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.sqlalchemy import Migration, Orm
 from skillrun.scaffold.stores.sqlalchemy_use import Base, Opening
-from skillrun.scaffold.stores.variables import Variable, variable_of
+from skillrun.scaffold.stores.variables import Variable, file_of, scheme_of, variable_of
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -22,24 +24,55 @@ _SETTING = "SQLALCHEMY_DATABASE_URI"
 
 
 def plan_orm(
-    project: Project, wanted: Wanted, base: Base | None, opening: Opening | None, migration: Migration | None = None
+    project: Project,
+    wanted: Wanted,
+    base: Base | None,
+    opening: Opening | None,
+    migration: Migration | None = None,
+    flask: FlaskApp | None = None,
+    *,
+    scheme: str | None = None,
 ) -> Orm:
-    """What is to be written. Raises Blocked where a table of the name is there and is another one."""
+    """What is to be written; `scheme`: of the client of PostgreSQL that the repository depends on.
+
+    Raises Blocked where a table of the name is there and is another one.
+    """
     home = base.models if base is not None else own_tables(wanted)
     model, dead = plan_models(project, wanted, home)
+    if base is not None and base.package is not None:
+        model, dead = _apart(base, model, dead)
     return Orm(
         columns=wanted.columns,
         style=base.style if base is not None else "mapped",
-        opened=opening.expression if opening is not None else "orm.Session(engine)",
+        opened="new_session()" if flask else opening.expression if opening is not None else "orm.Session(engine)",
         model=model,
         dead=dead,
         dead_table=wanted.dead_table,
         commits=not (opening is not None and opening.commits),
         engine="DATABASE_URL" if opening is None else None,
-        default="" if opening is not None else f"sqlite:///{wanted.package.partition('.')[0] or 'jobs'}.db",
+        default="" if opening is not None else _own_url(wanted, scheme if base is not None else None),
         own_base=base is None,
         migration=migration,
+        flask=flask,
+        package=base.package if base is not None else None,
     )
+
+
+def _own_url(wanted: Wanted, scheme: str | None) -> str:
+    """Where an engine of the store's own goes without its variable: models of PostgreSQL want no SQLite."""
+    name = wanted.package.partition(".")[0] or "jobs"
+    return f"{scheme}://localhost/{name}" if scheme else f"sqlite:///{name}.db"
+
+
+def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
+    """The new ones in a module of their own, named for the first."""
+    first = next((model for model in models if model is not None and not model.exists), None)
+    if first is None:
+        return list(models)
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", first.name).lower()
+    package, folder = base.models.module.rpartition(".")[0], base.models.path.rpartition("/")[0]
+    module, path = f"{package}.{name}", f"{folder}/{name}.py"
+    return [replace(one, module=module, path=path) if one and not one.exists else one for one in models]
 
 
 def own_tables(wanted: Wanted) -> Symbol:
@@ -73,7 +106,8 @@ def _behind(project: Project, module: object, node: ast.expr, where: str, *, pos
     if variable is not None and not variable.default and fixed:
         variable = replace(variable, default=fixed)
     is_url = variable is None or not variable.part
-    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, is_url=is_url)
+    file = file_of(project, module, node) if scheme_of(project, module, node) == "sqlite" else ""  # type: ignore[arg-type]
+    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, file=file, is_url=is_url)
 
 
 def _flask(project: Project, *, postgresql: bool) -> Database:

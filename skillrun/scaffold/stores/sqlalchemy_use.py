@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
+from skillrun.scaffold.stores.sqlalchemy import Package
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -18,15 +19,21 @@ if TYPE_CHECKING:
 _BASES = ("DeclarativeBase", "DeclarativeBaseNoMeta", "MappedAsDataclass")
 _MADE = ("declarative_base", "generate_base", "automap_base")
 _WORDS = (*_BASES, *_MADE, "as_declarative", "SQLAlchemy")
+_SQLMODEL = Symbol("sqlmodel", "SQLModel")
 
 
 @dataclass(frozen=True)
 class Base:
-    """A declarative base: `style` is mapped (2.x), column (1.4) or flask, where the symbol is the `db` object."""
+    """A declarative base: `style` is mapped (2.x), column (1.4), sqlmodel, or flask, where the symbol is `db`.
+
+    `models` is the module that has most of its models; of it only `module` and `path` are of use. `package`: where
+    each model has a module, and new ones get one of their own.
+    """
 
     symbol: Symbol
     style: str
-    models: Symbol  # the module that has most of its models; only `module` and `path` are of use
+    models: Symbol
+    package: Package | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ def _bases(project: Project) -> Iterator[tuple[Symbol, str]]:
             name, style = _declared(module, node)
             if name:
                 yield Symbol(module.name, name, path=module.path), style
+    if next(_sqlmodels(project), None) is not None:
+        yield _SQLMODEL, "sqlmodel"
 
 
 def _declared(module: Module, node: ast.stmt) -> tuple[str, str]:
@@ -78,13 +87,45 @@ def _declared(module: Module, node: ast.stmt) -> tuple[str, str]:
 
 def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
     """(number of its models, the base): 2.x style counts where a model is written so."""
-    places = [(module, node) for module, node in _models(project, symbol) if not is_aside(module.path)]
+    models = _sqlmodels(project) if style == "sqlmodel" else _models(project, symbol)
+    places = [(module, node) for module, node in models if not is_aside(module.path)]
     if style == "column" and any("mapped_column" in module.text for module, _ in places):
         style = "mapped"
     counted = Counter((module.name, module.path) for module, _ in places)
     best = sorted(counted.items(), key=lambda item: (_apart(item[0][1], near), -item[1], item[0]))
     home, path = best[0][0] if best else (symbol.module, symbol.path)
-    return len(places), Base(symbol, style, Symbol(home, "", path=path))
+    package = _package(project, path, {path for _, path in counted})
+    return len(places), Base(symbol, style, Symbol(home, "", path=path), package)
+
+
+def _package(project: Project, home: str, others: set[str]) -> Package | None:
+    """The package with a module for each thing, which imports them."""
+    folder = home.rpartition("/")[0]
+    shown = project.module(f"{folder}/__init__.py")
+    beside = [path for path in others if path.rpartition("/")[0] == folder and not path.endswith("/__init__.py")]
+    if shown is None or len(beside) < 2 or home.endswith("/__init__.py"):
+        return None
+    imports = [node for node in shown.tree.body if isinstance(node, ast.ImportFrom)]
+    names = {path.rpartition("/")[2].removesuffix(".py") for path in beside}
+    taken = [node for node in imports if names & set(_named(node))]
+    if not taken:
+        return None
+    listed = any(_assigned(node)[0] == "__all__" for node in shown.tree.body)
+    return Package(shown.path, listed=listed, relative=all(node.level for node in taken))
+
+
+def _named(node: ast.ImportFrom) -> Iterator[str]:
+    """`from h.models.user import User`, `from .user import User` and `from . import user` name user."""
+    yield (node.module or "").rpartition(".")[2]
+    yield from (alias.name for alias in node.names)
+
+
+def _sqlmodels(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
+    """`class X(SQLModel, table=True)`, also behind a class of the repository's own."""
+    for module in _modules(project, ("SQLModel", "sqlmodel")):
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and any(k.arg == "table" for k in node.keywords):
+                yield module, node
 
 
 def _models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.ClassDef]]:
@@ -123,6 +164,8 @@ def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> 
     called, name = _last(module, value.func), symbol.name
     if "async" in ast.unparse(value).lower():
         return
+    if called in ("sessionmaker", "scoped_session") and not _is_bound(project, name, value):
+        return  # each request binds a session of its own: a job has none
     if called == "sessionmaker":
         yield 1, Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module))
     elif called == "scoped_session":  # a session of its own, so that nobody's pending work is committed
@@ -130,6 +173,15 @@ def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> 
         yield 2, Opening(symbol, own, bind=f"{own}.get_bind()", url=_url(project, module))
     elif called == "create_engine":
         yield 3, Opening(symbol, f"orm.Session({name})", bind=name, url=_url(project, module))
+
+
+def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
+    """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)` somewhere."""
+    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    made = next((node for node in calls if ast.unparse(node.func).endswith("sessionmaker")), None)
+    if made is None or made.args or any(keyword.arg in ("bind", "binds", None) for keyword in made.keywords):
+        return True
+    return bool(project.tree.search(f"{name}.configure"))
 
 
 def _is_scope(module: Module, node: ast.FunctionDef) -> bool:

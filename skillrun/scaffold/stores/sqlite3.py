@@ -11,7 +11,7 @@ from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symb
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.columns import Column, remembered
 from skillrun.scaffold.stores.testing import Testing
-from skillrun.scaffold.stores.variables import Variable, variable_of
+from skillrun.scaffold.stores.variables import Variable, file_of, variable_of
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -31,6 +31,7 @@ class Opening:
     commits: bool
     variable: Variable | None  # of the file's path
     where: str  # for a note about a path that no variable names
+    file: str = ""  # the end of that path
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ def _openings(project: Project) -> Iterator[Opening]:
             if called is None or module is None or not isinstance(node, ast.FunctionDef) or _needs_arguments(node):
                 continue
             managed = any("contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list)
-            variable = variable_of(project, module, called.args[0] if called.args else None)
-            where = f"{path}:{node.lineno}"
-            yield Opening(Symbol(module.name, node.name, path=path), managed, variable, where)
+            given = called.args[0] if called.args else None
+            symbol, where = Symbol(module.name, node.name, path=path), f"{path}:{node.lineno}"
+            variable, file = variable_of(project, module, given), file_of(project, module, given)
+            yield Opening(symbol, managed, variable, where, file)
 
 
 def _connecting(node: ast.stmt) -> ast.Call | None:

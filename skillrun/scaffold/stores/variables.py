@@ -33,27 +33,63 @@ class Variable:
 def variable_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> Variable | None:
     """The first variable that an expression reads, through names, attributes and functions of the repository."""
     for inner in ast.walk(node) if node is not None else ():
-        found = _read(project, module, inner)
+        found = read_variable(project, module, inner)
         if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
             found = _followed(project, module, inner, hops)
         if found is not None:
-            return replace(found, part=found.part or _scheme(node))
+            return replace(found, part=found.part or _scheme(node, inner))
     return None
 
 
-def _scheme(node: ast.expr | None) -> str:
-    """What stands before "://" in a text that the expression puts before something; "" where it puts none."""
+def file_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> str:
+    """The last part of the path of a file that an expression puts together; "" where that is not to be read."""
+    if node is None:
+        return ""
+    value = project.literal(node, module)
+    if not isinstance(value, str):
+        last = _last_part(node)
+        found = project.lookup(module.resolve(node) or "") if isinstance(node, ast.Name | ast.Attribute) else None
+        if found is not None and found.module is not None and found.binding is not None and hops:
+            return file_of(project, found.module, found.binding.value, hops - 1)
+        return file_of(project, module, last, hops - 1) if last is not None and hops else ""
+    return "" if value.endswith(":memory:") else value.rpartition("/")[2].partition("?")[0]
+
+
+def _last_part(node: ast.expr) -> ast.expr | None:
+    """BASE / "x", BASE + "x", os.path.join(BASE, "x"), str(x), f"{BASE}/x": what comes last."""
+    if isinstance(node, ast.BinOp):
+        return node.right
+    if isinstance(node, ast.Call):
+        return node.args[-1] if node.args else None
+    return node.values[-1] if isinstance(node, ast.JoinedStr) and node.values else None
+
+
+def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> str:
+    """The dialect of a URL that an expression gives, without its driver; "" where that is not to be read."""
+    value = project.literal(node, module) if node is not None else None
+    text = value.partition("://")[0] if isinstance(value, str) and "://" in value else _scheme(node)
+    if not text and isinstance(node, ast.Name | ast.Attribute) and hops:
+        found = project.lookup(module.resolve(node) or "")
+        if found is not None and found.module is not None and found.binding is not None:
+            return scheme_of(project, found.module, found.binding.value, hops - 1)
+    return text.partition("+")[0]
+
+
+def _scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
+    """What stands before "://" in a text that the expression puts before something, `read`; "" where it puts none."""
     for inner in ast.walk(node) if node is not None else ():
         parts = (
             inner.values if isinstance(inner, ast.JoinedStr) else [inner.left] if isinstance(inner, ast.BinOp) else []
         )
+        if read is not None and not any(one is read for one in ast.walk(inner)):
+            continue
         texts = [str(part.value) for part in parts if isinstance(part, ast.Constant) and "://" in str(part.value)]
         if texts:
             return texts[0].partition("://")[0]
     return ""
 
 
-def _read(project: Project, module: Module, node: ast.AST) -> Variable | None:
+def read_variable(project: Project, module: Module, node: ast.AST) -> Variable | None:
     """os.environ["X"], os.environ.get("X", ...), os.getenv("X"), env("X"), env.str("X"), config("X", default=...)."""
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
         name = project.literal(node.slice, module)
@@ -99,7 +135,9 @@ def _followed(
                 return held
         if found.definition is not None and not found.definition.is_class and isinstance(node, ast.Call):
             return _returned(project, found.module, found.definition.node, hops - 1)
-    return _setting(project, node.attr) if isinstance(node, ast.Attribute) else None
+    if not isinstance(node, ast.Attribute):
+        return None
+    return _setting(project, node.attr) or _constant(project, node.attr, hops - 1)
 
 
 def _returned(project: Project, module: Module, function: ast.AST, hops: int) -> Variable | None:
@@ -118,6 +156,22 @@ def _setting(project: Project, field: str) -> Variable | None:
                 known = default if isinstance(default, str) and is_known(default) else None
                 return Variable(f"{_prefix(project, module, node)}{field}".upper(), known)
     return None
+
+
+def _constant(project: Project, name: str, hops: int) -> Variable | None:
+    """What a class of plain settings holds under a name in capitals: `settings.DATABASE_URL` of `class Config`."""
+    for module in project.modules_with(name) if name.isupper() else ():
+        classes = [node for node in module.tree.body if isinstance(node, ast.ClassDef) and not is_aside(module.path)]
+        for statement in (one for node in classes for one in node.body):
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and _bound(statement) == name:
+                found = variable_of(project, module, statement.value, hops)
+                if found is not None:
+                    return found
+    return None
+
+
+def _bound(statement: ast.Assign | ast.AnnAssign) -> str:
+    return ast.unparse(statement.targets[0] if isinstance(statement, ast.Assign) else statement.target)
 
 
 def _settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
-from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.interface import Job, Place
 from skillrun.frameworks.rq.callbacks import failure_callbacks
 from skillrun.frameworks.rq.policy import ends_job, site_retry
 from skillrun.frameworks.rq.retry import Reading, returned_retries
 from skillrun.frameworks.rq.sites import Site, job_decorator, options_of, real_sites
-from skillrun.frameworks.rq.workers import Launch, launches_of, place_of_launch
+from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
 from skillrun.repo.python import Handler
 from skillrun.verdict import Finding, Severity
 
-_MORE_OPTIONS = re.compile(r"\$[@*]|\$\{?\w*(?:ARG|OPT|FLAG|EXTRA|PARAM)\w*\}?.*", re.IGNORECASE)
 _TIMEOUT = "JobTimeoutException"
 
 
 def no_scheduler(job: Job) -> Iterator[Finding]:
     """The job waits (an interval, enqueue_in, enqueue_at, repeat), and no worker that is started moves it on."""
-    waiting = _waits(job)
-    workers = [(path, launch) for path, launch in launches_of(job.project) if launch.mode == "worker"]
-    if waiting is None or not workers or any(_may_schedule(launch) for _, launch in workers) or _in_code(job):
+    waiting, workers = _waits(job), unscheduled_workers(job.project)
+    if waiting is None or not workers:
         return
     message = f"no worker is started with a scheduler, and the job waits ({waiting}): it stays scheduled for ever"
     yield tell(job, "no-scheduler", Severity.ERROR, place_of_launch(*workers[0]), message, "add --with-scheduler")
@@ -42,17 +38,6 @@ def _waits(job: Job) -> str | None:
             return site.how.strip(".")
     longest = max((w for one in returned_retries(job.project, job.handler) for w in one.waits or ()), default=0.0)
     return f"{seconds(longest)} before a retry" if longest > 0 else None
-
-
-def _may_schedule(launch: Launch) -> bool:
-    """With a scheduler, or with options that only a shell knows."""
-    return launch.schedules or any(_MORE_OPTIONS.fullmatch(word) for word in launch.words)
-
-
-def _in_code(job: Job) -> bool:
-    """A scheduler that the repository's own code starts."""
-    words = ("with_scheduler", "RQScheduler")
-    return any(not in_tests(module.path) for word in words for module in job.project.modules_with(word))
 
 
 def _readable(job: Job) -> list[tuple[Site, Reading]]:

@@ -1,0 +1,25 @@
+"""`skillrun ledger ship`: sends a ledger's rows to a PostgreSQL database."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from skillrun.cli.commands.common import ledger_of, print_json
+from skillrun.text import visible
+
+
+def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:
+    """What was sent, and what the database refused; exit code 1 where it refused a run."""
+    from skillrun.ledger.shipping.ship import ship as send
+
+    shipped = send(ledger_of(repo, ledger), to)
+    if json:
+        print_json(asdict(shipped))
+        return 1 if shipped.refused else 0
+    print(visible(f"{shipped.sink}: {shipped.events} events of {shipped.runs} runs sent, {shipped.waiting} waiting"))
+    for run_id, why in shipped.refused.items():
+        print(visible(f"  run {run_id} was refused: {why}"))
+    if shipped.refused:
+        print("It is sent again the next time; `skillrun ledger verify` says whether its rows are whole.")
+    return 1 if shipped.refused else 0

@@ -1,0 +1,118 @@
+"""The far end: a PostgreSQL database, by psycopg."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from skillrun.errors import Blocked, Misuse
+from skillrun.ledger.shipping.parcel import COLUMNS, Parcel, by_table
+from skillrun.resources import resource
+
+if TYPE_CHECKING:
+    import psycopg
+
+_SCHEMA_LOCK = 0x534B524E  # "SKRN": one creates the tables, others wait
+_KEYS = {"run": "run_id", "event": "run_id, n", "evidence": "run_id, n, i", "telemetry": "run_id, invocation"}
+
+
+class Refusal(Exception):
+    """The database does not take these rows, whenever they come; the words are its own."""
+
+
+class Unreachable(Exception):
+    """The database cannot be reached, or the connection broke: it may work later."""
+
+
+def driver() -> Any:
+    """The module psycopg. Raises Blocked where it is not installed."""
+    try:
+        import psycopg
+    except ImportError:
+        hint = "pip install 'skillrun-cli[postgresql]'"
+        raise Blocked("psycopg is not installed, and a ledger in PostgreSQL needs it", hint=hint) from None
+    return psycopg
+
+
+def is_url(text: str) -> bool:
+    """Whether a ledger is named that is in PostgreSQL."""
+    return text.startswith(("postgresql://", "postgres://"))
+
+
+def shown(url: str) -> str:
+    """The address without its secrets: the name of the receiver. Raises Misuse for anything else."""
+    if not is_url(url):
+        raise Misuse(f"--to {url}: not the address of a database", hint="--to postgresql://user@host/database")
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    name = user.partition(":")[0]
+    query = "&".join(word for word in parts.query.split("&") if not word.startswith(("password=", "sslpassword=")))
+    return urlunsplit((parts.scheme, f"{name}{at}{host}", parts.path, query, ""))
+
+
+class Server:
+    """One connection, made on first use, and made again after `drop`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._driver = driver()
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def close(self) -> None:
+        """Closing twice does no harm."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            made = self._driver.connect(self.url, connect_timeout=10, application_name="skillrun", autocommit=True)
+            self._connection = made
+            with made.transaction():
+                made.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+                made.execute(resource("ledger", "postgresql", "schema.sql").read_text("utf-8"))
+            made.execute("SET search_path = skillrun, public")
+        return self._connection
+
+    def take(self, parcels: Sequence[Parcel]) -> None:
+        """Takes them in, all or none; what is there already stays. Raises Refusal and Unreachable."""
+        with self._in_words():
+            connection = self._connected()
+            with connection.transaction(), connection.cursor() as cursor:
+                for table, rows in by_table(parcels):
+                    if rows:
+                        self._insert(cursor, table, rows)
+
+    def _insert(self, cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Sequence[Any]]) -> None:
+        columns, key = ", ".join(COLUMNS[table]), _KEYS[table]
+        cursor.execute(f"CREATE TEMP TABLE arriving_{table} ON COMMIT DROP AS SELECT {columns} FROM {table} LIMIT 0")
+        with cursor.copy(f"COPY arriving_{table} ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        cursor.execute(
+            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM arriving_{table} ORDER BY {key} "
+            f"ON CONFLICT ({key}) DO NOTHING"
+        )
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Errors of the database as ours; after a broken connection the next call makes a new one."""
+        errors = self._driver.errors
+        later = (errors.DeadlockDetected, errors.SerializationFailure, errors.InsufficientResources)
+        try:
+            yield
+        except later as error:
+            raise Unreachable(first_line(error)) from error
+        except (self._driver.OperationalError, self._driver.InterfaceError) as error:
+            self.close()
+            raise Unreachable(first_line(error)) from error
+        except (self._driver.Error, UnicodeError) as error:
+            raise Refusal(first_line(error)) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What the database says, in a line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

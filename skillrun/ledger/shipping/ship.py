@@ -1,0 +1,112 @@
+"""Sends what is waiting, in batches, until nothing is; tries again after a cut, and goes around what is refused."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillrun.errors import Blocked
+from skillrun.ledger.shipping.outbox import Outbox
+from skillrun.ledger.shipping.parcel import Parcel, Unfit
+from skillrun.ledger.shipping.server import Refusal, Server, Unreachable, shown
+
+BATCH = 2000  # events
+ATTEMPTS, BASE_S, CAP_S = 6, 0.5, 20.0  # of one batch: waits of up to 0.5, 1, 2, 4, 8 s in between
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What one call did. `refused`: run -> why, those of earlier calls included."""
+
+    sink: str
+    events: int
+    runs: int
+    waiting: int  # events that have come since
+    refused: dict[str, str]
+
+
+def ship(path: Path, url: str, *, batch: int = BATCH, sleep: Callable[[float], None] = time.sleep) -> Shipped:
+    """Brings a ledger's rows into the database at `url`. May be called at any time, and by several at once.
+
+    A batch is one transaction there; only then the cursor here moves on, so that after a cut the same rows are sent
+    again, and are there once. Raises Misuse for an address that is none, LedgerUnusable, and Blocked where the database
+    cannot be reached: what was sent stays sent.
+    """
+    sink, server = shown(url), Server(url)
+    events, runs = 0, set[str]()
+    try:
+        with Outbox(path, sink) as outbox:
+            _retry_refused(outbox, server, sleep)
+            while True:
+                parcels, seq = outbox.next(batch)
+                if not parcels:
+                    break
+                refused = list(_send(outbox, server, parcels, sleep))
+                outbox.sent(seq, refused)
+                gone = {run_id for run_id, _, _ in refused}
+                events += sum(len(parcel.events) for parcel in parcels if parcel.run_id not in gone)
+                runs |= {parcel.run_id for parcel in parcels} - gone
+            left = {run_id: f"event {n}: {why}" for run_id, (n, why) in outbox.refused().items()}
+            return Shipped(sink, events, len(runs), outbox.waiting(), left)
+    finally:
+        server.close()
+
+
+def _retry_refused(outbox: Outbox, server: Server, sleep: Callable[[float], None]) -> None:
+    """Runs that were refused are sent as a whole: what was wrong may have been mended."""
+    for run_id in outbox.refused():
+        parcel = outbox.whole(run_id)
+        if parcel is None or not list(_alone(server, [parcel], sleep)):
+            outbox.taken(run_id)
+
+
+def _send(
+    outbox: Outbox, server: Server, parcels: Sequence[Parcel], sleep: Callable[[float], None]
+) -> Iterator[tuple[str, int, str]]:
+    """Sends a batch; yields what was refused of it, (run, event, why). What follows a refused event waits with it."""
+    held = outbox.refused()
+    fit: list[Parcel] = []
+    for parcel in parcels:
+        try:
+            parcel.check()
+        except Unfit as unfit:
+            yield parcel.run_id, unfit.n, unfit.why
+            continue
+        if parcel.run_id in held:
+            yield parcel.run_id, *held[parcel.run_id]
+        else:
+            fit.append(parcel)
+    try:
+        _patiently(server, fit, sleep)
+    except Refusal:
+        yield from _alone(server, fit, sleep)
+
+
+def _alone(server: Server, parcels: Sequence[Parcel], sleep: Callable[[float], None]) -> Iterator[tuple[str, int, str]]:
+    """One by one, so that one that is refused holds up no other."""
+    for parcel in parcels:
+        try:
+            parcel.check()
+            _patiently(server, [parcel], sleep)
+        except Unfit as unfit:
+            yield parcel.run_id, unfit.n, unfit.why
+        except Refusal as refusal:
+            yield parcel.run_id, parcel.first, str(refusal)
+
+
+def _patiently(server: Server, parcels: Sequence[Parcel], sleep: Callable[[float], None]) -> None:
+    """With bounded retries, exponential backoff and full jitter. Raises Refusal, and Blocked in the end."""
+    if not parcels:
+        return
+    for attempt in range(ATTEMPTS):
+        try:
+            server.take(parcels)
+            break
+        except Unreachable as error:
+            if attempt == ATTEMPTS - 1:
+                hint = "what was sent is kept; ship again later"
+                raise Blocked(f"{shown(server.url)}: {error}", hint=hint) from error
+            sleep(random.uniform(0, min(CAP_S, BASE_S * 2**attempt)))

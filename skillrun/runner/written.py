@@ -1,0 +1,87 @@
+"""The event that a scaffold wrote files: noted on the disk before the write, so that a death hides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.actor import who
+from skillrun.canonical import sha256
+from skillrun.errors import SkillrunError
+from skillrun.ledger.rows import NewEvent
+
+if TYPE_CHECKING:
+    from skillrun.ledger.store import Ledger
+    from skillrun.scaffold.plan import Plan
+
+WRITTEN = "scaffold.written"
+
+
+def _note(ledger: Path) -> Path:
+    """Beside the locks, which git ignores."""
+    return ledger.parent / "locks" / "scaffold.json"
+
+
+def begin(ledger: Path, run: str, plan: Plan) -> None:
+    """Before the write: what will be recorded of it. Raises OSError."""
+    actor = who()
+    files = [
+        {"path": change.path, "before": None if change.before is None else sha256(change.before.encode())}
+        for change in plan.changes
+    ]
+    kept = [{"path": kept.path, "line": kept.line, "name": kept.name} for kept in plan.kept]
+    note = {"run": run, "actor": [actor.name, str(actor.kind)], "files": files, "kept": kept}
+    path = _note(ledger)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(note))
+
+
+def record(ledger: Ledger, path: Path, root: Path, formatters: Sequence[str] | None = None) -> None:
+    """After the write: the event, with the files' hashes as they are now; nothing where no write was begun.
+
+    `formatters`: those that had consent and ran; None where nobody knows, because the process that wrote has died.
+    A write of which no file is to be seen is forgotten. `path` is the ledger's.
+    """
+    note = _read(_note(path))
+    if note is not None:
+        files = [_file(root, one) for one in note["files"]]
+        if any(one["sha256"] != before["before"] for one, before in zip(files, note["files"], strict=True)):
+            ran = {"interrupted": True} if formatters is None else {"formatters": list(formatters)}
+            name, kind = note["actor"]
+            data = {"files": files, "kept": note["kept"], **ran}
+            ledger.append(note["run"], [NewEvent(WRITTEN, actor=name, actor_kind=kind, data=data)])
+        _note(path).unlink(missing_ok=True)
+
+
+def drop(path: Path) -> None:
+    """Nothing was written."""
+    _note(path).unlink(missing_ok=True)
+
+
+def settle(ledger: Ledger, path: Path, root: Path) -> None:
+    """Records what a process wrote that died before it could; a note that fits no run of this ledger is removed."""
+    try:
+        record(ledger, path, root)
+    except SkillrunError:
+        drop(path)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The note, where it is one."""
+    try:
+        note = json.loads(path.read_bytes())
+        name, kind = note["actor"]
+        names = [str(one["path"]) for one in note["files"]]
+        whole = all(isinstance(text, str) for text in (note["run"], name, kind)) and isinstance(note["kept"], list)
+        inside = all(not Path(one).is_absolute() and ".." not in Path(one).parts for one in names)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return note if whole and inside else None
+
+
+def _file(root: Path, one: dict[str, Any]) -> dict[str, Any]:
+    path = root / one["path"]
+    text = path.read_bytes() if path.is_file() else None
+    return {"path": one["path"], "sha256": None if text is None else sha256(text), "new": one["before"] is None}
