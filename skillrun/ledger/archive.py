@@ -44,6 +44,7 @@ SELECT s.run_id, s.last_n, (SELECT hash FROM event WHERE run_id = s.run_id AND n
         WHEN (SELECT max(seq) FROM event WHERE run_id = s.run_id)
             > (SELECT min(last_seq, (SELECT max(seq) FROM event) - 1) FROM
                 (SELECT min(last_seq) AS last_seq FROM sink_cursor) WHERE last_seq IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM sink_refusal WHERE sink_refusal.run_id = s.run_id)
         THEN 'a receiver still needs it'
     END
 FROM run_status AS s WHERE s.last_us < :before_us ORDER BY s.run_id

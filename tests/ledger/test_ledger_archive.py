@@ -98,6 +98,10 @@ def test_a_receiver_gets_all_of_it_first(path: Path, tmp_path: Path) -> None:
     assert (list(done.moved), [run_id for run_id, _ in done.kept]) == (run_ids[:1], run_ids[1:])
     with plain(path) as db:
         db.execute("UPDATE sink_cursor SET last_seq = 15")
+        db.execute("INSERT INTO sink_refusal VALUES ('pg', ?, 3, 'x', 1)", run_ids[1:2])
+    assert archive(path, ALWAYS, tmp_path / "old.db").moved == ()
+    with plain(path) as db:
+        db.execute("DELETE FROM sink_refusal")
     assert list(archive(path, ALWAYS, tmp_path / "old.db").moved) == run_ids[1:2]
     with Ledger.open(path) as ledger:
         ledger.append(run_ids[2], [NewEvent("x")])
