@@ -153,7 +153,9 @@ def test_an_imported_run_says_so(tmp_path: Path) -> None:
     from test_ledger_import import LINE, imported, written
 
     imported(written(tmp_path / "x.jsonl", LINE))
-    assert "imported: another tool said so" in run_page(tmp_path / "ledger.db", "0")
+    text = Reader(run_page(tmp_path / "ledger.db", "0")).text
+    for words in ("imported: another tool said so", LINE["intent"], "passed: tests", "pytest -q"):
+        assert words in text, words
 
 
 def test_the_command_writes_the_file_whole(ledger: Path) -> None:
