@@ -3,8 +3,9 @@
 -- `tree_changed`: a command that may read any file was run, and some file of the repository is another.
 -- param: repo '' "only this repository; inside of one skillrun names it"
 -- param: job '' "only this job"
+-- param: standing '' "1: only where no newer run of the same job has taken its place"
 -- param: tree '' "JSON {path: sha256} of the files as they are, and under * their digest; inside of a repository skillrun gives it"
-WITH success AS (
+WITH success AS MATERIALIZED (
     SELECT telemetry.run_id, telemetry.skill, run.job, run.repo, telemetry.ts_utc
     FROM telemetry
     JOIN run ON run.run_id = telemetry.run_id
@@ -13,35 +14,36 @@ WITH success AS (
                         WHERE later.run_id = telemetry.run_id AND later.invocation > telemetry.invocation)
         AND coalesce(:repo, '') IN ('', run.repo)
         AND coalesce(:job, '') IN ('', run.job)
+        AND (coalesce(:standing, '') IN ('', '0')
+             OR NOT EXISTS (SELECT 1 FROM run AS newer
+                            WHERE newer.skill = run.skill AND newer.job = run.job AND newer.repo = run.repo
+                              AND newer.started_us > run.started_us))
 ),
 latest AS (
-    SELECT event.run_id, max(event.n) AS n
+    SELECT event.run_id, success.repo, max(event.n) AS n
     FROM success
     JOIN event ON event.run_id = success.run_id
     WHERE event.type = 'stage.finished'
     GROUP BY event.run_id, event.stage
 ),
 sighting AS (  -- what is cited as evidence, and what was only looked at
-    SELECT latest.run_id, latest.n, evidence.path, evidence.sha
+    SELECT latest.run_id, latest.repo, latest.n, evidence.path, evidence.sha
     FROM latest
     JOIN evidence ON evidence.run_id = latest.run_id AND evidence.n = latest.n
     WHERE evidence.role = 'file'
     UNION ALL
-    SELECT latest.run_id, latest.n, file.key, file.value
+    SELECT latest.run_id, latest.repo, latest.n, file.key, file.value
     FROM latest
     JOIN event ON event.run_id = latest.run_id AND event.n = latest.n
     JOIN json_each(event.data, '$.lookups') AS lookup
-    JOIN json_each(lookup.value, '$.files') AS file
-    WHERE json_extract(lookup.value, '$.kind') = 'file'
-    UNION ALL
-    SELECT latest.run_id, latest.n, '*', json_extract(lookup.value, '$.digest')
-    FROM latest
-    JOIN event ON event.run_id = latest.run_id AND event.n = latest.n
-    JOIN json_each(event.data, '$.lookups') AS lookup
-    WHERE json_extract(lookup.value, '$.kind') = 'content'
+    JOIN json_each(CASE json_extract(lookup.value, '$.kind')
+                       WHEN 'file' THEN json_extract(lookup.value, '$.files')
+                       WHEN 'content' THEN json_object('*', json_extract(lookup.value, '$.digest'))
+                       ELSE '{}'
+                   END) AS file
 ),
 seen AS (  -- as the run knew them at its end: SQLite takes the sha from the row of the maximum
-    SELECT run_id, path, sha, max(n) AS n
+    SELECT run_id, repo, path, sha, max(n) AS n
     FROM sighting
     GROUP BY run_id, path
 ),
@@ -66,8 +68,7 @@ changed AS (
     UNION ALL
     SELECT seen.run_id, seen.path, newest.sha
     FROM seen
-    JOIN success ON success.run_id = seen.run_id
-    JOIN newest ON newest.repo = success.repo AND newest.path = seen.path
+    JOIN newest ON newest.repo = seen.repo AND newest.path = seen.path
     WHERE newest.sha <> seen.sha
 )
 SELECT

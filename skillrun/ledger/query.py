@@ -90,10 +90,10 @@ def _prepared(name_or_sql: str, params: dict[str, str]) -> tuple[str, dict[str, 
     """The SQL and every parameter's value."""
     if not _NAME.fullmatch(name_or_sql):
         return name_or_sql, params
-    queries = named_queries()
-    if name_or_sql not in queries:
-        raise Misuse(f"no query {name_or_sql!r}", hint=f"named queries: {', '.join(queries)}")
-    query = queries[name_or_sql]
+    file = resource("ledger", "queries", f"{name_or_sql}.sql")
+    if not file.is_file():
+        raise Misuse(f"no query {name_or_sql!r}", hint=f"named queries: {', '.join(named_queries())}")
+    query = _read_query(file)
     known = {param.name: param.default for param in query.params}
     if unknown := params.keys() - known.keys():
         names = ", ".join(known) or "none"

@@ -7,31 +7,31 @@ from collections.abc import Iterator, Sequence
 from skillrun.ledger.stats import Figure, Stats
 from skillrun.text import visible
 
-COLUMNS = ("figure", "value", "of", "detail")
+COLUMNS = ("figure", "value", "of", "what", "detail")
 _BARS = "▁▂▃▄▅▆▇█"
 _NONE = "·"
-_SECONDS = "median time to success"
 _ENOUGH = 10  # a percentage of fewer would say more than is known
-_LABEL, _WORDS = 23, 25  # and 31 bars: 80 columns with the gaps
+_LABEL, _WORDS = 20, 27  # and 31 bars: 80 columns with the gaps
 
 
 def stats_lines(stats: Stats) -> Iterator[str]:
     """Label, words and bars of each figure; where nothing ran, that alone."""
-    yield visible(f"{stats.path}: the last {_many(stats.days, 'day')}", limit=80)
+    yield f"The last {_many(stats.days, 'day')} in"
+    yield visible(str(stats.path), limit=80)
     if not stats.runs:
-        yield f"no run was at work in this time; the ledger holds {_many(stats.all_runs, 'run')}"
+        yield f"No run was at work in this time; the ledger holds {_many(stats.all_runs, 'run')}."
         return
     yield ""
     for figure in stats.figures:
         yield from _lines(figure)
     per = {1: "24 hours", 7: "a week", 28: "four weeks"}.get(stats.days_per_bar, f"{stats.days_per_bar} days")
     yield ""
-    yield f"A bar is {per}, the last one ends now; {_NONE} is none, the highest is the most of its line."
+    yield f"Bars of {per} up to now; {_NONE} is none, the highest is the most of its line."
 
 
-def stats_rows(stats: Stats) -> list[tuple[str, float | int | str | None, int | None, str]]:
+def stats_rows(stats: Stats) -> list[tuple[str, float | int | None, int | None, str, str]]:
     """The figures as rows of COLUMNS; times are seconds."""
-    return [(figure.name, figure.value, figure.of, figure.detail) for figure in stats.figures]
+    return [(figure.name, figure.value, figure.of, figure.what, figure.detail) for figure in stats.figures]
 
 
 def sparkline(bars: Sequence[int]) -> str:
@@ -41,32 +41,30 @@ def sparkline(bars: Sequence[int]) -> str:
 
 
 def _lines(figure: Figure) -> Iterator[str]:
-    words = visible(_words(figure), limit=160)
-    bars = sparkline(figure.bars) if figure.bars and any(figure.bars) else ""
-    if len(words) <= _WORDS:
-        yield f"{figure.name:<{_LABEL}} {words:<{_WORDS}} {bars}".rstrip()
-        return
-    head, _, rest = words.partition("; ") if "; " in words else words.partition(", ")
-    yield f"{figure.name:<{_LABEL}} {visible(head, limit=_WORDS):<{_WORDS}} {bars}".rstrip()
-    yield f"{'':<{_LABEL}} {visible(rest, limit=80 - _LABEL - 1)}".rstrip()
+    """A line, and a second one for the detail where the first has no room for it."""
+    words, bars = _words(figure), sparkline(figure.bars) if any(figure.bars) else ""
+    together = f"{words} ({figure.detail})" if figure.detail else words
+    fits = len(visible(together, limit=None)) <= _WORDS
+    shown = visible(together if fits else words, limit=_WORDS)
+    yield f"{figure.name:<{_LABEL}} {shown:<{_WORDS}} {bars}".rstrip()
+    if not fits and figure.detail:
+        yield f"    {visible(figure.detail, limit=76)}"
 
 
 def _words(figure: Figure) -> str:
-    if figure.name == _SECONDS:
-        return f"{_duration(figure.value)}, {figure.detail}" if isinstance(figure.value, float | int) else "none yet"
     if figure.value is None:
-        return "nothing"
-    parts = [_share(figure), figure.detail] if figure.name != "blocks most" else [f"{figure.detail}", _share(figure)]
-    return ", ".join(part for part in parts if part)
+        return "not known"
+    if figure.name == "time to success":
+        return _duration(figure.value)
+    share = str(figure.value) if figure.of is None else _share(figure.value, figure.of)
+    return f"{figure.what}, {share}" if figure.what else share
 
 
-def _share(figure: Figure) -> str:
-    if figure.of is None:
-        return str(figure.value)
-    if not figure.of:
-        return "none yet"
-    percent = f" ({100 * float(figure.value or 0) / figure.of:.0f}%)" if figure.of >= _ENOUGH else ""
-    return f"{figure.value} of {figure.of}{percent}"
+def _share(value: float, of: int) -> str:
+    if of < _ENOUGH:
+        return f"{value} of {of}"
+    percent = int(100 * value / of)  # rounded down: 999 of 1000 are not all
+    return f"{value} of {of}, {'<1' if value and not percent else percent}%"
 
 
 def _duration(seconds: float) -> str:
