@@ -51,6 +51,8 @@ def test_last_week(story: Story, ask: Ask) -> None:
     still = story.run("still", -3 * DAY, agent="codex")
     done = story.run("done", -6.9 * DAY, skill="other/skill")
     story.end(done, "blocked", -6.9 * DAY, skill="other/skill")
+    story.begin(done, -70)
+    story.dies(done, -65)
     story.begin(done, -60)
     story.end(done, "success", -50, agent="claude", grade_min="proved")
     rows = {row["job"]: row for row in ask("last-week")}
@@ -58,7 +60,7 @@ def test_last_week(story: Story, ask: Ask) -> None:
         "done": "success", "went-on": "died", "still": "not ended",
     }  # fmt: skip
     assert list(rows) == ["done", "went-on", "still"]
-    assert (rows["done"]["invocations"], rows["done"]["agent"], rows["done"]["grade_min"]) == (2, "claude", "proved")
+    assert (rows["done"]["invocations"], rows["done"]["agent"], rows["done"]["grade_min"]) == (3, "claude", "proved")
     assert (rows["went-on"]["invocations"], rows["went-on"]["run_id"]) == (1, went_on)
     assert (rows["still"]["run_id"], rows["still"]["agent"]) == (still, "codex")
     assert [row["job"] for row in ask("last-week", days="2.5")] == ["done", "went-on"]
@@ -131,6 +133,10 @@ def test_stale_successes_by_what_later_runs_saw(story: Story, ask: Ask) -> None:
     story.stage(redone, "handler", "passed", 1, saw={"a.py": "old"})
     story.stage(redone, "handler", "passed", 10, saw={"a.py": "new", "b.py": "same"})
     story.end(redone, "success", 10)
+    moved = story.run("moved")  # what its stage once saw and no longer looks at
+    story.stage(moved, "handler", "passed", 1, saw={"a.py": "old"})
+    story.stage(moved, "handler", "passed", 2, saw={"b.py": "same"})
+    story.end(moved, "success", 2)
     blocked = story.run("blocked")
     story.stage(blocked, "handler", "blocked", 1, saw={"a.py": "old"})
     story.end(blocked, "blocked", 1)
@@ -162,6 +168,7 @@ def test_stale_successes_by_the_files_as_they_are(story: Story, ask: Ask) -> Non
     assert asked(tree=json.dumps({**as_it_was, "*": "a new file"})) == {first: [1, 0, 0], second: [0, 0, 1]}
     gone = {**json.loads(tree(b_py="same")), "*": "everything"}
     assert asked(tree=json.dumps(gone)) == {first: [1, 1, 0], second: [1, 1, 0]}
+    assert asked(tree=json.dumps(gone), standing="1") == {second: [1, 1, 0]}
 
 
 def test_blocking_stages(story: Story, ask: Ask) -> None:
@@ -196,6 +203,7 @@ def test_flaky_validations(story: Story, ask: Ask) -> None:
         *((waited, "blocked", "f2"), (waited, "passed", "f2")),
         *((mended, "failed", "f3"), (mended, "passed", "f4")),
         *((mended, "failed", None), (mended, "passed", None)),
+        *((waited, "failed", "f5"), (waited, "blocked", "f5")),
         (elsewhere, "passed", "f3"),  # another job: not the same inputs in the same place
     ):
         story.stage(run_id, "validate", outcome, 1, fingerprint=fingerprint)
@@ -246,16 +254,23 @@ def test_time_to_success(story: Story, ask: Ask) -> None:
     stopped("three", 40)
     stopped("four", None)
     stopped("five", 7, framework=None)
+    fell = story.run("fell", skill="other/skill")  # it had succeeded before its first stop
+    story.end(fell, "success", 5, skill="other/skill")
+    story.begin(fell, 9)
+    story.stage(fell, "retry", "failed", 10)
+    story.end(fell, "partial", 11, skill="other/skill")
     smooth = story.run("smooth")
     story.stage(smooth, "retry", "passed", 1)
     story.end(smooth, "success", 2)
     numbers = ("agent", "framework", "stopped_runs", "succeeded", "not_yet", "median_s", "longest_s")
-    assert [[row[k] for k in numbers] for row in ask("time-to-success")] == [
+    assert [[row[k] for k in numbers] for row in ask("time-to-success", skill="backend/job-worker-orchestration")] == [
         [None, "celery", 2, 1, 1, 40.0, 40.0],
         ["claude", "celery", 2, 2, 0, 35.0, 50.0],
         [None, None, 1, 1, 0, 7.0, 7.0],
     ]
-    assert ask("time-to-success", skill="other/skill") == []
+    (row,) = ask("time-to-success", skill="other/skill")
+    assert (row["stopped_runs"], row["succeeded"], row["not_yet"]) == (1, 0, 1)
+    assert len(ask("time-to-success")) == 4
 
 
 def test_skill_versions(story: Story, ask: Ask) -> None:
