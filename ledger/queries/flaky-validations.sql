@@ -1,30 +1,34 @@
 -- Results that changed although nothing that they rest on did: a stage that both passed and failed with one fingerprint.
--- A stage that only waited, for a consent say, has not failed.
+-- A stage that only waited, for a consent say, has not failed. Skill, job and repository are those of the last run.
 -- param: skill '' "only this skill id"
-WITH failed AS (
-    SELECT DISTINCT fingerprint FROM event WHERE type = 'stage.finished' AND outcome = 'failed' AND fingerprint IS NOT NULL
-),
-looked AS (
-    SELECT run.skill, run.job, run.repo, run.host_id, event.stage, event.fingerprint, event.run_id, event.outcome, event.ts_us
+WITH mixed AS (
+    SELECT
+        stage,
+        fingerprint,
+        count(CASE WHEN outcome = 'passed' THEN 1 END) AS passed,
+        count(CASE WHEN outcome = 'failed' THEN 1 END) AS failed,
+        min(run_id) AS first_run,
+        max(run_id) AS last_run,
+        max(ts_us) AS last_us
     FROM event
-    JOIN run ON run.run_id = event.run_id
-    WHERE event.type = 'stage.finished'
-        AND event.outcome IN ('passed', 'failed')
-        AND event.fingerprint IN (SELECT fingerprint FROM failed)
-        AND coalesce(:skill, '') IN ('', run.skill)
+    WHERE type = 'stage.finished' AND outcome IN ('passed', 'failed') AND fingerprint IS NOT NULL
+    GROUP BY stage, fingerprint
+    HAVING min(outcome) <> max(outcome)
 )
 SELECT
-    skill,
-    job,
-    repo,
-    stage,
-    count(CASE WHEN outcome = 'passed' THEN 1 END) AS passed,
-    count(CASE WHEN outcome = 'failed' THEN 1 END) AS failed,
-    count(DISTINCT run_id) AS runs,
-    count(DISTINCT host_id) AS hosts,
-    datetime(max(ts_us) / 1000000, 'unixepoch') || 'Z' AS last_seen,
-    fingerprint
-FROM looked
-GROUP BY skill, job, repo, stage, fingerprint
-HAVING count(DISTINCT outcome) = 2
-ORDER BY max(ts_us) DESC, stage, fingerprint;
+    run.skill,
+    run.job,
+    run.repo,
+    mixed.stage,
+    mixed.passed,
+    mixed.failed,
+    mixed.first_run,
+    mixed.last_run,
+    CASE WHEN first.host_id = run.host_id THEN 0 ELSE 1 END AS other_host,
+    datetime(mixed.last_us / 1000000, 'unixepoch') || 'Z' AS last_seen,
+    mixed.fingerprint
+FROM mixed
+JOIN run ON run.run_id = mixed.last_run
+JOIN run AS first ON first.run_id = mixed.first_run
+WHERE coalesce(:skill, '') IN ('', run.skill)
+ORDER BY mixed.last_us DESC, mixed.stage, mixed.fingerprint;

@@ -8,10 +8,8 @@ SELECT
     count(CASE WHEN telemetry.grade_min = 'static' THEN 1 END) AS static,
     count(CASE WHEN telemetry.grade_min = 'declared' THEN 1 END) AS declared,
     count(CASE WHEN telemetry.grade_min IS NULL THEN 1 END) AS ungraded
-FROM telemetry
-WHERE telemetry.outcome = 'success'
-    AND coalesce(:skill, '') IN ('', telemetry.skill)
-    AND NOT EXISTS (SELECT 1 FROM telemetry AS later
-                    WHERE later.run_id = telemetry.run_id AND later.invocation > telemetry.invocation)
+FROM (SELECT run_id, max(invocation) AS invocation FROM telemetry GROUP BY run_id) AS latest
+JOIN telemetry ON telemetry.run_id = latest.run_id AND telemetry.invocation = latest.invocation
+WHERE telemetry.outcome = 'success' AND coalesce(:skill, '') IN ('', telemetry.skill)
 GROUP BY telemetry.skill
 ORDER BY count(*) DESC, telemetry.skill;

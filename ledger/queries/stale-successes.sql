@@ -68,8 +68,8 @@ changed AS (
     UNION ALL
     SELECT seen.run_id, seen.path, newest.sha
     FROM seen
-    JOIN newest ON newest.repo = seen.repo AND newest.path = seen.path
-    WHERE newest.sha <> seen.sha
+    LEFT JOIN newest ON newest.repo = seen.repo AND newest.path = seen.path
+    WHERE coalesce(newest.sha, seen.sha) <> seen.sha  -- LEFT and coalesce: so SQLite looks up the small one of the two
 )
 SELECT
     success.run_id,

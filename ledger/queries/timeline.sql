@@ -1,6 +1,5 @@
 -- One run from its first event to its last; without a parameter the newest run.
 -- param: run '' "the run's id, or its beginning"
-WITH wanted AS (SELECT coalesce(nullif(:run, ''), (SELECT max(run_id) FROM run)) AS id)
 SELECT
     event.run_id,
     event.n,
@@ -14,6 +13,7 @@ SELECT
     event.actor_kind,
     event.error_type,
     event.hash
-FROM wanted
-JOIN event ON event.run_id >= wanted.id AND event.run_id < wanted.id || 'g'
+FROM event
+WHERE event.run_id >= coalesce(nullif(:run, ''), (SELECT max(run_id) FROM run))
+    AND event.run_id < coalesce(nullif(:run, ''), (SELECT max(run_id) FROM run)) || 'g'
 ORDER BY event.run_id, event.n;

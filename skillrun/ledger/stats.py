@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import sqlite3
 import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -26,14 +27,13 @@ _TELEMETRY = """
     LEFT JOIN telemetry ON telemetry.run_id = run.run_id
     ORDER BY run.run_id, telemetry.invocation"""
 _EVENTS = """
-    SELECT type, run_id, invocation, actor_kind, ts_us FROM event
-    WHERE type IN ('invocation.started', 'invocation.interrupted', 'waiver.given', 'attestation.given', 'hook.blocked')
-        AND type <> 'stage.finished'"""
-_STOPS = """
-    SELECT stage, min(ts_us) FROM event
-    WHERE type = 'stage.finished' AND outcome IN ('blocked', 'failed') AND ts_us >= :since
-    GROUP BY run_id, stage"""
-_FLAKY = "SELECT count(*) FROM ({}) WHERE last_seen >= datetime(:since / 1000000, 'unixepoch') || 'Z'"
+    SELECT type, run_id, invocation, stage, outcome, actor_kind, ts_us, fingerprint FROM event NOT INDEXED
+    WHERE type = 'invocation.started'
+        OR ts_us >= :since AND (type <> 'stage.finished' OR outcome IN ('failed', 'blocked'))"""
+_PASSED_TOO = """
+    SELECT count(DISTINCT fingerprint) FROM event NOT INDEXED
+    WHERE type = 'stage.finished' AND outcome = 'passed' AND ts_us >= :since
+        AND fingerprint IN (SELECT value FROM json_each(:failed))"""
 _WEAK = "SELECT count(*) FROM ({}) WHERE ts_utc >= strftime('%Y-%m-%dT%H:%M:%S', :since / 1000000, 'unixepoch')"
 _STALE = "SELECT count(*) FROM ({})"
 
@@ -75,12 +75,16 @@ class _Run:
     succeeded_us: int | None  # for the first time
 
 
-@dataclass(frozen=True)
-class _Event:
-    run_id: str
-    invocation: int | None
-    actor_kind: str | None
-    ts_us: int
+@dataclass
+class _Events:
+    """What one pass over the events finds; times are those of the period."""
+
+    active: set[str] = field(default_factory=set)  # runs with an invocation that began in the period
+    started: list[tuple[str, int]] = field(default_factory=list)  # (run, invocation), whenever
+    times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # by type
+    by_agents: Counter[str] = field(default_factory=Counter)  # by type
+    stops: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> when first
+    failed: set[str] = field(default_factory=set)  # fingerprints
 
 
 @dataclass(frozen=True)
@@ -111,14 +115,13 @@ def ledger_stats(
     with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
         db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         db.execute("BEGIN")  # all figures are of one moment
-        every, events = _runs(db), _events(db)
-        active = {event.run_id for event in events["invocation.started"] if event.ts_us >= period.since}
-        runs = [run for run_id, run in every.items() if run_id in active or run.started_us >= period.since]
+        every, events = _runs(db), _events(db, period.since)
+        runs = [run for run_id, run in every.items() if run_id in events.active or run.started_us >= period.since]
         figures = (
             *_of_runs(runs, period, _count(db, _WEAK, "weak-successes", since=period.since)),
-            *_of_stops(db, period, len(runs)),
+            _of_stops(events, period, len(runs)),
             *_of_events(events, every, period),
-            Figure("flaky results", _count(db, _FLAKY, "flaky-validations", since=period.since)),
+            _flaky(db, events, period),
             _stale(db, files),
         )
     return Stats(path, days, per_bar, len(runs), len(every), figures)
@@ -140,10 +143,21 @@ def _runs(db: sqlite3.Connection) -> dict[str, _Run]:
     return found
 
 
-def _events(db: sqlite3.Connection) -> dict[str, list[_Event]]:
-    found: dict[str, list[_Event]] = defaultdict(list)
-    for type, *values in db.execute(_EVENTS):
-        found[type].append(_Event(*values))
+def _events(db: sqlite3.Connection, since: int) -> _Events:
+    found = _Events()
+    for type, run_id, invocation, stage, outcome, kind, ts_us, fingerprint in db.execute(_EVENTS, {"since": since}):
+        if type == "stage.finished":
+            found.stops.setdefault((run_id, stage), ts_us)
+            if outcome == "failed" and fingerprint is not None:
+                found.failed.add(fingerprint)
+            continue
+        if type == "invocation.started":
+            found.started.append((run_id, invocation))
+        if ts_us >= since:
+            if type == "invocation.started":
+                found.active.add(run_id)
+            found.times[type].append(ts_us)
+            found.by_agents[type] += kind == "agent"
     return found
 
 
@@ -180,33 +194,38 @@ def _time_to_success(runs: list[_Run], period: _Period) -> Figure:
     return Figure("time to success", median, detail=f"median of {len(lately)}", bars=bars)
 
 
-def _of_stops(db: sqlite3.Connection, period: _Period, runs: int) -> tuple[Figure, ...]:
-    stops = db.execute(_STOPS, {"since": period.since}).fetchall()
-    most = sorted(Counter(stage for stage, _ in stops).items(), key=lambda found: (-found[1], str(found[0])))
+def _of_stops(events: _Events, period: _Period, runs: int) -> Figure:
+    counted = Counter(stage for _, stage in events.stops)
+    most = sorted(counted.items(), key=lambda found: (-found[1], str(found[0])))[:3]
     if not most:
-        return (Figure("blocks most", 0, runs, "nothing"),)
-    (stage, count), *others = most[:3]
+        return Figure("blocks most", 0, runs, "nothing")
+    (stage, count), *others = most
     detail = ", ".join(f"{name} {n}" for name, n in others)
-    bars = period.bars(ts for name, ts in stops if name == stage)
-    return (Figure("blocks most", count, runs, str(stage), f"then {detail}" if detail else "", bars),)
+    bars = period.bars(ts for (_, name), ts in events.stops.items() if name == stage)
+    return Figure("blocks most", count, runs, str(stage), f"then {detail}" if detail else "", bars)
 
 
-def _of_events(events: Mapping[str, list[_Event]], runs: Mapping[str, _Run], period: _Period) -> tuple[Figure, ...]:
-    lately = {type: [event for event in found if event.ts_us >= period.since] for type, found in events.items()}
-    said = [*lately.get("waiver.given", []), *lately.get("attestation.given", [])]
-    by_agents = sum(event.actor_kind == "agent" for event in said)
-    started = events.get("invocation.started", [])
-    still = sum(event.run_id in runs and event.invocation not in runs[event.run_id].invocations for event in started)
-    return (
-        _timed("invocations", lately.get("invocation.started", []), "", period),
-        _timed("waived or attested", said, f"{by_agents} by agents", period),
-        _timed("died", lately.get("invocation.interrupted", []), f"{still} open now", period),
-        _timed("said done too early", lately.get("hook.blocked", []), "by agents", period),
+def _of_events(events: _Events, runs: Mapping[str, _Run], period: _Period) -> tuple[Figure, ...]:
+    still = sum(run_id in runs and number not in runs[run_id].invocations for run_id, number in events.started)
+    said = ("waiver.given", "attestation.given")
+    by_agents = sum(events.by_agents[type] for type in said)
+    shown = (
+        ("invocations", ("invocation.started",), ""),
+        ("waived or attested", said, f"{by_agents} by agents"),
+        ("died", ("invocation.interrupted",), f"{still} open now"),
+        ("said done too early", ("hook.blocked",), "by agents"),
+    )
+    times = {name: [ts for type in types for ts in events.times.get(type, ())] for name, types, _ in shown}
+    return tuple(
+        Figure(name, len(times[name]), detail=detail, bars=period.bars(times[name])) for name, _, detail in shown
     )
 
 
-def _timed(name: str, events: list[_Event], detail: str, period: _Period) -> Figure:
-    return Figure(name, len(events), detail=detail, bars=period.bars(event.ts_us for event in events))
+def _flaky(db: sqlite3.Connection, events: _Events, period: _Period) -> Figure:
+    if not events.failed:
+        return Figure("flaky results", 0)
+    given = {"since": period.since, "failed": json.dumps(sorted(events.failed))}
+    return Figure("flaky results", int(db.execute(_PASSED_TOO, given).fetchone()[0]))
 
 
 def _count(db: sqlite3.Connection, around: str, name: str, **given: str | int) -> int:
