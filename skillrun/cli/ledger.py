@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from skillrun.cli.options import Json, LedgerFile, Pairs, Repo, Run
+from skillrun.cli.options import Json, LedgerFile, Pairs, Repo, RowFormat, Run
 
 ledger_app = typer.Typer(help="Ask the ledger.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -17,12 +17,14 @@ def ledger_list(
     repo: Repo = Path(),
     ledger: LedgerFile = None,
     limit: Annotated[int, typer.Option("--limit", help="How many runs.")] = 20,
+    format: RowFormat = None,
     json: Json = False,
 ) -> int:
     """List the runs, newest first."""
+    from skillrun.cli.commands.common import chosen_format
     from skillrun.cli.commands.ledger import list_runs
 
-    return list_runs(repo, ledger, limit, json)
+    return list_runs(repo, ledger, limit, chosen_format(format, json))
 
 
 @ledger_app.command("show")
@@ -50,12 +52,29 @@ def ledger_query(
     repo: Repo = Path(),
     ledger: LedgerFile = None,
     limit: Annotated[int, typer.Option("--limit", help="How many rows.")] = 1000,
+    format: RowFormat = None,
     json: Json = False,
 ) -> int:
     """Ask a question in SQL; nothing can be changed by it."""
+    from skillrun.cli.commands.common import chosen_format
     from skillrun.cli.commands.ledger import query as ask
 
-    return ask(query, param, repo, ledger, limit, json)
+    return ask(query, param, repo, ledger, limit, chosen_format(format, json))
+
+
+@ledger_app.command("stats")
+def ledger_stats(
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+    days: Annotated[int, typer.Option("--days", min=1, help="So many days back.")] = 30,
+    format: RowFormat = None,
+    json: Json = False,
+) -> int:
+    """The dozen figures to look at first: how runs end, what stops them, and what they rest on."""
+    from skillrun.cli.commands.common import chosen_format
+    from skillrun.cli.commands.ledger_stats import stats
+
+    return stats(repo, ledger, days, chosen_format(format, json))
 
 
 @ledger_app.command("verify")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,18 @@ LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+RowFormat = Annotated[Format | None, typer.Option("--format", help="How rows are written (default: table).")]
 Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
 Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
 User = Annotated[bool, typer.Option("--user", help="In the home folder, for all repositories.")]

@@ -11,6 +11,7 @@ from skillrun.errors import Misuse
 from skillrun.text import safe_json, visible
 
 if TYPE_CHECKING:
+    from skillrun.cli.options import Format
     from skillrun.repo.git import Repo
 
 EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}  # outcome -> exit code; the others are in errors.py
@@ -41,6 +42,28 @@ def print_json(value: Any) -> None:
     from skillrun.reports.watchers import show
 
     show(json_module.dumps(safe_json(value), indent=2, ensure_ascii=True))
+
+
+def chosen_format(given: Format | None, json: bool) -> Format:
+    """What --format and --json say together. Raises Misuse where they differ."""
+    from skillrun.cli.options import Format
+
+    if json and given not in (None, Format.JSON):
+        raise Misuse(f"--json and --format {given}: one of the two", hint="--json is short for --format json")
+    return Format.JSON if json else given or Format.TABLE
+
+
+def print_rows(format: Format, columns: Sequence[str], rows: Iterable[Sequence[Any]], document: Any) -> None:
+    """Rows as the format says; JSON is the document."""
+    from skillrun.reports.rows import csv_text, markdown_text
+    from skillrun.reports.watchers import show
+
+    if format == "json":
+        print_json(document)
+    elif format == "table":
+        print_table(columns, rows)
+    else:
+        show((csv_text if format == "csv" else markdown_text)(columns, rows))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
