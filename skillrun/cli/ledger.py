@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from skillrun.cli.options import Json, LedgerFile, Pairs, Repo, RowFormat, Run
+from skillrun.cli.options import Json, LedgerFile, LedgerPlace, Pairs, Repo, RowFormat, Run
 
 ledger_app = typer.Typer(help="Ask the ledger.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -15,34 +15,35 @@ ledger_app = typer.Typer(help="Ask the ledger.", no_args_is_help=True, rich_mark
 @ledger_app.command("list")
 def ledger_list(
     repo: Repo = Path(),
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     limit: Annotated[int, typer.Option("--limit", help="How many runs.")] = 20,
     format: RowFormat = None,
     json: Json = False,
 ) -> int:
     """List the runs, newest first."""
-    from skillrun.cli.commands.common import chosen_format
+    from skillrun.cli.commands.common import chosen_format, read_from
     from skillrun.cli.commands.ledger import list_runs
 
-    return list_runs(repo, ledger, limit, chosen_format(format, json))
+    return list_runs(repo, read_from(ledger), limit, chosen_format(format, json))
 
 
 @ledger_app.command("show")
 def ledger_show(
     run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
     repo: Repo = Path(),
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     json: Json = False,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page for a browser.")] = None,
 ) -> int:
     """Show a run's events, evidence and telemetry."""
+    from skillrun.cli.commands.common import read_from
     from skillrun.cli.commands.ledger import show_run
 
     if html is not None:
         from skillrun.cli.commands.ledger_page import write_page
 
-        return write_page(run, repo, ledger, html)
-    return show_run(run, repo, ledger, json)
+        return write_page(run, repo, read_from(ledger), html)
+    return show_run(run, repo, read_from(ledger), json)
 
 
 @ledger_app.command("query")
@@ -50,31 +51,31 @@ def ledger_query(
     query: Annotated[str | None, typer.Argument(help="A named query or SQL; nothing lists the named ones.")] = None,
     param: Annotated[Pairs, typer.Option("--param", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
     repo: Repo = Path(),
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     limit: Annotated[int, typer.Option("--limit", help="How many rows.")] = 1000,
     format: RowFormat = None,
     json: Json = False,
 ) -> int:
     """Ask a question in SQL; nothing can be changed by it."""
-    from skillrun.cli.commands.common import chosen_format
+    from skillrun.cli.commands.common import chosen_format, read_from
     from skillrun.cli.commands.ledger import query as ask
 
-    return ask(query, param, repo, ledger, limit, chosen_format(format, json))
+    return ask(query, param, repo, read_from(ledger), limit, chosen_format(format, json))
 
 
 @ledger_app.command("stats")
 def ledger_stats(
     repo: Repo = Path(),
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     days: Annotated[int, typer.Option("--days", min=1, help="So many days back.")] = 30,
     format: RowFormat = None,
     json: Json = False,
 ) -> int:
     """The dozen figures to look at first: how runs end, what stops them, and what they rest on."""
-    from skillrun.cli.commands.common import chosen_format
+    from skillrun.cli.commands.common import chosen_format, read_from
     from skillrun.cli.commands.ledger_stats import stats
 
-    return stats(repo, ledger, days, chosen_format(format, json))
+    return stats(repo, read_from(ledger), days, chosen_format(format, json))
 
 
 @ledger_app.command("verify")
@@ -84,13 +85,15 @@ def ledger_verify(
         typer.Option("--anchors", metavar="FILE", help="Published heads, besides the git notes that are here."),
     ] = [],  # noqa: B006
     repo: Repo = Path(),
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     json: Json = False,
 ) -> int:
     """Recompute every hash; say whether the ledger is whole and complete, and what anchors hold."""
+    from skillrun.cli.commands.common import copy_of
     from skillrun.cli.commands.ledger_verify import verify
 
-    return verify(repo, ledger, anchors, json)
+    with copy_of(ledger) as (path, name):
+        return verify(repo, path, anchors, json, name)
 
 
 @ledger_app.command("anchor")
@@ -165,12 +168,13 @@ def ledger_export(
     ] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Of otlp: send it to a collector.")] = None,
     repo: Repo = Path(),
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
 ) -> int:
     """Write runs in a format that other tools read."""
+    from skillrun.cli.commands.common import read_from
     from skillrun.cli.commands.ledger_export import export
 
-    return export(format, run, since, output, table, to, repo, ledger)
+    return export(format, run, since, output, table, to, repo, read_from(ledger))
 
 
 @ledger_app.command("import")

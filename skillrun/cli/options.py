@@ -13,6 +13,12 @@ Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help="The j
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")
 ]
+LedgerPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", metavar="FILE|URL", help="The ledger, or one in PostgreSQL (default: .skillrun/ledger.db)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -11,6 +13,7 @@ from test_ledger_ship import fill, here, more, server, url  # noqa: F401
 from skillrun.errors import Blocked
 from skillrun.ledger.query import named_queries, run_query
 from skillrun.ledger.shipping.mirror import mirror
+from skillrun.ledger.shipping.server import shown
 from skillrun.ledger.shipping.ship import ship
 from skillrun.ledger.store import Ledger
 from skillrun.ledger.verify import verify_ledger
@@ -81,3 +84,31 @@ def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Blocked) as blocked:
         mirror(f"postgresql://ada:secret@/x?host={tmp_path}")
     assert "secret" not in str(blocked.value)
+
+
+def said(*args: str, ledger: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "skillrun", "ledger", *args, "--ledger", str(ledger)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("words", [["list"], ["stats"], ["query", "recent-runs"], ["show"], ["verify"], ["export"]])
+def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[str]) -> None:  # noqa: F811
+    runs = fill(tmp_path / "ledger.db", runs=2)
+    ship(tmp_path / "ledger.db", url)
+    more_words = {"show": [runs[0], "--json"], "list": ["--json"], "export": ["--format", "jsonl"]}.get(words[0], [])
+    here_, there_ = (said(*words, *more_words, ledger=place, cwd=tmp_path) for place in (tmp_path / "ledger.db", url))
+    assert here_.returncode == there_.returncode == 0, there_.stderr
+    assert without_places(there_.stdout) == without_places(here_.stdout)
+    assert words != ["verify"] or there_.stdout.startswith(f"{shown(url)}: 2 runs")
+
+
+def without_places(text: str) -> list[str]:
+    """Without the rows' local numbers, and the lines that say where the ledger is."""
+    return [line for line in text.splitlines() if '"seq"' not in line and "/" not in line.partition(" ")[0]]
+
+
+def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:  # noqa: F811
+    done = said("archive", "--before", "2020-01-01", "--to", "old.db", ledger=url, cwd=tmp_path)
+    assert done.returncode == 4
+    assert "is a file, and no database's address" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,39 @@ def ledger_of(repo: Path, ledger: Path | None) -> Path:
     if os.environ.get("SKILLRUN_LEDGER"):
         return Path(os.environ["SKILLRUN_LEDGER"]).absolute()
     return ledger_path(open_repo(repo), None)
+
+
+def read_from(ledger: str | None) -> Path | None:
+    """The file that `--ledger` means to a reading command: of one in PostgreSQL the local copy, brought up to date."""
+    given = _url(ledger)
+    if given is None:
+        return None if ledger is None else Path(ledger)
+    from skillrun.ledger.shipping.mirror import mirror
+
+    return mirror(given)
+
+
+@contextlib.contextmanager
+def copy_of(ledger: str | None) -> Iterator[tuple[Path | None, str | None]]:
+    """As `read_from`, and of one in PostgreSQL a whole new copy, with the address to show in place of its path."""
+    given = _url(ledger)
+    if given is None:
+        yield None if ledger is None else Path(ledger), None
+        return
+    import tempfile
+
+    from skillrun.ledger.shipping.mirror import mirror
+    from skillrun.ledger.shipping.server import shown
+
+    with tempfile.TemporaryDirectory(prefix="skillrun-copy-") as folder:
+        yield mirror(given, Path(folder)), shown(given)
+
+
+def _url(ledger: str | None) -> str | None:
+    import os
+
+    given = ledger or os.environ.get("SKILLRUN_LEDGER") or ""
+    return given if given.startswith(("postgresql://", "postgres://")) else None
 
 
 def checkout(repo: Path) -> Repo | None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _SHOWN = 20  # runs; --json names all
 
 
-def verify(repo: Path, ledger: Path | None, anchors: list[Path], json: bool) -> int:
-    """Two verdicts, integrity and completeness; exit code 1 where either is not good."""
+def verify(repo: Path, ledger: Path | None, anchors: list[Path], json: bool, name: str | None = None) -> int:
+    """Two verdicts, integrity and completeness; exit code 1 where either is not good. `name`: shown for the path."""
     from skillrun.anchors.publish import find, name_of
     from skillrun.ledger.verify import verify_ledger
 
@@ -25,15 +25,15 @@ def verify(repo: Path, ledger: Path | None, anchors: list[Path], json: bool) -> 
     report = verify_ledger(path, anchors=find(path, checkout(repo), anchors), own=name_of(path))
     good = report.integrity == "whole" and report.completeness == "complete"
     if json:
-        print_json({**asdict(report), "path": str(report.path)})
+        print_json({**asdict(report), "path": name or str(report.path)})
     else:
-        for line in _lines(report):
+        for line in _lines(report, name or str(report.path)):
             print(visible(line, 2000))
     return 0 if good else 1
 
 
-def _lines(report: VerifyReport) -> Iterator[str]:
-    yield f"{report.path}: {report.runs} runs, {report.events} events"
+def _lines(report: VerifyReport, name: str) -> Iterator[str]:
+    yield f"{name}: {report.runs} runs, {report.events} events"
     yield f"integrity: {report.integrity}"
     yield f"completeness: {report.completeness}"
     for problem in report.problems:
