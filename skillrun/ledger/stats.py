@@ -188,7 +188,7 @@ def _time_to_success(runs: list[_Run], period: _Period) -> Figure:
     found = [(run.succeeded_us, run.started_us) for run in runs if run.succeeded_us is not None]
     lately = [(success, started) for success, started in found if success >= period.since]
     if not lately:
-        return Figure("time to success", None, detail="no success yet")
+        return Figure("time to success", None, detail="no success for the first time")
     median = round(statistics.median(max(success - started, 0) for success, started in lately) / 1e6, 3)
     bars = period.bars(success for success, _ in lately)
     return Figure("time to success", median, detail=f"median of {len(lately)}", bars=bars)

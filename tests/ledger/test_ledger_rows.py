@@ -14,6 +14,7 @@ from ledgers import run_start
 from markdown_it import MarkdownIt
 from stories import Story
 
+from skillrun.repo.tree import Tree
 from skillrun.reports.rows import csv_text, markdown_text
 
 HOSTILE = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\uff1d1", "\r=1", "-2+3+cmd|' /C calc'!A0")
@@ -144,3 +145,26 @@ def test_the_ledger_is_not_written(ledger: Path) -> None:
     run(ledger, "query", "stale-successes")
     assert ledger.read_bytes() == before
     assert sqlite3.connect(ledger).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_new_file_matters_where_a_command_may_read_it_and_another_repository_does_not(tmp_path: Path) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", {"a.py": "one\n", ".gitignore": ".skillrun/\n"})
+    other = helpers.build_tree(tmp_path / "other", {"a.py": "two\n"})
+    everything = {"kind": "content", "name": "*", "digest": Tree(repo).everything(), "files": {}}
+    ledger = repo / ".skillrun" / "ledger.db"
+    with Story(ledger) as story:
+        for at in (0, 5):  # the second takes the place of the first
+            run_id = story.run("a", at, repo=str(repo))
+            story.stage(run_id, "validate", "passed", at, data={"lookups": [everything]})
+            story.end(run_id, "success", at, repo=str(repo))
+
+    def stale(cwd: Path) -> tuple[int, list[int | None]]:
+        done = helpers.run_cli("ledger", "query", "stale-successes", "--json", "--ledger", ledger, cwd=cwd)
+        stats = json.loads(helpers.run_cli("ledger", "stats", "--json", "--ledger", ledger, cwd=cwd).stdout)
+        figures = [figure["value"] for figure in stats["figures"] if figure["name"] == "stale successes now"]
+        return len(json.loads(done.stdout)["rows"]), figures
+
+    assert stale(repo) == (0, [0])
+    (repo / "new.py").write_text("\n", encoding="utf-8")
+    assert stale(repo) == (2, [1])
+    assert stale(other) == (0, [None])

@@ -136,7 +136,7 @@ def test_one_run_that_has_not_ended_claims_nothing(tmp_path: Path) -> None:
     text = "\n".join(stats_lines(ledger_stats(tmp_path / "ledger.db", 30)))
     assert "%" not in text
     assert "stand at success     0 of 0" in text
-    assert "time to success      not known (no success yet)" in text
+    assert "time to success      not known" in text
     assert "blocks most          nothing, 0 of 1" in text
 
 
@@ -163,3 +163,14 @@ def test_rows_for_other_formats(path: Path) -> None:
     assert ("blocks most", 3, 5, "retry", "then tests 1") in rows
     done = helpers.run_cli("ledger", "stats", "--format", "csv", "--ledger", path, cwd=path.parent)
     assert len(done.stdout.splitlines()) == len(rows) + 1
+
+
+def test_a_success_of_long_ago_has_no_time_in_this_period(tmp_path: Path) -> None:
+    with Story(tmp_path / "ledger.db") as story:
+        run_id = story.run("a", -40 * DAY)
+        story.end(run_id, "success", -40 * DAY + 5)
+        story.begin(run_id, -DAY)
+        story.end(run_id, "success", -DAY + 5)
+    found = figures(ledger_stats(tmp_path / "ledger.db", 30))
+    assert (found["time to success"].value, found["stand at success"].value) == (None, 1)
+    assert found["time to success"].detail == "no success for the first time"
