@@ -1,4 +1,4 @@
-"""What skillrun adds to Datasette: the page of a run, links to it, times that one can read, and errors in one line."""
+"""What skillrun adds to Datasette: the page of a run, links to it, readable times, nothing hidden, errors in a line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from skillrun.text import visible
 from skillrun.web.metadata import NAME
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_LONGEST = 2_000  # characters of a cell whose text has to be made visible
 
 
 @hookimpl
@@ -32,15 +31,26 @@ def register_routes() -> list[tuple[str, Callable[..., Awaitable[Any]]]]:
 
 @hookimpl
 def render_cell(value: Any, column: str) -> str | None:
-    """A link, a time, or text with nothing hidden; None leaves the cell to Datasette, which escapes it."""
+    """A link or a time; None leaves the cell to Datasette, which escapes it."""
     value = value["value"] if isinstance(value, dict) else value  # a foreign key with its label
     if column == "run_id" and isinstance(value, str) and _RUN_ID.fullmatch(value):
         return Markup('<a href="/run/{0}">{0}</a>').format(value)
     if column.endswith("_us") and column != "dur_us" and isinstance(value, int):
         return _time(value)
-    if isinstance(value, str) and visible(value, None, lines=True) != value:
-        return visible(value, _LONGEST, lines=True)
     return None
+
+
+@hookimpl
+def prepare_jinja2_environment(env: Any) -> None:
+    """Cells, facets, titles and fields alike have no character that hides or reorders others."""
+    env.finalize = _shown
+
+
+def _shown(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = visible(value.replace("\r\n", "\n"), None, lines=True)  # a form sends its lines so
+    return Markup(shown) if hasattr(value, "__html__") else shown
 
 
 @hookimpl

@@ -72,7 +72,7 @@ def served(ledger: Path) -> Iterator[Served]:
 
 def filled(path: Path) -> list[str]:
     """An honest run, one with two invocations, and one whose names are attacks."""
-    attacks = {"job": "javascript:alert(1)", "repo": "javascript:alert(2)//http://x", "agent": IMAGE}
+    attacks = {"job": "javascript:alert(1)", "repo": "javascript:alert(2)//http://x", "agent": IMAGE + "\u202e"}
     with Ledger.open(path) as ledger:
         honest, plain = exported.fill(ledger), ledgers.fill_run(ledger)
         hostile = exported.fill(ledger, skill=SCRIPT, actor=SCRIPT, actor_kind="agent", **attacks)

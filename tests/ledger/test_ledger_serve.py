@@ -103,6 +103,18 @@ def test_a_run_has_its_page_and_links_lead_there(server: Served, ledger: Path) -
     assert server.ask("/run/dead")[0] == 404
 
 
+def test_a_form_gives_the_sql_back_as_it_was(server: Served) -> None:
+    text = "select 1 as one,\r\n\t'x' as letter"
+    page = server.ask(f"/ledger?sql={quote(text)}")[1]
+    assert text.replace("\r\n", "\n") in page.replace("&#39;", "'")
+
+
+def test_a_row_has_the_whole_text(server: Served) -> None:
+    (row,) = server.rows("/ledger/event.json?type=invocation.ended&_size=1&_sort_desc=seq&_shape=array")
+    assert "x" * 900 in Reader(server.ask(f"/ledger/event/{row['seq']}")[1]).text
+    assert "x" * 900 not in server.ask("/ledger/event")[1]
+
+
 def test_new_rows_are_seen(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     exported.filled(path)
@@ -203,6 +215,7 @@ def test_names_are_text_on_every_page(server: Served, ledger: Path) -> None:
         assert not {"\u202e", "\x1b"} & set(page), place
         seen += read.text
     assert SCRIPT in seen
+    assert IMAGE + "\\u202e" in seen
     assert "\\u202e\\x1b[31m" in seen
 
 

@@ -51,7 +51,7 @@ def test_datasettes_own_scripts_work_under_the_policy(site: tuple[Served, Path, 
     """The cog of each column comes from a script."""
     page = dom(site, "/ledger/event")
     assert "dropdown-menu-icon" in page
-    assert 'class="cm-editor' in dom(site, "/ledger?sql=select+1")
+    assert 'class="CodeMirror' in dom(site, "/ledger?sql=select+1")
 
 
 def test_scripts_do_run_in_this_browser(tmp_path: Path) -> None:
