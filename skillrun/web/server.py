@@ -16,8 +16,9 @@ from skillrun.errors import Refused
 from skillrun.ledger.connection import open_reader
 from skillrun.ledger.query import MAX_ROWS
 from skillrun.web import plugin
+from skillrun.web.csvrows import with_safe_rows
 from skillrun.web.database import LedgerDatabase
-from skillrun.web.guard import guarded
+from skillrun.web.guard import App, Message, Receive, Send, guarded
 from skillrun.web.metadata import NAME, metadata
 
 HOST = "127.0.0.1"
@@ -41,7 +42,7 @@ def serve(path: Path, port: int, ready: Callable[[str], None]) -> None:
     open_reader(path).close()
     with _listening(port) as listener:
         port = listener.getsockname()[1]
-        app = guarded(application(path), port)
+        app = guarded(_safe_csv(application(path)), port)
         config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=2)
         ready(f"http://{HOST}:{port}/")
         with contextlib.suppress(KeyboardInterrupt):
@@ -58,6 +59,14 @@ def application(path: Path) -> Any:
     datasette.remove_database("_memory")
     datasette.add_database(LedgerDatabase(datasette, path), name=NAME)
     return datasette.app()
+
+
+def _safe_csv(app: App) -> App:
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        is_csv = scope["type"] == "http" and scope["path"].endswith(".csv")
+        await app(scope, receive, with_safe_rows(send) if is_csv else send)
+
+    return answer
 
 
 def _plug_in() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import signal
 import socket
 import sqlite3
@@ -217,6 +219,20 @@ def test_names_are_text_on_every_page(server: Served, ledger: Path) -> None:
     assert SCRIPT in seen
     assert IMAGE + "\\u202e" in seen
     assert "\\u202e\\x1b[31m" in seen
+
+
+def test_csv_has_no_formulas(server: Served) -> None:
+    cells = ("=1+1", "@x", "+1+1", "-2", "-1+1", "a\r\nb", 'say "hi"', "\u202e=1")
+    sql = "SELECT " + ", ".join(f"CAST(x'{cell.encode().hex()}' AS TEXT)" for cell in cells)
+    for more in ("", "&_dl=1", "&_stream=1"):
+        status, body, _ = server.ask(f"/ledger.csv?sql={quote(sql)}{more}")
+        assert status == 200
+        rows = list(csv.reader(io.StringIO(body, newline="")))
+        assert rows[1:] == [["'=1+1", "'@x", "'+1+1", "-2", "'-1+1", "a\\r\nb", 'say "hi"', "\\u202e=1"]]
+    long = quote("SELECT printf('%.200000c', 'x')")
+    assert "x" * 200_000 in server.ask(f"/ledger.csv?sql={long}")[1]
+    rows = list(csv.DictReader(io.StringIO(server.ask("/ledger/event.csv?_stream=1")[1], newline="")))
+    assert len(rows) == len(server.rows(f"/ledger/event.json{LIST}"))
 
 
 # -- the command
