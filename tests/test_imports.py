@@ -25,7 +25,7 @@ LAYERS: tuple[set[str], ...] = (
     {"orders", "scaffold", "anchors"},
     {"runner"},
     {"reports", "doctor", "exports"},
-    {"hooks", "mcp", "wall"},
+    {"hooks", "mcp", "wall", "web"},
     {"cli", "demo", "__main__"},
 )
 STRANGERS = (
@@ -37,7 +37,7 @@ STRANGERS = (
 SHARED = {"interface", "pieces", "layout", "publishing"}  # of the frameworks
 LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}
 FOR_TYPES_ONLY = {("repo", "frameworks")}  # the survey hands on what a recogniser found, and looks at none of it
-HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich"}
+HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich", "datasette"}
 
 
 def in_target(path: Path) -> bool:

@@ -188,3 +188,16 @@ def ledger_import(
     from skillrun.cli.commands.ledger_import import import_telemetry
 
     return import_telemetry(file, repo, ledger, json)
+
+
+@ledger_app.command("serve")
+def ledger_serve(
+    port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes a free one.")] = 8001,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    repo: Repo = Path(),
+    ledger: LedgerFile = None,
+) -> int:
+    """Open the whole ledger in a browser: on this machine alone, and only for reading."""
+    from skillrun.cli.commands.ledger_serve import serve
+
+    return serve(port, open_, repo, ledger)

@@ -27,14 +27,14 @@ def table(source: Source, name: str) -> Iterator[bytes]:
     yield _text([[column for column, _ in source.columns(name)]])
     chunk: list[list[Any]] = []
     for row in source.rows(name):
-        chunk.append([_cell(value) for value in row])
+        chunk.append([safe_cell(value) for value in row])
         if len(chunk) == _CHUNK:
             yield _text(chunk)
             chunk = []
     yield _text(chunk)
 
 
-def _cell(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
     """Text without hidden characters; one that a spreadsheet would take for a formula gets an apostrophe before it."""
     if not isinstance(value, str):
         return value

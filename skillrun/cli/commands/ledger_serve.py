@@ -1,0 +1,27 @@
+"""`skillrun ledger serve`: the whole ledger in a browser, where Datasette is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skillrun.cli.commands.common import ledger_of
+from skillrun.errors import Blocked
+
+
+def serve(port: int, open_browser: bool, repo: Path, ledger: Path | None) -> int:
+    """Serves until Ctrl-C. Raises Blocked where Datasette is missing."""
+    try:
+        from skillrun.web.server import serve as run
+    except ModuleNotFoundError as error:
+        hint = "pip install 'skillrun-cli[web]', into the environment that skillrun runs in"
+        raise Blocked(f"the web pages need a package that is not installed: {error.name}", hint=hint) from None
+
+    def ready(address: str) -> None:
+        print(f"{address}  (only on this machine, only for reading; Ctrl-C ends it)", flush=True)
+        if open_browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    run(ledger_of(repo, ledger), port, ready)
+    return 0

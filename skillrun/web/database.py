@@ -1,0 +1,56 @@
+"""The ledger as Datasette's database: read as skillrun reads it, while runs go on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datasette.database import Database
+
+from skillrun.ledger.connection import open_reader
+
+BUSY_MS = 5_000  # a page that waits longer for a writer says so
+_LONGEST = 10_000_000  # bytes of one value: `zeroblob(1e9)` is refused
+_READS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_PRAGMA)
+
+
+class LedgerDatabase(Database):
+    """A database that is not immutable, since runs append to it, and that no connection can write.
+
+    Datasette itself would open `file:PATH?mode=ro` with the path as it stands: a `?` or `%` in a folder's name would
+    change what is opened, and a journal that a dead writer left behind would be an error.
+    """
+
+    def __init__(self, ds: Any, path: Path) -> None:
+        super().__init__(ds, path=str(path), is_mutable=True)
+
+    def connect(self, write: bool = False) -> sqlite3.Connection:
+        """A connection for one of Datasette's threads. Raises LedgerUnusable where there is no ledger to read."""
+        if write:
+            raise sqlite3.OperationalError("a ledger is only read here")
+        connection = open_reader(Path(self.path), BUSY_MS)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        connection.set_authorizer(_allowed)
+        return connection
+
+    async def execute(self, sql: str, *args: Any, **options: Any) -> Any:
+        """As Datasette does it, but bad SQL, which any link can contain, is not repeated on the terminal."""
+        return await super().execute(sql, *args, **{**options, "log_sql_errors": False})
+
+    async def execute_fn(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Runs it in a thread; a writer that died since the file was opened is tidied up after."""
+        try:
+            return await super().execute_fn(fn)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        open_reader(Path(self.path), BUSY_MS).close()
+        return await super().execute_fn(fn)
+
+
+def _allowed(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
+    """mode=ro protects this file, this all others; which PRAGMAs a visitor may ask, Datasette knows."""
+    function = action == sqlite3.SQLITE_FUNCTION and second != "load_extension"
+    return sqlite3.SQLITE_OK if action in _READS or function else sqlite3.SQLITE_DENY

@@ -1,0 +1,92 @@
+"""Serves a ledger by Datasette, on the loopback address alone."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from datasette.app import Datasette
+from datasette.plugins import pm
+
+from skillrun.errors import Refused
+from skillrun.ledger.connection import open_reader
+from skillrun.ledger.query import MAX_ROWS
+from skillrun.web import plugin
+from skillrun.web.csvrows import with_safe_rows
+from skillrun.web.database import LedgerDatabase
+from skillrun.web.guard import App, Message, Receive, Send, guarded
+from skillrun.web.metadata import NAME, metadata
+
+HOST = "127.0.0.1"
+SETTINGS = {
+    "sql_time_limit_ms": 5_000,
+    "facet_time_limit_ms": 1_000,
+    "default_page_size": 50,
+    "max_returned_rows": MAX_ROWS,
+    "truncate_cells_html": 400,
+    "default_cache_ttl": 0,  # a page that is loaded again shows the new rows
+    "suggest_facets": False,  # it would count every column of every page
+    "allow_download": False,
+}
+
+
+def serve(path: Path, port: int, ready: Callable[[str], None]) -> None:
+    """Serves until Ctrl-C; `ready` is called with the address once a browser may ask for it. Port 0 takes a free one.
+
+    Raises LedgerUnusable where there is no ledger to read, Refused for a port that cannot be had.
+    """
+    open_reader(path).close()
+    with _listening(port) as listener:
+        port = listener.getsockname()[1]
+        app = guarded(_safe_csv(application(path)), port)
+        config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=2)
+        ready(f"http://{HOST}:{port}/")
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def application(path: Path) -> Any:
+    """Datasette with the ledger at `path`, skillrun's plugin, and no other plugin that may be installed here."""
+    _plug_in()
+    static = Path(__file__).with_name("static")
+    datasette = Datasette(
+        [], memory=False, metadata=metadata(path), settings=SETTINGS, static_mounts=[("skillrun", str(static))]
+    )
+    datasette.remove_database("_memory")
+    datasette.add_database(LedgerDatabase(datasette, path), name=NAME)
+    return datasette.app()
+
+
+def _safe_csv(app: App) -> App:
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        is_csv = scope["type"] == "http" and scope["path"].endswith(".csv")
+        await app(scope, receive, with_safe_rows(send) if is_csv else send)
+
+    return answer
+
+
+def _plug_in() -> None:
+    """Datasette's plugins are those of the process."""
+    for other, _ in pm.list_plugin_distinfo():
+        pm.unregister(other)
+    if pm.has_plugin("datasette.handle_exception"):
+        pm.unregister(name="datasette.handle_exception")
+    if not pm.is_registered(plugin):
+        pm.register(plugin, "skillrun")
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        why = getattr(error, "strerror", None) or "there is no such port"
+        raise Refused(f"port {port} of {HOST} cannot be had: {why}", hint="--port N; 0 takes a free one") from None
+    return listener
