@@ -185,6 +185,12 @@ def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if facts.trigger != "event" else needed
 
 
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:
+    """What `over_broker.jinja` imports: the queue, and RQ's own worker."""
+    needed = ("from uuid import uuid4", "from redis.exceptions import RedisError", "from rq import Queue, SimpleWorker")
+    return (*needed, *facts.facts["needed"], Symbol(facts.module, facts.facts["enqueue"]))
+
+
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, what is done after a failed attempt, and the one place that enqueues."""
     text = render(
