@@ -65,11 +65,12 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
 
 def pieces(facts: Facts) -> list[Piece]:
     """All that is to be there, as if nothing were."""
-    from skillrun.scaffold import common, integration, machine, operations
+    from skillrun.scaffold import app_context, common, integration, machine, operations
     from skillrun.scaffold.stores import registry as stores
     from skillrun.scaffold.writers import renderer_of, writer_of
 
-    writer, render, testing = writer_of(facts.use.id), renderer_of(facts.use.id), stores.testing(facts)
+    writer, render = writer_of(facts.use.id), renderer_of(facts.use.id)
+    testing = app_context.testing(facts) + stores.testing(facts)
     return [
         *common.adapters(facts, render),
         *stores.pieces(facts),

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import brokers
 import helpers
 import samples
+import shops
 
 SKILL = "job-worker-orchestration"
 GRADES = ("idempotency", "retry", "dead-letter", "observability")
@@ -49,6 +50,8 @@ def judge(combination: samples.Combination, folder: Path) -> list[str]:
     again = cli(repo, "run", SKILL, "--implement", "scaffold", "--dry-run")
     if again.stdout.strip():
         problems.append(f"not the same the second time: {again.stdout[:300]}")
+    added = shops.telemetry(shops.ledger_of(repo))[-1]["tests_added"]
+    problems += [f"tests_added: {added}"] if added != ("integration" if combination.broker else "unit") else []
     return [*problems, *(brokers.wrong_over_broker(repo, combination.framework) if combination.broker else [])]
 
 

@@ -53,6 +53,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     return {
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
+        "in_app_context": found is not None and found.written.startswith("current_app."),
         # All that a job may do is said where it is enqueued: this function is always written beside the handler.
         "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
         "workers": _workers(project) if facts.retries.bounded else (),
