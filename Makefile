@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench clean
+.PHONY: demo test real ci lint crash agents bench detection proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -66,6 +66,13 @@ scaffold-matrix: $(VENV)/.installed
 
 scaffold-bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/scaffold_bench.py
+
+ship-bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/ship_bench.py
+
+# A million events; RUNS=1000 for a quick look at fifty thousand.
+ledger-bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/ledger_bench.py --runs $(or $(RUNS),20000)
 
 proof-corpus-quick: $(VENV)/.installed
 	$(BIN)/python tests/proof/corpus/run.py --quick

@@ -6,11 +6,13 @@ import hashlib
 import json
 from typing import Any
 
+# Made once: json.dumps would make one for each of the million rows of a ledger that is verified.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys, no spaces, UTF-8. Lone surrogates (odd file names) are escaped, never an error."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace")
+    return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
 
 
 def sha256(data: bytes) -> str:

@@ -22,9 +22,9 @@ LAYERS: tuple[set[str], ...] = (
     {"frameworks", "validations", "install"},
     {"proof"},
     {"stages", "ledger"},
-    {"orders", "scaffold"},
+    {"orders", "scaffold", "anchors"},
     {"runner"},
-    {"reports", "doctor"},
+    {"reports", "doctor", "exports"},
     {"hooks", "mcp", "wall"},
     {"cli", "demo", "__main__"},
 )
@@ -32,7 +32,7 @@ STRANGERS = (
     {"contract", "agents"},
     {"frameworks", "validations", "install"},
     {"stages", "ledger"},
-    {"reports", "doctor"},
+    {"reports", "doctor", "exports"},
 )
 SHARED = {"interface", "pieces", "layout", "publishing"}  # of the frameworks
 LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}

@@ -13,7 +13,7 @@ from skillrun.__main__ import COMMANDS
 
 README = (helpers.ROOT / "README.md").read_text(encoding="utf-8")
 CHANGELOG = (helpers.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-LEDGER_COMMANDS = ("list", "show", "query", "verify")
+LEDGER_COMMANDS = ("list", "show", "query", "stats", "verify")
 
 
 def test_the_help_block_is_what_the_command_prints(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def test_a_schema_is_valid_and_says_what_it_is(path: Path) -> None:
     assert path.name.endswith(".v1.json")
 
 
-@pytest.mark.parametrize("name", ("job-spec", "repo-profile", "report", "detect", "verification", "scaffold"))
+@pytest.mark.parametrize(
+    "name", ("job-spec", "repo-profile", "report", "detect", "verification", "scaffold", "ledger-anchor", "telemetry")
+)
 def test_an_editor_can_explain_every_field(name: str) -> None:
     silent = [
         path

@@ -15,5 +15,5 @@ SELECT
     run_status.open_invocations
 FROM run
 JOIN run_status ON run_status.run_id = run.run_id
-WHERE :skill IN ('', run.skill) AND :job IN ('', run.job)
+WHERE coalesce(:skill, '') IN ('', run.skill) AND coalesce(:job, '') IN ('', run.job)
 ORDER BY run.started_us DESC, run.run_id DESC;

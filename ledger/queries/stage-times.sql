@@ -9,6 +9,6 @@ SELECT
     round(sum(event.dur_us) / 1000.0, 1) AS total_ms
 FROM event
 JOIN run ON run.run_id = event.run_id
-WHERE event.type = 'stage.finished' AND event.dur_us IS NOT NULL AND :skill IN ('', run.skill)
+WHERE event.type = 'stage.finished' AND event.dur_us IS NOT NULL AND coalesce(:skill, '') IN ('', run.skill)
 GROUP BY event.stage
 ORDER BY sum(event.dur_us) DESC, event.stage;

@@ -13,5 +13,5 @@ FROM event
 JOIN run ON run.run_id = event.run_id
 WHERE event.type IN ('waiver.given', 'attestation.given')
     AND event.type <> 'stage.finished'
-    AND :job IN ('', run.job)
+    AND coalesce(:job, '') IN ('', run.job)
 ORDER BY event.seq DESC;

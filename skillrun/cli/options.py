@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,25 @@ Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help="The j
 LedgerFile = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")
 ]
+LedgerPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", metavar="FILE|URL", help="The ledger, or one in PostgreSQL (default: .skillrun/ledger.db)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+RowFormat = Annotated[Format | None, typer.Option("--format", help="How rows are written (default: table).")]
 Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
 Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
 User = Annotated[bool, typer.Option("--user", help="In the home folder, for all repositories.")]

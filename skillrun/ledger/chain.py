@@ -3,18 +3,22 @@
 A row becomes a JSON object of its columns without those that are NULL, so that a nullable column can be added in a
 later version and old hashes stay true. JSON columns count as the text that is stored. Every event's hash covers the
 hash before it; the other tables are covered by *seals*: digests that an event of the same transaction carries in its
-`data`.
+`data`. Where a seal says `texts`, long texts are covered by their digests: see `texts.py`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from skillrun.canonical import canonical, digest, sha256
+from skillrun.ledger import texts
 
 GENESIS = "0" * 64  # `prev` of the first event of a run
 SEAL = "seal"  # the key in an event's data that holds the digests of other tables' rows
+TEXTS = "texts"  # the key in a seal that says: long texts are covered by their digests
+_TEXTS_SAID = f'"{TEXTS}":true'
 
 RUN_COLUMNS = (
     *("run_id", "skill", "skill_name", "skill_sha", "job", "spec_path", "repo", "base_commit", "dirty", "base_tree"),
@@ -39,9 +43,17 @@ def canonical_row(columns: Sequence[str], row: Row) -> dict[str, Any]:
     return {column: value for column, value in zip(columns, row, strict=True) if value is not None}
 
 
-def event_hash(prev: str, row: Row) -> str:
-    """The hash of an event given as the values of EVENT_COLUMNS: sha256(prev, canonical JSON of the row)."""
-    return sha256(prev.encode() + canonical(canonical_row(EVENT_COLUMNS, row)))
+def event_hash(prev: str, row: Row, *, by_texts: bool | None = None) -> str:
+    """The hash of an event given as the values of EVENT_COLUMNS: sha256(prev, canonical JSON of the row).
+
+    `by_texts`: whether its seal says `texts`, where the caller knows it.
+    """
+    *columns, data = row
+    if by_texts is None:
+        by_texts = _TEXTS_SAID in data and covers_texts(json.loads(data))
+    if by_texts:
+        data = texts.covered(data)
+    return sha256(prev.encode() + canonical(canonical_row(EVENT_COLUMNS, (*columns, data))))
 
 
 def run_seal(row: Row) -> str:
@@ -54,9 +66,22 @@ def telemetry_seal(row: Row) -> dict[str, Any]:
     return {"invocation": row[1], "sha256": digest(canonical_row(TELEMETRY_COLUMNS, row))}
 
 
-def evidence_seal(rows: Iterable[Row]) -> list[str]:
-    """The digests of one event's rows of `evidence`, in order, each given as the values of EVIDENCE_COLUMNS."""
-    return [digest(canonical_row(EVIDENCE_COLUMNS, row)) for row in rows]
+def evidence_seal(rows: Iterable[Row], *, by_texts: bool) -> list[str]:
+    """The digests of one event's rows of `evidence`, in order, each given as the values of EVIDENCE_COLUMNS.
+
+    `by_texts`: the event's seal says `texts`.
+    """
+    return [digest(canonical_row(EVIDENCE_COLUMNS, _by_texts(row) if by_texts else row)) for row in rows]
+
+
+def _by_texts(row: Row) -> Row:
+    *columns, detail = row
+    return (*columns, None if detail is None else texts.covered(detail))
+
+
+def covers_texts(data: Any) -> bool:
+    """Whether an event's data says that long texts are covered by their digests."""
+    return seal_of(data).get(TEXTS) is True
 
 
 def seal_of(data: Any) -> Mapping[str, Any]:

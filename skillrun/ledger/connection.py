@@ -133,6 +133,9 @@ def _require_sqlite() -> None:
 
 def _exists(path: Path) -> bool:
     """Whether there is a regular file; SQLite would wait for ever on a pipe and says little about a folder."""
+    if not {"postgresql:", "postgres:"}.isdisjoint(path.parts):
+        hint = "name a file; skillrun ledger ship --to sends it to a database"
+        raise LedgerUnusable("the ledger of this command is a file, and no database's address", hint=hint)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

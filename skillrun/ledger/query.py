@@ -76,7 +76,7 @@ def run_query(
     if limit < 0:
         raise Misuse(f"limit: {limit} is less than 0")
     with contextlib.closing(open_reader(path, busy_ms)) as db:
-        _restrict(db, time_limit_s)
+        _restrict(db, time_limit_s, _MAX_VALUE + sum(4 * len(value) for value in values.values()))
         with explained(path, busy_ms), _in_words(time_limit_s):
             cursor = db.execute(sql, values)
             if cursor.description is None:
@@ -90,15 +90,22 @@ def _prepared(name_or_sql: str, params: dict[str, str]) -> tuple[str, dict[str, 
     """The SQL and every parameter's value."""
     if not _NAME.fullmatch(name_or_sql):
         return name_or_sql, params
-    queries = named_queries()
-    if name_or_sql not in queries:
-        raise Misuse(f"no query {name_or_sql!r}", hint=f"named queries: {', '.join(queries)}")
-    query = queries[name_or_sql]
+    file = resource("ledger", "queries", f"{name_or_sql}.sql")
+    if not file.is_file():
+        raise Misuse(f"no query {name_or_sql!r}", hint=f"named queries: {', '.join(named_queries())}")
+    query = _read_query(file)
     known = {param.name: param.default for param in query.params}
     if unknown := params.keys() - known.keys():
         names = ", ".join(known) or "none"
         raise Misuse(f"{query.name} has no parameter {', '.join(sorted(unknown))}", hint=f"its parameters: {names}")
+    for name, value in params.items():
+        if _is_number(known[name]) and not _is_number(value):
+            raise Misuse(f"{name}: {value!r} is no number", hint=f"for example --param {name}={known[name]}")
     return query.sql, {**known, **params}
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) is not None
 
 
 def _read_query(file: Path) -> NamedQuery:
@@ -110,10 +117,10 @@ def _read_query(file: Path) -> NamedQuery:
     return NamedQuery(file.stem, sentence, tuple(Param(p[0], p[1], " ".join(p[2:])) for p in params), text)
 
 
-def _restrict(db: sqlite3.Connection, time_limit_s: float) -> None:
+def _restrict(db: sqlite3.Connection, time_limit_s: float, max_value: int) -> None:
     """Reading only: mode=ro protects this file, the authorizer all others, the limits this machine."""
     deadline = time.monotonic() + time_limit_s
-    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_value)
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")
     db.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
     db.set_authorizer(_authorizer())

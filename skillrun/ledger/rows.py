@@ -10,6 +10,7 @@ from skillrun.verdict import Evidence
 
 STAGE_FINISHED = "stage.finished"
 INVOCATION_STARTED = "invocation.started"
+REDACTED = "output.redacted"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class RunStart:
     host_id: str
     runner_version: str
     base_tree: Mapping[str, str | None] | None = None  # path -> sha of what was dirty when the run began
+    started_us: int | None = None  # None: now
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from typing import Any
 
 from skillrun.canonical import canonical
 from skillrun.errors import Misuse
-from skillrun.ledger import chain
+from skillrun.ledger import chain, texts
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer
 from skillrun.ledger.ids import uuid7
 from skillrun.ledger.rows import (
@@ -52,20 +52,24 @@ class ConcurrentAppend(Exception):
 class Ledger:
     """One ledger file; a context manager that closes it."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, busy_ms: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, busy_ms: int, clock: Callable[[], int]) -> None:
         self.path = path
         self._busy_ms = busy_ms
+        self._clock = clock
         self._db = connection
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False, busy_ms: int = BUSY_MS) -> Ledger:
+    def open(
+        cls, path: Path, *, read_only: bool = False, busy_ms: int = BUSY_MS, clock: Callable[[], int] | None = None
+    ) -> Ledger:
         """Opens a ledger, and creates or migrates it unless `read_only`; waits `busy_ms` for other processes.
 
+        `clock` gives the microseconds since 1970 at which rows are recorded; this machine's where none is given.
         Raises LedgerUnusable: locked for good, of a newer version, no ledger, not a file, not writable, or missing when
         `read_only`.
         """
         connect = open_reader if read_only else open_writer
-        return cls(connect(path, busy_ms), path, busy_ms)
+        return cls(connect(path, busy_ms), path, busy_ms, clock or _now_us)
 
     def __enter__(self) -> Ledger:
         return self
@@ -84,11 +88,11 @@ class Ledger:
     def start_run(self, start: RunStart) -> str:
         """Records a new run and its first event, "run.started"; returns the run id."""
         run_id = uuid7()
-        row = _run_row(run_id, start)
+        row = _run_row(run_id, start, self._clock())
         event = NewEvent("run.started", actor=start.actor, actor_kind=start.actor_kind)
-        with self._writing():
+        with self.writing():
             self._insert("run", chain.RUN_COLUMNS, row)
-            self._add(run_id, 1, chain.GENESIS, event, {"run": chain.run_seal(row)})
+            self.add(run_id, 1, chain.GENESIS, event, {"run": chain.run_seal(row)})
         return run_id
 
     def append(
@@ -108,11 +112,11 @@ class Ledger:
         """
         if not events or (telemetry is not None and telemetry.run_id != run_id):
             raise ValueError("an append needs an event, and telemetry of the same run")
-        with self._writing():
+        with self.writing():
             n, prev = self.head(run_id)
             if expect_n is not None and n != expect_n:
                 raise ConcurrentAppend(f"run {run_id} is at event {n}, not at {expect_n}")
-            telemetry_row = _telemetry_row(telemetry) if telemetry is not None else None
+            telemetry_row = _telemetry_row(telemetry, self._clock()) if telemetry is not None else None
             evidence_rows = [_evidence_row(run_id, n + len(events), i, row) for i, row in enumerate(evidence, 1)]
             seal = _seal(telemetry_row, evidence_rows)
             stored = self._add_all(run_id, n, prev, events, seal)
@@ -128,15 +132,17 @@ class Ledger:
         stored: list[StoredEvent] = []
         for event in events:
             last = len(stored) == len(events) - 1
-            stored.append(self._add(run_id, n + len(stored) + 1, prev, event, seal if last else {}))
+            stored.append(self.add(run_id, n + len(stored) + 1, prev, event, seal if last else {}))
             prev = stored[-1].hash
         return stored
 
-    def _add(self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]) -> StoredEvent:
+    def add(self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]) -> StoredEvent:
+        """Writes event `n` after the one whose hash is `prev`, within `writing`; `append` is what others call."""
         if chain.SEAL in event.data:
             raise ValueError(f"{chain.SEAL!r} in an event's data belongs to the ledger")
-        data = {**event.data, **({chain.SEAL: seal} if seal else {})}
-        row = _event_row(run_id, n, event, _now_us(), data)
+        by_texts = {chain.TEXTS: True} if texts.has_long(event.data) else {}
+        data = texts.written(event.data) | ({chain.SEAL: seal | by_texts} if seal or by_texts else {})
+        row = _event_row(run_id, n, event, self._clock(), data)
         hash = chain.event_hash(prev, row)
         self._insert("event", (*chain.EVENT_COLUMNS, "prev", "hash"), (*row, prev, hash))
         return StoredEvent(run_id, n, event.type, event.stage, row[6], hash, data)
@@ -146,17 +152,24 @@ class Ledger:
         self._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", row)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction: all of it is on disk when the block has ended, or nothing of it."""
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, inner ones are part of it: all is on disk when the block has ended, or nothing."""
+        if self._db.in_transaction:
+            yield self._db
+            return
         with explained(self.path, self._busy_ms):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk has rolled back already
                     self._db.execute("ROLLBACK")
                 raise
+
+    def overwrite_freed(self) -> None:
+        """From now on what an update frees in the file is zeroed, and no write-ahead log keeps it after the close."""
+        self._db.execute("PRAGMA secure_delete = ON")
 
     # -- reading
 
@@ -211,6 +224,11 @@ class Ledger:
         where = "run_id = :run_id AND n > :after" + ("" if type is None else f" AND {_of_type(type)}")
         return self._select(f"SELECT * FROM event WHERE {where} ORDER BY n", run_id=run_id, type=type, after=after)
 
+    def all_events(self, type: str) -> Iterator[dict[str, Any]]:
+        """The events of a type in all runs: `run_id, n, invocation, data`."""
+        query = f"SELECT run_id, n, invocation, data FROM event WHERE {_of_type(type)} ORDER BY run_id, n"
+        yield from self._select(query, type=type)
+
     def last_event(self, run_id: str, type: str, stage: str | None = None) -> dict[str, Any] | None:
         """The latest event of a type (of one stage, where given), or None."""
         where = f"run_id = :run_id AND {_of_type(type)}" + ("" if stage is None else " AND stage = :stage")
@@ -259,16 +277,18 @@ def _seal(telemetry: tuple[Any, ...] | None, evidence: Sequence[tuple[Any, ...]]
     if telemetry is not None:
         seal["telemetry"] = chain.telemetry_seal(telemetry)
     if evidence:
-        seal["evidence"] = chain.evidence_seal(evidence)
+        seal["evidence"] = chain.evidence_seal(evidence, by_texts=True)
+        if any(detail is not None and texts.has_long(json.loads(detail)) for *_, detail in evidence):
+            seal[chain.TEXTS] = True
     return seal
 
 
-def _run_row(run_id: str, start: RunStart) -> tuple[Any, ...]:
+def _run_row(run_id: str, start: RunStart, now_us: int) -> tuple[Any, ...]:
     tree = None if start.base_tree is None else _json(start.base_tree)
     return _storable(
         *(run_id, start.skill, start.skill_name, start.skill_sha, start.job, start.spec_path, start.repo),
         *(start.git_head, int(start.dirty), tree, start.actor, start.actor_kind, start.agent, start.host_id),
-        *(start.runner_version, _now_us()),
+        *(start.runner_version, now_us if start.started_us is None else start.started_us),
     )
 
 
@@ -281,15 +301,15 @@ def _event_row(run_id: str, n: int, event: NewEvent, ts_us: int, data: Mapping[s
 
 
 def _evidence_row(run_id: str, n: int, i: int, row: EvidenceRow) -> tuple[Any, ...]:
-    detail = _json(row.detail) if row.detail else None
+    detail = _json(texts.written(row.detail)) if row.detail else None
     return _storable(run_id, n, i, row.role, row.path, row.sha, row.size, row.line, detail)
 
 
-def _telemetry_row(row: Telemetry) -> tuple[Any, ...]:
+def _telemetry_row(row: Telemetry, now_us: int) -> tuple[Any, ...]:
     lists = (_json(list(value)) for value in (row.checks_attempted, row.checks_passed, row.checks_failed))
     touched = None if row.files_touched is None else _json(list(row.files_touched))
     return _storable(
-        *(row.run_id, row.invocation, row.ts_utc or _utc_now(), row.skill, row.trigger, row.idempotency, row.retries),
+        *(row.run_id, row.invocation, row.ts_utc or _utc(now_us), row.skill, row.trigger, row.idempotency, row.retries),
         *(row.tests_added, touched, row.outcome, row.duration_ms, row.actor, row.actor_kind, row.agent, row.repo),
         *(row.git_head, *lists, row.grade_min, _json(row.fields)),
     )
@@ -319,5 +339,5 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _utc_now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _utc(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,85 +8,49 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from skillrun.ledger import chain
+from skillrun.ledger.anchors import Anchor
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader
-from skillrun.ledger.migrate import apply, migrations
-from skillrun.ledger.rows import INVOCATION_STARTED
+from skillrun.ledger.findings import Problem, RunAnchor, VerifyReport, limits_of
+from skillrun.ledger.seals import Seals, parsed
+from skillrun.ledger.verify_anchors import (
+    Archived,
+    Comparison,
+    archive_problems,
+    archived_runs,
+    compare,
+    is_archive,
+    standings,
+)
+from skillrun.ledger.verify_schema import file_problems, schema_problems
+
+__all__ = ["MAX_PROBLEMS", "Problem", "VerifyReport", "run_problems", "verify_ledger"]
 
 MAX_PROBLEMS = 1000
-LIMITS = (
-    "Events cut from the end of a run, or a run removed with all its rows, cannot be seen from the file alone: "
-    "compare the last number and hash of a run with an anchor kept elsewhere.",
-    "A ledger rewritten as a whole, with every hash computed anew, looks whole: "
-    "only an anchor kept elsewhere shows it.",
-    "The chain shows that rows are as they were written, not that what they say is true.",
-)
 _TABLES = ("run", "event", "evidence", "telemetry", "anchor")
 _DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
+def verify_ledger(
+    path: Path, *, anchors: Sequence[Anchor] = (), own: str | None = None, busy_ms: int = BUSY_MS
+) -> VerifyReport:
+    """Recomputes everything in a ledger, and compares it with `anchors`, which were read outside of it.
 
-    `kind`: altered, missing and schema break integrity; missing and open (an unfinished invocation) completeness.
+    `own` is the name that anchors of the ledger at this path carry. Raises LedgerUnusable where there is no ledger to
+    read, or it stays locked.
     """
-
-    run_id: str | None  # None: of the file
-    table: str
-    n: int | None  # number of the event; of the invocation where the table is telemetry
-    what: str
-    kind: str = "altered"
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """What a ledger is worth; `limits` says in sentences what no look at the file alone can find."""
-
-    path: Path
-    integrity: str  # whole | broken
-    completeness: str  # complete | incomplete
-    problems: tuple[Problem, ...]
-    runs: int
-    events: int
-    limits: tuple[str, ...] = LIMITS
-
-
-@dataclass
-class _Seals:
-    """What the events of one run say about the rows of the other tables."""
-
-    run: str | None = None
-    telemetry: dict[Any, str] = field(default_factory=dict)  # invocation -> digest
-    evidence: dict[Any, list[str]] = field(default_factory=dict)  # n -> digests
-    started: set[Any] = field(default_factory=set)  # invocations
-
-    def note(self, n: int, type: str, invocation: Any, data: Any) -> None:
-        """Remembers the seal of one event."""
-        seal = chain.seal_of(data)
-        if n == 1:
-            self.run = seal.get("run")
-        telemetry = seal.get("telemetry")
-        if isinstance(telemetry, dict) and isinstance(telemetry.get("invocation"), int):
-            self.telemetry[telemetry["invocation"]] = str(telemetry.get("sha256"))
-        if isinstance(evidence := seal.get("evidence"), list):
-            self.evidence[n] = evidence
-        if type == INVOCATION_STARTED:
-            self.started.add(invocation)
-
-
-def verify_ledger(path: Path, *, busy_ms: int = BUSY_MS) -> VerifyReport:
-    """Recomputes everything in a ledger. Raises LedgerUnusable where there is no ledger to read, or it stays locked."""
-    with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
+    with contextlib.ExitStack() as opened, explained(path, busy_ms):
+        db = opened.enter_context(contextlib.closing(open_reader(path, busy_ms)))
         db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        problems = tuple(itertools.islice(_problems(db), MAX_PROBLEMS))
+        seen = _Seen(db, path, anchors, own, opened)
+        problems = tuple(itertools.islice(seen.problems(), MAX_PROBLEMS))
         runs, events = (0 if _absent(db, table) else _count(db, table) for table in ("run", "event"))
     kinds = {problem.kind for problem in problems}
     return VerifyReport(
@@ -96,54 +60,83 @@ def verify_ledger(path: Path, *, busy_ms: int = BUSY_MS) -> VerifyReport:
         problems,
         runs,
         events,
+        seen.standings,
+        tuple(seen.notes()),
+        limits_of(seen.standings),
     )
 
 
-def _problems(db: sqlite3.Connection) -> Iterator[Problem]:
-    """Every problem of the file; damage that stops the reading is the last one."""
-    try:
-        yield from _schema_problems(db)
-        if not any(_absent(db, table) for table in _TABLES):
-            yield from _file_problems(db)
-            for run_id in _run_ids(db):
-                yield from _run_problems(db, run_id)
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
-            raise
-        yield Problem(None, "file", None, f"cannot be read further: {error}", "schema")
+class _Seen:
+    """One look at a ledger, at what was published of it, and at its archives."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: Path,
+        anchors: Sequence[Anchor],
+        own: str | None,
+        opened: contextlib.ExitStack,
+    ) -> None:
+        self.db, self.path, self.anchors, self.own, self.opened = db, path, anchors, own, opened
+        self.archived: dict[str, Archived] = {}
+        self.compared = Comparison()
+        self.standings: tuple[RunAnchor, ...] = ()
+        self.redacted, self.sealed = 0, False
+
+    def problems(self) -> Iterator[Problem]:
+        """Every problem of the file; damage that stops the reading is the last one."""
+        try:
+            yield from schema_problems(self.db)
+            if not any(_absent(self.db, table) for table in _TABLES):
+                yield from file_problems(self.db)
+                yield from self._outside()
+                yield from self._inside()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
+                raise
+            yield Problem(None, "file", None, f"cannot be read further: {error}", "schema")
+
+    def _outside(self) -> Iterator[Problem]:
+        self.archived = archived_runs(self.db, self.path, self.opened)
+        self.compared = compare(self.db, self.anchors, self.archived, self.own)
+        self.sealed = is_archive(self.db)
+        self.standings = standings(self.db, self.compared, self.archived)
+        yield from self.compared.problems.values()
+
+    def _inside(self) -> Iterator[Problem]:
+        for run_id in _run_ids(self.db):
+            if run_id not in self.archived:
+                yield from self._run(self.db, run_id)
+        for run in self.archived.values():
+            if run.db is not None:
+                yield from archive_problems(run)
+                yield from (replace(p, what=f"{p.what} (in {run.place})") for p in self._run(run.db, run.run_id))
+
+    def _run(self, db: sqlite3.Connection, run_id: Any) -> list[Problem]:
+        seals = Seals()
+        problems = run_problems(db, run_id, seals)
+        self.redacted += len(seals.redacted)
+        return problems
+
+    def notes(self) -> Iterator[str]:
+        """What is neither good nor bad."""
+        away: dict[str, list[bool]] = {}
+        for run in self.archived.values():
+            away.setdefault(run.place, []).append(run.db is not None)
+        for place, found in sorted(away.items()):
+            seen = "and verified there" if all(found) else "which is not here: they could not be verified"
+            yield f"{_counted(len(found), 'run')} archived in {place}, {seen}"
+        if self.sealed:
+            yield "this file is an archive: the ledger that it was taken from has the other runs"
+        if self.redacted:
+            yield f"{_counted(self.redacted, 'text')} taken out by a redaction that is on record; the hashes hold"
+        if self.compared.strangers:
+            count = len(self.compared.strangers)
+            yield f"anchors speak of {count} more run{'' if count == 1 else 's'} that another ledger has"
 
 
-def _file_problems(db: sqlite3.Connection) -> Iterator[Problem]:
-    for (message,) in db.execute("PRAGMA integrity_check(20)"):
-        if message != "ok":
-            yield Problem(None, "file", None, message, "schema")
-
-
-def _schema_problems(db: sqlite3.Connection) -> Iterator[Problem]:
-    """Tables, indexes, triggers and views against those of the migrations; triggers that we did not write."""
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    expected, found = _expected_schema(version), _schema(db)
-    for (kind, name), sql in expected.items():
-        if (kind, name) not in found:
-            yield Problem(None, name, None, f"the {kind} {name} is missing", "schema")
-        elif found[kind, name] != sql:
-            yield Problem(None, name, None, f"the {kind} {name} was changed", "schema")
-    for kind, name in found.keys() - expected.keys():
-        if kind == "trigger":
-            yield Problem(None, name, None, f"the trigger {name} does not belong to the ledger", "schema")
-
-
-def _expected_schema(version: int) -> dict[tuple[str, str], str]:
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        for number, script in migrations():
-            if number <= version:
-                apply(fresh, number, script)
-        return _schema(fresh)
-
-
-def _schema(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
-    return {(kind, name): sql for kind, name, sql in rows}
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun} was" if count == 1 else f"{count} {noun}s were"
 
 
 def _run_ids(db: sqlite3.Connection) -> list[Any]:
@@ -152,9 +145,8 @@ def _run_ids(db: sqlite3.Connection) -> list[Any]:
     return [run_id for (run_id,) in db.execute(f"{tables} ORDER BY 1")]
 
 
-def _run_problems(db: sqlite3.Connection, run_id: Any) -> list[Problem]:
-    """The problems of one run, seen in one snapshot."""
-    seals = _Seals()
+def run_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> list[Problem]:
+    """The problems of one run, seen in one snapshot; `seals` is filled on the way."""
     db.execute("BEGIN")
     try:
         return [
@@ -162,6 +154,7 @@ def _run_problems(db: sqlite3.Connection, run_id: Any) -> list[Problem]:
             *_run_row_problems(db, run_id, seals),
             *_telemetry_problems(db, run_id, seals),
             *_evidence_problems(db, run_id, seals),
+            *seals.unsaid(run_id),
             *_anchor_problems(db, run_id),
         ]
     finally:
@@ -169,7 +162,7 @@ def _run_problems(db: sqlite3.Connection, run_id: Any) -> list[Problem]:
             db.execute("COMMIT")
 
 
-def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: _Seals) -> Iterator[Problem]:
+def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterator[Problem]:
     expected, prev, last_seq = 1, chain.GENESIS, 0
     query = f"SELECT {', '.join(chain.EVENT_COLUMNS)}, prev, hash, seq FROM event WHERE run_id IS ? ORDER BY n, seq"
     for *row, stored_prev, hash, seq in db.execute(query, (run_id,)):
@@ -179,13 +172,14 @@ def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: _Seals) -> Itera
             continue
         if n > expected:
             yield Problem(run_id, "event", n, f"{_numbers(expected, n - 1)} missing before it", "missing")
-        if not _same_event(stored_prev, row, hash):
+        data = parsed(row[-1])
+        if not _same_event(stored_prev, row, hash, by_texts=chain.covers_texts(data)):
             yield Problem(run_id, "event", n, "the row does not fit its hash: it was edited, replaced or moved")
         elif n == expected and stored_prev != prev:
             yield Problem(run_id, "event", n, "it does not follow the event before it: one of the two was replaced")
         if not isinstance(seq, int) or seq <= last_seq:
             yield Problem(run_id, "event", n, "it stands before an earlier event: rows were reordered")
-        seals.note(n, row[2], row[3], _json(row[-1]))
+        seals.note(n, row[2], row[3], row[-1], data)
         expected, prev, last_seq = n + 1, hash, seq if isinstance(seq, int) else last_seq
     if expected == 1:
         yield Problem(run_id, "event", None, "the run has no events", "missing")
@@ -195,14 +189,14 @@ def _numbers(first: int, last: int) -> str:
     return f"event {first} is" if first == last else f"events {first} to {last} are"
 
 
-def _same_event(prev: Any, row: list[Any], hash: Any) -> bool:
+def _same_event(prev: Any, row: list[Any], hash: Any, *, by_texts: bool) -> bool:
     try:
-        return bool(chain.event_hash(prev, row) == hash)
-    except (TypeError, ValueError, AttributeError):  # a value that no ledger writes: a blob, an infinity
+        return bool(chain.event_hash(prev, row, by_texts=by_texts) == hash)
+    except (TypeError, ValueError, AttributeError, RecursionError):  # no ledger writes a blob, an infinity
         return False
 
 
-def _run_row_problems(db: sqlite3.Connection, run_id: Any, seals: _Seals) -> Iterator[Problem]:
+def _run_row_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterator[Problem]:
     row = _rows(db, "run", chain.RUN_COLUMNS, run_id).fetchone()
     if row is None:
         yield Problem(run_id, "run", None, "the row of the run is missing", "missing")
@@ -210,7 +204,7 @@ def _run_row_problems(db: sqlite3.Connection, run_id: Any, seals: _Seals) -> Ite
         yield Problem(run_id, "run", None, "the row differs from what the first event sealed")
 
 
-def _telemetry_problems(db: sqlite3.Connection, run_id: Any, seals: _Seals) -> Iterator[Problem]:
+def _telemetry_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterator[Problem]:
     sealed = dict(seals.telemetry)
     for row in _rows(db, "telemetry", chain.TELEMETRY_COLUMNS, run_id, "ORDER BY invocation"):
         digest = sealed.pop(row[1], None)
@@ -226,13 +220,14 @@ def _telemetry_problems(db: sqlite3.Connection, run_id: Any, seals: _Seals) -> I
         )
 
 
-def _evidence_problems(db: sqlite3.Connection, run_id: Any, seals: _Seals) -> Iterator[Problem]:
+def _evidence_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterator[Problem]:
     sealed = dict(seals.evidence)
-    rows = _rows(db, "evidence", chain.EVIDENCE_COLUMNS, run_id, "ORDER BY n, i")
-    for n, group in itertools.groupby(rows, key=lambda row: row[1]):
-        yield from _compared_evidence(
-            run_id, n, [_digest(chain.evidence_seal, [row]) for row in group], sealed.pop(n, [])
-        )
+    cursor = _rows(db, "evidence", chain.EVIDENCE_COLUMNS, run_id, "ORDER BY n, i")
+    for n, group in itertools.groupby(cursor, key=lambda row: row[1]):
+        rows, seal = list(group), partial(chain.evidence_seal, by_texts=n in seals.by_texts)
+        yield from _compared_evidence(run_id, n, [_digest(seal, [row]) for row in rows], sealed.pop(n, []))
+        for row in rows if n in seals.by_texts else ():
+            seals.note_marks(n, row[-1])
     for n, digests in sealed.items():
         yield from _compared_evidence(run_id, n, [], digests)
 
@@ -264,16 +259,8 @@ def _digest(seal: Any, row: Any) -> Any:
     """A row's seal, or None where the row holds what no ledger writes."""
     try:
         return seal(row)
-    except (TypeError, ValueError):
-        return None
-
-
-def _json(text: Any) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return None
 
 
 def _absent(db: sqlite3.Connection, table: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.text import masked, visible
@@ -29,6 +29,7 @@ class Step:
     text: str
     fault: bool = False
     place: tuple[str, int] | None = None
+    kind: str = ""  # of its event, see `history.Event`; "" for what no event says
 
 
 def story(history: History) -> list[Step]:
@@ -38,7 +39,7 @@ def story(history: History) -> list[Step]:
         left_out = len(found) - MOST_STEPS
         gap = Step(0, found[MOST_STEPS // 2].at_s, "", f"({left_out} more steps like these)")
         found = [*found[: MOST_STEPS // 2], gap, *found[-MOST_STEPS // 2 :]]
-    return [Step(n, s.at_s, s.process, s.text, s.fault, s.place) for n, s in enumerate(found, 1)]
+    return [replace(step, number=number) for number, step in enumerate(found, 1)]
 
 
 def _steps(history: History) -> Iterator[Step]:
@@ -48,7 +49,8 @@ def _steps(history: History) -> Iterator[Step]:
         text = _words(history, delivery, event)
         if text:
             safe = visible(masked(text), limit=_TEXT)
-            yield Step(0, delivery.clock - begun, names[delivery.number], safe, event.kind == "fault", event.place)
+            at, process = delivery.clock - begun, names[delivery.number]
+            yield Step(0, at, process, safe, event.kind == "fault", event.place, event.kind)
     if history.hung:
         yield Step(0, 0.0, "", f"it does not end: its last boundary is {history.hung}, and it was stopped there")
     if history.pending:

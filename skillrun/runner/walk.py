@@ -82,7 +82,7 @@ class Walk:
 
     def _prove(self) -> None:
         """Stages that were read so far are proved by fault injection, once for all of them."""
-        from skillrun.stages.proving import PROVEN, prove_case, with_proof
+        from skillrun.stages.proving import PROVEN, proof_record, prove_case, with_proof
 
         self.proof_done = True
         left = [p for p in self.planned if p.stage.ID in PROVEN and self._wants_proof(p.stage.ID)]
@@ -91,10 +91,11 @@ class Walk:
         begun = time.monotonic()
         with self.case.tree.recording() as lookups:
             report = prove_case(self.case)
+        record = proof_record(report)
         for planned in left:
             more = partial(with_proof, planned.stage.ID, report=report)
-            self._examine(planned, begun, more, lookups)
-            begun = time.monotonic()  # the proof's time is that of the first stage that it speaks of
+            self._examine(planned, begun, more, lookups, record)
+            begun, record = time.monotonic(), {}  # the proof belongs to the first stage that it speaks of
 
     def _wants_proof(self, stage: str) -> bool:
         """Passed by reading alone."""
@@ -138,10 +139,15 @@ class Walk:
         begun: float,
         more: Callable[[StageResult], StageResult] = lambda result: result,
         rests_too: Iterable[Lookup] = (),
+        record: Mapping[str, Any] | None = None,
     ) -> None:
-        """Examines a stage and commits what it found; `more` adds what was found elsewhere, from `rests_too`."""
+        """Examines a stage and commits what it found; `more` adds what was found elsewhere, from `rests_too`.
+
+        `record`: more for the ledger alone.
+        """
         from skillrun.runner.checkpoint import basis, fingerprint
         from skillrun.runner.codec import result_json
+        from skillrun.runner.excerpts import excerpts
 
         stage = planned.stage
         self.case.clean = self._clean()
@@ -157,7 +163,13 @@ class Walk:
             outcome=str(result.status),
             dur_us=int(took * 1e6),
             fingerprint=fingerprint(stage.ID, rests_on, lookups),
-            data={"result": result_json(result), "basis": rests_on, "lookups": lookups.as_json()},
+            data={
+                "result": result_json(result),
+                "basis": rests_on,
+                "lookups": lookups.as_json(),
+                "excerpts": excerpts(self.case.tree, result.findings),
+                **(record or {}),
+            },
         )
         self.ledger.append(self.run_id, [event], evidence=[EvidenceRow.of(item) for item in result.evidence])
         self._keep(planned, result, cached=False, duration_ms=int(took * 1000))

@@ -145,9 +145,10 @@ def not_asked(case: Case) -> Finding | None:
 
 
 def prove_case(case: Case) -> dict[str, Any] | None:
-    """The proof's report (proof.v1); None where nobody agreed to run the code. What it rests on becomes look-ups.
+    """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody agreed to run it.
 
-    With the same inputs as the last time, its report is taken from the state folder and nothing runs.
+    What it rests on becomes look-ups. With the same inputs as the last time, its report is taken from the state folder
+    and nothing runs.
     """
     target = proof_target(case)
     kept = _kept(case)
@@ -159,10 +160,11 @@ def prove_case(case: Case) -> dict[str, Any] | None:
         return None
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
+    from skillrun.proof.stories import stories
 
     proof = try_prove(target, progress=_progress(case))
     spec = target.spec
-    report = proof_report(proof, target, f" --spec {spec.shown_path}")
+    report = {**proof_report(proof, target, f" --spec {spec.shown_path}"), "histories": stories(proof)}
     files = {path: case.tree.sha256(path) or "" for path in proof.modules}
     _keep(case, {"rests_on": _rests_on(case), "files": files, "report": report})
     _record(case, {"files": files})
@@ -327,6 +329,15 @@ def _summary(report: Mapping[str, Any], *, refuted: bool, proved: bool) -> str:
         return "refuted by fault injection"
     total = report["schedules"]["total"]
     return f"proved under {total} schedules" if proved else "the proof is incomplete"
+
+
+def proof_record(report: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the ledger keeps of a proof besides what the stages found; nothing where there was none."""
+    if report is None:
+        return {}
+    names = ("verdict", "handler", "library", "assumptions", "histories")
+    kept = {name: report[name] for name in names if name in report}
+    return {"proof": {**kept, "bounds": report["bounds"]["sentence"], "schedules": report["schedules"]}}
 
 
 def _evidence(report: Mapping[str, Any]) -> Evidence:

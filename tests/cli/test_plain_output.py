@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fixtures_repos as odd
 import helpers
+import pytest
 import shops
 
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
@@ -43,6 +44,7 @@ def check(text: str) -> None:
     assert found is None, repr(text[max(found.start() - 80, 0) : found.end() + 20]) if found else ""
 
 
+@pytest.mark.real
 def test_a_hostile_repository_steers_no_terminal(tmp_path: Path) -> None:
     repo = hostile_shop(tmp_path / "repo")
     for options in ([], ["--json"]):
@@ -63,6 +65,7 @@ def test_hostile_content_is_read_without_harm(tmp_path: Path) -> None:
     check(done.stdout + done.stderr)
 
 
+@pytest.mark.real
 def test_a_folder_with_a_hostile_name(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "re\x1b[31m\u202epo")
     for args in ([shops.SKILL, "--trust"], ["status"], ["ledger", "list"], ["ledger", "verify"], ["detect", "--write"]):
@@ -82,6 +85,18 @@ def test_plain_lines_for_a_pipe(tmp_path: Path) -> None:
     check(out)
     assert "passed   identify" in out
     assert out.rstrip().splitlines()[-1].startswith("ledger ")
+
+
+def test_a_success_says_how_to_anchor_it_until_it_is_anchored(tmp_path: Path) -> None:
+    repo, words = shops.shop(tmp_path / "repo"), "skillrun ledger anchor keeps its heads in git"
+    assert words not in shops.run(repo, code=3), "a run that goes on has time"
+    assert words not in shops.run(repo, "--trust", "--ledger", tmp_path / "elsewhere.db", code=0)
+    out = shops.run(repo, "--trust", code=0)
+    assert [len(line) <= 80 for line in out.splitlines() if words in line] == [True]
+    assert helpers.run_cli("ledger", "anchor", cwd=repo).returncode == 0
+    assert words not in shops.run(repo, "--trust", code=0), "the same once more adds nothing to anchor"
+    (repo / "shop" / "new.py").write_text("LATER = True\n")
+    assert words in shops.run(repo, "--trust", code=0)
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def document(repo: Path, *args: str | Path, code: int) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.real
 def test_the_shop_is_proved(tmp_path: Path) -> None:
     repo = fixtures_repos.example_shop(tmp_path / "repo")
     value = document(repo, "--trust", code=0)

@@ -25,6 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPr
     return helpers.run_cli("demo", cwd=place / "cwd", env={"TMPDIR": str(place / "tmp")}, timeout=300)
 
 
+@pytest.mark.real
 def test_it_succeeds_after_blocked_partial_and_success(finished: subprocess.CompletedProcess[str]) -> None:
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stderr == ""

@@ -6,20 +6,26 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ledgers import fill_run, plain
 
 from skillrun.ledger.query import named_queries
-from skillrun.ledger.store import Ledger
+from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent
 from skillrun.resources import resource
+
+CANONICAL: dict[str, Any] = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("docs") / "ledger.db"
     with Ledger.open(path) as ledger:
-        fill_run(ledger)
+        run_id = fill_run(ledger)
+        detail = {"tail": "a long line of output " * 9, "exit_code": 1}
+        event = NewEvent("x", data={"result": {"message": "é" * 65, "list": [["z" * 65], 1.5, None, True]}})
+        ledger.append(run_id, [event], evidence=[EvidenceRow("command", "make", "c" * 64, 1, None, detail)])
     return path
 
 
@@ -53,19 +59,38 @@ def test_the_recipe_of_the_chain_is_all_one_needs(path: Path) -> None:
 
     def canonical(row: dict[str, object]) -> bytes:
         known = {column: value for column, value in row.items() if value is not None}
-        return json.dumps(known, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return json.dumps(known, **CANONICAL).encode()
 
+    def digest(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def shortened(value: object) -> object:
+        if isinstance(value, str):
+            return f"sha256:{digest(value)}" if len(value) > 64 else value
+        if isinstance(value, list):
+            return [shortened(member) for member in value]
+        return {key: shortened(member) for key, member in value.items()} if isinstance(value, dict) else value
+
+    def by_texts(row: dict[str, object], column: str) -> dict[str, object]:
+        text = json.dumps(shortened(json.loads(str(row[column]))), **CANONICAL) if row[column] else None
+        return {**row, column: text}
+
+    texts = 0
     with plain(path) as db:
         db.row_factory = lambda cursor, row: {d[0]: v for d, v in zip(cursor.description, row, strict=True)}
         prev = "0" * 64
         for event in db.execute("SELECT * FROM event ORDER BY n"):
             row = {column: value for column, value in event.items() if column not in ("seq", "prev", "hash")}
+            seal = json.loads(event["data"]).get("seal", {})
+            if seal.get("texts"):
+                row, texts = by_texts(row, "data"), texts + 1
             prev = hashlib.sha256(prev.encode() + canonical(row)).hexdigest()
             assert prev == event["hash"]
-            seal = json.loads(event["data"]).get("seal", {})
-            rows = db.execute("SELECT * FROM evidence WHERE n = ? ORDER BY i", [event["n"]])
-            digests = [hashlib.sha256(canonical(row)).hexdigest() for row in rows]
+            rows = db.execute("SELECT * FROM evidence WHERE n = ? ORDER BY i", [event["n"]]).fetchall()
+            sealed = [by_texts(row, "detail") if seal.get("texts") else row for row in rows]
+            digests = [hashlib.sha256(canonical(row)).hexdigest() for row in sealed]
             assert seal.get("evidence", []) == digests
         (run,) = db.execute("SELECT * FROM run")
+        assert texts == 1
         (first,) = db.execute("SELECT data FROM event WHERE n = 1")
     assert json.loads(first["data"])["seal"]["run"] == hashlib.sha256(canonical(run)).hexdigest()

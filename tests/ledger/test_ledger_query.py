@@ -53,7 +53,8 @@ def test_waivers(path: Path) -> None:
 
 
 def test_blocking_stages(path: Path) -> None:
-    assert run_query(path, "blocking-stages").rows == (("contract", 1, 1, 0, 1), ("identify", 1, 0, 0, 0))
+    rows = run_query(path, "blocking-stages").rows
+    assert [row[:5] for row in rows] == [("contract", 1, 1, 0, 1), ("identify", 1, 0, 0, 0)]
 
 
 def test_interrupted_invocations(path: Path) -> None:

@@ -287,7 +287,7 @@ def rename(path: Path, was: str, becomes: str) -> None:
             if "run" in seal:
                 seal["run"] = chain.run_seal(rows["run"][0])
             if "evidence" in seal:
-                seal["evidence"] = chain.evidence_seal(rows["evidence"])
+                seal["evidence"] = chain.evidence_seal(rows["evidence"], by_texts=seal.get(chain.TEXTS) is True)
             if "telemetry" in seal:
                 seal["telemetry"] = chain.telemetry_seal(rows["telemetry"][0])
             row[-1] = canonical(data).decode()

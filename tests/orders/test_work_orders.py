@@ -104,6 +104,7 @@ def test_a_spec_that_was_written_since_is_what_comes_next(tmp_path: Path) -> Non
     assert order["do"] == ["run: send-receipt.yaml was written since this was found; run the skill again"]
 
 
+@pytest.mark.real
 def test_a_witness_is_there_until_it_is_gone(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop", proof=True)
     whole = (repo / HANDLER).read_text()

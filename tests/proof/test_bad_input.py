@@ -214,6 +214,7 @@ def test_a_module_that_cannot_be_parsed_on_the_command_line(tmp_path: Path) -> N
     assert "handler: its module cannot be read: jobs.py:1: " in done.stderr
 
 
+@pytest.mark.real
 def test_a_reader_that_goes_away_does_not_change_the_verdict(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     for option in ("--json", ""):

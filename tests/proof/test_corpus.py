@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "corpus"))
 
 import run
 
+pytestmark = pytest.mark.real  # seconds each
 NAMES = sorted(path.parent.name for path in run.HERE.glob("*/corpus.py"))
 PROVED = ("celery_receipt", "huey_shipment")  # whole proofs: seconds each
 

@@ -10,7 +10,7 @@ import pytest
 
 from skillrun.proof.services.find import find_postgres
 
-pytestmark = pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")
+pytestmark = [pytest.mark.real, pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")]
 
 MAKE = (
     "import os, psycopg; c = psycopg.connect(os.environ['PG'], autocommit=True);"

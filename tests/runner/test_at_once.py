@@ -14,6 +14,8 @@ import helpers
 import pytest
 import shops
 
+pytestmark = pytest.mark.real  # seconds each
+
 SLOW = "lint:\n\ttrue\n\ntest:\n\ttouch ../begun; while [ ! -e ../go ]; do sleep 0.05; done\n"
 
 

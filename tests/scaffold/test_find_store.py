@@ -237,7 +237,8 @@ def test_models_of_postgresql_get_no_engine_of_sqlite(make_repo: Callable[..., P
     unbound = dedent(MAPPED["shop/models.py"]).replace("sessionmaker(engine)", "sessionmaker()")
     made = "\n".join(line for line in unbound.splitlines() if "create_engine" not in line)
     _, part, notes = proved(make_repo({**MAPPED, **PSYCOPG, "shop/models.py": made}), store_cases.spec())
-    assert (part["env"], part["services"]) == ({"DATABASE_URL": "{postgresql}"}, ["postgresql"])
+    url = "postgresql+psycopg://{postgresql.user}@/{postgresql.name}?host={postgresql.host}"
+    assert (part["env"], part["services"]) == ({"DATABASE_URL": url}, ["postgresql"])
     assert notes[0].startswith("no session factory or engine was found")
 
 

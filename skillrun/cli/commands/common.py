@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Misuse
 from skillrun.text import safe_json, visible
+
+if TYPE_CHECKING:
+    from skillrun.cli.options import Format
+    from skillrun.repo.git import Repo
 
 EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}  # outcome -> exit code; the others are in errors.py
 
@@ -38,6 +43,28 @@ def print_json(value: Any) -> None:
     from skillrun.reports.watchers import show
 
     show(json_module.dumps(safe_json(value), indent=2, ensure_ascii=True))
+
+
+def chosen_format(given: Format | None, json: bool) -> Format:
+    """What --format and --json say together. Raises Misuse where they differ."""
+    from skillrun.cli.options import Format
+
+    if json and given not in (None, Format.JSON):
+        raise Misuse(f"--json and --format {given}: one of the two", hint="--json is short for --format json")
+    return Format.JSON if json else given or Format.TABLE
+
+
+def print_rows(format: Format, columns: Sequence[str], rows: Iterable[Sequence[Any]], document: Any) -> None:
+    """Rows as the format says; JSON is the document."""
+    from skillrun.reports.rows import csv_text, markdown_text
+    from skillrun.reports.watchers import show
+
+    if format == "json":
+        print_json(document)
+    elif format == "table":
+        print_table(columns, rows)
+    else:
+        show((csv_text if format == "csv" else markdown_text)(columns, rows))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -73,3 +100,47 @@ def ledger_of(repo: Path, ledger: Path | None) -> Path:
     if os.environ.get("SKILLRUN_LEDGER"):
         return Path(os.environ["SKILLRUN_LEDGER"]).absolute()
     return ledger_path(open_repo(repo), None)
+
+
+def read_from(ledger: str | None) -> Path | None:
+    """The file that `--ledger` means to a reading command: of one in PostgreSQL the local copy, brought up to date."""
+    given = _url(ledger)
+    if given is None:
+        return None if ledger is None else Path(ledger)
+    from skillrun.ledger.shipping.mirror import mirror
+
+    return mirror(given)
+
+
+@contextlib.contextmanager
+def copy_of(ledger: str | None) -> Iterator[tuple[Path | None, str | None]]:
+    """As `read_from`, and of one in PostgreSQL a whole new copy, with the address to show in place of its path."""
+    given = _url(ledger)
+    if given is None:
+        yield None if ledger is None else Path(ledger), None
+        return
+    import tempfile
+
+    from skillrun.ledger.shipping.mirror import mirror
+    from skillrun.ledger.shipping.server import shown
+
+    with tempfile.TemporaryDirectory(prefix="skillrun-copy-") as folder:
+        yield mirror(given, Path(folder)), shown(given)
+
+
+def _url(ledger: str | None) -> str | None:
+    import os
+
+    given = ledger or os.environ.get("SKILLRUN_LEDGER") or ""
+    return given if given.startswith(("postgresql://", "postgres://")) else None
+
+
+def checkout(repo: Path) -> Repo | None:
+    """The repository, None where there is none: for commands that can do without."""
+    from skillrun.errors import RepoUnusable
+    from skillrun.repo.git import open_repo
+
+    try:
+        return open_repo(repo)
+    except RepoUnusable:
+        return None

@@ -1,23 +1,22 @@
-"""`skillrun ledger list | show | query | verify`: reads the ledger, and changes nothing."""
+"""`skillrun ledger list | show | query`: reads the ledger, and changes nothing."""
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from skillrun.cli.commands.common import ledger_of, pairs, print_json, print_table
+from skillrun.cli.commands.common import ledger_of, pairs, print_json, print_rows, print_table
+from skillrun.cli.options import Format
 from skillrun.ledger.store import Ledger
 from skillrun.text import visible
 
 
-def list_runs(repo: Path, ledger: Path | None, limit: int, json: bool) -> int:
+def list_runs(repo: Path, ledger: Path | None, limit: int, format: Format) -> int:
     """The runs, newest first."""
     with Ledger.open(ledger_of(repo, ledger), read_only=True) as opened:
         runs = opened.runs(limit=limit)
-    if json:
-        print_json([{k: v for k, v in run.items() if k != "base_tree"} for run in runs])
-        return 0
     columns = ("run", "skill", "job", "outcome", "invocations", "started", "actor", "repo")
     rows = [
         (
@@ -32,7 +31,8 @@ def list_runs(repo: Path, ledger: Path | None, limit: int, json: bool) -> int:
         )
         for r in runs
     ]
-    print_table(columns, rows)
+    document = [{k: v for k, v in run.items() if k != "base_tree"} for run in runs]
+    print_rows(format, columns, rows, document)
     return 0
 
 
@@ -82,57 +82,51 @@ def _print_run(value: dict[str, Any]) -> None:
     )
 
 
-def query(query: str | None, param: list[str], repo: Path, ledger: Path | None, limit: int, json: bool) -> int:
+def query(query: str | None, param: list[str], repo: Path, ledger: Path | None, limit: int, format: Format) -> int:
     """The rows of a named query or of SQL; without one, the named queries."""
     from skillrun.ledger.query import run_query
 
     if query is None:
-        return _list_queries(json)
-    result = run_query(ledger_of(repo, ledger), query, pairs("--param", param), limit)
-    if json:
-        rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
-        print_json({"columns": list(result.columns), "rows": rows, "truncated": result.truncated})
-        return 0
-    print_table(result.columns, result.rows)
-    if result.truncated:
+        return _list_queries(format)
+    path, params = ledger_of(repo, ledger), pairs("--param", param)
+    result = run_query(path, query, {**_files_as_they_are(query, params, repo, path), **params}, limit)
+    rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+    document = {"columns": list(result.columns), "rows": rows, "truncated": result.truncated}
+    print_rows(format, result.columns, result.rows, document)
+    if result.truncated and format == "table":
         print(f"(the first {limit} rows; --limit gives more)")
+    elif result.truncated and format != "json":
+        print(f"skillrun: the first {limit} rows; --limit gives more", file=sys.stderr)
     return 0
 
 
-def _list_queries(json: bool) -> int:
+def _files_as_they_are(query: str, given: dict[str, str], repo: Path, ledger: Path) -> dict[str, str]:
+    """For a named query that compares with the files: those of the repository, and a word on what was compared."""
+    from skillrun.ledger.query import named_queries
+    from skillrun.runner.files_now import query_params
+
+    named = named_queries().get(query.strip())
+    if named is None or "tree" in given or "tree" not in {param.name for param in named.params}:
+        return {}
+    found = query_params(repo, ledger, given.get("repo"))
+    what = f"the files of {found['repo']} as they are" if found else "the latest content that any run saw"
+    print(visible(f"skillrun: compared with {what}", limit=None), file=sys.stderr)
+    return found
+
+
+def _list_queries(format: Format) -> int:
     from skillrun.ledger.query import named_queries
 
     found = named_queries()
-    if json:
-        print_json({name: {"sentence": q.sentence, "params": [p.name for p in q.params]} for name, q in found.items()})
+    if format == "table":
+        for name, named in found.items():
+            params = " ".join(f"--param {p.name}={p.default}" for p in named.params)
+            print(f"{name}: {named.sentence}" + (f"\n    {params}" if params else ""))
         return 0
-    for name, named in found.items():
-        params = " ".join(f"--param {p.name}={p.default}" for p in named.params)
-        print(f"{name}: {named.sentence}" + (f"\n    {params}" if params else ""))
+    rows = [(name, named.sentence, " ".join(p.name for p in named.params)) for name, named in found.items()]
+    document = {name: {"sentence": q.sentence, "params": [p.name for p in q.params]} for name, q in found.items()}
+    print_rows(format, ("query", "sentence", "params"), rows, document)
     return 0
-
-
-def verify(repo: Path, ledger: Path | None, json: bool) -> int:
-    """Two verdicts, integrity and completeness; exit code 1 where either is not good."""
-    from dataclasses import asdict
-
-    from skillrun.ledger.verify import verify_ledger
-
-    report = verify_ledger(ledger_of(repo, ledger))
-    good = report.integrity == "whole" and report.completeness == "complete"
-    if json:
-        print_json({**asdict(report), "path": str(report.path)})
-        return 0 if good else 1
-    print(f"{visible(str(report.path))}: {report.runs} runs, {report.events} events")
-    print(f"integrity: {report.integrity}")
-    print(f"completeness: {report.completeness}")
-    for problem in report.problems:
-        where = f"run {problem.run_id[:13]}… " if problem.run_id else ""
-        number = f" {problem.n}" if problem.n is not None else ""
-        print(f"  {where}{problem.table}{number}: {visible(problem.what)}")
-    for limit in report.limits:
-        print(f"note: {limit}")
-    return 0 if good else 1
 
 
 def _when(microseconds: int) -> str:

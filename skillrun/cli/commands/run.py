@@ -72,8 +72,21 @@ def run_skill(
                 watcher.show(shown)
         for shown in closing_lines(report, _command()):
             watcher.show(shown)
+        if _can_be_lost(report):
+            words = "git clean deletes the ledger; skillrun ledger anchor keeps its heads in git"
+            watcher.show(line(0, ("dim", words)))
         watcher.show(line(0, ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}")))
     return EXIT_CODES[report["outcome"]]
+
+
+def _can_be_lost(report: dict[str, Any]) -> bool:
+    """Whether a success is on record only in a file that git ignores."""
+    from skillrun.ledger.anchors import is_published
+
+    path = Path(report["ledger"]["path"])
+    if report["outcome"] != "success" or not path.is_relative_to(report["run"]["repo"]):
+        return False
+    return not is_published(path, report["run"]["id"])
 
 
 def _advance(request: Request, watcher: Silent, options: tuple[str | None, int, str]) -> dict[str, Any]:

@@ -67,7 +67,8 @@ class Parcel:
         seal = seal_of(event)
         if "run" in seal and [chain.run_seal(row) for row in self.rows["run"]] != [seal["run"]]:
             raise Unfit(event[_N], "the row of the run is not the one that was sealed")
-        if chain.evidence_seal(evidence.get(event[_N], [])) != seal.get("evidence", []):
+        by_texts = seal.get(chain.TEXTS) is True
+        if chain.evidence_seal(evidence.get(event[_N], []), by_texts=by_texts) != seal.get("evidence", []):
             raise Unfit(event[_N], "its evidence is not what was sealed")
         sealed = seal.get("telemetry")
         if sealed is not None:

@@ -105,13 +105,14 @@ class Server:
         try:
             yield
         except later as error:
-            raise Unreachable(_first_line(error)) from error
+            raise Unreachable(first_line(error)) from error
         except (self._driver.OperationalError, self._driver.InterfaceError) as error:
             self.close()
-            raise Unreachable(_first_line(error)) from error
+            raise Unreachable(first_line(error)) from error
         except (self._driver.Error, UnicodeError) as error:
-            raise Refusal(_first_line(error)) from error
+            raise Refusal(first_line(error)) from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What the database says, in a line."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -87,6 +87,13 @@ def _postgresql(case: Case) -> bool:
     return _depends(case, *_POSTGRESQL)
 
 
+def _scheme(case: Case) -> str | None:
+    """How SQLAlchemy's URL begins for the client that the repository depends on; None without one."""
+    if _depends(case, "psycopg") and not _depends(case, "psycopg2", "psycopg2-binary"):
+        return "postgresql+psycopg"
+    return "postgresql" if _postgresql(case) else None
+
+
 def _notes(*notes: str | None) -> tuple[str, ...]:
     return tuple(note for note in notes if note)
 
@@ -117,11 +124,10 @@ def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
     scripts = alembic.find_scripts(case.project)
     migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
     flask = flask_use.find_app(case.project, _app_path(case)) if base is not None and base.style == "flask" else None
-    postgresql = _postgresql(case)
-    orm = plan_orm(case.project, wanted, base, opening, migration, flask, postgresql=postgresql)
-    database = database_of(case.project, base, opening, orm, postgresql=postgresql)
-    if _depends(case, "psycopg") and not _depends(case, "psycopg2", "psycopg2-binary"):
-        database = with_driver(database, "postgresql+psycopg")
+    scheme = _scheme(case)
+    orm = plan_orm(case.project, wanted, base, opening, migration, flask, scheme=scheme)
+    database = database_of(case.project, base, opening, orm, postgresql=scheme is not None)
+    database = with_driver(database, scheme) if scheme else database
     setup = scripts.upgrade if scripts else setup_command(case.project, base, opening, orm, wanted.module(end))
     unmade = None if setup else "how the tables are made was not found: proof.setup needs a command for it"
     lost = _NO_CONTEXT if base is not None and base.style == "flask" and flask is None else None

@@ -31,9 +31,9 @@ def plan_orm(
     migration: Migration | None = None,
     flask: FlaskApp | None = None,
     *,
-    postgresql: bool = False,
+    scheme: str | None = None,
 ) -> Orm:
-    """What is to be written; `postgresql`: the repository depends on a client of it.
+    """What is to be written; `scheme`: of the client of PostgreSQL that the repository depends on.
 
     Raises Blocked where a table of the name is there and is another one.
     """
@@ -50,7 +50,7 @@ def plan_orm(
         dead_table=wanted.dead_table,
         commits=not (opening is not None and opening.commits),
         engine="DATABASE_URL" if opening is None else None,
-        default="" if opening is not None else _own_url(wanted, postgresql=postgresql and base is not None),
+        default="" if opening is not None else _own_url(wanted, scheme if base is not None else None),
         own_base=base is None,
         migration=migration,
         flask=flask,
@@ -58,10 +58,10 @@ def plan_orm(
     )
 
 
-def _own_url(wanted: Wanted, *, postgresql: bool) -> str:
+def _own_url(wanted: Wanted, scheme: str | None) -> str:
     """Where an engine of the store's own goes without its variable: models of PostgreSQL want no SQLite."""
     name = wanted.package.partition(".")[0] or "jobs"
-    return f"postgresql://localhost/{name}" if postgresql else f"sqlite:///{name}.db"
+    return f"{scheme}://localhost/{name}" if scheme else f"sqlite:///{name}.db"
 
 
 def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:

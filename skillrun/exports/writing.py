@@ -1,0 +1,70 @@
+"""Writes what was exported: to standard output, to a file, or to a folder; whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from skillrun.errors import Misuse
+from skillrun.text import visible
+
+
+def write_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a file whole, in the place of an older one. Raises Misuse where it cannot be written."""
+    with _explained(path), _draft(path) as draft:
+        _fill(draft, pieces)
+        draft.replace(path)
+        _sync(path.parent)
+
+
+def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> None:
+    """Writes files into a folder, which is made where it is missing; none is replaced before all are written."""
+    with _explained(folder), contextlib.ExitStack() as drafts:
+        folder.mkdir(parents=True, exist_ok=True)
+        done = []
+        for name, pieces in files:
+            draft = drafts.enter_context(_draft(folder / name))
+            _fill(draft, pieces)
+            done.append((draft, folder / name))
+        for draft, path in done:
+            draft.replace(path)
+        _sync(folder)
+
+
+@contextlib.contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """An empty file beside the path, which is gone afterwards."""
+    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".skillrun-")
+    os.close(handle)
+    try:
+        Path(name).chmod(0o644)  # whoever reads it next may be another user
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _fill(path: Path, pieces: Iterable[bytes]) -> None:
+    with path.open("wb") as file:
+        file.writelines(pieces)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder.absolute(), os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "name another place with --output"
+        raise Misuse(f"{visible(str(path))}: cannot be written: {error.strerror}", hint=hint) from error

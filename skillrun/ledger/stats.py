@@ -1,0 +1,241 @@
+"""The dozen figures that one looks at first: how runs end, what stops them, and what their successes rest on."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sqlite3
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from skillrun.ledger.connection import BUSY_MS, explained, open_reader
+from skillrun.ledger.query import named_queries
+
+DAY_US = 86_400_000_000
+GRADES = ("proved", "executed", "static", "declared")
+_MOST_BARS = 31
+
+_TELEMETRY = """
+    SELECT run.run_id, run.started_us, telemetry.invocation, telemetry.outcome, telemetry.grade_min, telemetry.ts_utc
+    FROM run
+    LEFT JOIN telemetry ON telemetry.run_id = run.run_id
+    ORDER BY run.run_id, telemetry.invocation"""
+_EVENTS = """
+    SELECT type, run_id, invocation, stage, outcome, actor_kind, ts_us, fingerprint FROM event NOT INDEXED
+    WHERE type = 'invocation.started'
+        OR ts_us >= :since AND (type <> 'stage.finished' OR outcome IN ('failed', 'blocked'))"""
+_PASSED_TOO = """
+    SELECT count(DISTINCT fingerprint) FROM event NOT INDEXED
+    WHERE type = 'stage.finished' AND outcome = 'passed' AND ts_us >= :since
+        AND fingerprint IN (SELECT value FROM json_each(:failed))"""
+_WEAK = "SELECT count(*) FROM ({}) WHERE ts_utc >= strftime('%Y-%m-%dT%H:%M:%S', :since / 1000000, 'unixepoch')"
+_STALE = "SELECT count(*) FROM ({})"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: a number, where it is a part `of` so many, whose it is, what is said with it, and its bars.
+
+    `value` is None where nothing could be measured; times are seconds; the newest bar is the last.
+    """
+
+    name: str
+    value: float | int | None
+    of: int | None = None
+    what: str = ""
+    detail: str = ""
+    bars: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The figures of a period that ends now; `all_runs` counts those of the whole ledger."""
+
+    path: Path
+    days: int
+    days_per_bar: int
+    runs: int
+    all_runs: int
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class _Run:
+    started_us: int
+    invocations: frozenset[int]  # that ended
+    first: str | None  # outcome of its first invocation
+    latest: str | None
+    grade: str | None
+    succeeded_us: int | None  # for the first time
+
+
+@dataclass
+class _Events:
+    """What one pass over the events finds; times are those of the period."""
+
+    active: set[str] = field(default_factory=set)  # runs with an invocation that began in the period
+    started: list[tuple[str, int]] = field(default_factory=list)  # (run, invocation), whenever
+    times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # by type
+    by_agents: Counter[str] = field(default_factory=Counter)  # by type
+    stops: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> when first
+    failed: set[str] = field(default_factory=set)  # fingerprints
+
+
+@dataclass(frozen=True)
+class _Period:
+    since: int
+    until: int
+    bar: int
+
+    def bars(self, times: Iterable[int]) -> tuple[int, ...]:
+        """How many of the times fall into each bar; the last one ends now, and has what a fast clock wrote."""
+        many = -(-(self.until - self.since) // self.bar)
+        ages = (max(self.until - ts, 0) // self.bar for ts in times if ts >= self.since)
+        counted = Counter(min(age, many - 1) for age in ages)
+        return tuple(counted[age] for age in reversed(range(many)))
+
+
+def ledger_stats(
+    path: Path, days: int, files: Mapping[str, str] | None = None, *, now_us: int | None = None, busy_ms: int = BUSY_MS
+) -> Stats:
+    """The figures of the last days.
+
+    `files` are the parameters `repo` and `tree` of the query stale-successes; without them what is stale is not known.
+    Raises LedgerUnusable where there is no ledger to read.
+    """
+    until = time.time_ns() // 1000 if now_us is None else now_us
+    per_bar = _days_per_bar(days)
+    period = _Period(until - days * DAY_US, until, per_bar * DAY_US)
+    with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
+        db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        db.execute("BEGIN")  # all figures are of one moment
+        every, events = _runs(db), _events(db, period.since)
+        runs = [run for run_id, run in every.items() if run_id in events.active or run.started_us >= period.since]
+        figures = (
+            *_of_runs(runs, period, _count(db, _WEAK, "weak-successes", since=period.since)),
+            _of_stops(events, period, len(runs)),
+            *_of_events(events, every, period),
+            _flaky(db, events, period),
+            _stale(db, files),
+        )
+    return Stats(path, days, per_bar, len(runs), len(every), figures)
+
+
+def _days_per_bar(days: int) -> int:
+    """A day, a week, four weeks; more where that would be too many bars."""
+    return next((size for size in (1, 7, 28) if days <= size * _MOST_BARS), -(-days // _MOST_BARS))
+
+
+def _runs(db: sqlite3.Connection) -> dict[str, _Run]:
+    found = {}
+    for run_id, rows in itertools.groupby(db.execute(_TELEMETRY), key=lambda row: row[0]):
+        every = list(rows)
+        _, started_us, _, latest, grade, _ = every[-1]
+        first = next((row[3] for row in every if row[2] == 1), None)
+        success = next((_microseconds(row[5]) for row in every if row[3] == "success"), None)
+        found[run_id] = _Run(started_us, frozenset(row[2] for row in every), first, latest, grade, success)
+    return found
+
+
+def _events(db: sqlite3.Connection, since: int) -> _Events:
+    found = _Events()
+    for type, run_id, invocation, stage, outcome, kind, ts_us, fingerprint in db.execute(_EVENTS, {"since": since}):
+        if type == "stage.finished":
+            found.stops.setdefault((run_id, stage), ts_us)
+            if outcome == "failed" and fingerprint is not None:
+                found.failed.add(fingerprint)
+            continue
+        if type == "invocation.started":
+            found.started.append((run_id, invocation))
+        if ts_us >= since:
+            if type == "invocation.started":
+                found.active.add(run_id)
+            found.times[type].append(ts_us)
+            found.by_agents[type] += kind == "agent"
+    return found
+
+
+def _microseconds(ts_utc: str) -> int | None:
+    """None for a time that no ledger of ours writes."""
+    try:
+        return int(datetime.fromisoformat(ts_utc).timestamp() * 1e6)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _of_runs(runs: list[_Run], period: _Period, weak: int) -> tuple[Figure, ...]:
+    begun = [run for run in runs if run.started_us >= period.since]
+    ended = [run for run in runs if run.latest is not None]
+    tried = [run for run in begun if run.first is not None]
+    grades = Counter(run.grade or "no grade" for run in ended if run.latest == "success")
+    words = ", ".join(f"{grade} {grades[grade]}" for grade in (*GRADES, "no grade") if grades[grade])
+    return (
+        Figure("runs", len(runs), detail=f"{len(begun)} begun", bars=period.bars(run.started_us for run in begun)),
+        Figure("stand at success", grades.total(), len(ended)),
+        Figure("at the first try", sum(run.first == "success" for run in tried), len(tried)),
+        _time_to_success(runs, period),
+        Figure("weak successes", weak, grades.total(), detail=f"weakest, stages too: {words}" if words else ""),
+    )
+
+
+def _time_to_success(runs: list[_Run], period: _Period) -> Figure:
+    found = [(run.succeeded_us, run.started_us) for run in runs if run.succeeded_us is not None]
+    lately = [(success, started) for success, started in found if success >= period.since]
+    if not lately:
+        return Figure("time to success", None, detail="no success yet")
+    median = round(statistics.median(max(success - started, 0) for success, started in lately) / 1e6, 3)
+    bars = period.bars(success for success, _ in lately)
+    return Figure("time to success", median, detail=f"median of {len(lately)}", bars=bars)
+
+
+def _of_stops(events: _Events, period: _Period, runs: int) -> Figure:
+    counted = Counter(stage for _, stage in events.stops)
+    most = sorted(counted.items(), key=lambda found: (-found[1], str(found[0])))[:3]
+    if not most:
+        return Figure("blocks most", 0, runs, "nothing")
+    (stage, count), *others = most
+    detail = ", ".join(f"{name} {n}" for name, n in others)
+    bars = period.bars(ts for (_, name), ts in events.stops.items() if name == stage)
+    return Figure("blocks most", count, runs, str(stage), f"then {detail}" if detail else "", bars)
+
+
+def _of_events(events: _Events, runs: Mapping[str, _Run], period: _Period) -> tuple[Figure, ...]:
+    still = sum(run_id in runs and number not in runs[run_id].invocations for run_id, number in events.started)
+    said = ("waiver.given", "attestation.given")
+    by_agents = sum(events.by_agents[type] for type in said)
+    shown = (
+        ("invocations", ("invocation.started",), ""),
+        ("waived or attested", said, f"{by_agents} by agents"),
+        ("died", ("invocation.interrupted",), f"{still} open now"),
+        ("said done too early", ("hook.blocked",), "by agents"),
+    )
+    times = {name: [ts for type in types for ts in events.times.get(type, ())] for name, types, _ in shown}
+    return tuple(
+        Figure(name, len(times[name]), detail=detail, bars=period.bars(times[name])) for name, _, detail in shown
+    )
+
+
+def _flaky(db: sqlite3.Connection, events: _Events, period: _Period) -> Figure:
+    if not events.failed:
+        return Figure("flaky results", 0)
+    given = {"since": period.since, "failed": json.dumps(sorted(events.failed))}
+    return Figure("flaky results", int(db.execute(_PASSED_TOO, given).fetchone()[0]))
+
+
+def _count(db: sqlite3.Connection, around: str, name: str, **given: str | int) -> int:
+    """How many rows a named query has: it lists what is counted here."""
+    query = named_queries()[name]
+    values = {**{param.name: param.default for param in query.params}, **given}
+    return int(db.execute(around.format(query.sql.rstrip().removesuffix(";")), values).fetchone()[0])
+
+
+def _stale(db: sqlite3.Connection, files: Mapping[str, str] | None) -> Figure:
+    if not files:
+        return Figure("stale successes now", None, detail="inside of its repository the files are compared")
+    return Figure("stale successes now", _count(db, _STALE, "stale-successes", standing="1", **files))

@@ -1,0 +1,111 @@
+"""Long texts under a hash by their digest alone, so that one can be taken out later and every hash stays true.
+
+An event that carries `texts` in its seal is hashed with each string of more than LONG characters, in its `data` and in
+the `detail` of its evidence, replaced by `sha256:<digest>`. A text that was taken out leaves a mark with its digest,
+which counts as the text did. Keys are never replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from skillrun.canonical import canonical, sha256
+
+LONG = 64  # characters: a digest stays as it is, a line of output does not
+_MARK = re.compile(r"\[redacted sha256:([0-9a-f]{64})\]")
+_MARK_AS_JSON = re.compile(f'"{_MARK.pattern}"(?!:)')
+
+
+def is_long(text: str) -> bool:
+    """Whether a string is hashed by its digest."""
+    return len(text) > LONG
+
+
+def has_long(value: Any) -> bool:
+    """Whether any string in a JSON value is."""
+    return any(is_long(text) for text in _strings(value))
+
+
+def written(value: Any) -> Any:
+    """The value as an append may store it: a text that only looks like a mark gets a space behind it."""
+    return _mapped(value, lambda text: f"{text} " if _MARK.fullmatch(text) else text)
+
+
+def covered(text: str) -> str:
+    """What a hash covers of a canonical JSON text. Raises ValueError for a long string that is written in another way.
+
+    Works on the text itself: to parse it and to write it anew takes several times as long.
+    """
+    if not is_long(text):
+        return text
+    if "\0" in text:
+        raise ValueError("not JSON")
+    # Cut at the quotes of its strings: outside, inside, outside, and so on. Escapes hide for that behind a zero byte.
+    tokens = text.replace(r"\\", "\0\0").replace(r"\"", "\0\1").split('"')
+    for i in range(1, len(tokens) - 1, 2):
+        if len(tokens[i]) > LONG and not tokens[i + 1].startswith(":"):
+            tokens[i] = _digested(_shown(tokens[i]))
+    return _shown('"'.join(tokens))
+
+
+def _shown(text: str) -> str:
+    return text.replace("\0\1", r"\"").replace("\0\0", r"\\")
+
+
+def _digested(inside: str) -> str:
+    string = json.loads(f'"{inside}"')
+    if not is_long(string):
+        return inside
+    if canonical(string).decode() != f'"{inside}"':
+        raise ValueError("not canonical JSON")
+    return f"sha256:{digest_of(string)}"
+
+
+def digest_of(text: str) -> str:
+    """sha256 of a text; of one that was taken out, the digest that its mark keeps."""
+    mark = _MARK.fullmatch(text)
+    return mark[1] if mark else sha256(text.encode("utf-8", "surrogatepass"))
+
+
+def long_texts(value: Any) -> dict[str, str]:
+    """Digest -> text of every long string that is still there."""
+    found = (text for text in _strings(value) if is_long(text) and not _MARK.fullmatch(text))
+    return {digest_of(text): text for text in found}
+
+
+def marks(text: Any) -> set[str]:
+    """The digests of what was taken out of a canonical JSON text."""
+    return set(_MARK_AS_JSON.findall(text)) if isinstance(text, str) else set()
+
+
+def without(value: Any, digests: Collection[str]) -> Any:
+    """The value with these texts taken out: a mark stands in the place of each."""
+    return _mapped(value, lambda text: f"[redacted sha256:{digest_of(text)}]" if _gone(text, digests) else text)
+
+
+def _gone(text: str, digests: Collection[str]) -> bool:
+    return is_long(text) and digest_of(text) in digests
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for member in value.values():
+            yield from _strings(member)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from _strings(member)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _mapped(member, change) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mapped(member, change) for member in value]
+    return value

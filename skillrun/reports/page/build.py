@@ -1,0 +1,157 @@
+"""A run as one page: reads the ledger, works out what is shown, and fills the template with it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from skillrun import __version__
+from skillrun.ledger import chain
+from skillrun.ledger.connection import BUSY_MS, explained, open_reader
+from skillrun.ledger.store import Ledger
+from skillrun.reports.page.findings import findings
+from skillrun.reports.page.lanes import drawn
+from skillrun.reports.page.stages import stage_rows
+from skillrun.text import visible
+
+FOLDER = Path(__file__).resolve().parent
+MOST_EVENTS, MOST_EVIDENCE, MOST_INVOCATIONS = 400, 300, 20
+
+
+def run_page(path: Path, run: str) -> str:
+    """The page of the run whose id begins so, as HTML that needs no other file, no network and no script.
+
+    Raises Misuse for a run that is not there, LedgerUnusable where there is no ledger to read.
+    """
+    with Ledger.open(path, read_only=True) as ledger:
+        run_id = ledger.resolve_run(run)
+        events = [_with_data(event) for event in ledger.events(run_id)]
+        values = {
+            "run": ledger.run(run_id),
+            "telemetry": ledger.telemetry(run_id)[::-1],
+            "events": events,
+            "evidence": ledger.evidence(run_id),
+        }
+    return render({**values, **_worked_out(path, run_id, values), "path": str(path), "made": _now()})
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """The template filled. Whatever comes from the ledger is escaped twice: hidden characters, then HTML."""
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.ChainableUndefined,  # a row of another version may lack a key
+        finalize=_finalized,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(when=_when, took=_took, short=lambda text: str(text)[:12])
+    return made.get_template("page.html.j2").render(values)
+
+
+def _finalized(value: Any) -> Any:
+    """Text as a reader may see it; markup is the template's own."""
+    from markupsafe import Markup
+
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value, limit=None, lines=True)
+    return value
+
+
+def _with_data(event: dict[str, Any]) -> dict[str, Any]:
+    """Data that is no object was not written by a skillrun: it counts as none."""
+    return event if isinstance(event["data"], dict) else {**event, "data": {}}
+
+
+def _worked_out(path: Path, run_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    events, telemetry = values["events"], values["telemetry"]
+    report = _latest_report(events)
+    invocations = [row["invocation"] for row in telemetry]
+    begun = [event["invocation"] for event in events if event["type"] == "invocation.started"]
+    every = sorted({number for number in (*invocations, *begun) if number is not None})
+    shown = every[-MOST_INVOCATIONS:]
+    return {
+        "stages": stage_rows(events, shown),
+        "invocations": shown,
+        "left_out": len(every) - len(shown),
+        "outcomes": {row["invocation"]: row for row in telemetry},
+        "findings": findings(events, report),
+        "proofs": [_proof(event) for event in events if "proof" in event["data"]],
+        "waivers": [event for event in events if event["type"] == "waiver.given"],
+        "attestations": [event for event in events if event["type"] == "attestation.given"],
+        "consents": [event for event in events if event["type"] == "consent.given"],
+        "checks": report.get("checks", []),
+        "recommendations": report.get("recommendations", []),
+        "next": report.get("next", []),
+        "grade": telemetry[-1]["grade_min"] if telemetry else None,
+        "chain": _chain(path, run_id),
+        "shown_events": events[-MOST_EVENTS:],
+        "shown_evidence": values["evidence"][:MOST_EVIDENCE],
+        "imported": values["run"]["host_id"] == "imported",
+        "version": __version__,
+    }
+
+
+def _latest_report(events: list[dict[str, Any]]) -> dict[str, Any]:
+    ended = [event["data"].get("report") for event in events if event["type"] == "invocation.ended"]
+    return next((report for report in reversed(ended) if report), {})
+
+
+def _proof(event: Mapping[str, Any]) -> dict[str, Any]:
+    proof = event["data"]["proof"]
+    histories = [drawn(history) for history in proof.get("histories", ())]
+    return {
+        **proof,
+        "n": event["n"],
+        "invocation": event["invocation"],
+        "refuted": [history for history in histories if history.told["refuted"]],
+        "held": [history for history in histories if not history.told["refuted"]],
+    }
+
+
+def _chain(path: Path, run_id: str) -> dict[str, Any]:
+    """The head, what was anchored, and whether every event fits its hash now."""
+    columns = ", ".join((*chain.EVENT_COLUMNS, "prev", "hash"))
+    with contextlib.closing(open_reader(path, BUSY_MS)) as db, explained(path, BUSY_MS):
+        rows = db.execute(f"SELECT {columns} FROM event WHERE run_id = ? ORDER BY n", (run_id,)).fetchall()
+        anchors = db.execute(
+            "SELECT n, kind, place, hash FROM anchor WHERE run_id = ? ORDER BY n", (run_id,)
+        ).fetchall()
+    prev, broken = chain.GENESIS, []
+    for number, (*row, stored_prev, stored) in enumerate(rows, 1):
+        if row[1] != number or stored_prev != prev or not _fits(prev, row, stored):
+            broken.append(row[1])
+        prev = stored
+    places = [dict(zip(("n", "kind", "place", "hash"), row, strict=True)) for row in anchors]
+    return {"head": prev, "n": len(rows), "broken": broken, "anchors": places}
+
+
+def _fits(prev: str, row: list[Any], stored: str) -> bool:
+    try:
+        return chain.event_hash(prev, row) == stored
+    except (TypeError, ValueError):  # a value that no ledger writes
+        return False
+
+
+def _now() -> int:
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def _when(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _took(milliseconds: float | None) -> str:
+    """A duration for people; nothing where it is not known."""
+    if milliseconds is None:
+        return ""
+    seconds = milliseconds / 1000
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds >= 0.1 else f"{milliseconds:.0f} ms"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

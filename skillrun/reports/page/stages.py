@@ -1,0 +1,95 @@
+"""The stages of a run over its invocations: what each came to, and when it was examined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """When a stage was examined, in percent of its invocation."""
+
+    left: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A stage in one invocation. `status` is None where the invocation did not come to it."""
+
+    status: str | None
+    grade: str | None = None
+    cached: bool = False
+    summary: str = ""
+    bars: tuple[Bar, ...] = ()
+    took_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stage: its title, and a cell for each invocation."""
+
+    id: str
+    title: str
+    cells: tuple[Cell, ...]
+
+
+def stage_rows(events: Sequence[_Event], invocations: Sequence[int]) -> list[Row]:
+    """A row for each stage, in the order of the latest report that has stages."""
+    reports = {event["invocation"]: event["data"].get("report") or {} for event in _of(events, "invocation.ended")}
+    names = _names(events, reports)
+    rows = []
+    for stage, title in names.items():
+        cells = tuple(_cell(events, reports.get(number, {}), number, stage) for number in invocations)
+        rows.append(Row(stage, title, cells))
+    return rows
+
+
+def _names(events: Sequence[_Event], reports: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+    """Stage id -> title."""
+    names: dict[str, str] = {}
+    for report in reversed(list(reports.values())):
+        for stage in report.get("stages", ()):
+            names.setdefault(stage["id"], stage["title"])
+    for event in _of(events, "stage.finished"):
+        names.setdefault(event["stage"], event["stage"])
+    return names
+
+
+def _cell(events: Sequence[_Event], report: Mapping[str, Any], invocation: int, stage: str) -> Cell:
+    examined = [e for e in _of(events, "stage.finished") if (e["invocation"], e["stage"]) == (invocation, stage)]
+    bars = _bars(events, invocation, examined)
+    took = sum(event["dur_us"] or 0 for event in examined) / 1000 if examined else None
+    said = next((s for s in report.get("stages", ()) if s["id"] == stage), None)
+    if said is not None:
+        return Cell(said["status"], said["grade"], said["cached"], said.get("summary", ""), bars, took)
+    if not examined:
+        return Cell(None)
+    result = examined[-1]["data"].get("result") or {}
+    return Cell(examined[-1]["outcome"], result.get("grade"), False, result.get("summary", ""), bars, took)
+
+
+def _bars(events: Sequence[_Event], invocation: int, examined: Iterable[_Event]) -> tuple[Bar, ...]:
+    mine = [event for event in events if event["invocation"] == invocation]
+    spans = [(event["ts_us"] - (event["dur_us"] or 0), event["ts_us"]) for event in mine]
+    if not spans:
+        return ()
+    begin, end = min(begin for begin, _ in spans), max(end for _, end in spans)
+    whole = max(end - begin, 1)
+    return tuple(_bar(event, begin, whole) for event in examined)
+
+
+def _bar(event: _Event, begin: int, whole: int) -> Bar:
+    """At least so wide that it can be seen."""
+    took = event["dur_us"] or 0
+    width = max(100 * took / whole, 1.5)
+    left = 100 * (event["ts_us"] - took - begin) / whole
+    return Bar(round(max(0.0, min(left, 100 - width)), 2), round(width, 2))
+
+
+def _of(events: Iterable[_Event], type: str) -> list[_Event]:
+    return [event for event in events if event["type"] == type]

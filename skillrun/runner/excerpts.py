@@ -1,0 +1,45 @@
+"""The lines of code that findings speak of, as they were: what an auditor reads when the file has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from skillrun.text import masked, visible
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
+    from skillrun.verdict import Finding
+
+AROUND = 3  # lines before and after
+MOST = 50  # excerpts of one stage
+_WIDTH = 160
+
+
+def excerpts(tree: Tree, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """JSON values: `path`, `line`, `first` (number of the first line shown), `lines`; masked, bounded, each place once.
+
+    A place without a line, outside of the repository, or in a file that is no text has none. No look-up is recorded.
+    """
+    places = dict.fromkeys((f.path, f.line) for f in findings if f.path and f.line)
+    found = (_excerpt(tree, path, line) for path, line in places if path and line)
+    return [excerpt for excerpt in found if excerpt is not None][:MOST]
+
+
+def _excerpt(tree: Tree, path: str, line: int) -> dict[str, Any] | None:
+    lines = _lines(tree.peek(path))
+    if not 1 <= line <= len(lines):
+        return None
+    first = max(1, line - AROUND)
+    text = masked("\n".join(lines[first - 1 : line + AROUND]))
+    shown = [visible(each.expandtabs(4), limit=_WIDTH) for each in text.split("\n")]
+    return {"path": path, "line": line, "first": first, "lines": shown}
+
+
+def _lines(data: bytes | None) -> list[str]:
+    """As compilers count them: `str.splitlines` also splits at form feeds and U+2028."""
+    try:
+        text = (data or b"").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return []
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if text else []

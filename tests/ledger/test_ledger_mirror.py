@@ -1,0 +1,114 @@
+"""A ledger in PostgreSQL is read through a copy: the same rows, the same answers, and tampering there is found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from test_ledger_ship import fill, here, more, server, url  # noqa: F401
+
+from skillrun.errors import Blocked
+from skillrun.ledger.query import named_queries, run_query
+from skillrun.ledger.shipping.mirror import mirror
+from skillrun.ledger.shipping.server import shown
+from skillrun.ledger.shipping.ship import ship
+from skillrun.ledger.store import Ledger
+from skillrun.ledger.verify import verify_ledger
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_the_copy_has_every_row_and_comes_up_to_date(url: str, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "ledger.db"
+    runs = fill(path)
+    ship(path, url)
+    assert here(mirror(url)) == here(path)
+    with Ledger.open(path) as ledger:
+        more(ledger, runs[1], 2, invocation=2)
+    ship(path, url)
+    assert here(mirror(url)) == here(path)
+
+
+def test_every_named_query_answers_the_same(url: str, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "ledger.db"
+    fill(path)
+    ship(path, url)
+    copy = mirror(url)
+    for name in named_queries():
+        one, other = run_query(path, name), run_query(copy, name)
+        assert one.columns == other.columns
+        assert sorted(one.rows, key=repr) == sorted(other.rows, key=repr), name
+
+
+def test_what_is_whole_there_is_whole_here(url: str, tmp_path: Path) -> None:  # noqa: F811
+    fill(tmp_path / "ledger.db")
+    ship(tmp_path / "ledger.db", url)
+    report = verify_ledger(mirror(url, tmp_path))
+    assert (report.integrity, report.completeness) == ("whole", "complete")
+
+
+CHANGES = {
+    "edited": "UPDATE event SET outcome = 'passed' WHERE n = 3",
+    "no JSON": "UPDATE event SET data = 'x' WHERE n = 3",
+    "cut out": "DELETE FROM event WHERE n = 6",
+    "evidence": "UPDATE evidence SET sha = repeat('0', 64) WHERE n = 4",
+    "telemetry": "UPDATE telemetry SET outcome = 'success', grade_min = 'proved'",
+    "a run's row": "UPDATE run SET actor = 'grace'",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_changed_there_is_found(url: str, tmp_path: Path, change: str) -> None:  # noqa: F811
+    fill(tmp_path / "ledger.db", runs=1)
+    ship(tmp_path / "ledger.db", url)
+    with psycopg.connect(url, autocommit=True, options="-c search_path=skillrun") as admin:
+        for table in ("run", "event", "evidence", "telemetry"):
+            admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        admin.execute("ALTER TABLE evidence DROP CONSTRAINT evidence_run_id_n_fkey")
+        assert admin.execute(CHANGES[change]).rowcount > 0
+    assert verify_ledger(mirror(url, tmp_path / "copy")).integrity == "broken"
+
+
+def test_a_database_without_a_ledger(url: str) -> None:  # noqa: F811
+    with pytest.raises(Blocked, match="no ledger in this database"):
+        mirror(url)
+
+
+def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(Blocked) as blocked:
+        mirror(f"postgresql://ada:secret@/x?host={tmp_path}")
+    assert "secret" not in str(blocked.value)
+
+
+def said(*args: str, ledger: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "skillrun", "ledger", *args, "--ledger", str(ledger)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("words", [["list"], ["stats"], ["query", "recent-runs"], ["show"], ["verify"], ["export"]])
+def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[str]) -> None:  # noqa: F811
+    runs = fill(tmp_path / "ledger.db", runs=2)
+    ship(tmp_path / "ledger.db", url)
+    more_words = {"show": [runs[0], "--json"], "list": ["--json"], "export": ["--format", "jsonl"]}.get(words[0], [])
+    here_, there_ = (said(*words, *more_words, ledger=place, cwd=tmp_path) for place in (tmp_path / "ledger.db", url))
+    assert here_.returncode == there_.returncode == 0, there_.stderr
+    assert without_places(there_.stdout) == without_places(here_.stdout)
+    assert words != ["verify"] or there_.stdout.startswith(f"{shown(url)}: 2 runs")
+
+
+def without_places(text: str) -> list[str]:
+    """Without the rows' local numbers, and the lines that say where the ledger is."""
+    return [line for line in text.splitlines() if '"seq"' not in line and "/" not in line.partition(" ")[0]]
+
+
+def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:  # noqa: F811
+    done = said("archive", "--before", "2020-01-01", "--to", "old.db", ledger=url, cwd=tmp_path)
+    assert done.returncode == 4
+    assert "is a file, and no database's address" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == []
