@@ -19,6 +19,14 @@ Render = Callable[..., str]
 
 
 @dataclass(frozen=True)
+class Integration:
+    """The repository tries its code against real servers: the folder of such tests, and their marker in pytest."""
+
+    folder: str
+    marker: str | None = None
+
+
+@dataclass(frozen=True)
 class Conventions:
     """How this repository writes what a scaffold has to write."""
 
@@ -40,6 +48,7 @@ class Conventions:
     test_pattern: str = (
         "test_{}.py"  # or "{}_test.py", "{}.py"; "tests.py" where all tests of a package are in one file
     )
+    integration: Integration | None = None  # None: nothing in the repository starts a broker for tests
     notes: str | None = None  # the Markdown file that holds operational notes; None: the module docstring does
     metrics: str | None = None  # prometheus_client | statsd | opentelemetry, where the repository uses it
     metrics_client: Symbol | None = None  # statsd: the client that code imports, e.g. datadog:statsd

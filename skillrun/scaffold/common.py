@@ -53,7 +53,7 @@ def tests(
     `runs_need`: what `runs.jinja` imports beside the handler. Functions of pytest, or a TestCase where the repository's
     tests are such classes or the store needs one.
     """
-    case = _case(facts, testing)
+    case = case_of(facts, testing)
     wanted: list[Symbol | str] = ["from typing import Any", *testing.needed]
     wanted += [*runs_need] if not case or facts.trigger == "event" else []
     wanted += [*testing.for_unittest, "from unittest.mock import patch", case] if case else testing.for_pytest
@@ -79,7 +79,7 @@ def test_path(facts: Facts) -> str:
     return f"{folder}/{pattern.format(facts.name)}".removeprefix("/")
 
 
-def _case(facts: Facts, testing: Testing) -> Symbol | None:
+def case_of(facts: Facts, testing: Testing) -> Symbol | None:
     """The class of the test cases; None for functions of pytest."""
     if facts.conventions.test_runner == "pytest" and not testing.only_cases:
         return None
@@ -88,9 +88,9 @@ def _case(facts: Facts, testing: Testing) -> Symbol | None:
     return Symbol("django.test" if facts.conventions.test_runner == "django" else "unittest", "TestCase")
 
 
-def expected(facts: Facts, effect: EffectCall) -> dict[str, Any]:
-    """The arguments of the one call that a delivery of the first example makes."""
-    examples = {field.name: field.example for field in facts.fields}
+def expected(facts: Facts, effect: EffectCall, *, other: bool = False) -> dict[str, Any]:
+    """The arguments of the one call that a delivery of the first example makes, or of the other job."""
+    examples = {field.name: field.other if other else field.example for field in facts.fields}
     given: dict[str, Any] = {name: examples.get(name) for name in effect.arguments}
     if effect.key_arg:
         given[effect.key_arg] = key_of(facts, examples)

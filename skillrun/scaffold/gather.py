@@ -51,6 +51,7 @@ def gather(case: Case) -> Gathered:
 
 
 def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
+    from skillrun.scaffold.app_context import find_context
     from skillrun.scaffold.manner.conventions import read_conventions
     from skillrun.scaffold.stores.django_use import is_django
     from skillrun.scaffold.stores.find import find_store
@@ -61,7 +62,8 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     writer = writer_of(use.id)
     facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
     facts = replace(facts, django=is_django(case.project))
-    return replace(facts, facts=writer.read(case.project, facts))
+    facts = replace(facts, facts=writer.read(case.project, facts))
+    return replace(facts, facts={**facts.facts, "context": find_context(case, facts)})
 
 
 def _undecided(case: Case) -> Iterator[Finding]:

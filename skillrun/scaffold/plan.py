@@ -65,16 +65,18 @@ def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
 
 def pieces(facts: Facts) -> list[Piece]:
     """All that is to be there, as if nothing were."""
-    from skillrun.scaffold import common, machine, operations
+    from skillrun.scaffold import app_context, common, integration, machine, operations
     from skillrun.scaffold.stores import registry as stores
     from skillrun.scaffold.writers import renderer_of, writer_of
 
     writer, render = writer_of(facts.use.id), renderer_of(facts.use.id)
+    testing = app_context.testing(facts) + stores.testing(facts)
     return [
         *common.adapters(facts, render),
         *stores.pieces(facts),
         *writer.pieces(facts, render),
-        common.tests(facts, render, stores.testing(facts), words=writer.TESTS, runs_need=writer.runs_need(facts)),
+        common.tests(facts, render, testing, words=writer.TESTS, runs_need=writer.runs_need(facts)),
+        *integration.integration_test(facts, render, testing, writer),
         *operations.notes(facts, render),
         machine.state_machine(facts, render),
     ]
@@ -107,10 +109,11 @@ def _in_manner(facts: Facts, path: str, source: str) -> str:
 def _restyled(facts: Facts, path: str, source: str) -> str:
     """Tests follow the habit of tests, and import from the top."""
     from skillrun.scaffold.common import test_path
+    from skillrun.scaffold.integration import integration_path
     from skillrun.scaffold.manner.style import restyle
 
     manner = facts.conventions
-    if path == test_path(facts):
+    if path in (test_path(facts), integration_path(facts)):
         return restyle(source, replace(manner, annotations=manner.test_annotations))
     package = path.removeprefix(f"{manner.source_root}/").rpartition("/")[0].replace("/", ".")
     return restyle(source, manner, package)

@@ -34,6 +34,9 @@ class JobWriter(Protocol):
     def runs_need(self, facts: Facts) -> Iterable[Symbol | str]:
         """What `runs.jinja`, which runs the job in a test, imports beside the handler."""
 
+    def broker_needs(self, facts: Facts) -> Iterable[Symbol | str] | None:
+        """What `over_broker.jinja`, which has a real worker run the job, imports; None where there is no broker."""
+
 
 def has_writer(framework: str) -> bool:
     """Whether jobs of a framework can be written."""

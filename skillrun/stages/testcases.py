@@ -224,6 +224,8 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
         ):
             words = [w for argument in call.args[:2] for w in words_in(argument)]
             split = {piece for word in words for piece in word.split(".")}
+            if _hands_on(call, named):
+                continue
             if (
                 "send_task" in split
                 or (named & split and (split - named) & set(_PUBLISHING))
@@ -231,6 +233,12 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
             ):
                 return True
     return False
+
+
+def _hands_on(call: ast.Call, names: set[str]) -> bool:
+    """`setattr(send, "apply_async", partial(send.apply_async, queue=own))`: the same, into another queue."""
+    parts = [node for argument in call.args[2:] for node in ast.walk(argument) if isinstance(node, ast.Attribute)]
+    return any(node.attr in _PUBLISHING and names & words_in(node.value) for node in parts)
 
 
 def _replaces(module: Module, call: ast.Call, names: set[str]) -> bool:

@@ -19,8 +19,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import brokers
 import helpers
 import samples
+import shops
 
 SKILL = "job-worker-orchestration"
 GRADES = ("idempotency", "retry", "dead-letter", "observability")
@@ -48,7 +50,9 @@ def judge(combination: samples.Combination, folder: Path) -> list[str]:
     again = cli(repo, "run", SKILL, "--implement", "scaffold", "--dry-run")
     if again.stdout.strip():
         problems.append(f"not the same the second time: {again.stdout[:300]}")
-    return problems
+    added = shops.telemetry(shops.ledger_of(repo))[-1]["tests_added"]
+    problems += [f"tests_added: {added}"] if added != ("integration" if combination.broker else "unit") else []
+    return [*problems, *(brokers.wrong_over_broker(repo, combination.framework) if combination.broker else [])]
 
 
 def cli(repo: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -77,7 +81,8 @@ def brief(one: samples.Combination) -> str:
     parts += [one.trigger] if one.trigger != usual.trigger else []
     parts += [f"dead {one.dead}"] if one.dead != usual.dead else []
     parts += [word for word, other in ((one.effect, usual.effect), (one.backoff, usual.backoff)) if word != other]
-    return " ".join([*parts, *(["payload"] if one.message != usual.message else [])])
+    parts += ["payload"] if one.message != usual.message else []
+    return " ".join([*parts, *(["with a broker"] if one.broker else [])])
 
 
 def main(words: list[str], say: Callable[[str], None] = print) -> int:

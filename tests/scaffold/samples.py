@@ -24,10 +24,12 @@ class Combination:
     effect: str = "keyed"  # keyed | transactional | at_least_once | at_most_once
     message: str = "kwargs"  # kwargs | payload
     backoff: str = "doubling"  # doubling | tripling | fixed
+    broker: bool = False  # CI and a compose file start a Redis, which tests may use
 
     def __str__(self) -> str:
-        parts = (self.framework, self.trigger, self.store, f"dead {self.dead}")
-        return ", ".join([*parts, "bounded" if self.retry else "no retry", self.effect, self.message, self.backoff])
+        parts = [self.framework, self.trigger, self.store, f"dead {self.dead}"]
+        parts += ["bounded" if self.retry else "no retry", self.effect, self.message, self.backoff]
+        return ", ".join([*parts, *(["with a broker"] if self.broker else [])])
 
 
 def files(combination: Combination) -> dict[str, str]:
@@ -37,6 +39,8 @@ def files(combination: Combination) -> dict[str, str]:
         made = {path: text for path, text in {**made, **IN_DJANGO[combination.framework]}.items() if text is not None}
     needed = [*NEEDS.get(combination.framework, ()), *NEEDS.get(combination.store, ())]
     made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
+    if combination.broker:
+        made = {path: _over_redis(text) for path, text in {**made, **WITH_BROKER}.items()}
     return {**made, ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n"}
 
 
@@ -162,6 +166,36 @@ def _pyproject(*dependencies: str) -> str:
         """)
 
 
+def _over_redis(text: str) -> str:
+    """A module or a configuration of a repository whose tests may use a Redis that the environment names."""
+    swaps = (
+        ('"shop", broker="redis://localhost/0"', '"shop", broker=url'),
+        ("from celery import Celery\n\napp", "import os\n\nfrom celery import Celery\n\napp"),
+        ("\napp = Celery(", '\nurl = os.environ.get("REDIS_URL", "redis://localhost/0")\napp = Celery('),
+        ('filename=os.environ.get("SHOP_QUEUE", "queue.db")', 'url=os.environ.get("REDIS_URL", "redis://localhost/0")'),
+        ("SqliteHuey", "RedisHuey"),
+        ('pythonpath = ["."]\n', 'pythonpath = ["."]\nmarkers = ["integration: needs the Redis of compose.yaml"]\n'),
+    )
+    for old, new in swaps:
+        text = text.replace(old, new)
+    return text
+
+
+WITH_BROKER = {
+    "compose.yaml": "services:\n  redis:\n    image: redis:7-alpine\n    ports: [6379:6379]\n",
+    ".github/workflows/ci.yml": dedent("""\
+        on: push
+        jobs:
+          test:
+            runs-on: ubuntu-latest
+            services:
+              redis:
+                image: redis:7
+            steps:
+              - uses: actions/checkout@v4
+              - run: make lint typecheck test
+        """),
+}
 NEEDS = {
     "celery": ("celery>=5.7",),
     "rq": ("rq>=3.0", "redis"),
@@ -656,6 +690,10 @@ def _of(base: Combination) -> Iterator[Combination]:
         yield replace(base, dead="framework")
     if base.framework == "celery":
         yield replace(base, dead="queue")
+        yield replace(base, store="django", broker=True)
+    if base.framework not in CLOCKED:
+        yield replace(base, broker=True)
+        yield replace(base, broker=True, store="receiver", message="payload")
     if base.framework == "rq":
         yield replace(base, trigger="cron")
         yield replace(base, trigger="poller", message="payload")

@@ -91,6 +91,31 @@ def test_the_queue_is_the_one_that_the_repository_has(tmp_path: Path, which: str
     assert "F821" not in written.run("ruff", "check", "shop").stdout  # every name is imported
 
 
+APP = "import pytest\n\nfrom shop.queues import create_app\n\n\n@pytest.fixture\ndef app():\n    yield create_app()\n"
+CONTEXTS = {
+    "the fixture of their tests": ({"tests/conftest.py": APP}, "def app_context(app):\n    with app.app_context():"),
+    "the factory": ({}, "def app_context():\n    with create_app().app_context():"),
+    "a fixture of another folder": (
+        {"api/conftest.py": APP},
+        "def app_context():\n    with create_app().app_context():",
+    ),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("which", CONTEXTS)
+def test_tests_have_the_app_whose_queue_it_is(tmp_path: Path, which: str) -> None:
+    files, context = CONTEXTS[which]
+    written = write(tmp_path, BASE, {**QUEUES["a Flask app's"][0], **files})
+    assert context in written.text("tests/test_send_receipt.py")
+    done = written.run("pytest", "-q", "tests")
+    assert done.returncode == 0, done.stdout
+
+
+def test_tests_have_no_context_where_the_queue_needs_none(tmp_path: Path) -> None:
+    assert "app_context" not in write(tmp_path, BASE, {"tests/conftest.py": APP}).text("tests/test_send_receipt.py")
+
+
 def test_a_schedule_starts_the_tick_and_rq_can_load_it(tmp_path: Path) -> None:
     written = write(tmp_path, Combination("rq", trigger="cron"))
     load = "from rq.cron import CronScheduler as C; c = C(None); c.load_config_from_file('shop.schedule')"

@@ -214,6 +214,17 @@ def test_a_test_that_replaces_delay_does_not_reach_the_handler(tmp_path, patch):
     assert covered(tmp_path / "c", code.format("pass")) == {"happy"}
 
 
+def test_a_publication_into_another_queue_still_reaches_the_handler(tmp_path):
+    """An integration test publishes to a queue of its own; what is published elsewhere instead is cut off."""
+    code = (
+        "from functools import partial\nfrom shop import orders\ndef test_it(monkeypatch, seen):\n"
+        "    monkeypatch.setattr(send_receipt, 'delay', partial({}, queue='own'))\n    orders.settle(7, 'a')\n"
+        "    assert seen\n"
+    )
+    assert covered(tmp_path / "a", code.format("send_receipt.delay")) == {"happy"}
+    assert covered(tmp_path / "b", code.format("seen.append")) == set()
+
+
 def test_a_bad_input_that_ends_in_the_dead_letters_is_terminal(tmp_path):
     real = "def test_it(db):\n    send_receipt.apply(args=(7, 'nonsense'))\n    assert {}\n"
     assert covered(tmp_path / "a", real.format("db.count('dead_jobs') == 1")) == {"terminal"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.callables import scaffold as callables
 from skillrun.frameworks.common.callables.scaffold import MESSAGE as MESSAGE
 from skillrun.frameworks.common.callables.scaffold import TESTS as TESTS
+from skillrun.frameworks.common.callables.scaffold import broker_needs as broker_needs
 from skillrun.frameworks.common.crontab import DAYS, both_days, read_fields
 from skillrun.frameworks.layout import call, seconds, source
 from skillrun.frameworks.pieces import Facts, Piece, Render, Symbol

@@ -55,6 +55,16 @@ def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     return (Symbol(facts.module, facts.name, path=facts.path),) if facts.trigger != "event" else ()
 
 
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:
+    """What `over_broker.jinja` imports beside the handler."""
+    beside = (Symbol(facts.module, facts.enqueue.name),) if facts.enqueue.module == facts.module else ()
+    return (
+        "import time", "from functools import partial", "from uuid import uuid4",
+        "from celery.contrib.testing.worker import start_worker", "from kombu.exceptions import OperationalError",
+        Symbol(facts.module, facts.name), *beside,
+    )  # fmt: skip
+
+
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with its retries, its dead letter and its publisher, and the beat entry of a schedule."""
     shared = facts.facts["shared"]

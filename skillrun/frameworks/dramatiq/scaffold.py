@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.dramatiq.setup import SETTING, read_setup
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Retries, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
+from skillrun.repo.places import is_aside
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -31,12 +32,16 @@ def problems(facts: Facts) -> Iterator[str]:
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `current`, the broker has the middleware CurrentMessage."""
+    """What these templates need to know beyond `Facts`.
+
+    `current`: the broker has the middleware CurrentMessage; `redis`: messages go over Redis.
+    """
     setup = read_setup(project, facts.use)
     elsewhere = [part for part in (*setup.listed, *setup.added) if part.place.path != facts.path]
     return {
         "current": any(part.name == "CurrentMessage" for part in elsewhere),
         "own_waits": _own_waits(facts.retries),
+        "redis": any(not is_aside(path) for path in project.tree.search("RedisBroker")),
     }
 
 
@@ -47,6 +52,17 @@ def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
         stub = (*stub, "from contextlib import ExitStack")
     waits = (Symbol(facts.module, facts.name, path=facts.path),) if _own_waits(facts.retries) else ()
     return (*stub, Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name), *waits)
+
+
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
+    """What `over_broker.jinja` imports beside the handler; None where the broker is not Redis."""
+    if not facts.facts["redis"]:
+        return None
+    beside = (Symbol(facts.module, facts.enqueue.name),) if _publishes(facts) else ()
+    return (
+        "from uuid import uuid4", "from dramatiq import Worker", "from dramatiq.brokers.redis import RedisBroker",
+        "from redis.exceptions import RedisError", Symbol(facts.module, facts.name), *beside,
+    )  # fmt: skip
 
 
 def _own_waits(retries: Retries) -> bool:

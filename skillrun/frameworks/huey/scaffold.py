@@ -11,6 +11,7 @@ from skillrun.frameworks.huey.recognise import consumer_object
 from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit
+from skillrun.repo.places import is_aside
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -19,19 +20,28 @@ MESSAGE = "kwargs"
 TESTS = "run by Huey itself in this process: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 
+_KINDS = ("Redis", "PriorityRedis", "RedisExpire", "PriorityRedisExpire")
 _TAKEN = ("id", "eta", "delay", "retries", "retry_delay", "retry_backoff", "priority", "expires", "timeout")
+_REDIS = tuple(f"{kind}{part}" for kind in _KINDS for part in ("Huey", "Storage"))
 _OURS = ("task", "correlation_id")
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `tick` and `due` of a clock, and `django`.
+    """What these templates need to know beyond `Facts`: `tick` and `due` of a clock, `redis`, and `django`.
 
-    `django`: the decorators are those of huey.contrib.djhuey; what the settings call HUEY may be a dict.
+    `redis`: the tasks go over it. `django`: the decorators are those of huey.contrib.djhuey; what the settings call
+    HUEY may be a dict.
     """
     texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
     django = any("huey.contrib.djhuey" in text for text in texts)
     tick = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
-    return {"django": django, "tick": tick, "due": f"due_{facts.name}", "unloaded": _unloaded(project, facts, django)}
+    return {
+        "django": django,
+        "tick": tick,
+        "due": f"due_{facts.name}",
+        "unloaded": _unloaded(project, facts, django),
+        "redis": any(path for name in _REDIS for path in project.tree.search(name) if not is_aside(path)),
+    }
 
 
 def _unloaded(project: Project, facts: Facts, django: bool) -> str:
@@ -119,6 +129,15 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         publishing=_publishing(clocked=clocked),
     )  # fmt: skip
     return [Module(facts.path, text)]
+
+
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
+    """What `over_broker.jinja` imports beside the handler; None where the tasks do not go over Redis."""
+    if not facts.facts["redis"]:
+        return None
+    beside = (Symbol(facts.module, facts.enqueue.name),) if facts.enqueue.module == facts.module else ()
+    needed = ("from uuid import uuid4", "from redis.exceptions import RedisError")
+    return (*needed, Symbol(facts.module, facts.name), *beside)
 
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.callables.scaffold import MESSAGE as MESSAGE
 from skillrun.frameworks.common.callables.scaffold import TESTS as TESTS
 from skillrun.frameworks.common.callables.scaffold import beside, handler, ticking, ticks
+from skillrun.frameworks.common.callables.scaffold import broker_needs as broker_needs
 from skillrun.frameworks.common.callables.scaffold import problems as problems
 from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Line, Piece, Render, Symbol

@@ -53,6 +53,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     return {
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
+        "in_app_context": found is not None and found.written.startswith("current_app."),
         # All that a job may do is said where it is enqueued: this function is always written beside the handler.
         "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
         "workers": _workers(project) if facts.retries.bounded else (),
@@ -183,6 +184,12 @@ def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
     mocked = "from unittest.mock import MagicMock"
     needed = (mocked, "from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
     return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if facts.trigger != "event" else needed
+
+
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:
+    """What `over_broker.jinja` imports: the queue, and RQ's own worker."""
+    needed = ("from uuid import uuid4", "from redis.exceptions import RedisError", "from rq import Queue, SimpleWorker")
+    return (*needed, *facts.facts["needed"], Symbol(facts.module, facts.facts["enqueue"]))
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:

@@ -19,6 +19,7 @@ from skillrun.scaffold.manner.habits import (
     majority,
     quotes,
 )
+from skillrun.scaffold.manner.integration import find_integration
 from skillrun.scaffold.manner.loggers import Logger, find_log_style, find_logger
 from skillrun.scaffold.manner.neighbours import Neighbour, find_neighbours, find_tests
 from skillrun.scaffold.manner.operating import find_metrics, find_notes
@@ -64,6 +65,7 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
         test_runner=home.runner,
         tests=home.folder,
         test_pattern=_with_room(tree, home, _job(case, module)),
+        integration=find_integration(tree, settings, home.folder, handler_path),
         notes=find_notes(tree, handler_path, _job(case, module)),
         metrics=metrics.library if metrics else None,
         metrics_client=Symbol(*metrics.client) if metrics and metrics.client else None,

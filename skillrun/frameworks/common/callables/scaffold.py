@@ -31,6 +31,10 @@ def problems(facts: Facts) -> Iterator[str]:
         yield "a call that lacks an argument never begins, and nothing would keep it: message is to be payload"
 
 
+def broker_needs(facts: Facts) -> None:
+    """Nothing carries the job, so there is no test over a broker."""
+
+
 def beside(facts: Facts) -> Symbol:
     """A module of its own beside the handler's, that looks for work."""
     name = f"{facts.name}_runner"
