@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -13,6 +14,7 @@ from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED
 
 from skillrun.errors import Blocked
 from skillrun.scaffold.stores.proof import proof_part
+from skillrun.scaffold.stores.variables import read_variable
 from skillrun.stages import idempotency
 
 CELERY = {
@@ -231,6 +233,25 @@ def test_a_factory_without_an_engine_opens_nothing(make_repo: Callable[..., Path
     root = make_repo({**MAPPED, "shop/models.py": unbound})
     connect = store_cases.find(store_cases.case_of(root, store_cases.spec())).connect
     assert connect is not None and connect.name == kind
+
+
+@pytest.mark.parametrize(
+    ("read", "variable"),
+    [
+        ("config.get('storage', 'database')", None),  # configparser's: a section and an option
+        ("config.get('STORAGE', 'x.db')", "STORAGE"),
+        ("config('storage')", "storage"),
+    ],
+)
+def test_an_option_of_a_section_is_no_variable(make_repo: Callable[..., Path], read: str, variable: str | None) -> None:
+    root = make_repo({"shop/db.py": f"from shop.settings import config\n\npath = {read}\n"})
+    project = store_cases.case_of(root, store_cases.spec()).project
+    module = project.module("shop/db.py")
+    assert module is not None
+    node = module.tree.body[-1]
+    assert isinstance(node, ast.Assign)
+    found = read_variable(project, module, node.value)
+    assert (found.name if found else None) == variable
 
 
 def test_models_of_postgresql_get_no_engine_of_sqlite(make_repo: Callable[..., Path]) -> None:

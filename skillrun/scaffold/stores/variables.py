@@ -102,6 +102,8 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
     if called not in _READERS and called.partition(".")[0] not in _OTHER_READERS:
         return None
     name = project.literal(node.args[0], module) if node.args else None
+    if isinstance(name, str) and called.startswith("config.") and not name.isupper():
+        return None  # configparser's: config.get("storage", "database")
     if isinstance(name, str):
         return Variable(name, _default(project, module, node))
     return Variable("DATABASE_URL") if called in ("env.db", "env.db_url") else None
