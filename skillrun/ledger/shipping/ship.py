@@ -1,4 +1,8 @@
-"""Sends what is waiting, in batches, until nothing is; tries again after a cut, and goes around what is refused."""
+"""Sends a ledger's rows to a PostgreSQL database that gathers the runs of many machines.
+
+In batches, until nothing is waiting; again after a cut, and around what is refused. `outbox` reads what is still to be
+sent, `parcel` checks it, `server` takes it in, `mirror` is the way back.
+"""
 
 from __future__ import annotations
 
