@@ -25,6 +25,8 @@ class LedgerDatabase(Database):
 
     def __init__(self, ds: Any, path: Path) -> None:
         super().__init__(ds, path=str(path), is_mutable=True)
+        self._opened: list[sqlite3.Connection] = []
+        self._ended = False
 
     def connect(self, write: bool = False) -> sqlite3.Connection:
         """A connection for one of Datasette's threads. Raises LedgerUnusable where there is no ledger to read."""
@@ -33,7 +35,14 @@ class LedgerDatabase(Database):
         connection = open_reader(Path(self.path), BUSY_MS)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
         connection.set_authorizer(_allowed)
+        self._opened.append(connection)
         return connection
+
+    def end(self) -> None:
+        """Interrupts what runs and refuses what comes, so that the server can end."""
+        self._ended = True
+        for connection in self._opened:
+            connection.interrupt()
 
     async def execute(self, sql: str, *args: Any, **options: Any) -> Any:
         """As Datasette does it, but bad SQL, which any link can contain, is not repeated on the terminal."""
@@ -41,6 +50,8 @@ class LedgerDatabase(Database):
 
     async def execute_fn(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:
         """Runs it in a thread; a writer that died since the file was opened is tidied up after."""
+        if self._ended:
+            raise sqlite3.OperationalError("the server ends")
         try:
             return await super().execute_fn(fn)
         except sqlite3.OperationalError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -42,11 +44,25 @@ def serve(path: Path, port: int, ready: Callable[[str], None]) -> None:
     open_reader(path).close()
     with _listening(port) as listener:
         port = listener.getsockname()[1]
-        app = guarded(_safe_csv(application(path)), port)
+        datasette = application(path)
+        app = guarded(_safe_csv(datasette.app()), port)
         config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=2)
         ready(f"http://{HOST}:{port}/")
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, datasette.get_database(NAME)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends at once: a query that runs is interrupted, and what is cut off then is nothing to tell."""
+
+    def __init__(self, config: uvicorn.Config, database: LedgerDatabase) -> None:
+        super().__init__(config)
+        self._database = database
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self._database.end()
+        super().handle_exit(sig, frame)
 
 
 def application(path: Path) -> Any:
@@ -58,7 +74,7 @@ def application(path: Path) -> Any:
     )
     datasette.remove_database("_memory")
     datasette.add_database(LedgerDatabase(datasette, path), name=NAME)
-    return datasette.app()
+    return datasette
 
 
 def _safe_csv(app: App) -> App:

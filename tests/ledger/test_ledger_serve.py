@@ -9,7 +9,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -246,6 +248,19 @@ def test_errors_are_one_line_and_leave_the_terminal_alone(tmp_path: Path) -> Non
         assert server.ask("/ledger?sql=select+%1B%5B31m")[0] == 400
         server.process.send_signal(signal.SIGINT)
         out, errors = server.process.communicate(timeout=30)
+    assert (server.process.returncode, out, errors) == (0, "", "")
+
+
+def test_ctrl_c_ends_a_long_query(tmp_path: Path) -> None:
+    exported.filled(tmp_path / "ledger.db")
+    endless = quote("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT sum(x) FROM c")
+    with served(tmp_path / "ledger.db") as server, ThreadPoolExecutor() as pool:
+        server.ask("/ledger")
+        answer = pool.submit(server.ask, f"/ledger.json?sql={endless}")
+        time.sleep(1)
+        server.process.send_signal(signal.SIGINT)
+        out, errors = server.process.communicate(timeout=30)
+        assert answer.result()[0] == 400
     assert (server.process.returncode, out, errors) == (0, "", "")
 
 
