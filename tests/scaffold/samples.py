@@ -694,6 +694,6 @@ def _of(base: Combination) -> Iterator[Combination]:
     if base.framework not in CLOCKED:
         yield replace(base, broker=True)
         yield replace(base, broker=True, store="receiver", message="payload")
-    if base.framework == "rq":
+    if base.framework in ("celery", "rq"):
         yield replace(base, trigger="cron")
         yield replace(base, trigger="poller", message="payload")
