@@ -60,7 +60,7 @@ detection: $(VENV)/.installed
 	$(BIN)/python tests/detection/score.py $(LABELS) $(CHECKOUTS)
 
 # What the scaffold writes, for every framework, trigger, store, dead letter and policy: linted, typed, tested, proved.
-# SCAFFOLD names words of some rows, e.g. make scaffold-matrix SCAFFOLD="celery sqlalchemy".
+# SCAFFOLD names words of some rows, e.g. make scaffold-matrix SCAFFOLD="celery sqlalchemy"; "every" is the whole product.
 scaffold-matrix: $(VENV)/.installed
 	$(BIN)/python tests/scaffold/matrix.py $(SCAFFOLD)
 

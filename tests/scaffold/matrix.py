@@ -1,7 +1,7 @@
 """Writes every combination into a sample repository and has it judged: linter, types, its own tests, the nine stages.
 
-`python tests/scaffold/matrix.py [WORD...]`: only combinations whose line has all words. Prints a line for each, and a
-Markdown table of all at the end.
+`python tests/scaffold/matrix.py [every] [WORD...]`: only combinations whose line has all words; with `every` of the
+whole product of the factors, which takes hours. Prints a line for each, and a Markdown table of all at the end.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def brief(one: samples.Combination) -> str:
 
 
 def main(words: list[str], say: Callable[[str], None] = print) -> int:
-    wanted = [one for one in samples.combinations() if all(word in str(one) for word in words)]
+    given = samples.every() if words[:1] == ["every"] else samples.combinations()
+    words = words[words[:1] == ["every"] :]
+    wanted = [one for one in given if all(word in str(one) for word in words)]
     results: dict[samples.Combination, bool] = {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
 

@@ -697,3 +697,20 @@ def _of(base: Combination) -> Iterator[Combination]:
     if base.framework in ("celery", "rq"):
         yield replace(base, trigger="cron")
         yield replace(base, trigger="poller", message="payload")
+
+
+DEAD_LETTERS = {"celery": ("queue",), "rq": ("framework",), "dramatiq": ("framework",)}
+"""What a framework has besides a table and none."""
+
+
+def every() -> Iterator[Combination]:
+    """The whole product of framework, trigger, store, dead letter and retry, without what a scaffold refuses."""
+    for framework in FRAMEWORKS:
+        base = usual(framework)
+        own = {"celery": ("cron", "poller"), "rq": ("cron", "poller")}.get(framework, CLOCKS.get(framework, ()))
+        for trigger in dict.fromkeys((base.trigger, *own)):
+            for store in (name for name in STORES if name != "django" or framework in IN_DJANGO):
+                for dead in ("table", "none", *DEAD_LETTERS.get(framework, ())):
+                    for retry in (True, False):
+                        if dead != "none" or store != "redis":  # a lease that is held may use up the attempts
+                            yield replace(base, trigger=trigger, store=store, dead=dead, retry=retry)

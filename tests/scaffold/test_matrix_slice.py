@@ -8,8 +8,8 @@ import pytest
 from matrix import judge
 from samples import Combination
 
+QUICK = Combination("celery")
 SLICE = (
-    Combination("celery"),
     Combination("celery", store="django", retry=False),
     Combination("celery", trigger="cron", store="sqlalchemy", message="payload"),
     Combination("celery", store="redis", message="payload"),
@@ -20,6 +20,10 @@ SLICE = (
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("apscheduler", trigger="cron", message="payload", retry=False),
 )
+
+
+def test_the_plainest_job_is_linted_typed_tested_and_proved(tmp_path: Path) -> None:
+    assert judge(QUICK, tmp_path) == []
 
 
 @pytest.mark.real
