@@ -25,7 +25,7 @@ class Worker:
 
     def boot(self, handler: str) -> Any:
         driver, names = self.bench.driver, sys.modules["_skillrun_probe.names"]
-        driver._load_apps(handler.partition(":")[0].partition(".")[0])
+        driver.load_apps(handler.partition(":")[0].partition(".")[0])
         found = names.find(handler)[2]
         found = found._get_current_object() if hasattr(found, "_get_current_object") else found
         if not isinstance(found, Task):

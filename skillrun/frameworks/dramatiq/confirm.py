@@ -11,6 +11,7 @@ from dramatiq import cli
 if TYPE_CHECKING:
     from skillrun.proof.probe.real import Bench
 
+_ONLINE_MS = "5000"  # its main process waits so long for a worker that may have died of its first message
 _ALWAYS = 1_000_000  # of a million commands: whoever asks Redis looks for dead workers as well
 
 
@@ -61,7 +62,7 @@ class Worker:
         self.driver.publish(payload)
 
     def work(self) -> None:
-        arguments = [self.module, "--processes", "1", "--threads", "1", "--worker-fork-timeout", "60000"]
+        arguments = [self.module, "--processes", "1", "--threads", "1", "--worker-fork-timeout", _ONLINE_MS]
         command: Any = cli
         command.main(command.make_argument_parser().parse_args(arguments))
 

@@ -260,7 +260,8 @@ class Stage:
 
     def _is_done(self, watch: Watch, starts: int) -> bool:
         ready = sum(event["e"] == "ready" for event in watch.events)
-        return ready >= starts and watch.last in ("killed", "over")
+        gone = sum(event["e"] == "fault" and event["do"] == "kill-worker" for event in watch.events)
+        return ready >= starts > gone and watch.last in ("killed", "over")
 
     def _after_death(self, schedule: Schedule, watch: Watch, known: int) -> int:
         """The worker is gone: time passes until its message comes back. How many kills there were."""
