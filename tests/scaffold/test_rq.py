@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import helpers
 import pytest
+import samples
 from samples import Combination
 from writing import case_of, write
 
@@ -153,12 +155,20 @@ def test_a_worker_that_needs_no_scheduler_is_left_alone(tmp_path: Path, which: s
 
 def test_a_queue_of_dead_letters_and_waits_of_half_a_second_are_not_to_be_had(tmp_path: Path) -> None:
     facts = SimpleNamespace(
-        facts={"queue": "queue"}, dead_letter="queue", retries=Retries(delays=(0.5, 1.0)), fields=()
+        facts={"queue": "queue"}, dead_letter="queue", retries=Retries(delays=(0.5, 1.0)), fields=(), effects=()
     )
     assert [text.partition(":")[0] for text in problems(facts)] == [  # type: ignore[arg-type]
         "RQ has no queue of dead letters",
         "RQ waits whole seconds",
     ]
+
+
+@pytest.mark.parametrize(("guarantee", "refused"), [("at_least_once", True), ("at_most_once", False)])
+def test_one_attempt_and_no_dead_letter_is_for_what_may_be_lost(tmp_path: Path, guarantee: str, refused: bool) -> None:
+    combination = Combination("rq", retry=False, dead="none", effect=guarantee)
+    made = plan(case_of(helpers.build_tree(tmp_path / "repo", samples.files(combination))))
+    assert any("a worker that dies" in finding.message for finding in made.missing) is refused
+    assert bool(made.changes) is not refused
 
 
 @pytest.mark.real

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.reading import in_tests
+from skillrun.frameworks.deaths import lost_with_its_worker
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Rewritten, Symbol
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def problems(facts: Facts) -> Iterator[str]:
         yield "RQ waits whole seconds: retry.backoff is to have a base and a factor that make such"
     for name in sorted({field.name for field in facts.fields} & {"correlation_id", facts.facts["queue"]}):
         yield f"the handler has a use of its own for the name {name}: rename the field"
+    yield from lost_with_its_worker(facts)
 
 
 # -- the queue
