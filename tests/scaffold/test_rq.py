@@ -134,6 +134,41 @@ def test_the_entry_joins_the_schedule_that_is_there(tmp_path: Path) -> None:
     assert not (written.root / "shop/schedule.py").exists()
 
 
+NO_QUEUE = {"shop/queues.py": "", "shop/tasks.py": '"""Background jobs."""\n'}
+IN_A_FUNCTION = {
+    "a connection": (
+        "from redis import Redis\nfrom rq import Queue\n\nconn = Redis()\n\n\n"
+        "def publish(task):\n    q = Queue('mail', connection=conn)\n    q.enqueue(task)\n",
+        'Queue("mail", connection=conn).enqueue(',
+        "from shop.views import conn",
+    ),
+    "a connection around it": (
+        "import os\n\nimport redis\nfrom rq import Connection, Queue\n\n\n"
+        'def publish(task):\n    with Connection(redis.from_url(os.environ["REDIS_URL"])):\n'
+        "        Queue().enqueue(task)\n",
+        'Queue(connection=redis.from_url(os.environ["REDIS_URL"])).enqueue(',
+        "import redis",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_A_FUNCTION)
+def test_a_queue_that_functions_make_is_made_in_the_same_way(tmp_path: Path, name: str) -> None:
+    views, expression, imported = IN_A_FUNCTION[name]
+    written = write(tmp_path, BASE, {**NO_QUEUE, "shop/views.py": views})
+    assert expression in written.text(TASKS)
+    assert imported in written.text(TASKS).splitlines()
+
+
+@pytest.mark.parametrize("own", ["conn = Redis()", "from flask import current_app\n    conn = current_app.redis"])
+def test_a_queue_of_a_functions_own_connection_cannot_be_made_elsewhere(tmp_path: Path, own: str) -> None:
+    head = "from redis import Redis\nfrom rq import Queue\n\n\n"
+    views = f"{head}def publish(task):\n    {own}\n    Queue(connection=conn).enqueue(task)\n"
+    files = {**samples.files(BASE), **NO_QUEUE, "shop/views.py": views}
+    made = plan(case_of(helpers.build_tree(tmp_path / "repo", files)))
+    assert "no RQ queue was found" in " ".join(finding.message for finding in made.missing)
+
+
 PROCFILE = "web: gunicorn shop\nworker: rq worker -u $REDIS_URL mail\nbulk: /venv/bin/rqworker bulk\n"
 
 

@@ -28,7 +28,7 @@ _QUEUES = ("rq.Queue", "rq.queue.Queue")
 def problems(facts: Facts) -> Iterator[str]:
     """What RQ cannot do of what the spec asks for, a sentence each."""
     if facts.facts["queue"] is None:
-        yield "no RQ queue was found that a module could import"
+        yield "no RQ queue was found that a module could import: make one, queue = Queue(connection=...), in a module"
     if facts.dead_letter == "queue":
         yield "RQ has no queue of dead letters: dead_letter.kind queue is to be table, framework or none"
     if any(not delay.is_integer() for delay in facts.retries.delays):
@@ -55,7 +55,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     return {
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
-        "in_app_context": found is not None and found.written.startswith("current_app."),
+        "in_app_context": found is not None and "current_app." in found.written,
         # All that a job may do is said where it is enqueued: this function is always written beside the handler.
         "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
         "workers": _workers(project) if facts.retries.bounded else (),
@@ -88,6 +88,7 @@ def _queue(project: Project, facts: Facts) -> _Queue | None:
         next(_returned(project, facts.use.app), None)
         or next(_of_flask(project, facts.use.app), None)
         or next(_decorated(project, facts.use.task_modules), None)
+        or next(_in_functions(project), None)
     )
 
 
@@ -149,6 +150,48 @@ def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
                 home, _, attribute = (module.resolve(connection) or "").rpartition(".")
                 needed = ("from rq import Queue", Symbol(home, attribute))
                 yield _Queue(f'Queue("{name}", connection={connection.id})', needed)
+
+
+def _in_functions(project: Project) -> Iterator[_Queue]:
+    """A queue that functions make anew each time, over a connection that any module could name."""
+    for module in project.modules_with("Queue"):
+        calls = (
+            [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)] if not in_tests(module.path) else []
+        )
+        for call in (one for one in calls if project.origin(module.resolve(one.func) or "") in _QUEUES):
+            given = next((k.value for k in call.keywords if k.arg == "connection"), None) or _around(module, call)
+            needed = _globals(module, given) if given else None
+            name = project.literal(call.args[0], module) if call.args else None
+            if given is not None and needed is not None and (isinstance(name, str) or not call.args):
+                named = f'"{name}", ' if name else ""
+                written = ast.get_source_segment(module.text, given) or ""
+                written = ast.unparse(given) if not written or "\n" in written else written
+                yield _Queue(f"Queue({named}connection={written})", ("from rq import Queue", *needed))
+
+
+def _around(module: Code, call: ast.Call) -> ast.expr | None:
+    """The connection of the `with Connection(...):` around a call, as RQ before 2 has it."""
+    for above in module.parents(call):
+        items = [item.context_expr for item in above.items] if isinstance(above, ast.With) else []
+        for made in (one for one in items if isinstance(one, ast.Call) and one.args):
+            if module.resolve(made.func) in ("rq.Connection", "rq.connections.Connection"):
+                return made.args[0]
+    return None
+
+
+def _globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...] | None:
+    """What another module imports to write the expression; None where a name is a function's own."""
+    inner = [above for above in module.parents(expression) if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef)]
+    needed: list[Symbol | str] = []
+    for name in sorted({node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}):
+        bound = module.bindings(module.tree).get(name)
+        if not bound or any(name in module.bindings(scope) for scope in inner):
+            return None
+        home, _, last = (bound[-1].target or f"{module.name}.{name}").rpartition(".")
+        if last != name or home == "flask":  # a request's: neither a worker nor a test has it
+            return None
+        needed.append(Symbol(home, name) if home else f"import {name}")
+    return tuple(needed)
 
 
 # -- the schedule
