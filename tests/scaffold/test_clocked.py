@@ -45,6 +45,22 @@ def test_a_cron_line_like_those_that_are_there(tmp_path: Path) -> None:
     assert_clean(written)
 
 
+def test_a_crontab_of_its_own_where_there_is_none(tmp_path: Path) -> None:
+    named = {"REPO_PROFILE.json": '{"jobs": {"framework": "plain-cron"}}'}
+    written = write(tmp_path, CRON, named, without=("crontab", "Procfile"))
+    assert written.text("crontab").splitlines() == [
+        "# APP is the folder in which the application is installed.",
+        "APP=/srv/app",
+        '*/5 * * * * cd "$APP" && python -m shop.send_receipt_runner',
+    ]
+    assert_clean(written)
+
+
+def test_a_procfile_of_its_own_where_there_is_none(tmp_path: Path) -> None:
+    written = write(tmp_path, POLLER, without=("Procfile",))
+    assert written.text("Procfile") == "send-receipt: python -m shop.send_receipt_runner\n"
+
+
 def test_a_line_that_starts_no_module_is_no_example(tmp_path: Path) -> None:
     written = write(tmp_path, CRON, {"crontab": "*/10 * * * * cd /srv/shop && python shop/sweep.py\n"})
     assert "runner" not in written.text("crontab")

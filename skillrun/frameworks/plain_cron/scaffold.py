@@ -17,24 +17,39 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 
+_WHERE = "# APP is the folder in which the application is installed."
+
+
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `tick`, `due`, and `line`, the (file, text) that starts it."""
+    """What these templates need to know beyond `Facts`: `tick`, `due`, and `lines`, (file, text) of what starts it."""
     tick = beside(facts)
-    return {**ticks(tick, "due"), "line": _starting(project, facts, tick.module)}
+    return {**ticks(tick, "due"), "lines": _starting(project, facts, tick.module)}
 
 
-def _starting(project: Project, facts: Facts, module: str) -> tuple[str, str] | None:
-    """A line like one that starts a job of this kind already; None where there is none to go by."""
+def _starting(project: Project, facts: Facts, module: str) -> list[tuple[str, str]]:
+    """A line like one that starts a job of this kind already; a new file where the repository has none of the kind."""
     from skillrun.frameworks.common.callables.starts import find_starts, is_start_file
     from skillrun.repo.places import is_aside
 
+    known = False
     for path in sorted(path for path in project.tree.files if is_start_file(path) and not is_aside(path)):
         text = (project.tree.read(path) or b"").decode("utf-8", "replace")
         for start in find_starts(path, text):
+            known = known or start.how == "crontab"
             line = _line(facts, start, module)
             if line is not None:
-                return path, line
-    return None
+                return [(path, line)]
+    return _new_file(project, facts, module, known)
+
+
+def _new_file(project: Project, facts: Facts, module: str, known: bool) -> list[tuple[str, str]]:
+    """A crontab for a cron job, a Procfile for a poller; nothing beside one whose lines are of another kind."""
+    if facts.trigger == "poller":
+        return [] if "Procfile" in project.tree.files else [("Procfile", f"{facts.job}: python -m {module}")]
+    if known or "crontab" in project.tree.files or not facts.schedule:
+        return []
+    lines = (_WHERE, "APP=/srv/app", f'{facts.schedule} cd "$APP" && python -m {module}')
+    return [("crontab", line) for line in lines]
 
 
 def runs_need(facts: Facts) -> list[Symbol | str]:
@@ -65,6 +80,4 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         made.append(ticking(facts, render, "poller.py.jinja", needed, every=seconds(facts.every_s or 60)))
     else:
         made.append(ticking(facts, render, "cron.py.jinja", needed))
-    if facts.facts["line"] is not None:
-        made.append(Line(*facts.facts["line"]))
-    return made
+    return [*made, *(Line(path, text) for path, text in facts.facts["lines"])]
