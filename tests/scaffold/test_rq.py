@@ -135,6 +135,19 @@ def test_the_entry_joins_the_schedule_that_is_there(tmp_path: Path) -> None:
 
 
 NO_QUEUE = {"shop/queues.py": "", "shop/tasks.py": '"""Background jobs."""\n'}
+
+
+def test_in_django_it_is_published_after_the_commit(tmp_path: Path) -> None:
+    settings = {"config/settings.py": 'INSTALLED_APPS = ["shop"]\n'}
+    files = {**QUEUES["django-rq's"][0], **settings}
+    text = write(tmp_path, Combination("rq", store="receiver", dead="framework"), files).text(TASKS)
+    tail = text.partition("def enqueue_send_receipt(")[2]
+    assert "    def publish() -> None:\n        django_rq.get_queue(" in tail
+    assert tail.rstrip().endswith("    transaction.on_commit(publish)")
+    assert "It waits for the commit of the open transaction." in tail
+    assert "from django.db import transaction" in text.splitlines()
+
+
 IN_A_FUNCTION = {
     "a connection": (
         "from redis import Redis\nfrom rq import Queue\n\nconn = Redis()\n\n\n"

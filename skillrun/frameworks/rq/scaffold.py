@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.deaths import lost_with_its_worker
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Rewritten, Symbol
+from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -244,7 +245,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         waits=[int(delay) for delay in facts.retries.delays], killed=_KILLED if facts.dead_letter == "table" else "",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
-        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+        commits=publishes_on_commit(facts), publishing=when_to_publish(facts),
     )  # fmt: skip
     clocked = [_scheduled(facts, render)] if facts.trigger != "event" else []
     return [Module(facts.path, text), *clocked, *facts.facts["workers"]]
@@ -256,6 +257,8 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         "from rq import Callback, get_current_job", "from rq.job import Job", *facts.facts["needed"],
         *(effect.call for effect in facts.effects), facts.invalid,
     ]  # fmt: skip
+    if publishes_on_commit(facts):
+        needed.append("from django.db import transaction")
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
     if facts.retries.bounded:
