@@ -318,6 +318,8 @@ def _boot_failed(answer: Mapping[str, Any], root: str) -> BootFailed:
         "framework": "proof.python must be the interpreter that the worker runs with",
     }
     what, trace = str(answer.get("failed")), str(answer.get("trace") or "")
+    if "AppRegistryNotReady" in trace or "DJANGO_SETTINGS_MODULE" in trace:
+        hints["handler"] = "say which settings Django has: proof.env: {DJANGO_SETTINGS_MODULE: project.settings}"
     unset = find_unset(trace, root)
     if unset is not None:
         return BootFailed(what, unset.message, hint=unset.hint, trace=trace)

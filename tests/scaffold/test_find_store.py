@@ -406,6 +406,13 @@ def test_django_s_postgresql_in_parts_is_the_proof_s_server(make_repo: Callable[
     assert (part["services"], part["database"], notes) == (["postgresql"], "{postgresql}", ())
 
 
+def test_settings_may_be_annotated(make_repo: Callable[..., Path]) -> None:
+    annotated = IN_PARTS.replace("DATABASES = {", "DATABASES: dict[str, dict[str, object]] = {")
+    assert annotated != IN_PARTS
+    _, part, _ = proved(make_repo({**DJANGO, "config/settings.py": annotated}), store_cases.spec())
+    assert part["services"] == ["postgresql"]
+
+
 def test_a_host_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
     fixed = IN_PARTS.replace('os.getenv("POSTGRES_HOST", "postgres")', '"db"')
     _, part, notes = proved(make_repo({**DJANGO, "config/settings.py": fixed}), store_cases.spec())

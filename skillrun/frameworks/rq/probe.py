@@ -104,6 +104,7 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         names = _part("names")
+        names.set_up_django()
         _, _, self.target = names.find(handler)
         if not inspect.isroutine(self.target):
             raise names.NotThere(f"{handler} is no function but {type(self.target).__name__}")

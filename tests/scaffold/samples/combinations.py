@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "plain_cron", "apscheduler")
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "alembic", "django")
-IN_DJANGO = ("celery",)
+IN_DJANGO = ("celery", "plain_cron")
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
 CLOCKS = {**CLOCKED, "huey": ("cron", "poller")}

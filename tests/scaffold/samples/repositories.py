@@ -42,7 +42,7 @@ def files(combination: Combination) -> dict[str, str]:
     framework = _FRAMEWORKS[combination.framework]
     made = {**COMMON, **framework.FILES, **stores.STORES[combination.store]}
     if combination.store == "django":
-        made = {path: text for path, text in {**made, **celery.IN_DJANGO}.items() if text is not None}
+        made = {path: text for path, text in {**made, **framework.IN_DJANGO}.items() if text is not None}
     needed = [*framework.NEEDS, *stores.NEEDS.get(combination.store, ())]
     made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
     if combination.broker:
