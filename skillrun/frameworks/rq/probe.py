@@ -96,6 +96,9 @@ class Driver:
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.url = str(probe.settings["redis"])
+        self.options = quiet(UnixDomainSocketConnection)
+        self.path = self._pool(0).connection_kwargs["path"]
+        self.connections: dict[int, Any] = {}  # by database
         self.target: Any = None
         self.at_work: str | None = None  # the id of the job that the worker has
         self.wait = 0.0  # seconds until the worker's job comes again
@@ -140,17 +143,19 @@ class Driver:
     # -- connections
 
     def _connection(self, db: int) -> Any:
-        return Redis(connection_pool=self._pool(db))
+        """The worker's own; a process that is forked connects anew, as redis-py has it."""
+        if db not in self.connections:
+            self.connections[db] = Redis(connection_pool=self._pool(db))
+        return self.connections[db]
 
     def _pool(self, db: int) -> Any:
         """RESP2 and no name: nothing has to be said to the server before the first command."""
-        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}", **quiet(UnixDomainSocketConnection))
+        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}", **self.options)
 
     def _redirect(self, connection: Any) -> None:
         """A queue of the repository's speaks to the private Redis, whatever its settings say."""
-        pool = self._pool(_db(connection))
-        if connection.connection_pool.connection_kwargs.get("path") != pool.connection_kwargs["path"]:
-            connection.connection_pool = pool
+        if connection.connection_pool.connection_kwargs.get("path") != self.path:
+            connection.connection_pool = self._pool(_db(connection))
 
     def _worker(self, queue: Queue) -> InProcess:
         worker: Any = InProcess(
@@ -333,14 +338,16 @@ class Driver:
         connection, id_ = queue.connection, message["id"]
         key = queue.job_class.key_for(id_)
         fields = {name: base64.b64decode(value) for name, value in message["fields"].items()}
-        meta = connection.hget(key, "meta") if message.get("redelivered") else None
-        with connection.pipeline() as pipeline:
+        with self.probe.recorder.quiet(), connection.pipeline(transaction=False) as pipeline:
+            pipeline.hget(key, "meta")
             pipeline.delete(key)
-            pipeline.hset(key, mapping={**fields, **({"meta": meta} if meta else {})})
+            pipeline.hset(key, mapping=fields)
             pipeline.zrem(queue.scheduled_job_registry.key, id_)
             pipeline.lrem(queue.key, 0, id_)
             pipeline.lpush(queue.key, id_)
-            pipeline.execute()
+            meta = pipeline.execute()[0]
+            if meta and message.get("redelivered"):
+                connection.hset(key, "meta", meta)
 
     def _settle(self, job: Job, queue: Queue, message: dict[str, Any], waited: float = 0.0) -> None:
         """Says what RQ did with the job; `waited`: seconds that pass before it does so."""
