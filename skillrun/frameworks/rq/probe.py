@@ -384,6 +384,10 @@ class Driver:
         self._worker(queue).horse_died(job, queue)
         self._settle(job, queue, message)
 
+    def rehearse(self) -> None:
+        """The process has a connection of its own before its order comes."""
+        self._connection(0).ping()
+
     def dead_letters(self) -> int | None:
         """What the failed registries of all queues hold."""
         connection = self._connection(0)
