@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from skillrun.proof.probe.driver import Probe
 
 HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
+_HANDS_ON = "execution" in inspect.signature(Worker.perform_job).parameters
 _RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
 _PUBLISHES = ("_enqueue_async_job", "schedule_job", "_enqueue_rate_limited_job")
 _PUBLISHED_ONCE = ("_enqueue_job", "schedule_job")  # before RQ 2
@@ -78,13 +79,20 @@ class InProcess(Worker):
 
     def work_on(self, job: Job, queue: Queue) -> None:
         """What a work horse does; RQ before 2 keeps no record of each execution."""
-        more = [self.prepare_execution(job)] if hasattr(self, "prepare_execution") else []
-        self.perform_job(job, queue, *more)
+        execution = self.prepare_execution(job) if hasattr(self, "prepare_execution") else None
+        self.perform_job(job, queue, *self._handed(execution))
 
     def horse_died(self, job: Job, queue: Queue) -> None:
         """What a worker does whose work horse was killed."""
-        more = [next(iter(reversed(job.get_executions())), None)] if hasattr(job, "get_executions") else []
-        self.monitor_work_horse(job, queue, *more)  # type: ignore[arg-type]
+        found = reversed(job.get_executions()) if hasattr(job, "get_executions") else ()
+        self.monitor_work_horse(job, queue, *self._handed(next(iter(found), None)))
+
+    def _handed(self, execution: Any) -> tuple[Any, ...]:
+        """RQ 3 hands an execution on; in RQ 2 the worker holds it."""
+        if _HANDS_ON:
+            return (execution,)
+        self.execution = execution
+        return ()
 
 
 class Driver:
