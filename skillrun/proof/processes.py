@@ -125,9 +125,10 @@ class Processes:
             events.append(Event(number, "died", _how(status)))
         else:
             self.modules |= set(end.get("modules") or ())
-            if end.get("libraries") is not None:
+            needs = end.pop("needs", None)
+            if needs is not None:
                 self.warmed.add(process.zygote)
-                self.setting.zygote(process.zygote).warm(end["libraries"], end.pop("pages"))
+                self.setting.zygote(process.zygote).warm(needs)
         clock = float(end["clock"]) if end else process.clock
         return Delivery(process.number, process.op, process.job, process.clock, tuple(events), process.copy), clock
 

@@ -274,9 +274,9 @@ class Zygote:
         """Ends what handlers left running."""
         self._order({"op": "sweep"})
 
-    def warm(self, libraries: list[str], pages: list[list[int]]) -> None:
-        """Has it import what a delivery imported from libraries, and its children write the same pages of memory."""
-        self._order({"op": "warm", "names": libraries, "pages": pages})
+    def warm(self, needs: Mapping[str, Any]) -> None:
+        """Has it make ready what a delivery said at its end that it needs."""
+        self._order({"op": "warm", **needs})
 
     def _order(self, order: dict[str, Any]) -> None:
         self.control.setblocking(True)

@@ -283,12 +283,14 @@ class Zygote:
                                error=f"{type(error).__name__}: {error}")  # fmt: skip
         sys.stdout.flush()
         sys.stderr.flush()
-        pages = part("pages").own() if order.get("warms") else None  # first: what follows writes more
-        libraries = self.new_libraries() if order.get("warms") else None
+        needs = self.needs() if order.get("warms") else None
         modules = module_files(self.recorder.root) if order.get("modules") else None
         alone = not order.get("stays") and self.recorder.is_alone()
-        self.recorder.emit("end", modules=modules, libraries=libraries, pages=pages, clock=self.clock.offset,
-                           alone=alone)  # fmt: skip
+        self.recorder.emit("end", modules=modules, needs=needs, clock=self.clock.offset, alone=alone)
+
+    def needs(self) -> dict[str, Any]:
+        """What `warm` takes: the memory that this process wrote, before anything else writes more, and its imports."""
+        return {"pages": part("pages").own(), "names": self.new_libraries()}
 
     def new_libraries(self) -> list[str]:
         """What was imported since the boot, without the repository's own modules: those may mean to come late."""
