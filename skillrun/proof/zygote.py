@@ -155,12 +155,14 @@ class Zygote:
         return ""
 
     def fork(self, op: str, args: list[Any], *, clock: float, plan: Mapping[str, Any] | None = None,
-             modules: bool = False, stays: bool = False) -> Running:  # fmt: skip
-        """Starts one process; see probe/main.py for what it does. `stays`: it can go on with something else then."""
+             modules: bool = False, warms: bool = False, stays: bool = False) -> Running:  # fmt: skip
+        """Starts one process; see probe/main.py for what it does. `modules`: it tells the repository's at its end;
+        `warms`: and what `warm` takes. `stays`: it can go on with something else then.
+        """
         ours, theirs = socket.socketpair()
         self._next += 1
         order = {"id": self._next, "op": op, "args": args, "clock": clock, "plan": plan or {}, "modules": modules,
-                 "stays": stays, "output": str(self.output)}  # fmt: skip
+                 "warms": warms, "stays": stays, "output": str(self.output)}  # fmt: skip
         self.control.setblocking(True)
         data = json.dumps(order).encode() + b"\n"
         sent = socket.send_fds(self.control, [data], [theirs.fileno()])
@@ -272,9 +274,9 @@ class Zygote:
         """Ends what handlers left running."""
         self._order({"op": "sweep"})
 
-    def warm(self, libraries: list[str]) -> None:
-        """Has it import what deliveries imported from libraries."""
-        self._order({"op": "warm", "names": libraries})
+    def warm(self, needs: Mapping[str, Any]) -> None:
+        """Has it make ready what a delivery said at its end that it needs."""
+        self._order({"op": "warm", **needs})
 
     def _order(self, order: dict[str, Any]) -> None:
         self.control.setblocking(True)
