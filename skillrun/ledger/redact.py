@@ -105,7 +105,9 @@ def _redaction(ledger: Ledger, run_id: str, wanted: Wanted) -> Redaction:
 
 
 def _check_written_by_texts(run_id: str, rows: list[_Row], found: Mapping[int, object]) -> None:
-    old = [row.n for row in rows if row.i is None and row.n in found and not chain.covers_texts(row.value)]
+    old = [
+        row.n for row in rows if row.i is None and row.n in found and not chain.covers_texts(chain.seal_of(row.value))
+    ]
     if old:
         what = f"event {old[0]} of run {run_id} was written when a hash still covered the texts themselves"
         raise Refused(
