@@ -50,5 +50,5 @@ def test_what_is_no_event_has_no_seal(text: Any) -> None:
 
 @pytest.mark.parametrize("inside", ["\\u0061" * 70, "\\/" * 70, "\t" * 70, "\udcff" * 70])
 def test_a_long_string_that_is_written_in_another_way_is_refused(inside: str) -> None:
-    with pytest.raises(ValueError, match="not canonical JSON|surrogates"):
+    with pytest.raises(ValueError, match=r"not canonical JSON|surrogates"):
         texts.covered(f'{{"a":"{inside}"}}')
