@@ -59,6 +59,7 @@ def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
     """Brings the copy up to date in one transaction."""
     here.execute("PRAGMA foreign_keys = OFF")
     here.execute("PRAGMA ignore_check_constraints = ON")  # rows come as they are: verify judges them
+    here.execute("PRAGMA secure_delete = ON")  # what was redacted there is gone from the copy, too
     here.execute("BEGIN IMMEDIATE")
     with _without_triggers(here):
         heads = dict(here.execute("SELECT run_id, max(n) FROM event GROUP BY run_id"))
@@ -72,6 +73,7 @@ def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
 
 def _fetch_runs(far: psycopg.Connection[Any], here: sqlite3.Connection, runs: list[str]) -> None:
     for table, columns in COLUMNS.items():
+        here.executemany(f"DELETE FROM {table} WHERE run_id = ?", [(run_id,) for run_id in runs])
         query = f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ANY(%s) ORDER BY {_ORDER[table]}"
         _insert(here, table, columns, far.execute(query, (runs,)))
 
