@@ -23,6 +23,7 @@ SERVER = Path(__file__).with_name("fork_server.py")
 MOST_INPUT = 4_000  # a pipe takes as much before somebody reads it, everywhere
 AT_START = ("PYTHON", "LANG", "LC_", "TERM", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "TYPER")
 START_ENV = {"LANG": "C.UTF-8", "PYTHONPATH": str(SERVER.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+servers: set[int] = set()  # their process ids: who looks for what a test has left behind does not mean them
 _asking = threading.Lock()
 
 
@@ -64,6 +65,7 @@ def _channel() -> socket.socket:
     command, pipe = [sys.executable, str(SERVER), str(theirs.fileno())], subprocess.PIPE
     process = subprocess.Popen(command, env=START_ENV, stdin=pipe, stdout=pipe, pass_fds=[theirs.fileno()])
     theirs.close()
+    servers.add(process.pid)
     atexit.register(process.wait)
     atexit.register(ours.close)
     return ours
