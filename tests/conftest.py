@@ -12,6 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import helpers
+import shops
+from places import Place
 
 NOT_OURS = (
     *("CI", "GITHUB_", "GITLAB_", "BUILDKITE", "JENKINS_"),
@@ -53,3 +55,14 @@ def make_repo(tmp_path: Path) -> Callable[..., Path]:
         return helpers.build_tree(tmp_path / name, files)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("finished"), lambda repo: shops.run(shops.shop(repo), "--trust", code=0))
+
+
+@pytest.fixture
+def finished_shop(_finished: Place) -> Path:
+    """The quick shop, all of whose stages have passed in one run; its HOME stands beside it."""
+    return _finished.restored()

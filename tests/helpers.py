@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import forks
+
 ROOT = Path(__file__).resolve().parent.parent
 IDENTITY = (
     *("-c", "user.name=Test"),
@@ -93,18 +95,23 @@ def run_cli(
     input: str | None = None,
     timeout: float = 120,
     prefix: Sequence[str] = (),
+    starts: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m skillrun ARGS` as a real process, piped; `env` is laid over the clean environment.
+    """Runs `python -m skillrun ARGS`, piped; `env` is laid over the clean environment.
 
     HOME and the state folder stand beside `cwd` (`<cwd>.home`), so that a repository in `cwd` stays clean.
-    Without `input` the process reads an empty standard input. `prefix` is a command that runs the command.
+    Without `input` the process reads an empty standard input. `prefix` is a command that runs the command. The process
+    is a fork of one that has loaded skillrun, see `forks.py`, and a start of Python where `starts` or one is needed.
     """
-    home = cwd.parent / f"{cwd.name}.home"
+    whole = {**clean_env(cwd.parent / f"{cwd.name}.home"), **(env or {})}
+    given = input or ""
+    if not starts and not prefix and forks.is_enough(given, env or {}):
+        return forks.run_forked([*map(str, args)], cwd=cwd, env=whole, input=given, timeout=timeout)
     return subprocess.run(
         [*prefix, sys.executable, "-m", "skillrun", *map(str, args)],
         cwd=cwd,
-        env={**clean_env(home), **(env or {})},
-        input=input if input is not None else "",
+        env=whole,
+        input=given,
         capture_output=True,
         text=True,
         errors="surrogateescape",

@@ -26,16 +26,49 @@ STAGES = (
     "validate",
 )
 QUICK = "lint:\n\ttrue\n\ntest:\n\ttrue\n"
+QUICK_TESTS = """
+    from shop.mailer import BadAddress, Unavailable
+    from shop.tasks import send_receipt
+
+
+    def run(order_id=7):
+        return send_receipt.apply(kwargs={"order_id": order_id, "email": "a@example.com"})
+
+
+    def test_happy_path_sends_one_email_and_marks_it(shop, provider):
+        assert run().state == "SUCCESS"
+        assert provider.inbox == {"receipt-7": "a@example.com"}
+        assert shop.receipts() == [(7, "a@example.com")]
+
+
+    def test_retryable_failure_is_tried_again_and_succeeds(shop, provider):
+        provider.failures = [Unavailable("down")]
+        assert run().state == "SUCCESS"
+        assert provider.calls == ["receipt-7"] * 2
+
+
+    def test_permanent_failure_is_not_retried_and_the_job_is_dead(shop, provider):
+        provider.failures = [BadAddress("a@example.com")] * 10
+        assert run().state == "FAILURE"
+        assert shop.dead_jobs() == [("send-receipt", 7, "BadAddress('a@example.com')")]
+
+
+    def test_two_orders_of_one_customer_get_two_emails(shop, provider):
+        run(7)
+        run(8)
+        assert sorted(provider.inbox) == ["receipt-7", "receipt-8"]
+    """
 
 
 def shop(root: Path, *overlays: str, makefile: str = QUICK, proof: bool = False) -> Path:
-    """The bundled shop, whose validations take no time, whose tests start no worker, and whose job is not proved."""
+    """The bundled shop with four quick tests and validations that take no time; its job is not proved."""
     fixtures_repos.example_shop(root, *overlays)
     if not proof:
         spec = (root / SPEC).read_text()
         (root / SPEC).write_text(spec[: spec.index("\nproof:")] + "\n")
-    (root / "tests" / "test_enqueue.py").unlink()
-    (root / "Makefile").write_text(makefile)
+    for name in ("test_enqueue.py", "test_mailer.py"):
+        (root / "tests" / name).unlink()
+    helpers.write_files(root, {"tests/test_send_receipt.py": QUICK_TESTS, "Makefile": makefile.encode()})
     helpers.commit(root, "Quick validations")
     return root
 

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import helpers
@@ -46,6 +48,7 @@ def in_target(path: Path) -> bool:
     return parts[:2] == ("proof", "probe") or (parts[0] == "frameworks" and parts[-1] in ("probe.py", "confirm.py"))
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name below skillrun -> file."""
     found = {}
@@ -55,9 +58,26 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imported(path: Path) -> Iterator[tuple[str, bool]]:
-    """(dotted name below skillrun, whether it runs: not only for the type checker) of each import, anywhere."""
-    tree = ast.parse(path.read_text())
+@dataclass(frozen=True)
+class Read:
+    """What a module imports of skillrun; every test asks, so each file is parsed once."""
+
+    imported: tuple[
+        tuple[str, bool], ...
+    ]  # (dotted name below skillrun, whether it runs: not only for types), anywhere
+    at_import: tuple[str, ...]  # those at the top of the module
+    opens_with_a_sentence: bool
+
+
+@cache
+def read(path: Path) -> Read:
+    text = path.read_text()
+    tree = ast.parse(text)
+    opens = not text or ast.get_docstring(tree) is not None
+    return Read(tuple(_imported(path, tree)), tuple(_top_level(tree)), opens)
+
+
+def _imported(path: Path, tree: ast.Module) -> Iterator[tuple[str, bool]]:
     for_types = {
         id(inner)
         for node in ast.walk(tree)
@@ -79,11 +99,19 @@ def imported(path: Path) -> Iterator[tuple[str, bool]]:
                 yield name.removeprefix("skillrun."), id(node) not in for_types
 
 
+def _top_level(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skillrun"):
+            base = (node.module or "").removeprefix("skillrun").lstrip(".")
+            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+@cache
 def edges() -> set[tuple[str, str, bool]]:
     """(importing top-level part, imported one, whether it runs), between different parts."""
     found = set()
     for name, path in modules().items():
-        for target, runs in imported(path):
+        for target, runs in read(path).imported:
             here, there = name.partition(".")[0], target.partition(".")[0]
             if here != there and there != "__version__":
                 found.add((here, there, runs))
@@ -124,7 +152,7 @@ def test_frameworks_are_strangers_to_each_other() -> None:
             or parts[1] in ("interface", "registry", "pieces", "layout", "publishing")
         ):
             continue
-        others = {t.split(".")[1] for t, _ in imported(path) if t.startswith("frameworks.")}
+        others = {t.split(".")[1] for t, _ in read(path).imported if t.startswith("frameworks.")}
         assert others - SHARED - {"common", parts[1]} == set(), name
 
 
@@ -143,16 +171,9 @@ def test_no_circle_between_modules_at_import_time() -> None:
     met = {
         (name, target if target in known else target.rpartition(".")[0])
         for name, path in modules().items()
-        for target in top_level(path)
+        for target in read(path).at_import
     }
     assert circle({(here, there) for here, there in met if here != there and there in known}) == []
-
-
-def top_level(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skillrun"):
-            base = (node.module or "").removeprefix("skillrun").lstrip(".")
-            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
 
 
 def circle(met: set[tuple[str, str]]) -> list[str]:
@@ -179,8 +200,7 @@ def test_inner_init_files_are_empty() -> None:
 
 def test_every_module_opens_with_a_sentence() -> None:
     for name, path in modules().items():
-        text = path.read_text()
-        assert not text or ast.get_docstring(ast.parse(text)), name
+        assert read(path).opens_with_a_sentence, name
 
 
 def test_no_framework_is_imported_by_skillrun_itself() -> None:
@@ -220,11 +240,10 @@ def test_help_starts_light(tmp_path: Path, typer_alone: set[str]) -> None:
         assert (loaded(tmp_path / "repo", *args) - typer_alone) & HEAVY == set()
 
 
-def test_status_and_an_unchanged_resume_start_light(tmp_path: Path, typer_alone: set[str]) -> None:
-    repo = shops.shop(tmp_path / "repo")
-    shops.run(repo, "--trust", code=0)
+def test_status_and_an_unchanged_resume_start_light(finished_shop: Path, typer_alone: set[str]) -> None:
+    shops.run(finished_shop, code=0)
     for args in (["status"], ["next"], ["why", "retry"], [shops.SKILL], ["ledger", "list"]):
-        assert (loaded(repo, *args) - typer_alone) & HEAVY == set(), args
+        assert (loaded(finished_shop, *args) - typer_alone) & HEAVY == set(), args
 
 
 def test_what_runs_in_the_target_knows_the_library_alone() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -30,7 +31,7 @@ _INTERRUPTED = 130
 def invoke(arguments: list[str]) -> int:
     """Parses and runs; returns the exit code. Typer's own complaints become exit code 2."""
     try:
-        code = app(args=arguments, prog_name="skillrun", standalone_mode=False)
+        code = parser()(args=arguments, prog_name="skillrun", standalone_mode=False)
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _usage_error() as complaint:
@@ -39,6 +40,12 @@ def invoke(arguments: list[str]) -> int:
     if code == _INTERRUPTED:  # typer's own answer to Ctrl-C, in silence
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
+
+
+@cache
+def parser() -> Any:
+    """Click's command for all of them: built once in a process, which takes longer than most commands."""
+    return typer.main.get_command(app)
 
 
 def _usage_error() -> type[Exception]:

@@ -158,18 +158,15 @@ class Zygote:
              modules: bool = False, warms: bool = False, stays: bool = False) -> Running:  # fmt: skip
         """Starts one process; see probe/main.py for what it does. `modules`: it tells the repository's at its end;
         `warms`: and what `warm` takes. `stays`: it can go on with something else then.
+
+        Raises BootFailed where the interpreter has ended, as all that gives it an order.
         """
         ours, theirs = socket.socketpair()
         self._next += 1
         order = {"id": self._next, "op": op, "args": args, "clock": clock, "plan": plan or {}, "modules": modules,
                  "warms": warms, "stays": stays, "output": str(self.output)}  # fmt: skip
-        self.control.setblocking(True)
-        data = json.dumps(order).encode() + b"\n"
-        sent = socket.send_fds(self.control, [data], [theirs.fileno()])
-        if sent < len(data):
-            self.control.sendall(data[sent:])
-        self.control.setblocking(False)
-        theirs.close()
+        with theirs:
+            self._order(order, theirs.fileno())
         ours.setblocking(False)
         running = self._running[self._next] = Running(self._next, ours.detach(), stays=stays)
         return running
@@ -234,8 +231,10 @@ class Zygote:
             chunk = self.control.recv(1 << 20)
         except BlockingIOError:
             return
+        except ConnectionResetError:  # it ended before it had read all of its orders
+            chunk = b""
         if not chunk:
-            raise BootFailed("probe", "the interpreter of the proof ended", hint=self._tail()[-300:] or None)
+            raise self._ended()
         *lines, self._unread = (self._unread + chunk).split(b"\n")
         for line in lines:
             value = json.loads(line)
@@ -278,10 +277,18 @@ class Zygote:
         """Has it make ready what a delivery said at its end that it needs."""
         self._order({"op": "warm", **needs})
 
-    def _order(self, order: dict[str, Any]) -> None:
+    def _order(self, order: dict[str, Any], *descriptors: int) -> None:
+        data = json.dumps(order).encode() + b"\n"
         self.control.setblocking(True)
-        self.control.sendall(json.dumps(order).encode() + b"\n")
+        try:
+            sent = socket.send_fds(self.control, [data], list(descriptors))
+            self.control.sendall(data[sent:])
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._ended() from None
         self.control.setblocking(False)
+
+    def _ended(self) -> BootFailed:
+        return BootFailed("probe", "the interpreter of the proof ended", hint=self._tail()[-300:] or None)
 
     def abandon(self) -> None:
         """Ends the interpreter; whoever works with it, in another thread, gets BootFailed. `stop` is still to come."""

@@ -84,8 +84,8 @@ def test_every_independent_problem_at_once(tmp_path: Path) -> None:
     assert statuses["retry"] == "failed"
 
 
-def test_a_profile_that_contradicts_the_code_is_a_finding(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo")
+def test_a_profile_that_contradicts_the_code_is_a_finding(finished_shop: Path) -> None:
+    repo = finished_shop
     helpers.write_files(
         repo,
         {

@@ -51,10 +51,11 @@ def test_the_report_is_as_published(name: str, tmp_path: Path) -> None:
     valid(json_of(status), "report.v1.json")
 
 
-def test_the_report_and_the_ledger_agree(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo")
+def test_the_report_and_the_ledger_agree(finished_shop: Path) -> None:
+    repo = finished_shop
+    (repo / "README.md").write_text("Another.\n")
     report = shops.report(repo, "--trust", code=0)
-    (row,) = shops.telemetry(shops.ledger_of(repo))
+    *_, row = shops.telemetry(shops.ledger_of(repo))
     for name, value in report["telemetry"].items():
         if name != "ts_utc":
             assert value == (json.loads(row[name]) if isinstance(value, list | dict) else row[name]), name
@@ -75,22 +76,28 @@ def test_detect(tmp_path: Path) -> None:
     assert found["primary"] == "celery"
 
 
-def test_detect_writes_a_profile_as_published(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo")
+def test_detect_writes_a_profile_as_published(finished_shop: Path) -> None:
+    repo = finished_shop
     helpers.run_cli("detect", "--write", cwd=repo)
     valid(json.loads((repo / "REPO_PROFILE.json").read_text()), "repo-profile.v1.json")
     report = shops.report(repo, "--trust", code=0)
     assert set(shops.stages(report).values()) == {"passed"}
 
 
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop with a run that waits for consent; these commands write nothing into it."""
+    repo = shops.shop(tmp_path_factory.mktemp("json") / "repo")
+    shops.run(repo, code=3)
+    return repo
+
+
 @pytest.mark.parametrize(
     "command",
     ("list", f"show {shops.SKILL}", "next", "why retry", "ledger list", "ledger verify", "ledger query recent-runs"),
 )
-def test_every_other_command_prints_one_document(command: str, tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo")
-    shops.run(repo, code=3)
-    done = helpers.run_cli(*command.split(), "--json", cwd=repo)
+def test_every_other_command_prints_one_document(command: str, looked_at: Path) -> None:
+    done = helpers.run_cli(*command.split(), "--json", cwd=looked_at)
     assert done.returncode in (0, 3)
     assert done.stderr == ""
     json.loads(done.stdout)

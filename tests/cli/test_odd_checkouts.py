@@ -39,6 +39,7 @@ def test_a_linked_worktree_shares_the_ledger_of_the_main_checkout(tmp_path: Path
     assert len(shops.telemetry(shops.ledger_of(main))) == 2
 
 
+@pytest.mark.real
 def test_a_detached_head(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     helpers.git(repo, "checkout", "--quiet", "--detach")
@@ -86,6 +87,7 @@ def test_the_environment_names_a_ledger(tmp_path: Path) -> None:
     assert not shops.ledger_of(repo).exists()
 
 
+@pytest.mark.real
 def test_submodules_are_left_alone(tmp_path: Path) -> None:
     repo = with_shop(odd.with_submodule(tmp_path / "repo"))
     report = succeeds(repo)
@@ -93,13 +95,12 @@ def test_submodules_are_left_alone(tmp_path: Path) -> None:
     assert "shop/celery.py" in identify["summary"]
 
 
-def test_the_ledger_does_not_make_the_tree_dirty(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo")
-    succeeds(repo)
-    assert helpers.git(repo, "status", "--porcelain") == ""
-    assert (repo / ".skillrun" / ".gitignore").is_file()
+def test_the_ledger_does_not_make_the_tree_dirty(finished_shop: Path) -> None:
+    assert helpers.git(finished_shop, "status", "--porcelain") == ""
+    assert (finished_shop / ".skillrun" / ".gitignore").is_file()
 
 
+@pytest.mark.real
 def test_from_a_folder_below_the_root(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     succeeds(repo / "shop")

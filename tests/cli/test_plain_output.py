@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,19 +80,19 @@ def test_a_folder_with_a_hostile_name(tmp_path: Path) -> None:
 
 
 def test_plain_lines_for_a_pipe(tmp_path: Path) -> None:
-    out = shops.run(
-        shops.shop(tmp_path / "repo"), "--trust", code=0, env={"TERM": "xterm-256color", "FORCE_COLOR": "1"}
-    )
+    repo = shops.shop(tmp_path / "repo")
+    out = shops.run(repo, code=3, env={"TERM": "xterm-256color", "FORCE_COLOR": "1"})
     check(out)
     assert "passed   identify" in out
     assert out.rstrip().splitlines()[-1].startswith("ledger ")
 
 
-def test_a_success_says_how_to_anchor_it_until_it_is_anchored(tmp_path: Path) -> None:
-    repo, words = shops.shop(tmp_path / "repo"), "skillrun ledger anchor keeps its heads in git"
-    assert words not in shops.run(repo, code=3), "a run that goes on has time"
-    assert words not in shops.run(repo, "--trust", "--ledger", tmp_path / "elsewhere.db", code=0)
-    out = shops.run(repo, "--trust", code=0)
+def test_a_success_says_how_to_anchor_it_until_it_is_anchored(finished_shop: Path, tmp_path: Path) -> None:
+    repo, words = finished_shop, "skillrun ledger anchor keeps its heads in git"
+    assert words not in shops.run(shops.shop(tmp_path / "repo"), code=3), "a run that goes on has time"
+    elsewhere = shutil.copy(shops.ledger_of(repo), tmp_path / "elsewhere.db")
+    assert words not in shops.run(repo, "--ledger", elsewhere, code=0)
+    out = shops.run(repo, code=0)
     assert [len(line) <= 80 for line in out.splitlines() if words in line] == [True]
     assert helpers.run_cli("ledger", "anchor", cwd=repo).returncode == 0
     assert words not in shops.run(repo, "--trust", code=0), "the same once more adds nothing to anchor"
@@ -101,7 +102,7 @@ def test_a_success_says_how_to_anchor_it_until_it_is_anchored(tmp_path: Path) ->
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
-    script = f"{sys.executable} -m skillrun {shops.SKILL} --trust | head -n 1; echo ${{PIPESTATUS[0]}}"
+    script = f"{sys.executable} -m skillrun {shops.SKILL} | head -n 1; echo ${{PIPESTATUS[0]}}"
     env = helpers.clean_env(repo.with_name("repo.home"))
     done = subprocess.run(["bash", "-c", script], cwd=repo, env=env, capture_output=True, text=True)
     assert "Traceback" not in done.stderr

@@ -49,7 +49,9 @@ def plain(text: str) -> str:
     return SEQUENCE.sub("", text)
 
 
-@pytest.mark.parametrize(("answer", "code"), (("y", 0), ("", 3), ("no", 3), ("yes", 0)))
+@pytest.mark.parametrize(
+    ("answer", "code"), (("y", 0), ("", 3), ("no", 3), pytest.param("yes", 0, marks=pytest.mark.real))
+)
 def test_a_person_is_asked_before_anything_runs(answer: str, code: int, tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo", makefile="test:\n\techo run >> ../runs\n")
     ended, text = at_terminal(repo, shops.SKILL, answer=answer)
@@ -74,11 +76,9 @@ def test_colours_and_lines_that_fit(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_an_unchanged_run_is_shown_in_colour_too(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo")
-    shops.run(repo, "--trust", code=0)
+def test_an_unchanged_run_is_shown_in_colour_too(finished_shop: Path) -> None:
     for args in (["status"], [shops.SKILL]):
-        code, text = at_terminal(repo, *args)
+        code, text = at_terminal(finished_shop, *args)
         assert code == 0
         assert "\x1b[32m" in text
     assert "cached" in plain(text)

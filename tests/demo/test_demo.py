@@ -22,7 +22,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPr
     place = tmp_path_factory.mktemp("demo")
     (place / "tmp").mkdir()
     (place / "cwd").mkdir()
-    return helpers.run_cli("demo", cwd=place / "cwd", env={"TMPDIR": str(place / "tmp")}, timeout=300)
+    return helpers.run_cli("demo", cwd=place / "cwd", env={"TMPDIR": str(place / "tmp")}, timeout=300, starts=True)
 
 
 @pytest.mark.real
@@ -33,6 +33,7 @@ def test_it_succeeds_after_blocked_partial_and_success(finished: subprocess.Comp
     assert outcomes == [("3", "blocked"), ("1", "partial"), ("0", "success")]
 
 
+@pytest.mark.real
 def test_it_asks_the_question_and_names_file_and_line(finished: subprocess.CompletedProcess[str]) -> None:
     first, second, third = re.split(r"^\d/3 .*$", finished.stdout, flags=re.MULTILINE)[1:]
     assert "Which payload fields" in first
@@ -42,6 +43,7 @@ def test_it_asks_the_question_and_names_file_and_line(finished: subprocess.Compl
     assert "-    autoretry_for=(Exception,)," in third
 
 
+@pytest.mark.real
 def test_it_ends_with_the_ledgers_rows_and_what_to_try_next(finished: subprocess.CompletedProcess[str]) -> None:
     repo = repo_of(finished)
     query = "select invocation, outcome from telemetry order by invocation"
@@ -54,6 +56,7 @@ def test_it_ends_with_the_ledgers_rows_and_what_to_try_next(finished: subprocess
         assert done.returncode == 0, command + done.stdout + done.stderr
 
 
+@pytest.mark.real
 def test_it_writes_only_into_its_folder(finished: subprocess.CompletedProcess[str]) -> None:
     folder = repo_of(finished).parent
     place = folder.parent.parent
@@ -62,6 +65,7 @@ def test_it_writes_only_into_its_folder(finished: subprocess.CompletedProcess[st
     assert [path for path in (place / "cwd.home").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.real
 def test_it_keeps_a_repository_with_its_own_identity(finished: subprocess.CompletedProcess[str]) -> None:
     repo = repo_of(finished)
     assert helpers.git(repo, "log", "--format=%an %G?") == "skillrun demo N"

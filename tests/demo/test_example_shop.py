@@ -105,6 +105,7 @@ def test_a_real_worker_takes_a_settled_order_from_the_broker(
     assert "order_id=7 correlation_id=web-42" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.real
 def test_a_worker_killed_between_mail_and_mark_repeats_the_same_key(
     start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_worker_killed_between_mail_and_mark_repeats_the_same_key(
     assert len(list((tmp_path / "outbox").iterdir())) == 1
 
 
+@pytest.mark.real
 def test_a_message_that_kills_its_worker_is_dead_after_five_attempts(
     start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:

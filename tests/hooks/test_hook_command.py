@@ -11,6 +11,7 @@ from typing import Any
 import helpers
 import pytest
 import shops
+from places import Place
 
 from skillrun.agents.registry import AGENTS, load
 
@@ -40,13 +41,21 @@ def stop(repo: Path, agent: str = "claude", **more: Any) -> str | None:
     return next((text for name in ("reason", "followup_message") if (text := said.get(name))), None)
 
 
+def tries_for_ever(repo: Path) -> None:
+    shops.shop(repo)
+    (repo / HANDLER).write_text((repo / HANDLER).read_text().replace("max_retries=4", "max_retries=None"))
+    shops.run(repo, "--trust", code=1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("open"), tries_for_ever)
+
+
 @pytest.fixture
-def repo(tmp_path: Path) -> Path:
+def repo(place: Place) -> Path:
     """A shop whose run is open: the handler tries for ever."""
-    made = shops.shop(tmp_path / "shop")
-    (made / HANDLER).write_text((made / HANDLER).read_text().replace("max_retries=4", "max_retries=None"))
-    shops.run(made, "--trust", code=1)
-    return made
+    return place.restored()
 
 
 def hook_events(repo: Path) -> list[str]:
@@ -108,9 +117,8 @@ def test_the_hook_leaves_the_run_as_it_was(repo: Path) -> None:
     assert shops.stages(after) == shops.stages(before)
 
 
-def test_success_is_not_blocked_until_its_evidence_is_stale(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "shop")
-    shops.run(repo, "--trust", code=0)
+def test_success_is_not_blocked_until_its_evidence_is_stale(finished_shop: Path) -> None:
+    repo = finished_shop
     assert stop(repo) is None
     (repo / HANDLER).write_text((repo / HANDLER).read_text() + "# more\n")
     said = stop(repo)

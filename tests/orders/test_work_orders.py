@@ -83,9 +83,8 @@ def test_the_plain_text_says_the_same(tmp_path: Path) -> None:
     assert printed.stdout.rstrip().endswith("Then run: skillrun job-worker-orchestration")
 
 
-def test_what_is_stale_is_named_and_needs_the_command_alone(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "shop")
-    shops.run(repo, "--trust", code=0)
+def test_what_is_stale_is_named_and_needs_the_command_alone(finished_shop: Path) -> None:
+    repo = finished_shop
     assert "Nothing is left to do" in helpers.run_cli("next", cwd=repo).stdout
     (repo / HANDLER).write_text((repo / HANDLER).read_text() + "# more\n")
     made = orders(repo, code=1)

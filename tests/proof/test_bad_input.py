@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import helpers
+import hooked
 import pytest
 from plain_job import SPEC, plain_repo, proof_of
 
 from skillrun.proof.result import Proof
+from skillrun.proof.zygote import BootFailed
 
 SEND = '            send(order_id, key=f"order-{order_id}")\n'
 
@@ -35,7 +39,7 @@ def zygotes() -> list[str]:
             parent = int((path / "stat").read_bytes().rpartition(b")")[2].split()[1])
         except OSError:
             continue
-        if parent in mine:
+        if parent in mine and int(path.name) not in forks.servers:
             mine.add(int(path.name))
             found.append(path.name)
     return found
@@ -65,12 +69,15 @@ def test_a_variable_that_is_missing_is_named_with_its_place(tmp_path: Path, setu
 HANGS = {
     "loop": "while True: pass",
     "pipe": "os.read(os.pipe()[0], 1)",
-    "signals": "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: pass",
+    "signals": "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.read(os.pipe()[0], 1)",
 }
 
 
 @pytest.mark.parametrize("name", HANGS)
-def test_a_handler_that_hangs_is_stopped_and_its_last_boundary_is_said(name: str, tmp_path: Path) -> None:
+def test_a_handler_that_hangs_is_stopped_and_its_last_boundary_is_said(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLRUN_DELIVERY_S", "1")
     assert "the single run did not end; its last boundary was after:send#1" in messages(
         proof_with(tmp_path, HANGS[name])
     )
@@ -95,6 +102,17 @@ ENDS = {
 def test_a_handler_that_ends_itself_or_what_it_needs(name: str, tmp_path: Path) -> None:
     code, said = ENDS[name]
     assert said in messages(proof_with(tmp_path, code))
+
+
+def test_an_interpreter_that_has_ended_takes_no_order(tmp_path: Path) -> None:
+    with hooked.explorer(tmp_path, {"jobs.py": "def main():\n    pass\n"}) as made:
+        (zygote,) = made.setting.zygotes.values()
+        zygote.process.kill()
+        zygote.process.wait()
+        deadline = time.monotonic() + 10
+        with pytest.raises(BootFailed, match="the interpreter of the proof ended"):
+            while time.monotonic() < deadline:
+                zygote.sweep()
 
 
 FORKS = {

@@ -104,7 +104,7 @@ def test_a_single_run_that_fails_is_told(tmp_path: Path) -> None:
 
 def test_what_the_repository_says_is_bounded_and_escaped(tmp_path: Path) -> None:
     nasty = JOBS.replace("handle started order_id=%s", "%s \\x1b[31m\\u202e" + "y" * 900)
-    report = proof_report(proof_of(plain_repo(tmp_path / "repo", jobs=nasty), None), target_of(tmp_path / "repo"))
+    report = proof_report(proof_of(plain_repo(tmp_path / "repo", jobs=nasty)), target_of(tmp_path / "repo"))
     valid(report)
     record = report["log_answers"]["ran"]["record"]
     assert "yyy" in record

@@ -18,7 +18,16 @@ def runs(repo: Path) -> int:
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
+    """A shop that has not been looked at."""
     return shops.shop(tmp_path / "repo", makefile=COUNTING)
+
+
+@pytest.fixture
+def tested(finished_shop: Path) -> Path:
+    """A shop of which the validations alone are still to be run."""
+    (finished_shop / "Makefile").write_text(COUNTING)
+    helpers.commit(finished_shop, "Count the runs")
+    return finished_shop
 
 
 def test_nothing_runs_without_consent(repo: Path) -> None:
@@ -60,40 +69,40 @@ def test_a_repository_cannot_bring_its_own_consent(repo: Path) -> None:
     assert done.returncode == 3
 
 
-def test_a_validation_that_fails_is_told_and_run_again(repo: Path) -> None:
-    (repo / "Makefile").write_text("test:\n\techo run >> ../runs; echo it broke; exit 7\n")
-    report = shops.report(repo, "--trust", code=1)
+def test_a_validation_that_fails_is_told_and_run_again(tested: Path) -> None:
+    (tested / "Makefile").write_text("test:\n\techo run >> ../runs; echo it broke; exit 7\n")
+    report = shops.report(tested, "--trust", code=1)
     (finding,) = [f for s in report["stages"] for f in s["findings"] if f["rule"] == "validate.test-failed"]
     assert "make test" in finding["message"]
     assert finding["path"] == "Makefile"
-    (evidence,) = shops.select(shops.ledger_of(repo), "select * from evidence where path = 'make test'")
+    *_, evidence = shops.select(shops.ledger_of(tested), "select * from evidence where path = 'make test' order by n")
     assert '"exit_code":2' in evidence["detail"]
     assert "it broke" in evidence["detail"]
-    shops.run(repo, code=1)
-    assert runs(repo) == 2
+    shops.run(tested, code=1)
+    assert runs(tested) == 2
 
 
-def test_what_passed_is_not_run_again(repo: Path) -> None:
+def test_what_passed_is_not_run_again(tested: Path) -> None:
     for _ in range(3):
-        shops.run(repo, "--trust", code=0)
-    assert runs(repo) == 1
+        shops.run(tested, "--trust", code=0)
+    assert runs(tested) == 1
 
 
-def test_a_validation_that_changes_tracked_files(repo: Path) -> None:
-    (repo / "Makefile").write_text("test:\n\techo >> shop/orders.py; touch new.txt\n")
-    report = shops.report(repo, "--trust", code=1)
+def test_a_validation_that_changes_tracked_files(tested: Path) -> None:
+    (tested / "Makefile").write_text("test:\n\techo >> shop/orders.py; touch new.txt\n")
+    report = shops.report(tested, "--trust", code=1)
     changed = [f["path"] for s in report["stages"] for f in s["findings"] if f["rule"] == "validate.changed-files"]
     assert changed == ["shop/orders.py"]
 
 
-def test_a_validation_that_writes_only_ignored_files(repo: Path) -> None:
-    (repo / ".gitignore").write_text("build/\n.skillrun/ledger.db*\n")
-    (repo / "Makefile").write_text("test:\n\tmkdir -p build; date > build/out\n")
-    shops.run(repo, "--trust", code=0)
+def test_a_validation_that_writes_only_ignored_files(tested: Path) -> None:
+    (tested / ".gitignore").write_text("build/\n.skillrun/ledger.db*\n")
+    (tested / "Makefile").write_text("test:\n\tmkdir -p build; date > build/out\n")
+    shops.run(tested, "--trust", code=0)
 
 
-def test_secrets_in_the_output_are_masked(repo: Path) -> None:
-    (repo / "Makefile").write_text("test:\n\techo password=hunter2hunter2; exit 1\n")
-    out = shops.run(repo, "--trust", code=1)
+def test_secrets_in_the_output_are_masked(tested: Path) -> None:
+    (tested / "Makefile").write_text("test:\n\techo password=hunter2hunter2; exit 1\n")
+    out = shops.run(tested, "--trust", code=1)
     assert "hunter2" not in out
-    assert b"hunter2hunter2" not in shops.ledger_of(repo).read_bytes()
+    assert b"hunter2hunter2" not in shops.ledger_of(tested).read_bytes()

@@ -170,7 +170,7 @@ def test_a_copy_of_the_bundled_skill_without_a_step_still_runs_it(tmp_path: Path
     assert tuple(shops.stages(value)) == shops.STAGES
     assert "skill.step-missing" in shops.rules(value)
     assert shops.stages(value, "step")["idempotency"] is None
-    assert "SKILL.md has no step for idempotency" in shops.run(repo, "--new-run", "--trust", code=0)
+    assert "SKILL.md has no step for idempotency" in shops.run(repo, code=0)
 
 
 def test_a_copy_of_the_bundled_skill_with_a_step_more(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,30 +14,8 @@ import shops
 
 
 @pytest.fixture
-def finished_here(tmp_path: Path) -> Path:
-    """A shop whose run has succeeded, and that was never copied."""
-    repo = shops.shop(tmp_path / "repo")
-    shops.run(repo, "--trust", code=0)
-    return repo
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(a place, what it holds): a shop whose run has succeeded. The tests use the place one after the other."""
-    place, kept = tmp_path_factory.mktemp("place"), tmp_path_factory.mktemp("kept")
-    report = shops.report(shops.shop(place / "repo"), "--trust", code=0)
-    assert set(shops.stages(report).values()) == {"passed"}
-    shutil.copytree(place, kept, symlinks=True, dirs_exist_ok=True)
-    return place, kept
-
-
-@pytest.fixture
-def repo(finished: tuple[Path, Path]) -> Path:
-    """The shop whose run has succeeded, as no test has touched it."""
-    place, kept = finished
-    shutil.rmtree(place)
-    shutil.copytree(kept, place, symlinks=True)
-    return place / "repo"
+def repo(finished_shop: Path) -> Path:
+    return finished_shop
 
 
 def stale(repo: Path, code: int | None = None) -> dict[str, list[str]]:
@@ -57,8 +34,9 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_the_same_command_again(finished_here: Path) -> None:
-    repo = finished_here
+def test_the_same_command_again(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo")
+    shops.run(repo, "--trust", code=0)
     report = shops.report(repo, code=0)
     assert set(shops.stages(report, "cached").values()) == {True}
     rows = shops.telemetry(shops.ledger_of(repo))
@@ -70,15 +48,10 @@ def test_the_same_command_again(finished_here: Path) -> None:
     same = {"ts_utc", "invocation", "duration_ms"}
     assert {k: v for k, v in rows[1].items() if k not in same} == {k: v for k, v in rows[0].items() if k not in same}
     assert report["telemetry"]["invocation"] == 2
-
-
-def test_a_repetition_of_a_repetition_points_to_the_first(finished_here: Path) -> None:
-    repo = finished_here
-    for _ in range(3):
-        report = shops.report(repo, code=0)
+    third = shops.report(repo, code=0)
     ended = shops.events(shops.ledger_of(repo), "invocation.ended")
-    assert [e["data"].get("same_as") for e in ended] == [None, *[ended[0]["n"]] * 3]
-    assert len(report["stages"]) == 9
+    assert [e["data"].get("same_as") for e in ended] == [None, first["n"], first["n"]], "a repetition of a repetition"
+    assert len(third["stages"]) == 9
 
 
 EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
@@ -126,6 +99,7 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
         set(),
     ),
 }
+EACH_KIND = ("the handler", "a file that is gone", "a profile that was not there")
 
 
 @pytest.mark.parametrize("name", EDITS)
@@ -142,7 +116,9 @@ def test_an_edit_makes_the_right_stages_stale(name: str, repo: Path) -> None:
     assert f"stale: {', '.join(found[min(must)])} changed" in helpers.run_cli("why", min(must), cwd=repo).stdout
 
 
-@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.real] * (name not in EACH_KIND)) for name in EDITS]
+)
 def test_a_resume_works_on_what_was_stale_and_nothing_else(name: str, repo: Path) -> None:
     EDITS[name][0](repo)
     found = set(stale(repo, code=1))
@@ -227,12 +203,12 @@ def test_an_edit_reopens_a_finished_run(repo: Path) -> None:
 
 
 def test_new_run_starts_another_every_time(repo: Path) -> None:
-    ids = [shops.report(repo, "--new-run", code=0)["run"]["id"] for _ in range(3)]
+    ids = [shops.report(repo, "--new-run", "--until", "contract", code=1)["run"]["id"] for _ in range(2)]
     rows = shops.telemetry(shops.ledger_of(repo))
-    assert [r["invocation"] for r in rows] == [1, 1, 1, 1]
+    assert [r["invocation"] for r in rows] == [1, 1, 1]
     assert [r["run_id"] for r in rows[1:]] == ids
-    assert len(set(ids)) == 3
-    assert shops.report(repo, code=0)["run"]["id"] == ids[-1]
+    assert len({*ids, rows[0]["run_id"]}) == 3
+    assert shops.report(repo, "--until", "contract", code=1)["run"]["id"] == ids[-1]
 
 
 def test_until_stops_and_goes_on_later(tmp_path: Path) -> None:

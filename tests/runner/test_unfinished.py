@@ -55,21 +55,20 @@ def test_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
-    repo = shop(tmp_path / "shop")
-    env = helpers.clean_env(tmp_path / "shop.home")
+def test_a_full_disk_behind_stdout_is_one_line(finished_shop: Path) -> None:
+    env = helpers.clean_env(finished_shop.with_name("repo.home"))
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "skillrun", "run", SKILL, "--trust", "--json"],
-            cwd=repo, env=env, stdout=full, stderr=subprocess.PIPE, text=True,
+            cwd=finished_shop, env=env, stdout=full, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "the output cannot be written" in done.stderr
 
 
-def test_tests_that_nothing_runs_are_an_open_question(tmp_path: Path) -> None:
-    repo = shop(tmp_path / "shop")
+def test_tests_that_nothing_runs_are_an_open_question(finished_shop: Path) -> None:
+    repo = finished_shop
     (repo / "Makefile").unlink()
     value = report(repo, "--trust", code=3)
     validate = value["stages"][-1]
@@ -78,12 +77,12 @@ def test_tests_that_nothing_runs_are_an_open_question(tmp_path: Path) -> None:
     assert report(repo, "--trust", code=0)["outcome"] == "success"
 
 
-def test_a_failed_validation_names_what_failed(tmp_path: Path) -> None:
+def test_a_failed_validation_names_what_failed(finished_shop: Path) -> None:
     failing = (
         "test:\n\t@echo 'collected 2 items'\n\t@echo 'FAILED tests/test_a.py::test_b - assert 1 == 2'\n\t@exit 1\n"
     )
-    repo = shop(tmp_path / "shop", makefile=failing)
-    value = report(repo, "--trust", code=1)
+    (finished_shop / "Makefile").write_text(failing, encoding="utf-8")
+    value = report(finished_shop, "--trust", code=1)
     (finding,) = [f for f in value["stages"][-1]["findings"] if f["rule"] == "validate.test-failed"]
     assert "FAILED tests/test_a.py::test_b" in finding["message"]
     assert "make: ***" not in finding["message"]

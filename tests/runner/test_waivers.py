@@ -42,23 +42,21 @@ def test_in_the_spec_until_it_leaves_the_spec(repo: Path) -> None:
     spec = repo / shops.SPEC
     text = spec.read_text()
     spec.write_text(text + "waivers: [{item: retry, reason: agreed, by: The Team}]\n")
-    report = shops.report(repo, "--trust", code=1)
+    report = shops.report(repo, code=3)
     assert shops.stages(report)["retry"] == "waived"
     assert shops.events(shops.ledger_of(repo), "waiver.given")[0]["data"]["by"] == "The Team"
     spec.write_text(text)
-    assert shops.stages(shops.report(repo, "--trust", code=1))["retry"] == "failed"
+    assert shops.stages(shops.report(repo, code=1))["retry"] == "failed"
 
 
-def test_a_check_and_a_recommendation_can_be_waived(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo")
-    report = shops.report(repo, "--waive", "system/state-machine-mapper=one state only", "--trust", code=0)
+def test_a_check_and_a_recommendation_can_be_waived(finished_shop: Path) -> None:
+    report = shops.report(finished_shop, "--waive", "system/state-machine-mapper=one state only", code=0)
     (mapper,) = [r for r in report["recommendations"] if r["skill"] == "system/state-machine-mapper"]
     assert mapper["waived"] == "one state only"
 
 
-def test_a_waiver_of_what_has_passed_changes_nothing(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo")
-    report = shops.report(repo, "--waive", "tests=not now", "--trust", code=0)
+def test_a_waiver_of_what_has_passed_changes_nothing(finished_shop: Path) -> None:
+    report = shops.report(finished_shop, "--waive", "tests=not now", code=0)
     assert shops.stages(report)["tests"] == "passed"
 
 
@@ -92,14 +90,14 @@ def test_an_agents_waiver_in_the_spec_counts_once_it_is_committed(repo: Path) ->
     assert done.returncode == 4
     assert "HEAD does not hold this waiver" in done.stderr
     helpers.commit(repo, "A person's waiver")
-    assert shops.stages(shops.report(repo, "--trust", code=1, env=AGENT))["retry"] == "waived"
+    assert shops.stages(shops.report(repo, code=3, env=AGENT))["retry"] == "waived"
 
 
 def test_where_the_profile_allows_it_an_agents_waiver_is_recorded_as_one(repo: Path) -> None:
     profile = shops.asked(repo, "detect")["profile"]
     profile["quality_bar"]["agent_waivers"] = True
     (repo / "REPO_PROFILE.json").write_text(json.dumps(profile))
-    report = shops.report(repo, "--waive", "retry=later", "--trust", code=1, env=AGENT)
+    report = shops.report(repo, "--waive", "retry=later", code=3, env=AGENT)
     assert shops.stages(report)["retry"] == "waived"
     (event,) = shops.events(shops.ledger_of(repo), "waiver.given")
     assert event["actor_kind"] == "agent"

@@ -22,7 +22,7 @@ def test_the_profile_says_where_the_ledger_lies(tmp_path: Path) -> None:
     repo = shop(tmp_path / "shop")
     (repo / "REPO_PROFILE.json").write_text(json.dumps({"ledger": "audit/runs.db"}), encoding="utf-8")
     helpers.commit(repo)
-    assert report(repo, "--trust", code=0)["outcome"] == "success"
+    assert report(repo, code=3)["outcome"] == "blocked"
     assert (repo / "audit" / "runs.db").is_file()
     assert not (repo / ".skillrun" / "ledger.db").exists()
 
@@ -36,9 +36,8 @@ def test_the_profile_cannot_lead_out_of_the_repository(tmp_path: Path) -> None:
     assert not (tmp_path / "runs.db").exists()
 
 
-def test_a_start_commit_that_is_gone_leaves_the_touched_files_unknown(tmp_path: Path) -> None:
-    repo = shop(tmp_path / "shop")
-    assert report(repo, "--trust", code=0)["outcome"] == "success"
+def test_a_start_commit_that_is_gone_leaves_the_touched_files_unknown(finished_shop: Path) -> None:
+    repo = finished_shop
     helpers.git(repo, "checkout", "--quiet", "--orphan", "other")
     helpers.commit(repo, "Rewritten")
     helpers.git(repo, "branch", "-D", "main")
