@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.canonical import sha256
-from skillrun.errors import Blocked
+from skillrun.errors import Blocked, LedgerUnusable
 from skillrun.ledger.connection import BUSY_MS, explained, open_writer
 from skillrun.ledger.shipping.parcel import COLUMNS
 from skillrun.ledger.shipping.server import driver, first_line, shown
@@ -47,6 +47,9 @@ def mirror(url: str, folder: Path | None = None) -> Path:
         raise Blocked(
             f"{shown(url)}: {first_line(error)}", hint="check the address, and whether you may read"
         ) from error
+    except LedgerUnusable as error:
+        hint = "it is a copy: delete it, or have it elsewhere with XDG_CACHE_HOME=FOLDER"
+        raise LedgerUnusable(error.message, hint=hint) from error
     return path
 
 
