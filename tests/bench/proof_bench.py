@@ -63,8 +63,8 @@ def rq_job(folder: Path) -> Path:
     return root
 
 
-def bare_fork_s(root: Path, driver: str) -> float:
-    """The median of a fork and wait in an interpreter that has imported the handler."""
+def bare_fork_s(root: Path, driver: str, *, memory: bool = False) -> float:
+    """The median of a fork and wait in an interpreter that has imported the handler; `memory`: report that, too."""
     spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
     with Setting(spec, root, driver, ()) as setting:
         setting.start_servers()
@@ -75,7 +75,7 @@ def bare_fork_s(root: Path, driver: str) -> float:
         while not running.ended:
             setting.zygote().hear(0.1)
         raised = next(event for event in running.events if event["e"] == "caller-raised")
-        if driver == "celery":
+        if memory:
             report_memory(setting)
         return float(raised["text"])
 
@@ -128,6 +128,13 @@ def timed_proof(root: Path, workers: int, driver: str = "celery") -> tuple[Proof
         return proof, taken, time.perf_counter() - begun
     finally:
         Explorer.run = run  # type: ignore[method-assign]
+
+
+def beside_forks(root: Path, driver: str) -> tuple[tuple[Proof, dict[str, list[float]], float], float]:
+    """What `timed_proof` gives with one worker, and a bare fork before and after it: other work comes and goes."""
+    before = bare_fork_s(root, driver, memory=driver == "celery")
+    timed = timed_proof(root, workers=1, driver=driver)
+    return timed, (before + bare_fork_s(root, driver)) / 2
 
 
 def import_s(root: Path) -> float:
@@ -186,16 +193,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="proof-bench-") as temporary:
         folder = Path(temporary).resolve()
         root = shop(folder)
-        bare = bare_fork_s(root, "celery")
-        proof, taken, one = timed_proof(root, workers=1)
+        (proof, taken, one), bare = beside_forks(root, "celery")
         _, _, two = timed_proof(root, workers=2)
         schedules = [seconds for family in taken.values() for seconds in family]
         median = statistics.median(schedules)
         imported = statistics.median(import_s(root) for _ in range(5))
         families = len(taken)
         rq = rq_job(folder)
-        rq_bare = bare_fork_s(rq, "rq")
-        _, rq_taken, _ = timed_proof(rq, workers=1, driver="rq")
+        (_, rq_taken, _), rq_bare = beside_forks(rq, "rq")
         rq_median = statistics.median(seconds for family in rq_taken.values() for seconds in family)
         real = statistics.median(real_schedule_s(root, folder, kill=bool(n % 2)) for n in range(options.real))
     print(f"verdict            {proof.verdict} under {len(schedules)} schedules of {families} families")

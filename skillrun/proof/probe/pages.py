@@ -72,20 +72,24 @@ class Ahead:
 
     def copy(self) -> None:
         """Makes it this process's own, as writing to it would. What is no memory any more is passed over."""
+        if not len(self.ranges):
+            return
+        with contextlib.suppress(OSError):  # where nobody may do it
+            fd = os.pidfd_open(os.getpid())
+            self._copy(fd)
+            os.close(fd)
+
+    def _copy(self, fd: int) -> None:
         at = 0
         while at < len(self.ranges):
-            done = self._ask(at)
+            done = self._ask(fd, at)
             if done < 0 and ctypes.get_errno() != errno.ENOMEM:
                 return  # this kernel cannot do it
             there = bisect.bisect_right(self.before, self.before[at] + max(done, 0)) - 1
             at = there if there == at + _MOST else there + 1
 
-    def _ask(self, at: int) -> int:
+    def _ask(self, fd: int, at: int) -> int:
         """How many bytes of the ranges from `at` on were copied; -1 where the first of them could not be."""
-        fd = os.pidfd_open(os.getpid())
-        try:
-            part = ctypes.byref(self.ranges, at * ctypes.sizeof(_Range))
-            many = ctypes.c_size_t(min(_MOST, len(self.ranges) - at))
-            return int(_LIBC.syscall(_PROCESS_MADVISE, fd, part, many, _POPULATE_WRITE, 0))
-        finally:
-            os.close(fd)
+        part = ctypes.byref(self.ranges, at * ctypes.sizeof(_Range))
+        many = ctypes.c_size_t(min(_MOST, len(self.ranges) - at))
+        return int(_LIBC.syscall(_PROCESS_MADVISE, fd, part, many, _POPULATE_WRITE, 0))
