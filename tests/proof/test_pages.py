@@ -63,11 +63,7 @@ def can_copy() -> bool:
     """Linux 6.13 and later."""
     memory = Memory(1)
 
-    def work() -> list[int]:
-        pages.Ahead([memory.at(0)]).copy()
-        return memory.owned()
-
-    return bool(in_child(work))
+    return bool(in_child(pages.Ahead([memory.at(0)]).copy))
 
 
 needs_copying = pytest.mark.skipif(not can_copy(), reason="this kernel copies no pages on request")

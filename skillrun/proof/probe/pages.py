@@ -70,23 +70,31 @@ class Ahead:
         self.ranges = (_Range * len(there))(*there)
         self.before = [0, *itertools.accumulate(int(one.bytes) for one in there)]  # bytes before each range
 
-    def copy(self) -> None:
-        """Makes it this process's own, as writing to it would. What is no memory any more is passed over."""
+    def copy(self) -> bool:
+        """Makes it this process's own, as writing to it would; whether that can be done, and there is any.
+
+        What is no memory any more is passed over.
+        """
         if not len(self.ranges):
-            return
-        with contextlib.suppress(OSError):  # where nobody may do it
+            return False
+        try:
             fd = os.pidfd_open(os.getpid())
-            self._copy(fd)
+        except OSError:
+            return False
+        try:
+            return self._copy(fd)
+        finally:
             os.close(fd)
 
-    def _copy(self, fd: int) -> None:
+    def _copy(self, fd: int) -> bool:
         at = 0
         while at < len(self.ranges):
             done = self._ask(fd, at)
             if done < 0 and ctypes.get_errno() != errno.ENOMEM:
-                return  # this kernel cannot do it
+                return False
             there = bisect.bisect_right(self.before, self.before[at] + max(done, 0)) - 1
             at = there if there == at + _MOST else there + 1
+        return True
 
     def _ask(self, fd: int, at: int) -> int:
         """How many bytes of the ranges from `at` on were copied; -1 where the first of them could not be."""
