@@ -239,11 +239,12 @@ class Zygote:
 
     def wait_for_order(self, wakes: socket.socket) -> None:
         """Whatever every delivery touches is touched while nobody waits; then one order comes, or the end."""
+        copied = self.ahead.copy()
         prepare_child()
         self.control.close()
         with contextlib.suppress(Exception):
-            self.ahead.copy()
-            self.sqlite.warm()
+            if not copied:
+                self.sqlite.warm()
             self.hooked.rehearse()
         data, fds = b"", list[int]()
         while not data.endswith(b"\n"):

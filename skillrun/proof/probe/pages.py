@@ -70,22 +70,34 @@ class Ahead:
         self.ranges = (_Range * len(there))(*there)
         self.before = [0, *itertools.accumulate(int(one.bytes) for one in there)]  # bytes before each range
 
-    def copy(self) -> None:
-        """Makes it this process's own, as writing to it would. What is no memory any more is passed over."""
-        at = 0
-        while at < len(self.ranges):
-            done = self._ask(at)
-            if done < 0 and ctypes.get_errno() != errno.ENOMEM:
-                return  # this kernel cannot do it
-            there = bisect.bisect_right(self.before, self.before[at] + max(done, 0)) - 1
-            at = there if there == at + _MOST else there + 1
+    def copy(self) -> bool:
+        """Makes it this process's own, as writing to it would; whether that can be done, and there is any.
 
-    def _ask(self, at: int) -> int:
-        """How many bytes of the ranges from `at` on were copied; -1 where the first of them could not be."""
-        fd = os.pidfd_open(os.getpid())
+        What is no memory any more is passed over.
+        """
+        if not len(self.ranges):
+            return False
         try:
-            part = ctypes.byref(self.ranges, at * ctypes.sizeof(_Range))
-            many = ctypes.c_size_t(min(_MOST, len(self.ranges) - at))
-            return int(_LIBC.syscall(_PROCESS_MADVISE, fd, part, many, _POPULATE_WRITE, 0))
+            fd = os.pidfd_open(os.getpid())
+        except OSError:
+            return False
+        try:
+            return self._copy(fd)
         finally:
             os.close(fd)
+
+    def _copy(self, fd: int) -> bool:
+        at = 0
+        while at < len(self.ranges):
+            done = self._ask(fd, at)
+            if done < 0 and ctypes.get_errno() != errno.ENOMEM:
+                return False
+            there = bisect.bisect_right(self.before, self.before[at] + max(done, 0)) - 1
+            at = there if there == at + _MOST else there + 1
+        return True
+
+    def _ask(self, fd: int, at: int) -> int:
+        """How many bytes of the ranges from `at` on were copied; -1 where the first of them could not be."""
+        part = ctypes.byref(self.ranges, at * ctypes.sizeof(_Range))
+        many = ctypes.c_size_t(min(_MOST, len(self.ranges) - at))
+        return int(_LIBC.syscall(_PROCESS_MADVISE, fd, part, many, _POPULATE_WRITE, 0))
