@@ -55,7 +55,12 @@ def surveyed(folder: Path) -> Survey:
 def judge(label: dict[str, Any], found: Survey) -> Iterator[Result]:
     """One result a measure that applies to the repository."""
     yield from judge_frameworks(label, found)
-    yield "package manager", label["repo"], found.package_manager == label["package_manager"], found.package_manager or ""
+    yield (
+        "package manager",
+        label["repo"],
+        found.package_manager == label["package_manager"],
+        found.package_manager or "",
+    )
     for kind in KINDS:
         fact, wanted = getattr(found.commands, kind), label["commands"][kind]
         said = f"{fact and (fact.command, fact.path, fact.line)} for {wanted!r}"

@@ -55,6 +55,7 @@ class Known:
     apps: tuple[str, ...] = ()  # the best first
     places: tuple[str, ...] = ()  # `file` marks that say where the app is, and are no evidence of use
     tasks: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()  # task marks that show nothing by themselves, e.g. a base class of the web framework
     sends: tuple[str, ...] = ()  # evidence of use that is neither app nor task, e.g. what enqueues
     schedules: Mapping[str, str] = field(default_factory=dict)  # mark, or "dep <glob>" -> the scheduler's name
     brokers: Mapping[str, str] = field(default_factory=dict)  # mark, or "dep <glob>" -> broker

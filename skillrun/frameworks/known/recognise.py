@@ -23,6 +23,28 @@ _OPTIONAL = frozenset(
     }
 )
 _WEAK = frozenset({"class", "field", "set", "file", "import"})  # no evidence where nothing else names the library
+_SOURCES = {
+    "python": (),
+    "node": ("*.js", "*.jsx", "*.mjs", "*.cjs", "*.ts", "*.tsx", "*.mts", "*.cts"),
+    "ruby": ("*.rb", "*.rake", "*.ru"),
+    "go": ("*.go",),
+    "jvm": ("*.java", "*.kt", "*.kts"),
+    "php": ("*.php",),
+    "elixir": ("*.ex", "*.exs"),
+    "dotnet": ("*.cs",),
+    "rust": ("*.rs",),
+}
+_MANIFESTS = {
+    "python": (".toml", ".txt", ".in", "Pipfile", ".cfg", ".py", ".yml", ".yaml"),
+    "node": ("package.json", "pnpm-workspace.yaml"),
+    "ruby": ("Gemfile", ".gemspec"),
+    "go": ("go.mod",),
+    "jvm": ("pom.xml", ".gradle", ".gradle.kts", ".versions.toml"),
+    "php": ("composer.json",),
+    "elixir": ("mix.exs",),
+    "dotnet": ("proj", ".props"),
+    "rust": ("Cargo.toml",),
+}
 _FEW = 3  # evidence lines of one sort
 
 
@@ -32,7 +54,8 @@ class KnownRecogniser:
     def __init__(self, known: Known) -> None:
         self.id = known.id
         self.words: tuple[bytes, ...] = (*known.words, *(word.encode() for word in known.starts[:1]))
-        self.text_files: tuple[str, ...] = START_FILES
+        self._sources = tuple(glob[1:] for glob in _SOURCES[known.language])
+        self.text_files: tuple[str, ...] = (*START_FILES, *_SOURCES[known.language], *known.configs)
         self._known = known
         self._seen: list[Seen] = []
         self._starts: list[Place] = []
@@ -40,10 +63,18 @@ class KnownRecogniser:
 
     def wants(self, path: str, data: bytes) -> bool:
         """Code and configuration of the repository itself, with one of the library's words."""
-        self._own = self._own or bool(self._known.own) and path == self._known.own
+        self._own = self._own or (bool(self._known.own) and path == self._known.own)
         if is_aside(path):
             return False
-        return not path.endswith(".py") or any(word in data for word in self._known.words)
+        if path.endswith(".py"):
+            return self._known.language == "python" and self._speaks(data)
+        return not self._is_source(path) or self._speaks(data) or self._speaks(path.encode())
+
+    def _speaks(self, text: bytes) -> bool:
+        return any(word in text for word in self._known.words)
+
+    def _is_source(self, path: str) -> bool:
+        return path.endswith(self._sources) if self._sources else False
 
     def see_python(self, path: str, module: ast.Module, data: bytes) -> None:
         """Notes what the file does with imported names."""
@@ -52,13 +83,21 @@ class KnownRecogniser:
         self._seen.append(see_python(path, module, data))
 
     def see_text(self, path: str, data: bytes) -> None:
-        """Notes command lines that start a worker."""
-        if self._known.starts:
+        """Notes what a source file or a configuration shows, and command lines that start a worker."""
+        if self._is_source(path) or path.rpartition("/")[2].lower() in self._known.configs:
+            from skillrun.frameworks.known.sights_source import see_source
+
+            self._seen.append(see_source(path, data))
+        elif self._known.starts:
             self._starts += find_starts(path, data.decode("utf-8", "replace"), self._known.starts)
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
         """The use, or None where only a manifest, a test, an example or an optional integration knows it."""
-        declared = [one for one in manifests.dependencies if declares(one.name, self._known.distributions)]
+        declared = [
+            one
+            for one in manifests.dependencies
+            if one.path.endswith(_MANIFESTS[self._known.language]) and declares(one.name, self._known.distributions)
+        ]
         anchored = any(one.main for one in declared) or self._imported()
         apps = list(self._matching(self._known.apps, anchored))
         owners = {sight.target for _, sight in apps if sight.target}
@@ -66,6 +105,7 @@ class KnownRecogniser:
         sent = list(self._matching(self._known.sends, anchored, owners))
         if self._own or not self._in_use([*apps, *tasks, *sent], bool(apps), declared, manifests):
             return None
+        tasks += self._matching(self._known.follows, anchored)
         return self._use(apps, tasks, owners, declared, manifests)
 
     def _use(
