@@ -152,10 +152,11 @@ class KnownRecogniser:
     ) -> bool:
         if not found:
             return False
-        if self._starts or any(one.main for one in declared) or not manifests.dependencies:
+        gems = _gem_folders(manifests)
+        comes_along = any(one.main and _folder(one.path) not in gems for one in declared)
+        if self._starts or comes_along or not manifests.dependencies:
             return True
-        optional = all(not _OPTIONAL.isdisjoint(seen.path.split("/")[:-1]) for seen, _ in found)
-        return has_app and not optional
+        return has_app and not all(_is_optional(seen.path, gems) for seen, _ in found)
 
     def _app_id(self, seen: Seen, sight: Sight) -> str:
         return f"{seen.path}:{sight.target}" if self._known.objects and sight.target else seen.path
@@ -191,6 +192,20 @@ class KnownRecogniser:
         found += self._starts[:_FEW]
         lines = {(place.path, place.line): place for place in found}
         return tuple(replace(one, text=masked(one.text.strip())[:200]) for one in lines.values())
+
+
+def _gem_folders(manifests: Manifests) -> frozenset[str]:
+    """Where gems are made: what they depend on is for whoever installs them."""
+    return frozenset(_folder(one.path) for one in manifests.dependencies if one.path.endswith(".gemspec"))
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _is_optional(path: str, gems: frozenset[str]) -> bool:
+    """Code of an integration, which only runs where somebody else has the library."""
+    return not _OPTIONAL.isdisjoint(path.split("/")[:-1]) or any(path.startswith(f"{gem}/") for gem in gems if gem)
 
 
 def _place(seen: Seen, sight: Sight) -> Place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -53,8 +53,8 @@ def _read(text: str, language: str, reader: grammars.Reader) -> Iterator[Sight]:
                 yield Sight(kind, said, _line(node), target)
 
 
-def _nodes(root: SgNode, readers: dict[str, Callable[..., object]]) -> list[SgNode]:
-    return root.find_all({"rule": {"any": [{"kind": kind} for kind in readers]}})  # type: ignore[arg-type]
+def _nodes(root: SgNode, kinds: Iterable[str]) -> list[SgNode]:
+    return root.find_all({"rule": {"any": [{"kind": kind} for kind in kinds]}})
 
 
 def _line(node: SgNode) -> int:
