@@ -57,7 +57,7 @@ def read_manifests(tree: Tree) -> Manifests:
 
 def _reader(path: str, tree: Tree) -> Any:
     name = path.rpartition("/")[2]
-    if not _ANY_MANIFEST.fullmatch(path) or "{{" in path or is_vendored(path):
+    if not path.endswith(_ENDINGS) or not _ANY_MANIFEST.fullmatch(path) or "{{" in path or is_vendored(path):
         return None
     for pattern, reader in _READERS.items():
         if fnmatch(path if "/" in pattern else name, pattern):
@@ -225,4 +225,5 @@ _READERS = {
     "package.json": _package_json,
     **ecosystems.READERS,
 }
+_ENDINGS = tuple({pattern.rpartition("*")[2] for pattern in _READERS})  # quickly says no to almost every file
 _ANY_MANIFEST = re.compile("|".join(rf"(?:.*/)?{translate(pattern)}" for pattern in _READERS))

@@ -53,7 +53,10 @@ class KnownRecogniser:
 
     def __init__(self, known: Known) -> None:
         self.id = known.id
-        self.words: tuple[bytes, ...] = (*known.words, *(word.encode() for word in known.starts[:1]))
+        self.language = known.language
+        # Every word costs a look in every file: one that holds another is not looked for again.
+        starts = [word.encode() for word in known.starts[:1] if not any(one in word.encode() for one in known.words)]
+        self.words: tuple[bytes, ...] = (*known.words, *starts)
         self._sources = tuple(glob[1:] for glob in _SOURCES[known.language])
         self.text_files: tuple[str, ...] = (*START_FILES, *_SOURCES[known.language], *known.configs)
         self._known = known
@@ -67,7 +70,7 @@ class KnownRecogniser:
         if is_aside(path):
             return False
         if path.endswith(".py"):
-            return self._known.language == "python" and self._speaks(data)
+            return self._speaks(data)
         return not self._is_source(path) or self._speaks(data) or self._speaks(path.encode())
 
     def _speaks(self, text: bytes) -> bool:
