@@ -40,7 +40,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Known:
-    """A job library. A mark is "<kind of sight> <glob over its name>", and may end in " if <glob over an import>".
+    """A job library. A mark is "<kind of sight> <glob over its name>", and may end in " in <glob over the path, which
+    begins with />", then " if <glob over an import>".
 
     `~app.x` in a mark is the method or decorator `x` of any object that an app mark made. Any mark but one of kind
     `file`, `class`, `field` or `set` shows use by itself; those count where the library is declared or imported.
@@ -55,6 +56,8 @@ class Known:
     apps: tuple[str, ...] = ()  # the best first
     places: tuple[str, ...] = ()  # `file` marks that say where the app is, and are no evidence of use
     tasks: tuple[str, ...] = ()
+    builtin: tuple[str, ...] = ()  # task marks that need no library, so no declaration either
+    needs: tuple[str, ...] = ()  # of these distributions, a glob each, one is declared, or there is no use
     follows: tuple[str, ...] = ()  # task marks that show nothing by themselves, e.g. a base class of the web framework
     sends: tuple[str, ...] = ()  # evidence of use that is neither app nor task, e.g. what enqueues
     schedules: Mapping[str, str] = field(default_factory=dict)  # mark, or "dep <glob>" -> the scheduler's name
@@ -74,10 +77,11 @@ def _glob(pattern: str) -> re.Pattern[str]:
 def matches(mark: str, sight: Sight, seen: Seen, name: str = "") -> bool:
     """Whether a sight is what a mark says; `name` stands for the sight's own where it is given."""
     what, _, needed = mark.partition(" if ")
+    what, _, where = what.partition(" in ")
     kind, _, pattern = what.partition(" ")
     if kind != sight.kind or not _glob(pattern).fullmatch(name or sight.name):
         return False
-    return not needed or seen.imports(needed)
+    return (not needed or seen.imports(needed)) and (not where or _glob(where).fullmatch(f"/{seen.path}") is not None)
 
 
 def declares(name: str, patterns: Iterable[str]) -> bool:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from skillrun.frameworks.known.entry import Known
 
+# A ticker alone may flush a buffer; in a package that is named for periodic work, it is what starts that work.
+_TICKERS = tuple(
+    f"call time.NewTicker in */{name}/*" for name in ("cron*", "sync", "syncer*", "poller*", "scheduler*", "periodic*")
+)
+
 GO = (
     Known(
         id="asynq",
@@ -74,9 +79,14 @@ GO = (
         language="go",
         distributions=("github.com/robfig/cron*", "github.com/go-co-op/gocron*"),
         modules=("github.com/robfig/cron*", "github.com/go-co-op/gocron*"),
-        words=(b"robfig/cron", b"go-co-op/gocron"),
+        words=(b"robfig/cron", b"go-co-op/gocron", b"time.NewTicker("),
         tasks=("call github.com/robfig/cron*.New*", "call github.com/go-co-op/gocron*.NewScheduler"),
-        schedules={"call github.com/robfig/cron*": "robfig/cron", "call github.com/go-co-op/gocron*": "gocron"},
+        builtin=_TICKERS,
+        schedules={
+            "call github.com/robfig/cron*": "robfig/cron",
+            "call github.com/go-co-op/gocron*": "gocron",
+            **dict.fromkeys(_TICKERS, "time.Ticker"),
+        },
         own="cron.go",
     ),
 )

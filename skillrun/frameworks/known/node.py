@@ -175,12 +175,19 @@ NODE = (
         language="node",
         distributions=("node-schedule", "croner", "toad-scheduler"),
         modules=("node-schedule*", "croner*", "toad-scheduler*"),
-        words=(b"node-schedule", b"croner", b"toad-scheduler"),
-        tasks=("call node-schedule.scheduleJob", "call croner.Cron", "call croner", "call toad-scheduler.*Job"),
+        words=(b"node-schedule", b"croner", b"toad-scheduler", b"setInterval("),
+        tasks=(
+            "call node-schedule.scheduleJob",
+            "call croner.Cron",
+            "call croner",
+            "call toad-scheduler.*Job",
+        ),
+        builtin=("call setInterval in *cron*.[jt]s",),  # a file that says of itself that it is the clock
         schedules={
             "call node-schedule.*": "node-schedule",
             "call croner*": "croner",
             "call toad-scheduler.*": "toad-scheduler",
+            "call setInterval in *cron*.[jt]s": "setInterval",
         },
     ),
 )

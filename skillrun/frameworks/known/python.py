@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from skillrun.frameworks.known.entry import Known
 
+# A daemon of its own that is handed a queue: in a web application that is a job worker, elsewhere it is computing.
+_WEB = ("django", "flask", "fastapi", "starlette", "aiohttp", "tornado", "sanic", "litestar", "quart", "pyramid")
+
 PYTHON = (
     Known(
         id="arq",
@@ -190,5 +193,17 @@ PYTHON = (
         broker="postgres",
         objects=True,
         own="dbos/_dbos.py",
+    ),
+    Known(
+        id="custom-queue",
+        title="a home-made queue",
+        language="python",
+        distributions=(),
+        modules=(),
+        words=(b"multiprocessing",),
+        needs=_WEB,
+        apps=("base multiprocessing.Process if multiprocessing.*Queue",),
+        builtin=("base multiprocessing.Process if multiprocessing.*Queue",),
+        broker="multiprocessing queue",
     ),
 )

@@ -106,9 +106,12 @@ class KnownRecogniser:
         owners = {sight.target for _, sight in apps if sight.target}
         tasks = list(self._matching(self._known.tasks, anchored, owners))
         sent = list(self._matching(self._known.sends, anchored, owners))
-        if self._own or not self._in_use([*apps, *tasks, *sent], bool(apps), declared, manifests):
+        builtin = list(self._matching(self._known.builtin, True))
+        if self._own or not self._has_needed(manifests):
             return None
-        tasks += self._matching(self._known.follows, anchored)
+        if not builtin and not self._in_use([*apps, *tasks, *sent], bool(apps), declared, manifests):
+            return None
+        tasks += [*builtin, *self._matching(self._known.follows, anchored)]
         return self._use(apps, tasks, owners, declared, manifests)
 
     def _use(
@@ -161,6 +164,10 @@ class KnownRecogniser:
             return True
         return has_app and not all(_is_optional(seen.path, gems) for seen, _ in found)
 
+    def _has_needed(self, manifests: Manifests) -> bool:
+        needed = self._known.needs
+        return not needed or any(one.main and declares(one.name, needed) for one in manifests.dependencies)
+
     def _app_id(self, seen: Seen, sight: Sight) -> str:
         return f"{seen.path}:{sight.target}" if self._known.objects and sight.target else seen.path
 
@@ -208,7 +215,9 @@ def _folder(path: str) -> str:
 
 def _is_optional(path: str, gems: frozenset[str]) -> bool:
     """Code of an integration, which only runs where somebody else has the library."""
-    return not _OPTIONAL.isdisjoint(path.split("/")[:-1]) or any(path.startswith(f"{gem}/") for gem in gems if gem)
+    return not _OPTIONAL.isdisjoint(path.split("/")[:-1]) or any(
+        path.startswith(f"{gem}/lib/".lstrip("/")) for gem in gems
+    )
 
 
 def _place(seen: Seen, sight: Sight) -> Place:
