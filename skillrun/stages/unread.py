@@ -25,7 +25,7 @@ def unread(case: Case, stage: str) -> StageResult | None:
     from skillrun.frameworks.registry import RECOGNISED_ONLY
 
     use = case.use
-    if use is None or case.framework is not None or use.id not in RECOGNISED_ONLY:
+    if use is None or use.id not in RECOGNISED_ONLY or (case.framework is not None and not _is_foreign(use)):
         return None
     message = f"skillrun recognises {RECOGNISED_ONLY[use.id]}, and cannot read yet {_LOOKED_AT[stage]}"
     hint = _hint(stage)
@@ -37,6 +37,11 @@ def unread(case: Case, stage: str) -> StageResult | None:
         next=(Action(stage, "decide", hint),),
         summary=f"{use.id} is not read yet",
     )
+
+
+def _is_foreign(use: FrameworkUse) -> bool:
+    """Every file with a job is in another language than Python, e.g. a timer in a Go service."""
+    return bool(use.task_modules) and not any(path.endswith(".py") for path in use.task_modules)
 
 
 def _hint(stage: str) -> str:

@@ -22,6 +22,7 @@ retry: {max_attempts: 5, backoff: {kind: exponential, base: 2s, factor: 2, cap: 
 dead_letter: {kind: none, reason: it may be lost}
 """
 REPOS = {
+    "a timer in Node": {"package.json": "{}", "server/cron.js": "setInterval(f, 30_000);\n"},
     "arq": {
         "requirements.txt": "arq\n",
         "shop/worker.py": "from arq.connections import RedisSettings\n\nasync def send_receipt(ctx, order_id): ...\n\n"
