@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from skillrun.frameworks import apscheduler, celery, dramatiq, huey, plain_cron, rq
 from skillrun.frameworks.interface import Framework
+from skillrun.frameworks.known.catalogue import TITLES as RECOGNISED_ONLY
+from skillrun.frameworks.known.catalogue import known_recognisers
+
+if TYPE_CHECKING:
+    from skillrun.repo.survey import Recogniser
 
 FRAMEWORKS: dict[str, Framework] = {
     "apscheduler": apscheduler,
@@ -13,3 +20,11 @@ FRAMEWORKS: dict[str, Framework] = {
     "plain-cron": plain_cron,
     "rq": rq,
 }
+
+
+__all__ = ["FRAMEWORKS", "RECOGNISED_ONLY", "recognisers"]
+
+
+def recognisers() -> list[Recogniser]:
+    """A fresh recogniser of every job library, for one pass over the files."""
+    return [*(framework.recogniser() for framework in FRAMEWORKS.values()), *known_recognisers()]

@@ -154,7 +154,7 @@ def _environment_offers(path: str, environments: Mapping[str, str], line: int) -
 
 
 def _declared_tasks(tree: Tree) -> Iterator[tuple[str, str, int, str, str]]:
-    """(command, path, line, what it runs, name) of the task runners that pyproject.toml and Pipfile configure."""
+    """(command, path, line, what it runs, name) of the runners that pyproject.toml, Pipfile, composer.json set up."""
     tool = _toml(tree, "pyproject.toml").get("tool", {})
     tables = [
         ("poe", tool.get("poe", {}).get("tasks")),
@@ -169,6 +169,9 @@ def _declared_tasks(tree: Tree) -> Iterator[tuple[str, str, int, str, str]]:
     for runner, table in tables:
         yield from _task_table("pyproject.toml", tree, runner, table)
     yield from _task_table("Pipfile", tree, "pipenv run", _toml(tree, "Pipfile").get("scripts"))
+    for name, value in _scripts(tree, "composer.json").items():
+        runs = value if isinstance(value, str) else json.dumps(value, default=str)
+        yield f"composer {name}", "composer.json", _line(tree, "composer.json", f'"{name}"'), runs, name
 
 
 def _task_table(path: str, tree: Tree, runner: str, table: Any) -> Iterator[tuple[str, str, int, str, str]]:

@@ -1,4 +1,4 @@
-"""What a repository says that it depends on, in every place where Python and JavaScript projects say it."""
+"""What a repository says that it depends on, in every manifest of Python and JavaScript; see also `ecosystems`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch, translate
 from typing import TYPE_CHECKING, Any
 
-from skillrun.repo.places import is_aside, is_vendored
+from skillrun.repo import ecosystems
+from skillrun.repo.dependency import Dependency, Lines, normalised
+from skillrun.repo.places import is_vendored
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -19,24 +21,7 @@ _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?
 _DEVELOPMENT = re.compile(
     r"(?i)(?:^|[^a-z])(dev|devel|develop|development|tests?|testing|lint|docs?|ci|typing|qa)(?:[^a-z]|$)"
 )
-_MAIN_GROUPS = frozenset({"main", "default", "base", "prod", "production", "deploy", "server", "worker", "app"})
-
-
-@dataclass(frozen=True)
-class Dependency:
-    """One declared dependency. `name` is normalised ("django-celery-beat")."""
-
-    name: str
-    path: str
-    line: int  # 1-based
-    text: str
-    group: str = ""  # "" is what always comes along; else a group, or "extra:<name>"
-    extras: tuple[str, ...] = ()
-
-    @property
-    def main(self) -> bool:
-        """Comes along when the project itself is installed, in a path that is part of the project."""
-        return (not self.group or self.group.lower() in _MAIN_GROUPS) and not is_aside(self.path)
+__all__ = ["Dependency", "Manifests", "normalised", "read_manifests"]
 
 
 @dataclass(frozen=True)
@@ -56,11 +41,6 @@ class Manifests:
         return frozenset(dependency.name for dependency in self.dependencies)
 
 
-def normalised(name: str) -> str:
-    """A distribution name as package indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def read_manifests(tree: Tree) -> Manifests:
     """Reads every manifest in the tree. A broken one becomes a note and is skipped."""
     found: list[Dependency] = []
@@ -77,7 +57,7 @@ def read_manifests(tree: Tree) -> Manifests:
 
 def _reader(path: str, tree: Tree) -> Any:
     name = path.rpartition("/")[2]
-    if not _ANY_MANIFEST.fullmatch(path) or "{{" in path or is_vendored(path):
+    if not path.endswith(_ENDINGS) or not _ANY_MANIFEST.fullmatch(path) or "{{" in path or is_vendored(path):
         return None
     for pattern, reader in _READERS.items():
         if fnmatch(path if "/" in pattern else name, pattern):
@@ -93,23 +73,6 @@ def _requirement(text: str, path: str, line: int, group: str = "") -> Iterator[D
         yield Dependency(normalised(found[1]), path, line, text.strip()[:200], group, extras)
 
 
-class _Lines:
-    """Finds the line of a value that a parser gave without its place."""
-
-    def __init__(self, text: str) -> None:
-        self._lines = text.splitlines()
-        self._next: dict[str, int] = {}
-
-    def of(self, needle: str) -> int:
-        """The next line that holds the needle and is no comment; 1 where there is none."""
-        start = self._next.get(needle, 0)
-        for number in range(start, len(self._lines)):
-            if needle in self._lines[number] and not self._lines[number].lstrip().startswith("#"):
-                self._next[needle] = number + 1
-                return number + 1
-        return 1
-
-
 def _toml(text: str) -> dict[str, Any]:
     import tomllib
 
@@ -117,7 +80,7 @@ def _toml(text: str) -> dict[str, Any]:
 
 
 def _pyproject(path: str, text: str) -> Iterator[Dependency]:
-    data, lines = _toml(text), _Lines(text)
+    data, lines = _toml(text), Lines(text)
     project, tool = data.get("project", {}), data.get("tool", {})
     yield from _listed(path, lines, project.get("dependencies", ()), "")
     for extra, items in project.get("optional-dependencies", {}).items():
@@ -130,20 +93,20 @@ def _pyproject(path: str, text: str) -> Iterator[Dependency]:
     yield from _poetry(path, lines, tool.get("poetry", {}))
 
 
-def _poetry(path: str, lines: _Lines, poetry: Mapping[str, Any]) -> Iterator[Dependency]:
+def _poetry(path: str, lines: Lines, poetry: Mapping[str, Any]) -> Iterator[Dependency]:
     tables = [("", poetry.get("dependencies", {})), ("dev", poetry.get("dev-dependencies", {}))]
     tables += [(name, group.get("dependencies", {})) for name, group in poetry.get("group", {}).items()]
     for group, table in tables:
         yield from _table(path, lines, table, group)
 
 
-def _listed(path: str, lines: _Lines, items: Iterable[Any], group: str) -> Iterator[Dependency]:
+def _listed(path: str, lines: Lines, items: Iterable[Any], group: str) -> Iterator[Dependency]:
     for item in items:
         if isinstance(item, str):
             yield from _requirement(item, path, lines.of(item), group)
 
 
-def _table(path: str, lines: _Lines, table: Mapping[str, Any], group: str) -> Iterator[Dependency]:
+def _table(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> Iterator[Dependency]:
     for name, value in table.items():
         extras = tuple(value.get("extras", ())) if isinstance(value, dict) else ()
         optional = isinstance(value, dict) and value.get("optional")
@@ -153,7 +116,7 @@ def _table(path: str, lines: _Lines, table: Mapping[str, Any], group: str) -> It
 
 
 def _pipfile(path: str, text: str) -> Iterator[Dependency]:
-    data, lines = _toml(text), _Lines(text)
+    data, lines = _toml(text), Lines(text)
     for section, group in (("packages", ""), ("dev-packages", "dev")):
         yield from _table(path, lines, data.get(section, {}), group)
 
@@ -241,7 +204,7 @@ def _conda(path: str, text: str) -> Iterator[Dependency]:
 
 
 def _package_json(path: str, text: str) -> Iterator[Dependency]:
-    data, lines = json.loads(text), _Lines(text)
+    data, lines = json.loads(text), Lines(text)
     for section, group in (("dependencies", ""), ("devDependencies", "dev")):
         for name in data.get(section) or {}:
             yield Dependency(name.lower(), path, lines.of(f'"{name}"'), name, group)
@@ -260,5 +223,7 @@ _READERS = {
     "environment*.yml": _conda,
     "environment*.yaml": _conda,
     "package.json": _package_json,
+    **ecosystems.READERS,
 }
+_ENDINGS = tuple({pattern.rpartition("*")[2] for pattern in _READERS})  # quickly says no to almost every file
 _ANY_MANIFEST = re.compile("|".join(rf"(?:.*/)?{translate(pattern)}" for pattern in _READERS))

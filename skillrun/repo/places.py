@@ -25,6 +25,11 @@ _SHOWN_PROJECT = re.compile(
 )
 _HIDDEN_BUT_REAL = frozenset({".github", ".docker", ".deploy", ".k8s", ".helm", ".infra", ".platform"})
 _TEST_FILE = re.compile(r"(test_.*|.*_tests?|tests?|conftest)\.py")
+_OTHER_TEST_FILE = re.compile(
+    r".*_(?:spec|test)\.(?:rb|go|exs)|.*\.(?:test|spec|cy)\.[cm]?[jt]sx?|.*Tests?\.(?:cs|java|kt|php)|(?:spec|test)_helper\.rb"
+)
+_TEST_PROJECT = re.compile(r"(?:.*[._-])?(?:unit|integration|functional|acceptance)?[._-]?tests?|__tests__|__mocks__")
+_RUBY_SPECS = re.compile(r"(?:.*/)?spec/.*\.(?:rb|rake)|(?:.*/)?config/environments/test\.rb|(?:.*/)?config/test\.exs")
 _GENERATED = re.compile(r".*([.-]min\.(js|css)|\.bundle\.js|\.pb\.go|_pb2(_grpc)?\.pyi?|\.map)")
 
 
@@ -37,7 +42,11 @@ def is_vendored(path: str) -> bool:
 def is_test(path: str) -> bool:
     """A test, or something that only tests use."""
     folder, _, name = path.lower().rpartition("/")
-    return _in_tests(folder) or _TEST_FILE.fullmatch(name) is not None
+    if _in_tests(folder) or _TEST_FILE.fullmatch(name) is not None:
+        return True
+    if name.endswith((".py", ".yml", ".yaml", ".md")):
+        return False
+    return _OTHER_TEST_FILE.fullmatch(path.rpartition("/")[2]) is not None or _RUBY_SPECS.fullmatch(path) is not None
 
 
 def is_shown(path: str) -> bool:
@@ -58,7 +67,8 @@ def _in_vendored(folder: str) -> bool:
 
 @lru_cache(maxsize=20_000)
 def _in_tests(folder: str) -> bool:
-    return not _TESTS.isdisjoint(folder.split("/"))
+    folders = folder.split("/")
+    return not _TESTS.isdisjoint(folders) or any(_TEST_PROJECT.fullmatch(one) for one in folders)
 
 
 @lru_cache(maxsize=20_000)

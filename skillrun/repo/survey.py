@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,7 @@ __all__ = ["CommandFact", "Commands", "Paths", "Recogniser", "Stack", "Survey", 
 
 _LARGEST = 1024 * 1024  # bytes; a larger file is data
 _NO_LIBRARY = ("plain-cron",)
+_HOME_MADE = "custom-queue"
 _LEAVES = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Import, ast.ImportFrom, ast.Pass)
 
 
@@ -35,6 +36,7 @@ class Recogniser(Protocol):
     """Looks for one job library during one pass. It keeps what it needs of a file, never the parsed module."""
 
     id: str
+    language: str  # "python" where *.py files matter
     words: tuple[bytes, ...]  # a file without any of them, in content and path, cannot matter
     text_files: tuple[str, ...]  # globs over the lower-case names of files other than *.py, e.g. "procfile*"
 
@@ -95,7 +97,7 @@ def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
     with _no_collection():
         notes = [*manifests.notes, *_show_files(tree, recognisers)]
     languages = find_languages(tree)
-    uses = [use for recogniser in recognisers if (use := recogniser.conclude(manifests))]
+    uses = _merged(use for recogniser in recognisers if (use := recogniser.conclude(manifests)))
     return Survey(
         languages=languages,
         package_manager=find_package_manager(tree, languages),
@@ -136,21 +138,42 @@ def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
         yield holder.body
 
 
+def _merged(uses: Iterable[FrameworkUse]) -> list[FrameworkUse]:
+    """One use of each library: several recognisers may know it, one a language. Home-made is what no library is."""
+    found: dict[str, FrameworkUse] = {}
+    for use in uses:
+        found[use.id] = _joined(found[use.id], use) if use.id in found else use
+    if found.keys() - {*_NO_LIBRARY, _HOME_MADE}:
+        found.pop(_HOME_MADE, None)
+    return list(found.values())
+
+
+def _joined(one: FrameworkUse, other: FrameworkUse) -> FrameworkUse:
+    return replace(
+        one,
+        app=one.app or other.app,
+        apps=(*one.apps, *other.apps),
+        task_modules=tuple(sorted({*one.task_modules, *other.task_modules})),
+        scheduler=one.scheduler or other.scheduler,
+        broker=one.broker or other.broker,
+        evidence=(*one.evidence, *other.evidence),
+    )
+
+
 def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
     """Shows each file to the recognisers that want it; yields a note for each that could not be parsed."""
-    words = sorted({word for recogniser in recognisers for word in recogniser.words})
-    texts = [(recogniser, _names(recogniser.text_files)) for recogniser in recognisers]
+    python = _Wanting(recogniser for recogniser in recognisers if recogniser.language == "python")
+    texts = _ByName(recognisers)
     for path in tree.files:
         if is_vendored(path) or tree.size(path) > _LARGEST:
             continue
         name = path.rpartition("/")[2].lower()
         is_python = name.endswith(".py")
-        interested = recognisers if is_python else [one for one, names in texts if names.fullmatch(name)]
+        interested = python if is_python else texts.of(name)
         data = tree.peek(path) if interested else None
-        spoken = os.fsencode(path)
-        if not data or not _holds_any(words, data, spoken):
+        if not data or not interested:
             continue
-        wanting = [one for one in interested if _holds_any(one.words, data, spoken) and one.wants(path, data)]
+        wanting = [one for one in interested.spoken_of(data, path) if one.wants(path, data)]
         if is_python and wanting:
             yield from _show_python(path, data, wanting)
         elif wanting:
@@ -158,11 +181,37 @@ def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
                 recogniser.see_text(path, data)
 
 
-def _holds_any(words: Iterable[bytes], data: bytes, path: bytes) -> bool:
-    for word in words:  # noqa: SIM110 - a generator costs more than the look, in every file
-        if word in data or word in path:
-            return True
-    return False
+class _Wanting:
+    """The recognisers for one sort of files. Each word is looked for once in a file, whoever wants it."""
+
+    def __init__(self, recognisers: Iterable[Recogniser]) -> None:
+        self._all = tuple(recognisers)
+        words = dict.fromkeys(word for one in self._all for word in one.words)
+        self._pairs = [(word, [one for one in self._all if word in one.words]) for word in words]
+
+    def spoken_of(self, data: bytes, path: str) -> list[Recogniser]:
+        """Those of whom a word is in the content or in the path, in the order in which they were given."""
+        text = data + os.fsencode(path)
+        held = {id(one) for word, ones in self._pairs if word in text for one in ones}
+        return [one for one in self._all if id(one) in held] if held else []
+
+
+class _ByName:
+    """Which recognisers want files of a name other than *.py. Many share their globs: each set is matched once."""
+
+    def __init__(self, recognisers: Sequence[Recogniser]) -> None:
+        self._all = recognisers
+        self._globs = {globs: _names(globs) for globs in {one.text_files for one in recognisers}}
+        self._known: dict[frozenset[tuple[str, ...]], _Wanting] = {}
+
+    def of(self, name: str) -> _Wanting | None:
+        """None where nobody wants it; `name` in lower case."""
+        wanted = frozenset(globs for globs, names in self._globs.items() if names.fullmatch(name))
+        if not wanted:
+            return None
+        if wanted not in self._known:
+            self._known[wanted] = _Wanting(one for one in self._all if one.text_files in wanted)
+        return self._known[wanted]
 
 
 def _names(globs: tuple[str, ...]) -> re.Pattern[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.stages.interface import PROOF_PARTS, Case, blocker, error, warning, wording
 from skillrun.stages.uniqueness import tables
+from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, Status, status_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def examine(case: Case) -> StageResult:
     dead_letter = spec.dead_letter if spec else None
     if spec is None or dead_letter is None:
         return _undefined(spec)
+    if (blind := unread(case, ID)) is not None:
+        return blind
     if dead_letter.kind == "none":
         return _none(case, spec, dead_letter)
     findings = [*_written(case, spec, dead_letter), *case.rule_findings(ID)]

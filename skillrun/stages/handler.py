@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from skillrun.stages.effects import DOMAIN, adapter_is_missing, effect_calls, undeclared
 from skillrun.stages.interface import Case, blocker, error, warning, wording
 from skillrun.stages.signature import signature_findings
+from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _MANY_STATEMENTS = 60
 def examine(case: Case) -> StageResult:
     """Blocked while handler or wiring is missing; failed where it does what belongs elsewhere."""
     spec = case.spec
+    if (blind := unread(case, ID)) is not None:
+        return blind
     if spec is None or spec.handler is None:
         return _missing(spec)
     handler = case.handler

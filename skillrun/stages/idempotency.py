@@ -10,6 +10,7 @@ from skillrun.stages.adapters import adapter_findings
 from skillrun.stages.dedupe import store_findings, window_findings
 from skillrun.stages.interface import PROOF_PARTS, Case, blocker, note, warning, wording
 from skillrun.stages.keys import key_findings
+from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def examine(case: Case) -> StageResult:
     idempotency = spec.idempotency if spec else None
     if spec is None or idempotency is None or idempotency.strategy == "unknown":
         return _undecided(spec)
+    if (blind := unread(case, ID)) is not None:
+        return blind
     findings = list(_declared(spec, idempotency))
     key_is_known = not any(finding.rule == _NOT_IN_PAYLOAD for finding in findings)
     findings += _in_code(case, spec, idempotency, key_is_known=key_is_known)

@@ -44,7 +44,7 @@ def _contradictions(case: Case) -> tuple[Finding, ...]:
 
 
 def _undecided(choice: Choice) -> list[Finding]:
-    from skillrun.frameworks.registry import FRAMEWORKS
+    from skillrun.frameworks.registry import FRAMEWORKS, RECOGNISED_ONLY
 
     if choice.use is None and choice.candidates:
         names = ", ".join(choice.candidates)
@@ -53,10 +53,11 @@ def _undecided(choice: Choice) -> list[Finding]:
         return [blocker("identify.ambiguous", message, hint=hint, recommends="personalize-repo")]
     if choice.use is None:
         hint = "add the job library of your choice, or name it in REPO_PROFILE.json (skillrun detect --write)"
-        message = f"no job framework is in use here ({', '.join(sorted(FRAMEWORKS))} is what was looked for)"
+        looked_for = ", ".join(sorted(FRAMEWORKS | RECOGNISED_ONLY))
+        message = f"no job framework is in use here ({looked_for} is what was looked for)"
         return [blocker("identify.none", message, hint=hint, recommends="personalize-repo")]
-    if choice.use.id not in FRAMEWORKS:
-        known = ", ".join(sorted(FRAMEWORKS))
+    if choice.use.id not in FRAMEWORKS and choice.use.id not in RECOGNISED_ONLY:
+        known = ", ".join(sorted(FRAMEWORKS | RECOGNISED_ONLY))
         message = f"REPO_PROFILE.json names {choice.use.id}, which this version of skillrun does not know"
         return [blocker("identify.unsupported", message, hint=f"it knows: {known}", path="REPO_PROFILE.json")]
     return []

@@ -103,11 +103,11 @@ class Case:
 
     def survey_everything(self) -> Survey:
         """One pass over the files. Not recorded: whoever concludes from it records the section with `tree.fact`."""
-        from skillrun.frameworks.registry import FRAMEWORKS
+        from skillrun.frameworks.registry import recognisers
         from skillrun.repo.survey import survey
 
         if "survey" not in self._kept:
-            found = survey(self.tree, [framework.recogniser() for framework in FRAMEWORKS.values()])
+            found = survey(self.tree, recognisers())
             from skillrun.repo.tree import Lookups
 
             self._kept["survey"] = (found, Lookups())

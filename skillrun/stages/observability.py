@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.stages.effects import adapter_names, dotted, effect_calls, handler_calls
 from skillrun.stages.interface import PROOF_PARTS, Case, blocker, note, warning, wording
+from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class LogCall:
 
 def examine(case: Case) -> StageResult:
     """Each of the four questions has a log line of the job's own that carries its key fields."""
+    if (blind := unread(case, ID)) is not None:
+        return blind
     spec, handler = case.spec, case.handler
     if spec is None or handler is None:
         finding = blocker("observability.no-handler", "no handler to look at yet", hint="the stage handler comes first")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.stages.effects import dotted
 from skillrun.stages.horizon import duration
 from skillrun.stages.interface import PROOF_PARTS, Case, blocker, error, note, warning, wording
+from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def examine(case: Case) -> StageResult:
     retry = spec.retry if spec else None
     if spec is None or retry is None:
         return _undefined(spec)
+    if (blind := unread(case, ID)) is not None:
+        return blind
     findings = [*_declared(spec, retry)]
     if policy is not None:
         compared = [*_unread(policy), *_compare(spec, retry, policy), *_classification(case, spec, policy)]

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import helpers
 
-from skillrun.frameworks.registry import FRAMEWORKS
+from skillrun.frameworks.registry import recognisers
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
 from skillrun.resources import resource
@@ -129,7 +129,7 @@ def _survey(folder: Path) -> list[tuple[str, float, float, str]]:
     helpers.commit(repo)
     parsed = [path for path in repo.rglob("*.py") if b"celery" in path.read_bytes()]
     rest = [path for path in repo.rglob("*.py") if path not in set(parsed)]
-    ours = _best(lambda: survey(Tree(repo), [f.recogniser() for f in FRAMEWORKS.values()]))
+    ours = _best(lambda: survey(Tree(repo), recognisers()))
     parse = _best(lambda: [ast.parse(path.read_bytes()) for path in parsed])
     cat = _best(lambda: _cat(rest))
     ratio = ours / (1.3 * parse + 8 * cat)

@@ -1,7 +1,8 @@
 """Scores the survey against labelled repositories: `score.py LABELS.json FOLDER [--misses]`.
 
-LABELS.json is a list of objects with repo ("owner/name"), frameworks, app, app_alternatives, commands and
-package_manager. FOLDER holds a git checkout of each as `owner+name`. Nothing in a checkout is executed.
+LABELS.json is a list of objects with repo ("owner/name"), frameworks, also_ok, primary, app, app_alternatives,
+task_modules, scheduler, broker, commands and package_manager. FOLDER holds a git checkout of each as `owner+name`.
+Nothing in a checkout is executed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from skillrun.frameworks.celery.recognise import CeleryRecogniser
+from skillrun.frameworks.registry import recognisers
 from skillrun.repo.commands import KINDS, CommandFact
 from skillrun.repo.shell import without_prefix
 from skillrun.repo.survey import Survey, survey
@@ -49,27 +50,46 @@ def folder_name(label: dict[str, Any]) -> str:
 
 
 def surveyed(folder: Path) -> Survey:
-    return survey(Tree(folder), [CeleryRecogniser()])
+    return survey(Tree(folder), recognisers())
 
 
 def judge(label: dict[str, Any], found: Survey) -> Iterator[Result]:
     """One result a measure that applies to the repository."""
-    repo, use = label["repo"], found.use("celery")
-    expected = "celery" in label["frameworks"]
-    if use is not None or expected:
-        yield ("celery found" if expected else "celery false"), repo, bool(use) == expected, str(use and use.evidence)
-    if expected and label["app"]:
-        right = [label["app"], *label["app_alternatives"]]
-        yield "celery app", repo, bool(use and use.app in right), f"{use and use.app} for {right}"
-    if expected and use:
-        missing = set(label["task_modules"]) - set(use.task_modules)
-        yield "celery tasks", repo, not missing, f"missing {sorted(missing)}"
-        yield "celery beat", repo, use.scheduler == label["scheduler"], f"{use.scheduler} for {label['scheduler']}"
-        yield "celery broker", repo, use.broker == label["broker"], f"{use.broker} for {label['broker']}"
-    yield "package manager", repo, found.package_manager == label["package_manager"], str(found.package_manager)
+    yield from judge_frameworks(label, found)
+    yield (
+        "package manager",
+        label["repo"],
+        found.package_manager == label["package_manager"],
+        found.package_manager or "",
+    )
     for kind in KINDS:
         fact, wanted = getattr(found.commands, kind), label["commands"][kind]
-        yield f"{kind}", repo, agrees(fact, wanted), f"{fact and (fact.command, fact.path, fact.line)} for {wanted!r}"
+        said = f"{fact and (fact.command, fact.path, fact.line)} for {wanted!r}"
+        yield f"{kind}", label["repo"], agrees(fact, wanted), said
+
+
+def judge_frameworks(label: dict[str, Any], found: Survey) -> Iterator[Result]:
+    """Found and false frameworks, and how much of the main one's use is right."""
+    repo, expected = label["repo"], set(label["frameworks"])
+    said = {use.id: use for use in found.frameworks}
+    for name in sorted(expected):
+        yield "found", repo, name in said, name
+    for name in sorted(said.keys() - expected - set(label["also_ok"])):
+        yield "false", repo, False, f"{name}: {[(p.path, p.line, p.text) for p in said[name].evidence[:3]]}"
+    yield "primary", repo, found.primary == label["primary"], f"{found.primary} for {label['primary']}"
+    use = said.get(label["primary"] or "")
+    right = [label["app"], *label["app_alternatives"]]
+    if label["app"]:
+        yield "app", repo, bool(use and use.app in right), f"{use and use.app} for {right}"
+    if use:
+        missing = set(label["task_modules"]) - _with_folders(use.task_modules)
+        yield "tasks", repo, not missing, f"missing {sorted(missing)}"
+        for part in ("scheduler", "broker"):
+            yield part, repo, getattr(use, part) == label[part], f"{getattr(use, part)} for {label[part]}"
+
+
+def _with_folders(paths: tuple[str, ...]) -> set[str]:
+    return {*paths, *(str(folder) for path in paths for folder in Path(path).parents)}
 
 
 def agrees(fact: CommandFact | None, wanted: str | None) -> bool:
@@ -94,10 +114,16 @@ def _essence(command: str) -> str:
 def print_scores(results: list[Result], present: int, labelled: int, seconds: float) -> None:
     print(f"{present} of {labelled} labelled repositories present, surveyed in {seconds:.1f} s")
     totals, right = Counter(r[0] for r in results), Counter(r[0] for r in results if r[2])
-    found, expected, false = right["celery found"], totals["celery found"], totals["celery false"]
-    print(f"celery: precision {found}/{found + false}, recall {found}/{expected}")
-    for measure in sorted(totals.keys() - {"celery found", "celery false"}):
-        print(f"{measure:16} {right[measure]:3}/{totals[measure]}")
+    found, expected, false = right["found"], totals["found"], totals["false"]
+    print(f"frameworks: precision {ratio(found, found + false)}, recall {ratio(found, expected)}")
+    kinds = sum(right[kind] for kind in KINDS), sum(totals[kind] for kind in KINDS)
+    print(f"commands right or null: {ratio(*kinds)}")
+    for measure in sorted(totals.keys() - {"found", "false"}):
+        print(f"{measure:16} {ratio(right[measure], totals[measure])}")
+
+
+def ratio(part: int, whole: int) -> str:
+    return f"{part}/{whole} = {part / whole:.3f}" if whole else "0/0"
 
 
 def print_misses(results: list[Result]) -> None:

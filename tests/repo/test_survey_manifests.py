@@ -47,6 +47,40 @@ def test_declared(tmp_path: Path, name: str, text: str, line: int, group: str, e
     assert found.main == (group in ("", "main"))
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "name", "line", "main"),
+    [
+        ("Gemfile", "gem 'rails'\ngem 'solid_queue'\n", "solid-queue", 2, True),
+        ("Gemfile", "group :test do\n  gem 'sidekiq'\nend\n", "sidekiq", 2, False),
+        ("Gemfile", "group :production, :test do\n  gem 'sidekiq'\nend\n", "sidekiq", 2, True),
+        ("Gemfile", "# gem 'x'\ngem 'sidekiq', group: :development\n", "sidekiq", 2, False),
+        ("x.gemspec", "Gem::Specification.new do |s|\n  s.add_dependency 'resque'\nend\n", "resque", 2, True),
+        ("go.mod", "module x\n\nrequire (\n\tgithub.com/a/B v1\n)\n", "github.com/a/b", 4, True),
+        ("go.mod", "require github.com/a/b v1\n", "github.com/a/b", 1, True),
+        ("build.gradle.kts", 'dependencies {\n  implementation("a.b:c:1")\n}\n', "a.b:c", 2, True),
+        ("build.gradle", "dependencies {\n  testImplementation 'a.b:c:1'\n}\n", "a.b:c", 2, False),
+        ("gradle/libs.versions.toml", '[libraries]\nc = { module = "a.b:c" }\n', "a.b:c", 2, True),
+        ("composer.json", '{"require-dev": {"laravel/pint": "1"}}', "laravel/pint", 1, False),
+        ("mix.exs", 'defp deps do\n  [\n    {:oban, "~> 2"}\n  ]\nend\n', "oban", 3, True),
+        ("mix.exs", '[{:credo, "~> 1", only: [:dev, :test]}]\n', "credo", 1, False),
+        ("A/A.csproj", '<Project>\n<PackageReference Include="Quartz" />\n</Project>', "quartz", 2, True),
+        ("A.Tests/A.Tests.csproj", '<Project><PackageReference Include="Quartz" /></Project>', "quartz", 1, False),
+        ("Cargo.toml", '[dependencies]\nq = { package = "apalis" }\n', "apalis", 2, True),
+        ("Cargo.toml", '[dev-dependencies]\napalis = "1"\n', "apalis", 2, False),
+    ],
+)
+def test_declared_in_other_languages(tmp_path: Path, path: str, text: str, name: str, line: int, main: bool) -> None:
+    manifests = read_manifests(Tree(helpers.build_tree(tmp_path, {path: text})))
+    assert not manifests.notes
+    found = next(one for one in manifests.dependencies if one.name == name)
+    assert (found.path, found.line, found.main) == (path, line, main)
+
+
+def test_what_only_comes_with_another_go_module_is_none(tmp_path: Path) -> None:
+    text = "require (\n\tgithub.com/a/b v1 // indirect\n)\n"
+    assert not read_manifests(Tree(helpers.build_tree(tmp_path, {"go.mod": text}))).dependencies
+
+
 def test_the_source_of_a_compiled_file_is_the_truth(tmp_path: Path) -> None:
     files = {"requirements.in": "django-celery-beat\n", "requirements.txt": "celery==5\n    # via django-celery-beat\n"}
     manifests = read_manifests(Tree(helpers.build_tree(tmp_path, files)))

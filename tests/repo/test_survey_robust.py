@@ -130,6 +130,7 @@ class _Counting:
 
     id = "counting"
     words = (b"needle",)
+    language = "python"
     text_files = ("procfile",)
 
     def __init__(self) -> None:

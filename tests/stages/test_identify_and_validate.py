@@ -42,7 +42,7 @@ def test_the_profile_wins_and_is_contradicted_aloud(tmp_path):
 
 
 def test_a_framework_that_is_not_known_blocks(tmp_path):
-    result = examine("identify", build(tmp_path / "repo", profile(jobs={"framework": "sidekiq"})))
+    result = examine("identify", build(tmp_path / "repo", profile(jobs={"framework": "faktory"})))
     assert "identify.unsupported" in rules(result)
     assert "celery" in finding(result, "identify.unsupported").hint
 

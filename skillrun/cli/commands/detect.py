@@ -12,7 +12,7 @@ from skillrun.text import visible
 
 def detect(repo: Path, write: bool, json: bool) -> int:
     """Prints what was found; exit code 3 where no job framework is in use."""
-    from skillrun.frameworks.registry import FRAMEWORKS
+    from skillrun.frameworks.registry import recognisers
     from skillrun.repo.git import open_repo
     from skillrun.repo.profile import load_profile, profile_fields, write_profile
     from skillrun.repo.survey import survey
@@ -20,7 +20,7 @@ def detect(repo: Path, write: bool, json: bool) -> int:
 
     root = open_repo(repo).root
     load_profile(root)
-    found = survey(Tree(root), [framework.recogniser() for framework in FRAMEWORKS.values()])
+    found = survey(Tree(root), recognisers())
     changed = write_profile(root, found) if write else ()
     value = {
         "schema_version": 1,

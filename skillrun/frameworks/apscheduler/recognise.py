@@ -44,6 +44,7 @@ class APSchedulerRecogniser:
     """Collects from one pass over the files; see `repo.survey.Recogniser`."""
 
     id = ID
+    language = "python"
     words: tuple[bytes, ...] = (b"apscheduler", b"scheduled_job", b"add_job", b"add_schedule", b"scheduler.task")
     text_files: tuple[str, ...] = ()
 

@@ -45,6 +45,7 @@ class CeleryRecogniser:
     """Collects from one pass over the files; see `repo.survey.Recogniser`."""
 
     id = ID
+    language = "python"
     words: tuple[bytes, ...] = (b"celery", b"Celery", b"CELERY", b".task", b"shared_task")
     text_files: tuple[str, ...] = (
         *(

@@ -74,6 +74,7 @@ class DramatiqRecogniser:
     """Collects from one pass over the files; see `repo.survey.Recogniser`."""
 
     id = ID
+    language = "python"
     words: tuple[bytes, ...] = (b"dramatiq", b"Dramatiq", b"DRAMATIQ", b"periodiq", b"apscheduler", b"actor")
     text_files: tuple[str, ...] = (
         *("procfile*", "dockerfile*", "*.dockerfile", "makefile", "justfile", "*.mk", "*.sh", "*.bash", "start*"),

@@ -54,6 +54,7 @@ class HueyRecogniser:
     """Collects from one pass over the files; see `repo.survey.Recogniser`."""
 
     id = ID
+    language = "python"
     words: tuple[bytes, ...] = (b"huey", b"Huey", b"HUEY", b"task(")
     text_files: tuple[str, ...] = (
         *(

@@ -40,6 +40,7 @@ class PlainCronRecogniser:
     """Collects from one pass over the files; see `repo.survey.Recogniser`."""
 
     id = ID
+    language = "python"
     # A name in a crontab may mean any Python file, so every one that defines something is noted by its path.
     words: tuple[bytes, ...] = (
         b"def ",

@@ -78,6 +78,7 @@ class RqRecogniser:
     """Collects from one pass over the files; see `repo.survey.Recogniser`."""
 
     id = ID
+    language = "python"
     words: tuple[bytes, ...] = (b"rq", b"RQ_QUEUES", b".enqueue", b".py")  # the path of every module is of use
     text_files: tuple[str, ...] = FILES
 

@@ -1,0 +1,436 @@
+"""Which nodes of each language's syntax tree import something, and which do something with an imported name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ast_grep_py import SgNode
+
+RESOLVED = frozenset({"call", "base", "mark", "type"})
+_LONGEST = 200  # characters of a written name; a longer one is an expression
+_UP = 5  # parents between a call and what it is bound to
+
+Imports = Callable[["SgNode"], Iterator[tuple[str, str]]]  # (local name, "" for a whole module opened; import path)
+Sights = Callable[["SgNode"], Iterator[tuple[str, str, str]]]  # (kind, name, target)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Kind of node -> what it says."""
+
+    imports: Mapping[str, Imports]
+    sights: Mapping[str, Sights]
+    separator: str = "."
+
+
+@dataclass
+class Names:
+    """What the local names of a file stand for."""
+
+    _paths: dict[str, str] = field(default_factory=dict)
+    _opened: list[str] = field(default_factory=list)
+
+    def bind(self, local: str, path: str) -> None:
+        """One import; without a local name, all names of the path are open."""
+        if local:
+            self._paths.setdefault(local, path)
+        else:
+            self._opened.append(path)
+
+    def resolve(self, name: str, separator: str) -> Iterator[str]:
+        """The import paths that a written name may mean; as written where no import binds it."""
+        first, _, rest = name.partition(separator)
+        if first in self._paths:
+            yield self._paths[first] + (separator + rest if rest else "")
+            return
+        yield name
+        if first[:1].isupper():
+            yield from (f"{path}{separator}{name}" for path in self._opened)
+
+
+def _text(node: SgNode | None) -> str:
+    """A name as it is written; "" for an expression."""
+    text = node.text() if node is not None else ""
+    return "" if len(text) > _LONGEST or "\n" in text else text
+
+
+def _plain(node: SgNode | None) -> str:
+    """The text of a string."""
+    return _text(node).strip("\"'`")
+
+
+def _children(node: SgNode, *kinds: str) -> Iterator[SgNode]:
+    return (child for child in node.children() if child.kind() in kinds)
+
+
+def _child(node: SgNode, *kinds: str) -> SgNode | None:
+    return next(_children(node, *kinds), None)
+
+
+def _tail(name: str) -> str:
+    """The last part of a written name: "queue" of "this.queue"."""
+    return name.replace("::", ".").rpartition(".")[2].strip()
+
+
+# -- JavaScript and TypeScript
+
+
+def _js_import(node: SgNode) -> Iterator[tuple[str, str]]:
+    module = _plain(node.field("source"))
+    clause = _child(node, "import_clause")
+    for part in clause.children() if clause else ():
+        if part.kind() == "identifier":
+            yield part.text(), module  # a default export goes by the name of its module
+        elif part.kind() == "namespace_import":
+            yield _tail(part.text().replace(" ", ".")), module
+        elif part.kind() == "named_imports":
+            for one in _children(part, "import_specifier"):
+                name = _text(one.field("name"))
+                local = _text(one.field("alias")) or name
+                yield local, module if name == "default" else f"{module}.{name}"
+    if clause is None:
+        yield " ", module
+
+
+def _js_require(node: SgNode) -> Iterator[tuple[str, str]]:
+    """`const { Queue } = require("bullmq")`, and the same of `await import("bullmq")`."""
+    value, name = node.field("value"), node.field("name")
+    if value is not None and value.kind() == "await_expression":
+        value = next((one for one in value.children() if one.is_named()), None)
+    if value is None or name is None or value.kind() != "call_expression":
+        return
+    if _text(value.field("function")) not in ("require", "import"):
+        return
+    module = _plain(next((one for one in _arguments(value) if one.kind() == "string"), None))
+    if name.kind() == "identifier":
+        yield name.text(), module
+    for part in _children(name, "shorthand_property_identifier_pattern"):
+        yield part.text(), f"{module}.{part.text()}"
+    for part in _children(name, "pair_pattern"):
+        yield _text(part.field("value")), f"{module}.{_text(part.field('key'))}"
+
+
+def _arguments(node: SgNode) -> list[SgNode]:
+    held = node.field("arguments")
+    return [one for one in held.children() if one.is_named()] if held is not None else []
+
+
+def _js_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    name = _text(node.field("function") or node.field("constructor"))
+    if name and name not in ("require", "import"):
+        yield "call", name.removeprefix("this."), _bound_to(node)
+
+
+def _bound_to(node: SgNode) -> str:
+    """The variable or field that a call's value ends in; of a chain, that of the whole chain."""
+    current = node
+    for _ in range(_UP):
+        parent = current.parent()
+        if parent is None:
+            return ""
+        held = parent.field("name") if parent.kind() in ("variable_declarator", "public_field_definition") else None
+        held = held or parent.field("left") if parent.kind() == "assignment_expression" else held
+        held = held or parent.field("property") if parent.kind() == "field_definition" else held
+        if held is not None:
+            return "" if current.text() == held.text() else _tail(_text(held))
+        if parent.kind() not in ("await_expression", "parenthesized_expression", "as_expression", "new_expression"):
+            return ""
+        current = parent
+    return ""
+
+
+def _js_heritage(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    target = _text((node.parent() or node).field("name"))
+    for clause in [*_children(node, "extends_clause", "implements_clause"), node]:
+        for one in _children(clause, "identifier", "member_expression", "type_identifier", "generic_type"):
+            yield "base", _text(one).partition("<")[0], target
+
+
+def _js_decorator(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    held = next((one for one in node.children() if one.is_named()), None)
+    if held is not None:
+        yield "mark", _text(held.field("function") if held.kind() == "call_expression" else held), ""
+
+
+JAVASCRIPT = Reader(
+    imports={"import_statement": _js_import, "variable_declarator": _js_require},
+    sights={
+        "call_expression": _js_call,
+        "new_expression": _js_call,
+        "class_heritage": _js_heritage,
+        "decorator": _js_decorator,
+    },
+)
+
+
+# -- Ruby
+
+_INCLUDES = frozenset({"include", "extend", "prepend"})
+
+
+def _ruby_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    method, receiver = _text(node.field("method")), _text(node.field("receiver"))
+    if receiver:
+        yield "call", f"{receiver}.{method}", ""
+    elif method in _INCLUDES:
+        for one in _arguments(node):
+            yield "base", _text(one), _enclosing(node, "class", "module")
+    elif method in ("require", "gem"):
+        for one in _arguments(node):
+            yield "import", _plain(one), ""
+    else:
+        yield "call", method, ""
+
+
+def _enclosing(node: SgNode, *kinds: str) -> str:
+    return next((_text(one.field("name")) for one in node.ancestors() if one.kind() in kinds), "")
+
+
+def _ruby_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    held = node.field("superclass")
+    if held is not None:
+        yield "base", _text(held).removeprefix("<").strip(), _text(node.field("name"))
+
+
+def _ruby_assignment(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    yield "set", f"{_text(node.field('left'))}={_text(node.field('right'))}", ""
+
+
+RUBY = Reader(
+    imports={}, sights={"call": _ruby_call, "class": _ruby_class, "assignment": _ruby_assignment}, separator="::"
+)
+
+
+# -- Go
+
+
+def _go_import(node: SgNode) -> Iterator[tuple[str, str]]:
+    path = _plain(node.field("path"))
+    parts = path.split("/")
+    last = parts[-2] if len(parts) > 1 and parts[-1][:1] == "v" and parts[-1][1:].isdigit() else parts[-1]
+    yield _text(node.field("name")) or last.partition(".")[0], path
+
+
+def _go_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    name = _text(node.field("function"))
+    if name:
+        yield "call", name.partition("[")[0], ""
+
+
+def _go_type(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    yield "type", _text(node), ""
+
+
+GO = Reader(imports={"import_spec": _go_import}, sights={"call_expression": _go_call, "qualified_type": _go_type})
+
+
+# -- Java and Kotlin
+
+
+def _jvm_import(node: SgNode) -> Iterator[tuple[str, str]]:
+    held = _child(node, "scoped_identifier", "identifier")
+    path = _text(held)
+    alias = _child(node, "import_alias")
+    opened = _child(node, "asterisk", "wildcard_import") is not None
+    yield "" if opened else _tail(_text(alias)) or _tail(path), path
+
+
+def _java_annotation(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    yield "mark", _text(node.field("name")), ""
+
+
+def _java_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    owner = _text(node.field("object"))
+    name = _text(node.field("name")) or _text(node.field("type")).partition("<")[0]
+    yield "call", f"{owner}.{name}" if owner else name, ""
+
+
+def _java_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    for clause in (node.field("superclass"), node.field("interfaces")):
+        for one in _named_below(clause, "type_identifier", "generic_type", "scoped_type_identifier"):
+            yield "base", _text(one).partition("<")[0], _text(node.field("name"))
+
+
+def _named_below(node: SgNode | None, *kinds: str) -> Iterator[SgNode]:
+    for child in node.children() if node is not None else ():
+        if child.kind() in kinds:
+            yield child
+        elif child.kind() == "type_list":
+            yield from _children(child, *kinds)
+
+
+def _kotlin_annotation(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    yield "mark", _text(node).lstrip("@").partition("(")[0], ""
+
+
+def _kotlin_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    held = next((one for one in node.children() if one.is_named()), None)
+    if held is not None and held.kind() in ("simple_identifier", "navigation_expression"):
+        yield "call", _text(held), ""
+
+
+def _kotlin_base(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    parent = node.parent()
+    target = _text(_child(parent, "type_identifier")) if parent is not None else ""
+    yield "base", _text(node).partition("(")[0].partition("<")[0], target
+
+
+JAVA = Reader(
+    imports={"import_declaration": _jvm_import},
+    sights={
+        "annotation": _java_annotation,
+        "marker_annotation": _java_annotation,
+        "method_invocation": _java_call,
+        "object_creation_expression": _java_call,
+        "class_declaration": _java_class,
+    },
+)
+KOTLIN = Reader(
+    imports={"import_header": _jvm_import},
+    sights={
+        "annotation": _kotlin_annotation,
+        "call_expression": _kotlin_call,
+        "delegation_specifier": _kotlin_base,
+    },
+)
+
+
+# -- PHP
+
+
+def _php_import(node: SgNode) -> Iterator[tuple[str, str]]:
+    named = [one for one in node.children() if one.kind() in ("qualified_name", "name")]
+    if not named:
+        return
+    group = node.parent()
+    above = group.parent() if group is not None and group.kind() == "namespace_use_group" else None
+    prefix = _text(_child(above, "namespace_name")) + "\\" if above is not None else ""
+    path = prefix + _text(named[0]).lstrip("\\")
+    alias = _text(named[1]) if len(named) > 1 else ""
+    yield alias or path.rpartition("\\")[2], path
+
+
+def _php_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    for clause in _children(node, "base_clause", "class_interface_clause"):
+        for one in _children(clause, "name", "qualified_name"):
+            yield "base", _text(one).lstrip("\\"), _text(node.field("name"))
+
+
+def _php_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    owner = _text(node.field("scope") or node.field("object"))
+    name = _text(node.field("name"))
+    if owner and name:
+        yield "call", f"{owner.lstrip(chr(92))}\\{name}", ""
+
+
+PHP = Reader(
+    imports={"namespace_use_clause": _php_import},
+    sights={
+        "class_declaration": _php_class,
+        "scoped_call_expression": _php_call,
+        "member_call_expression": _php_call,
+    },
+    separator="\\",
+)
+
+
+# -- Elixir
+
+
+def _elixir_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    held = node.field("target") or next((one for one in node.children() if one.is_named()), None)
+    name = _text(held)
+    given = _child(node, "arguments")
+    aliases = [_text(one) for one in _children(given, "alias")] if given is not None else []
+    if name in ("use", "import") and aliases:
+        yield "base", aliases[0], ""
+    elif name == "config" and aliases:
+        yield "set", f"config {aliases[0]}", ""
+    elif name:
+        yield "call", name, ""
+
+
+def _elixir_tuple(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`{Oban.Plugins.Cron, crontab: [...]}` and `{Oban, config}`: a child or a plug-in with its options."""
+    first = next((one for one in node.children() if one.is_named()), None)
+    if first is not None and first.kind() == "alias":
+        yield "type", _text(first), ""
+
+
+ELIXIR = Reader(imports={}, sights={"call": _elixir_call, "tuple": _elixir_tuple})
+
+
+# -- C#
+
+
+def _csharp_using(node: SgNode) -> Iterator[tuple[str, str]]:
+    held = _child(node, "identifier", "qualified_name")
+    if held is not None and "=" not in _text(node):
+        yield "", _text(held)
+
+
+def _csharp_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    held = node.field("function") or node.field("type")
+    name = _text(held) or (f"?.{_text(held.field('name'))}" if held is not None else "")
+    if name:
+        yield "call", name.partition("<")[0].removeprefix("?"), ""
+
+
+def _csharp_base(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    target = _text((node.parent() or node).field("name"))
+    for one in _children(node, "identifier", "qualified_name", "generic_name"):
+        yield "base", _text(one).partition("<")[0], target
+
+
+def _csharp_attribute(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    yield "mark", _text(node.field("name")), ""
+
+
+CSHARP = Reader(
+    imports={"using_directive": _csharp_using},
+    sights={
+        "invocation_expression": _csharp_call,
+        "object_creation_expression": _csharp_call,
+        "base_list": _csharp_base,
+        "attribute": _csharp_attribute,
+    },
+)
+
+
+# -- Rust
+
+
+def _rust_use(node: SgNode) -> Iterator[tuple[str, str]]:
+    held = node.field("argument")
+    if held is not None:
+        yield from _rust_tree(held, "")
+
+
+def _rust_tree(node: SgNode, prefix: str) -> Iterator[tuple[str, str]]:
+    if node.kind() == "scoped_use_list":
+        path, held = _text(node.field("path")), node.field("list")
+        for one in held.children() if held is not None else ():
+            if one.is_named():
+                yield from _rust_tree(one, f"{prefix}{path}::")
+    elif node.kind() == "use_list":
+        for one in node.children():
+            if one.is_named():
+                yield from _rust_tree(one, prefix)
+    elif node.kind() == "use_as_clause":
+        yield _text(node.field("alias")), prefix + _text(node.field("path"))
+    elif node.kind() == "use_wildcard":
+        yield "", prefix + _text(node).removesuffix("::*")
+    else:
+        yield _tail(_text(node)), prefix + _text(node)
+
+
+def _rust_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    held = node.field("function")
+    if held is not None and held.kind() in ("scoped_identifier", "identifier"):
+        yield "call", _text(held), ""
+
+
+RUST = Reader(imports={"use_declaration": _rust_use}, sights={"call_expression": _rust_call}, separator="::")

@@ -1,0 +1,232 @@
+"""What Ruby, Go, JVM, PHP, Elixir, .NET and Rust projects say that they depend on, each manifest by a real parser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from skillrun.repo.dependency import Dependency, Lines, normalised
+
+if TYPE_CHECKING:
+    from ast_grep_py import SgNode
+
+_DEVELOPMENT = frozenset({"development", "test", "dev", "doc", "docs", "lint"})
+_CONFIGURATIONS = frozenset(
+    {
+        *("implementation", "api", "compile", "runtimeOnly", "compileOnly", "runtime", "kapt", "annotationProcessor"),
+        *("testImplementation", "testCompile", "testRuntimeOnly", "developmentOnly"),
+    }
+)
+
+
+def _parsed(text: str, language: str) -> SgNode:
+    from ast_grep_py import SgRoot
+
+    return SgRoot(text, language).root()
+
+
+def _calls(root: SgNode, *kinds: str) -> Iterator[SgNode]:
+    yield from root.find_all({"rule": {"any": [{"kind": kind} for kind in kinds]}})
+
+
+def _line(node: SgNode) -> int:
+    return int(node.range().start.line) + 1
+
+
+def _given(node: SgNode) -> list[SgNode]:
+    held = node.field("arguments") or next((one for one in node.children() if one.kind() == "arguments"), None)
+    return [one for one in held.children() if one.is_named()] if held is not None else []
+
+
+def _first_line(node: SgNode) -> str:
+    return str(node.text()).partition("\n")[0][:200]
+
+
+# -- Ruby
+
+
+def gemfile(path: str, text: str) -> Iterator[Dependency]:
+    """`gem "sidekiq"`, also inside `group :test do`; of a gemspec, `add_dependency "sidekiq"`."""
+    for call in _calls(_parsed(text, "ruby"), "call"):
+        method = call.field("method")
+        said = method.text() if method is not None else ""
+        given = _given(call)
+        if said not in ("gem", "add_dependency", "add_runtime_dependency", "add_development_dependency") or not given:
+            continue
+        if given[0].kind() == "string":
+            group = "dev" if "development" in said else _gem_group(call, given)
+            yield Dependency(normalised(given[0].text().strip("\"'")), path, _line(call), _first_line(call), group)
+
+
+def _gem_group(call: SgNode, given: list[SgNode]) -> str:
+    """The group of the block around it or of its own `group:`; "" where any of them is a main one."""
+    names = [word for one in given if one.kind() == "pair" and "group" in one.text() for word in _symbols(one)]
+    for above in call.ancestors():
+        method = above.field("method") if above.kind() == "call" else None
+        if method is not None and method.text() == "group":
+            names += [word for one in _given(above) for word in _symbols(one)]
+    return "dev" if names and _DEVELOPMENT.issuperset(names) else ""
+
+
+def _symbols(node: SgNode) -> list[str]:
+    found = [node] if node.kind() == "simple_symbol" else list(node.find_all(kind="simple_symbol"))
+    return [one.text().lstrip(":") for one in found]
+
+
+# -- Go
+
+
+def go_mod(path: str, text: str) -> Iterator[Dependency]:
+    """Each module that go.mod requires; an indirect one only comes with another."""
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("//")[0].split()
+        if words[:1] == ["require"]:
+            inside = words[1:] == ["("]
+            words = [] if inside else words[1:]
+        elif not inside or not words or words == [")"]:
+            inside = inside and words != [")"]
+            continue
+        if len(words) == 2 and "// indirect" not in line:
+            yield Dependency(words[0].lower(), path, number, line.strip())
+
+
+# -- JVM
+
+
+def pom(path: str, text: str) -> Iterator[Dependency]:
+    """ "group:artifact" of each dependency, and of the parent, which brings its own."""
+    lines = Lines(text)
+    for node in _xml(text).iter():
+        tag = node.tag.rpartition("}")[2]
+        if tag not in ("dependency", "parent"):
+            continue
+        said = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in node}
+        name = f"{said.get('groupId', '')}:{said.get('artifactId', '')}".lower()
+        group = "test" if said.get("scope") == "test" else ""
+        yield Dependency(name, path, lines.of(f"<artifactId>{said.get('artifactId', '')}"), name, group)
+
+
+def _xml(text: str) -> Any:
+    from xml.etree import ElementTree
+
+    return ElementTree.fromstring(text.lstrip("\ufeff"))
+
+
+def gradle(path: str, text: str) -> Iterator[Dependency]:
+    """Each coordinate that a configuration is given: `implementation("org.quartz-scheduler:quartz:2.3")`.
+
+    A Groovy script is close enough to Kotlin for its parser where it names coordinates.
+    """
+    for call in _parsed(text, "kotlin").find_all(kind="string_literal"):
+        coordinate = call.text().strip("\"'").split(":")
+        before = text.splitlines()[_line(call) - 1].split("(")[0].split()
+        if len(coordinate) in (2, 3) and before and before[0].strip() in _CONFIGURATIONS:
+            group = "test" if before[0].startswith("test") else ""
+            yield Dependency(":".join(coordinate[:2]).lower(), path, _line(call), call.text()[:200], group)
+
+
+def gradle_groovy(path: str, text: str) -> Iterator[Dependency]:
+    """The same of build.gradle, where a coordinate stands in single or double quotes on a line of its own."""
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.replace("(", " ").replace(")", " ").split()
+        if len(words) < 2 or words[0] not in _CONFIGURATIONS or words[1][:1] not in "\"'":
+            continue
+        coordinate = words[1].strip("\"',").split(":")
+        if len(coordinate) in (2, 3):
+            group = "test" if words[0].startswith("test") else ""
+            yield Dependency(":".join(coordinate[:2]).lower(), path, number, line.strip()[:200], group)
+
+
+def version_catalog(path: str, text: str) -> Iterator[Dependency]:
+    """The libraries of gradle/libs.versions.toml."""
+    lines = Lines(text)
+    for key, value in _toml(text).get("libraries", {}).items():
+        said = value if isinstance(value, dict) else {"module": str(value)}
+        module = said.get("module") or f"{said.get('group', '')}:{said.get('name', '')}"
+        yield Dependency(":".join(str(module).split(":")[:2]).lower(), path, lines.of(key), str(module)[:200])
+
+
+# -- PHP
+
+
+def composer(path: str, text: str) -> Iterator[Dependency]:
+    """composer.json's `require` and `require-dev`."""
+    data, lines = json.loads(text), Lines(text)
+    for section, group in (("require", ""), ("require-dev", "dev")):
+        for name in data.get(section) or {}:
+            yield Dependency(str(name).lower(), path, lines.of(f'"{name}"'), str(name), group)
+
+
+# -- Elixir
+
+
+def mix(path: str, text: str) -> Iterator[Dependency]:
+    """The tuples of mix.exs's `deps`: `{:oban, "~> 2.23", only: :test}`."""
+    for node in _calls(_parsed(text, "elixir"), "tuple"):
+        parts = [one for one in node.children() if one.is_named()]
+        if parts and parts[0].kind() == "atom" and len(parts) > 1:
+            keywords = next((one.text() for one in parts if one.kind() == "keywords"), "")
+            only = keywords.partition("only:")[2]
+            group = "dev" if only and ":prod" not in only.partition("]")[0] else ""
+            yield Dependency(parts[0].text().lstrip(":").lower(), path, _line(node), _first_line(node), group)
+
+
+# -- .NET
+
+
+def msbuild(path: str, text: str) -> Iterator[Dependency]:
+    """Every PackageReference, GlobalPackageReference and PackageVersion; a test project's come for development."""
+    lines = Lines(text)
+    group = (
+        "test" if any(part.lower().endswith(("test", "tests")) for part in path.replace(".", "/").split("/")) else ""
+    )
+    for node in _xml(text).iter():
+        if node.tag.rpartition("}")[2] in ("PackageReference", "GlobalPackageReference", "PackageVersion"):
+            name = node.get("Include") or node.get("Update") or ""
+            if name:
+                yield Dependency(name.lower(), path, lines.of(f'"{name}"'), name, group)
+
+
+# -- Rust
+
+
+def cargo(path: str, text: str) -> Iterator[Dependency]:
+    """The dependency tables of Cargo.toml, also the workspace's and a target's."""
+    data, lines = _toml(text), Lines(text)
+    tables = [data, data.get("workspace", {}), *(data.get("target", {}) or {}).values()]
+    for table in tables:
+        for section, group in (("dependencies", ""), ("dev-dependencies", "dev"), ("build-dependencies", "build")):
+            yield from _crates(path, lines, table.get(section, {}), group)
+
+
+def _crates(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> Iterable[Dependency]:
+    for name, value in table.items():
+        real = value.get("package", name) if isinstance(value, dict) else name
+        yield Dependency(
+            str(real).lower(), path, lines.of(name), f"{name} = {json.dumps(value, default=str)}"[:200], group
+        )
+
+
+def _toml(text: str) -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads(text)
+
+
+READERS = {
+    "Gemfile": gemfile,
+    "*.gemspec": gemfile,
+    "go.mod": go_mod,
+    "pom.xml": pom,
+    "*.gradle.kts": gradle,
+    "*.gradle": gradle_groovy,
+    "*.versions.toml": version_catalog,
+    "composer.json": composer,
+    "mix.exs": mix,
+    "*.csproj": msbuild,
+    "Directory.Packages.props": msbuild,
+    "Directory.Build.props": msbuild,
+    "Cargo.toml": cargo,
+}
