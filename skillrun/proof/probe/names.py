@@ -32,7 +32,7 @@ def set_up_django() -> None:
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         return
     try:
-        import django  # type: ignore[import-untyped,unused-ignore]
+        django = importlib.import_module("django")
     except ModuleNotFoundError:
         return
     django.setup()
