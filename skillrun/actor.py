@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from skillrun.errors import Misuse
+from skillrun.errors import Misuse, Refused
 from skillrun.text import visible
 
 
@@ -28,6 +28,11 @@ class Actor:
     name: str
     kind: ActorKind
     agent: str | None = None
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether the environment or the claim says so."""
+        return self.agent is not None or self.kind is ActorKind.AGENT
 
 
 # Variables that an agent sets for the commands it starts. Variables that its *user* sets (CODEX_HOME,
@@ -86,6 +91,15 @@ def who(env: Mapping[str, str] | None = None, *, terminal: bool | None = None) -
     kind = _kind(agent, service, at_terminal)
     name = _ci_name(env, service) if kind is ActorKind.CI and service else _login()
     return _claimed(env.get("SKILLRUN_ACTOR", ""), Actor(name, kind, agent))
+
+
+def person(action: str) -> Actor:
+    """The caller of something that is for people. Raises Refused where it is an agent."""
+    actor = who()
+    if actor.is_agent:
+        said = f"{action}: {actor.agent or actor.name} is an agent, and what is recorded is for people to take away"
+        raise Refused(said, hint="ask a person to do it")
+    return actor
 
 
 def host_id() -> str:

@@ -42,6 +42,9 @@ class RunLock:
                 os.close(fd)
                 return False
             _write_holder(fd)
+        except OSError as error:  # a full disk
+            os.close(fd)
+            raise self._unusable(error) from error
         except BaseException:
             os.close(fd)
             raise

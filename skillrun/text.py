@@ -18,6 +18,9 @@ _HAZARD = re.compile(f"[{_HAZARDS}]")
 _HAZARD_IN_LINES = re.compile(f"(?![\n\t])[{_HAZARDS}]")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
+# What a spreadsheet may take for a formula, also full-width.
+_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+
 # Colours, cursor movements and window titles, as programs write them to a terminal.
 _TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]")
 
@@ -33,6 +36,12 @@ def visible(text: str, limit: int | None = 500, *, lines: bool = False) -> str:
     if len(text) <= limit and len(shown) <= limit:
         return shown
     return _cut(text, limit, lines=lines)
+
+
+def spreadsheet_cell(text: str, *, lines: bool = False) -> str:
+    """The text as `visible` has it; one that a spreadsheet would take for a formula gets an apostrophe before it."""
+    shown = visible(text, None, lines=lines)
+    return f"'{shown}" if _FORMULA.match(text) or _FORMULA.match(shown) else shown
 
 
 def safe_json(value: Any) -> Any:

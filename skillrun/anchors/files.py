@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -69,7 +70,8 @@ def write_statement(path: Path, anchors: Iterable[Anchor]) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may not be there, or the whole place is read-only
+            draft.unlink()
         raise _unwritable(path, error) from None
 
 

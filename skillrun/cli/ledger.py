@@ -21,10 +21,11 @@ def ledger_list(
     json: Json = False,
 ) -> int:
     """List the runs, newest first."""
-    from skillrun.cli.commands.common import chosen_format, read_from
+    from skillrun.cli.commands.common import chosen_format, reading
     from skillrun.cli.commands.ledger import list_runs
 
-    return list_runs(repo, read_from(ledger), limit, chosen_format(format, json))
+    with reading(ledger) as (path, _):
+        return list_runs(repo, path, limit, chosen_format(format, json))
 
 
 @ledger_app.command("show")
@@ -36,14 +37,15 @@ def ledger_show(
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page for a browser.")] = None,
 ) -> int:
     """Show a run's events, evidence and telemetry."""
-    from skillrun.cli.commands.common import read_from
+    from skillrun.cli.commands.common import reading
     from skillrun.cli.commands.ledger import show_run
 
-    if html is not None:
-        from skillrun.cli.commands.ledger_page import write_page
+    with reading(ledger) as (path, name):
+        if html is not None:
+            from skillrun.cli.commands.ledger_page import write_page
 
-        return write_page(run, repo, read_from(ledger), html)
-    return show_run(run, repo, read_from(ledger), json)
+            return write_page(run, repo, path, html, name)
+        return show_run(run, repo, path, json)
 
 
 @ledger_app.command("query")
@@ -57,10 +59,11 @@ def ledger_query(
     json: Json = False,
 ) -> int:
     """Ask a question in SQL; nothing can be changed by it."""
-    from skillrun.cli.commands.common import chosen_format, read_from
+    from skillrun.cli.commands.common import chosen_format, reading
     from skillrun.cli.commands.ledger import query as ask
 
-    return ask(query, param, repo, read_from(ledger), limit, chosen_format(format, json))
+    with reading(ledger) as (path, _):
+        return ask(query, param, repo, path, limit, chosen_format(format, json))
 
 
 @ledger_app.command("stats")
@@ -72,10 +75,11 @@ def ledger_stats(
     json: Json = False,
 ) -> int:
     """The dozen figures to look at first: how runs end, what stops them, and what they rest on."""
-    from skillrun.cli.commands.common import chosen_format, read_from
+    from skillrun.cli.commands.common import chosen_format, reading
     from skillrun.cli.commands.ledger_stats import stats
 
-    return stats(repo, read_from(ledger), days, chosen_format(format, json))
+    with reading(ledger) as (path, name):
+        return stats(repo, path, days, chosen_format(format, json), name)
 
 
 @ledger_app.command("verify")
@@ -89,10 +93,10 @@ def ledger_verify(
     json: Json = False,
 ) -> int:
     """Recompute every hash; say whether the ledger is whole and complete, and what anchors hold."""
-    from skillrun.cli.commands.common import copy_of
+    from skillrun.cli.commands.common import reading
     from skillrun.cli.commands.ledger_verify import verify
 
-    with copy_of(ledger) as (path, name):
+    with reading(ledger, anew=True) as (path, name):
         return verify(repo, path, anchors, json, name)
 
 
@@ -171,10 +175,11 @@ def ledger_export(
     ledger: LedgerPlace = None,
 ) -> int:
     """Write runs in a format that other tools read."""
-    from skillrun.cli.commands.common import read_from
+    from skillrun.cli.commands.common import reading
     from skillrun.cli.commands.ledger_export import export
 
-    return export(format, run, since, output, table, to, repo, read_from(ledger))
+    with reading(ledger) as (path, _):
+        return export(format, run, since, output, table, to, repo, path)
 
 
 @ledger_app.command("import")

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from skillrun.exports.source import Source
-from skillrun.text import visible
+from skillrun.text import spreadsheet_cell
 
 SUFFIX = "csv"
-_FORMULA = re.compile(
-    r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]"
-)  # what a spreadsheet may take for one, also full-width
 _CHUNK = 1000  # rows
 
 
@@ -35,11 +31,8 @@ def table(source: Source, name: str) -> Iterator[bytes]:
 
 
 def safe_cell(value: Any) -> Any:
-    """Text without hidden characters; one that a spreadsheet would take for a formula gets an apostrophe before it."""
-    if not isinstance(value, str):
-        return value
-    shown = visible(value, limit=None, lines=True)
-    return f"'{shown}" if _FORMULA.match(value) or _FORMULA.match(shown) else shown
+    """Text without hidden characters, and no formula; lines stay. Numbers and NULL as they are."""
+    return spreadsheet_cell(value, lines=True) if isinstance(value, str) else value
 
 
 def _text(rows: list[list[Any]]) -> bytes:

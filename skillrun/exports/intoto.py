@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from skillrun.anchors.intoto import STATEMENT
 from skillrun.errors import Refused
 from skillrun.exports.shared import bounded, json_line
 from skillrun.exports.source import RunRows, Source
 
-STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 _PASSED, _WARNED = ("passed", "not_applicable"), ("waived",)
 

@@ -23,6 +23,8 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
 def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> None:
     """Writes files into a folder, which is made where it is missing; none is replaced before all are written."""
     with _explained(folder), contextlib.ExitStack() as drafts:
+        if not folder.exists():
+            drafts.callback(_remove_empty, folder)
         folder.mkdir(parents=True, exist_ok=True)
         done = []
         for name, pieces in files:
@@ -46,6 +48,11 @@ def _draft(path: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def _fill(path: Path, pieces: Iterable[bytes]) -> None:
     with path.open("wb") as file:
         file.writelines(pieces)
@@ -66,5 +73,5 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "name another place with --output"
-        raise Misuse(f"{visible(str(path))}: cannot be written: {error.strerror}", hint=hint) from error
+        what = f"{visible(str(path))}: cannot be written: {error.strerror}"
+        raise Misuse(what, hint="make room, or name a place that can be written") from error

@@ -17,7 +17,6 @@ from skillrun.ledger import chain
 from skillrun.ledger.anchors import ARCHIVE, SEALED, Anchor, insert_anchor
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer
 from skillrun.ledger.loosened import without_triggers
-from skillrun.ledger.seals import Seals
 from skillrun.ledger.verify import run_problems
 
 _BATCH = 100  # runs deleted in one transaction: others wait for it
@@ -96,7 +95,7 @@ def archive(path: Path, before_us: int, to: Path, *, busy_ms: int = BUSY_MS) -> 
 def _choose(here: sqlite3.Connection, before_us: int) -> tuple[list[_Run], tuple[tuple[str, str], ...]]:
     rows = here.execute(_CANDIDATES, {"before_us": before_us}).fetchall()
     runs = [_Run(run_id, n, hash) for run_id, n, hash, why in rows if why is None]
-    broken = [run.run_id for run in runs if run_problems(here, run.run_id, Seals())]
+    broken = [run.run_id for run in runs if run_problems(here, run.run_id)[0]]
     if broken:
         more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
         what = f"run {broken[0]} is broken or incomplete{more}; nothing was moved"
@@ -123,7 +122,7 @@ def _copy(here: sqlite3.Connection, there: sqlite3.Connection, run: _Run) -> Non
             rows = here.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ? ORDER BY 2", (run.run_id,))
             there.executemany(_insert(table, columns, key), (dict(zip(columns, row, strict=True)) for row in rows))
         insert_anchor(there, Anchor("", run.run_id, run.n, run.hash), SEALED, "here")
-    if run_problems(there, run.run_id, Seals()):
+    if run_problems(there, run.run_id)[0]:
         raise Refused(
             f"run {run.run_id}: another run of this id is in the archive; the run stays", hint="name a new file"
         )

@@ -12,13 +12,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from skillrun.canonical import canonical, digest, sha256
+from skillrun.canonical import object_writer, sha256
 from skillrun.ledger import texts
 
 GENESIS = "0" * 64  # `prev` of the first event of a run
 SEAL = "seal"  # the key in an event's data that holds the digests of other tables' rows
 TEXTS = "texts"  # the key in a seal that says: long texts are covered by their digests
-_TEXTS_SAID = f'"{TEXTS}":true'
+_SEAL_SAID = f'"{SEAL}":'
+_DECODER = json.JSONDecoder()
 
 RUN_COLUMNS = (
     *("run_id", "skill", "skill_name", "skill_sha", "job", "spec_path", "repo", "base_commit", "dirty", "base_tree"),
@@ -37,10 +38,9 @@ TELEMETRY_COLUMNS = (
 
 Row = Sequence[Any]
 
-
-def canonical_row(columns: Sequence[str], row: Row) -> dict[str, Any]:
-    """The row as it is hashed: its columns that are not NULL."""
-    return {column: value for column, value in zip(columns, row, strict=True) if value is not None}
+# A row as it is hashed: canonical JSON of its columns that are not NULL.
+_RUN, _EVENT = object_writer(RUN_COLUMNS), object_writer(EVENT_COLUMNS)
+_EVIDENCE, _TELEMETRY = object_writer(EVIDENCE_COLUMNS), object_writer(TELEMETRY_COLUMNS)
 
 
 def event_hash(prev: str, row: Row, *, by_texts: bool | None = None) -> str:
@@ -48,22 +48,19 @@ def event_hash(prev: str, row: Row, *, by_texts: bool | None = None) -> str:
 
     `by_texts`: whether its seal says `texts`, where the caller knows it.
     """
-    *columns, data = row
-    if by_texts is None:
-        by_texts = _TEXTS_SAID in data and covers_texts(json.loads(data))
-    if by_texts:
-        data = texts.covered(data)
-    return sha256(prev.encode() + canonical(canonical_row(EVENT_COLUMNS, (*columns, data))))
+    if covers_texts(seal_in(row[-1])) if by_texts is None else by_texts:
+        row = _by_texts(row)
+    return sha256(prev.encode() + _EVENT(row))
 
 
 def run_seal(row: Row) -> str:
     """The digest of a row of `run`, given as the values of RUN_COLUMNS."""
-    return digest(canonical_row(RUN_COLUMNS, row))
+    return sha256(_RUN(row))
 
 
 def telemetry_seal(row: Row) -> dict[str, Any]:
     """Number and digest of a row of `telemetry`, given as the values of TELEMETRY_COLUMNS."""
-    return {"invocation": row[1], "sha256": digest(canonical_row(TELEMETRY_COLUMNS, row))}
+    return {"invocation": row[1], "sha256": sha256(_TELEMETRY(row))}
 
 
 def evidence_seal(rows: Iterable[Row], *, by_texts: bool) -> list[str]:
@@ -71,17 +68,36 @@ def evidence_seal(rows: Iterable[Row], *, by_texts: bool) -> list[str]:
 
     `by_texts`: the event's seal says `texts`.
     """
-    return [digest(canonical_row(EVIDENCE_COLUMNS, _by_texts(row) if by_texts else row)) for row in rows]
+    return [evidence_digest(row, by_texts=by_texts) for row in rows]
+
+
+def evidence_digest(row: Row, *, by_texts: bool) -> str:
+    """The digest of one of them."""
+    return sha256(_EVIDENCE(_by_texts(row) if by_texts else row))
 
 
 def _by_texts(row: Row) -> Row:
-    *columns, detail = row
-    return (*columns, None if detail is None else texts.covered(detail))
+    """A row whose last column, which holds JSON, is as a hash covers it."""
+    return row if row[-1] is None else (*row[:-1], texts.covered(row[-1]))
 
 
-def covers_texts(data: Any) -> bool:
-    """Whether an event's data says that long texts are covered by their digests."""
-    return seal_of(data).get(TEXTS) is True
+def covers_texts(seal: Mapping[str, Any]) -> bool:
+    """Whether an event's seal says that long texts are covered by their digests."""
+    return seal.get(TEXTS) is True
+
+
+def seal_in(text: Any) -> Mapping[str, Any]:
+    """The seal in an event's data as it is stored; empty where there is none, or the text is no JSON.
+
+    Where it is the last member, as it mostly is, the others are not parsed: a quote within a text is written `\\"`.
+    """
+    if not isinstance(text, str) or (at := text.rfind(_SEAL_SAID)) < 0:
+        return {}
+    try:
+        seal, end = _DECODER.raw_decode(text, at + len(_SEAL_SAID))
+        return seal_of({SEAL: seal} if end == len(text) - 1 else json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def seal_of(data: Any) -> Mapping[str, Any]:

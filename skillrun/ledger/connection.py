@@ -60,7 +60,7 @@ def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     """
     _require_sqlite()
     with explained(path, busy_ms):
-        if not _exists(path):
+        if not exists(path):
             raise EmptyLedger(f"{path}: no ledger here yet", hint="the first run creates it")
         connection = _connect_readonly(path, busy_ms)
         with _closed_on_error(connection):
@@ -131,8 +131,11 @@ def _require_sqlite() -> None:
         )
 
 
-def _exists(path: Path) -> bool:
-    """Whether there is a regular file; SQLite would wait for ever on a pipe and says little about a folder."""
+def exists(path: Path) -> bool:
+    """Whether there is a regular file; SQLite would wait for ever on a pipe and says little about a folder.
+
+    Raises LedgerUnusable for what can be no ledger, and for an address: most commands want a file.
+    """
     if not {"postgresql:", "postgres:"}.isdisjoint(path.parts):
         hint = "name a file; skillrun ledger ship --to sends it to a database"
         raise LedgerUnusable("the ledger of this command is a file, and no database's address", hint=hint)
@@ -150,9 +153,9 @@ def _exists(path: Path) -> bool:
 
 def _check_writable(path: Path) -> None:
     """SQLite quietly opens a read-only file for reading, and would fail at the first append."""
-    exists = _exists(path)
+    there = exists(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for place in (path, path.parent) if exists else (path.parent,):
+    for place in (path, path.parent) if there else (path.parent,):
         if not os.access(place, os.W_OK):
             raise LedgerUnusable(f"{place}: cannot be written", hint="name a file elsewhere with --ledger")
 

@@ -23,11 +23,13 @@ class Redaction:
     """What was taken out, or would be: event number -> digest -> length of the text in characters.
 
     `left` numbers the events that still hold the secret where a hash covers it: in a short text, or in a path.
+    `receivers` have been sent the texts.
     """
 
     run_id: str
     texts: dict[int, dict[str, int]]
     left: tuple[int, ...] = ()
+    receivers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,14 @@ def _redaction(ledger: Ledger, run_id: str, wanted: Wanted) -> Redaction:
         what = f"run {run_id}: no such text of more than {texts.LONG} characters"
         raise Misuse(what, hint="shorter ones are under the hash itself, and stay")
     _check_written_by_texts(run_id, rows, found)
-    return Redaction(run_id, found, tuple(_left(ledger, rows, run_id, wanted)))
+    receivers = tuple(ledger.receivers(run_id, min(found)))
+    return Redaction(run_id, found, tuple(_left(ledger, rows, run_id, wanted)), receivers)
 
 
 def _check_written_by_texts(run_id: str, rows: list[_Row], found: Mapping[int, object]) -> None:
-    old = [row.n for row in rows if row.i is None and row.n in found and not chain.covers_texts(row.value)]
+    old = [
+        row.n for row in rows if row.i is None and row.n in found and not chain.covers_texts(chain.seal_of(row.value))
+    ]
     if old:
         what = f"event {old[0]} of run {run_id} was written when a hash still covered the texts themselves"
         raise Refused(

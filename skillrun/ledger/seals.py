@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,14 +25,13 @@ class Seals:
     marks: dict[Any, set[str]] = field(default_factory=dict)  # n -> digests of the texts that are gone
     redacted: set[str] = field(default_factory=set)  # digests that an event says were taken out
 
-    def note(self, n: int, type: str, invocation: Any, text: Any, data: Mapping[str, Any]) -> None:
-        """Remembers the seal of one event; `data` is its `text` as a value."""
-        seal = chain.seal_of(data)
-        if chain.covers_texts(data):
+    def note(self, n: int, type: str, invocation: Any, text: Any, seal: Mapping[str, Any]) -> None:
+        """Remembers what one event says; `text` is its data, `seal` the seal in it."""
+        if chain.covers_texts(seal):
             self.by_texts.add(n)
             self.note_marks(n, text)
-        if type == REDACTED and isinstance(data.get("texts"), list):
-            self.redacted.update(map(str, data["texts"]))
+        if type == REDACTED:
+            self.redacted.update(_redacted(text))
         if n == 1:
             self.run = seal.get("run")
         telemetry = seal.get("telemetry")
@@ -56,10 +56,9 @@ class Seals:
                 )
 
 
-def parsed(text: Any) -> Mapping[str, Any]:
-    """The JSON object in a text; an empty one where there is none."""
-    try:
-        value = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _redacted(text: Any) -> Iterator[str]:
+    """The digests of the texts that an event of this type names."""
+    with contextlib.suppress(TypeError, ValueError, RecursionError):
+        data = json.loads(text)
+        if isinstance(data, dict) and isinstance(data.get("texts"), list):
+            yield from map(str, data["texts"])

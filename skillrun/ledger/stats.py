@@ -57,7 +57,6 @@ class Figure:
 class Stats:
     """The figures of a period that ends now; `all_runs` counts those of the whole ledger."""
 
-    path: Path
     days: int
     days_per_bar: int
     runs: int
@@ -124,7 +123,7 @@ def ledger_stats(
             _flaky(db, events, period),
             _stale(db, files),
         )
-    return Stats(path, days, per_bar, len(runs), len(every), figures)
+    return Stats(days, per_bar, len(runs), len(every), figures)
 
 
 def _days_per_bar(days: int) -> int:

@@ -252,6 +252,11 @@ class Ledger:
         query = f"SELECT * FROM telemetry WHERE {where} ORDER BY ts_utc DESC, invocation DESC LIMIT :limit"
         return self._select(query, run_id=run_id, limit=-1 if limit is None else limit)
 
+    def receivers(self, run_id: str, n: int) -> list[str]:
+        """Those that have been sent event `n` of a run."""
+        sent = "last_seq >= (SELECT seq FROM event WHERE run_id = :run_id AND n = :n)"
+        return [row["sink"] for row in self._select(f"SELECT sink FROM sink_cursor WHERE {sent}", run_id=run_id, n=n)]
+
     def open_invocations(self, run_id: str) -> list[int]:
         """Invocations that began and have no telemetry row: running now, or died."""
         closed = "SELECT invocation FROM telemetry WHERE run_id = :run_id"

@@ -12,10 +12,12 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from skillrun.canonical import canonical, sha256
+from skillrun.canonical import quoted, sha256
 
 LONG = 64  # characters: a digest stays as it is, a line of output does not
+_MARKED = "[redacted sha256:"
 _MARK = re.compile(r"\[redacted sha256:([0-9a-f]{64})\]")
+_RUN = re.compile(f'"([^"]{{{LONG + 1},}})"')  # what is long between two quotes
 _MARK_AS_JSON = re.compile(f'"{_MARK.pattern}"(?!:)')
 
 
@@ -43,23 +45,35 @@ def covered(text: str) -> str:
         return text
     if "\0" in text:
         raise ValueError("not JSON")
-    # Cut at the quotes of its strings: outside, inside, outside, and so on. Escapes hide for that behind a zero byte.
-    tokens = text.replace(r"\\", "\0\0").replace(r"\"", "\0\1").split('"')
-    for i in range(1, len(tokens) - 1, 2):
-        if len(tokens[i]) > LONG and not tokens[i + 1].startswith(":"):
-            tokens[i] = _digested(_shown(tokens[i]))
-    return _shown('"'.join(tokens))
+    pieces: list[str] = []
+    done = 0
+    for start, end in _long_spans(text):
+        pieces += text[done:start], _digested(text[start:end])
+        done = end
+    return "".join((*pieces, text[done:]))
 
 
-def _shown(text: str) -> str:
-    return text.replace("\0\1", r"\"").replace("\0\0", r"\\")
+def _long_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where the strings that are no keys and may be long begin and end, without their quotes."""
+    if "\\" in text:  # escaped quotes hide behind zero bytes; the places stay the same
+        text = text.replace(r"\\", "\0\0").replace(r"\"", "\0\0")
+    at = quotes = 0  # how many quotes are before `at`: an even one opens a string
+    while found := _RUN.search(text, at):
+        quotes += text.count('"', at, found.start())
+        if quotes % 2:
+            at, quotes = found.end() - 1, quotes + 1
+            continue
+        if not text.startswith(":", found.end()):
+            yield found.span(1)
+        at, quotes = found.end(), quotes + 2
 
 
 def _digested(inside: str) -> str:
-    string = json.loads(f'"{inside}"')
+    """What counts in the place of a string, given as it is written between its quotes."""
+    string = json.loads(f'"{inside}"') if "\\" in inside else inside
     if not is_long(string):
         return inside
-    if canonical(string).decode() != f'"{inside}"':
+    if quoted(string).encode("utf-8", "backslashreplace") != f'"{inside}"'.encode():
         raise ValueError("not canonical JSON")
     return f"sha256:{digest_of(string)}"
 
@@ -78,7 +92,7 @@ def long_texts(value: Any) -> dict[str, str]:
 
 def marks(text: Any) -> set[str]:
     """The digests of what was taken out of a canonical JSON text."""
-    return set(_MARK_AS_JSON.findall(text)) if isinstance(text, str) else set()
+    return set(_MARK_AS_JSON.findall(text)) if isinstance(text, str) and _MARKED in text else set()
 
 
 def without(value: Any, digests: Collection[str]) -> Any:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from skillrun.ledger import chain
 from skillrun.ledger.anchors import Anchor
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader
 from skillrun.ledger.findings import Problem, RunAnchor, VerifyReport, limits_of
-from skillrun.ledger.seals import Seals, parsed
+from skillrun.ledger.seals import Seals
 from skillrun.ledger.verify_anchors import (
     Archived,
     Comparison,
@@ -48,7 +47,7 @@ def verify_ledger(
     """
     with contextlib.ExitStack() as opened, explained(path, busy_ms):
         db = opened.enter_context(contextlib.closing(open_reader(path, busy_ms)))
-        db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        db.text_factory = _any_text
         seen = _Seen(db, path, anchors, own, opened)
         problems = tuple(itertools.islice(seen.problems(), MAX_PROBLEMS))
         runs, events = (0 if _absent(db, table) else _count(db, table) for table in ("run", "event"))
@@ -113,8 +112,7 @@ class _Seen:
                 yield from (replace(p, what=f"{p.what} (in {run.place})") for p in self._run(run.db, run.run_id))
 
     def _run(self, db: sqlite3.Connection, run_id: Any) -> list[Problem]:
-        seals = Seals()
-        problems = run_problems(db, run_id, seals)
+        problems, seals = run_problems(db, run_id)
         self.redacted += len(seals.redacted)
         return problems
 
@@ -145,11 +143,37 @@ def _run_ids(db: sqlite3.Connection) -> list[Any]:
     return [run_id for (run_id,) in db.execute(f"{tables} ORDER BY 1")]
 
 
-def run_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> list[Problem]:
-    """The problems of one run, seen in one snapshot; `seals` is filled on the way."""
+def run_problems(db: sqlite3.Connection, run_id: Any) -> tuple[list[Problem], Seals]:
+    """The problems of one run, seen in one snapshot, and what its events say of other rows."""
+    try:
+        with _reading_texts(db, str):
+            return _run_problems(db, run_id)
+    except sqlite3.OperationalError as error:
+        if hasattr(error, "sqlite_errorcode"):
+            raise
+    with _reading_texts(db, _any_text):  # Python met one that is not UTF-8; a call for each takes its time
+        return _run_problems(db, run_id)
+
+
+@contextlib.contextmanager
+def _reading_texts(db: sqlite3.Connection, read: Any) -> Iterator[None]:
+    before, db.text_factory = db.text_factory, read
+    try:
+        yield
+    finally:
+        db.text_factory = before
+
+
+def _any_text(raw: bytes) -> str:
+    """Bytes that are not UTF-8 become lone surrogates, which no text of ours has: no hash fits them."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _run_problems(db: sqlite3.Connection, run_id: Any) -> tuple[list[Problem], Seals]:
+    seals = Seals()
     db.execute("BEGIN")
     try:
-        return [
+        problems = [
             *_chain_problems(db, run_id, seals),
             *_run_row_problems(db, run_id, seals),
             *_telemetry_problems(db, run_id, seals),
@@ -160,6 +184,7 @@ def run_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> list[Prob
     finally:
         if db.in_transaction:
             db.execute("COMMIT")
+    return problems, seals
 
 
 def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterator[Problem]:
@@ -172,14 +197,14 @@ def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterat
             continue
         if n > expected:
             yield Problem(run_id, "event", n, f"{_numbers(expected, n - 1)} missing before it", "missing")
-        data = parsed(row[-1])
-        if not _same_event(stored_prev, row, hash, by_texts=chain.covers_texts(data)):
+        seal = chain.seal_in(row[-1])
+        if not _same_event(stored_prev, row, hash, by_texts=chain.covers_texts(seal)):
             yield Problem(run_id, "event", n, "the row does not fit its hash: it was edited, replaced or moved")
         elif n == expected and stored_prev != prev:
             yield Problem(run_id, "event", n, "it does not follow the event before it: one of the two was replaced")
         if not isinstance(seq, int) or seq <= last_seq:
             yield Problem(run_id, "event", n, "it stands before an earlier event: rows were reordered")
-        seals.note(n, row[2], row[3], row[-1], data)
+        seals.note(n, row[2], row[3], row[-1], seal)
         expected, prev, last_seq = n + 1, hash, seq if isinstance(seq, int) else last_seq
     if expected == 1:
         yield Problem(run_id, "event", None, "the run has no events", "missing")
@@ -221,15 +246,14 @@ def _telemetry_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> It
 
 
 def _evidence_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterator[Problem]:
-    sealed = dict(seals.evidence)
-    cursor = _rows(db, "evidence", chain.EVIDENCE_COLUMNS, run_id, "ORDER BY n, i")
-    for n, group in itertools.groupby(cursor, key=lambda row: row[1]):
-        rows, seal = list(group), partial(chain.evidence_seal, by_texts=n in seals.by_texts)
-        yield from _compared_evidence(run_id, n, [_digest(seal, [row]) for row in rows], sealed.pop(n, []))
-        for row in rows if n in seals.by_texts else ():
-            seals.note_marks(n, row[-1])
-    for n, digests in sealed.items():
-        yield from _compared_evidence(run_id, n, [], digests)
+    found: dict[int, list[Any]] = {}
+    for row in _rows(db, "evidence", chain.EVIDENCE_COLUMNS, run_id, "ORDER BY n, i"):
+        by_texts = row[1] in seals.by_texts
+        found.setdefault(row[1], []).append(_digest(chain.evidence_digest, row, by_texts=by_texts))
+        if by_texts:
+            seals.note_marks(row[1], row[-1])
+    for n in dict.fromkeys((*found, *seals.evidence)):
+        yield from _compared_evidence(run_id, n, found.get(n, []), seals.evidence.get(n, []))
 
 
 def _compared_evidence(run_id: Any, n: int, found: list[Any], sealed: list[str]) -> Iterator[Problem]:
@@ -237,7 +261,7 @@ def _compared_evidence(run_id: Any, n: int, found: list[Any], sealed: list[str])
         yield Problem(run_id, "evidence", n, f"{len(found)} rows of {len(sealed)} that its event sealed", "missing")
     elif len(found) > len(sealed):
         yield Problem(run_id, "evidence", n, f"{len(found)} rows, and its event sealed {len(sealed)}: rows were added")
-    elif found != [[digest] for digest in sealed]:
+    elif found != sealed:
         yield Problem(run_id, "evidence", n, "rows differ from what its event sealed: edited, replaced or reordered")
 
 
@@ -255,10 +279,10 @@ def _rows(db: sqlite3.Connection, table: str, columns: tuple[str, ...], run_id: 
     return db.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id IS ? {order}", (run_id,))
 
 
-def _digest(seal: Any, row: Any) -> Any:
+def _digest(seal: Callable[..., Any], row: Any, **options: bool) -> Any:
     """A row's seal, or None where the row holds what no ledger writes."""
     try:
-        return seal(row)
+        return seal(row, **options)
     except (TypeError, ValueError, RecursionError):
         return None
 

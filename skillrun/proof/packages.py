@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +24,8 @@ OLDEST = (3, 9)
 
 
 def find_python(root: Path, named: str | None) -> str:
-    """proof.python, else the repository's environment, else the one that runs skillrun. Raises Blocked."""
-    from skillrun.validations.environment import find_venv
+    """proof.python, else the repository's environment, the activated one, or skillrun's own. Raises Blocked."""
+    from skillrun.validations import environment
 
     if named is not None:
         path = Path(named) if os.sep in named else Path(shutil.which(named) or named)
@@ -34,8 +33,7 @@ def find_python(root: Path, named: str | None) -> str:
         if not os.access(path, os.X_OK):
             raise Blocked(f"proof.python: there is no interpreter {named}", hint="name the worker's python")
         return _checked(str(path), named)
-    venv = find_venv(root)
-    return str(venv / "bin" / "python") if venv else sys.executable
+    return environment.find_python(root)
 
 
 @cache

@@ -36,6 +36,7 @@ class Processes:
         self.setting = setting
         self.number = 0  # of the schedule's latest process
         self.modules: set[str] = set()  # of the repository, imported by any of them
+        self.warmed: set[str] = set()  # zygotes that know what a delivery needs
         self.heir: Process | None = None  # it has done what it was begun for, and can run the next delivery
 
     def begin_schedule(self) -> None:
@@ -61,7 +62,8 @@ class Processes:
             running = forker.go_on(heir.running, op, args, clock=clock, plan=plan, stays=stays)
         else:
             self.end_schedule()
-            running = forker.fork(op, args, clock=clock, plan=plan, modules=modules, stays=stays)
+            warms = delivers and zygote not in self.warmed
+            running = forker.fork(op, args, clock=clock, plan=plan, modules=modules, warms=warms, stays=stays)
         self.number += 1
         process = Process(self.number, op, job, clock, running, zygote, copy)
         self.heir = process if stays else None
@@ -123,8 +125,10 @@ class Processes:
             events.append(Event(number, "died", _how(status)))
         else:
             self.modules |= set(end.get("modules") or ())
-            if end.get("libraries"):
-                self.setting.zygote(process.zygote).warm(end["libraries"])
+            needs = end.pop("needs", None)
+            if needs is not None:
+                self.warmed.add(process.zygote)
+                self.setting.zygote(process.zygote).warm(needs)
         clock = float(end["clock"]) if end else process.clock
         return Delivery(process.number, process.op, process.job, process.clock, tuple(events), process.copy), clock
 

@@ -155,15 +155,16 @@ class Zygote:
         return ""
 
     def fork(self, op: str, args: list[Any], *, clock: float, plan: Mapping[str, Any] | None = None,
-             modules: bool = False, stays: bool = False) -> Running:  # fmt: skip
-        """Starts one process; see probe/main.py for what it does. `stays`: it can go on with something else then.
+             modules: bool = False, warms: bool = False, stays: bool = False) -> Running:  # fmt: skip
+        """Starts one process; see probe/main.py for what it does. `modules`: it tells the repository's at its end;
+        `warms`: and what `warm` takes. `stays`: it can go on with something else then.
 
         Raises BootFailed where the interpreter has ended, as all that gives it an order.
         """
         ours, theirs = socket.socketpair()
         self._next += 1
         order = {"id": self._next, "op": op, "args": args, "clock": clock, "plan": plan or {}, "modules": modules,
-                 "stays": stays, "output": str(self.output)}  # fmt: skip
+                 "warms": warms, "stays": stays, "output": str(self.output)}  # fmt: skip
         with theirs:
             self._order(order, theirs.fileno())
         ours.setblocking(False)
@@ -272,9 +273,9 @@ class Zygote:
         """Ends what handlers left running."""
         self._order({"op": "sweep"})
 
-    def warm(self, libraries: list[str]) -> None:
-        """Has it import what deliveries imported from libraries."""
-        self._order({"op": "warm", "names": libraries})
+    def warm(self, needs: Mapping[str, Any]) -> None:
+        """Has it make ready what a delivery said at its end that it needs."""
+        self._order({"op": "warm", **needs})
 
     def _order(self, order: dict[str, Any], *descriptors: int) -> None:
         data = json.dumps(order).encode() + b"\n"
@@ -326,6 +327,8 @@ def _boot_failed(answer: Mapping[str, Any], root: str) -> BootFailed:
         "framework": "proof.python must be the interpreter that the worker runs with",
     }
     what, trace = str(answer.get("failed")), str(answer.get("trace") or "")
+    if "AppRegistryNotReady" in trace or "DJANGO_SETTINGS_MODULE" in trace:
+        hints["handler"] = "say which settings Django has: proof.env: {DJANGO_SETTINGS_MODULE: project.settings}"
     unset = find_unset(trace, root)
     if unset is not None:
         return BootFailed(what, unset.message, hint=unset.hint, trace=trace)

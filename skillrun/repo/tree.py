@@ -191,6 +191,11 @@ class Tree:
             self._kept += len(data)
         return data
 
+    def forget(self, path: str) -> None:
+        """What was read of a file: skillrun itself has written it since."""
+        self._hashes.pop(path, None)
+        self._kept -= len(self._contents.pop(path, b""))
+
     def _record(self, lookup: Lookup) -> None:
         for recorder in self._recorders:
             recorder.add(lookup)

@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from skillrun.text import visible
+from skillrun.text import spreadsheet_cell, visible
 
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")  # what a spreadsheet may take for one, also full-width
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~&#!]")
 
 
@@ -35,8 +34,7 @@ def markdown_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _defused(value: Any) -> Any:
     if value is None or isinstance(value, int | float):
         return value
-    text = visible(_text(value), limit=None)
-    return f"'{text}" if _FORMULA.match(text) else text
+    return spreadsheet_cell(_text(value))
 
 
 def _escaped(value: Any) -> str:

@@ -14,10 +14,10 @@ _ENOUGH = 10  # a percentage of fewer would say more than is known
 _LABEL, _WORDS = 20, 27  # and 31 bars: 80 columns with the gaps
 
 
-def stats_lines(stats: Stats) -> Iterator[str]:
-    """Label, words and bars of each figure; where nothing ran, that alone."""
+def stats_lines(stats: Stats, name: str) -> Iterator[str]:
+    """Label, words and bars of each figure; where nothing ran, that alone. `name`: of the ledger."""
     yield f"The last {_many(stats.days, 'day')} in"
-    yield visible(str(stats.path), limit=80)
+    yield visible(name, limit=80)
     if not stats.runs:
         yield f"No run was at work in this time; the ledger holds {_many(stats.all_runs, 'run')}."
         return

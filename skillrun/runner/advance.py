@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -54,8 +54,10 @@ class Watcher(Protocol):
         """Asks a person; the means by which the answer was yes, or None."""
 
 
-def advance(request: Request, watcher: Watcher) -> dict[str, Any]:
+def advance(request: Request, watcher: Watcher, after_proof: Callable[[Case], None] | None = None) -> dict[str, Any]:
     """Advances the run of a skill on a job and returns the report (report.v1).
+
+    `after_proof` is called once a proof has run, before the stages that it does not speak of: what it writes, they see.
 
     Raises SkillrunError for what is refused or misused; then nothing was written.
     """
@@ -74,7 +76,7 @@ def advance(request: Request, watcher: Watcher) -> dict[str, Any]:
             if report is not None:
                 return report
             inputs = _Inputs.read(seen)
-        return _Invocation(seen, inputs, ledger, watcher, started).go()
+        return _Invocation(seen, inputs, ledger, watcher, started, after_proof).go()
 
 
 def _take(lock: RunLock, watcher: Watcher) -> bool:
@@ -205,6 +207,7 @@ class _Invocation:
     ledger: Ledger
     watcher: Watcher
     started: float
+    after_proof: Callable[[Case], None] | None = None
     actor: Actor = field(default_factory=who)
     walk: Walk | None = None
 
@@ -347,6 +350,7 @@ class _Invocation:
             self.watcher,
             self.waivers,
             self.request.until,
+            self.after_proof,
         )
         self.walk = walk
         walk.go()

@@ -17,18 +17,24 @@ def query_params(repo_path: Path, ledger: Path, wanted: str | None = None) -> di
 
     Empty where there is no repository, another one is `wanted`, or the ledger knows no run of it.
     """
-    try:
-        repo = open_repo(repo_path)
-    except SkillrunError:
+    name = known_repo(repo_path, ledger)
+    if name is None or wanted not in (None, "", name):
         return {}
-    name = repo_name(repo)
-    with Ledger.open(ledger, read_only=True) as opened:
-        if wanted not in (None, "", name) or not opened.runs(repo=name, limit=1):
-            return {}
+    repo = open_repo(repo_path)
     tree = Tree(repo.root, without=own_files(repo, ledger))
     shas = {path: tree.sha256(path) or "" for path in tree.files}
     odd = {_as_stored(path): sha for path, sha in shas.items()}
     return {"repo": name, "tree": canonical({**shas, **odd, "*": tree.everything()}).decode("utf-8")}
+
+
+def known_repo(repo_path: Path, ledger: Path) -> str | None:
+    """The name of the repository that this folder is in; None where there is none, or the ledger knows no run of it."""
+    try:
+        name = repo_name(open_repo(repo_path))
+    except SkillrunError:
+        return None
+    with Ledger.open(ledger, read_only=True) as opened:
+        return name if opened.runs(repo=name, limit=1) else None
 
 
 def _as_stored(path: str) -> str:

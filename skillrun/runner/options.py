@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun.actor import ActorKind, who
+from skillrun.actor import who
 from skillrun.errors import Misuse, Refused
 from skillrun.stages.interface import Attestation
 from skillrun.stages.registry import NEVER_WAIVED
@@ -47,7 +47,7 @@ def check_waivers(given: Mapping[str, str], known: set[str], path: str) -> None:
 
 def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
     """Raises Refused where an agent waives, and the profile does not allow it: whoever does the work may not."""
-    if not request.waive or allowed or (actor.agent is None and actor.kind != ActorKind.AGENT):
+    if not request.waive or allowed or not actor.is_agent:
         return
     item = next(iter(request.waive))
     hint = "ask a person to give it; or a person sets quality_bar.agent_waivers to true in REPO_PROFILE.json"
@@ -60,7 +60,7 @@ def check_spec_waivers(spec: JobSpec | None, committed: bytes | None, actor: Act
     Raises Refused for another one where the environment shows an agent. `committed` is the spec's text in HEAD.
     """
     given = (spec.waivers if spec else None) or ()
-    if not given or allowed or (actor.agent is None and actor.kind != ActorKind.AGENT):
+    if not given or allowed or not actor.is_agent:
         return
     known = _waived_in(committed)
     stray = next((waiver for waiver in given if (waiver.item, waiver.reason) not in known), None)

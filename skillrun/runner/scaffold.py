@@ -61,8 +61,8 @@ def scaffold(request: Request, watcher: Watcher, tell: Tell, report: dict[str, A
     _say(plan, tell)
     if plan.changes:
         _write_and_record(again, watcher, tell, plan, report)
-        report = advance(again, watcher)
-    _mark(again, tell)
+        report = advance(again, watcher, lambda case: _mark(case, tell))
+    _mark(case_of(again), tell)  # where the proof of an earlier run still holds
     return Scaffolded(report, plan)
 
 
@@ -110,21 +110,21 @@ def _format(request: Request, watcher: Watcher, plan: Plan, root: Path) -> tuple
     return notes, tuple(ran)
 
 
-def _mark(request: Request, tell: Tell) -> None:
+def _mark(case: Case, tell: Tell) -> None:
     """Marks in the job's state machine which transitions the proof has seen."""
     from skillrun.scaffold import machine
     from skillrun.scaffold.plan import Change
     from skillrun.stages.proving import last_report
 
-    case = case_of(request)
     report, path = last_report(case), machine.find(case)
-    text = case.tree.read(path) if path is not None else None
+    text = case.tree.peek(path) if path is not None else None
     if report is None or path is None or text is None:
         return
     before = text.decode()
     after = machine.marked(before, report["transitions"])
     if after != before:
         _write(case.root, [Change(path, before, after)])
+        case.tree.forget(path)
         seen = len(report["transitions"])
         tell(f"{path}: marked the {seen} transitions that the proof saw")
 

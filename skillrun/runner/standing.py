@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked, Misuse, SkillrunError
+from skillrun.ledger.connection import exists
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 from skillrun.repo.tree import Tree
@@ -34,7 +35,7 @@ def standing(
     """
     repo = open_repo(repo_path)
     path = ledger_path(repo, ledger)
-    if not path.is_file():
+    if not exists(path):
         raise Blocked(
             f"{repo.root}: no run has been made here yet", hint="begin one: skillrun job-worker-orchestration"
         )

@@ -34,6 +34,7 @@ class Walk:
     watcher: Watcher
     waivers: Mapping[str, Waiver]
     until: str | None
+    after_proof: Callable[[Case], None] | None = None
     results: dict[str, StageResult] = field(default_factory=dict)
     shown: list[dict[str, Any]] = field(default_factory=list)
     proof_done: bool = False
@@ -96,6 +97,8 @@ class Walk:
             more = partial(with_proof, planned.stage.ID, report=report)
             self._examine(planned, begun, more, lookups, record)
             begun, record = time.monotonic(), {}  # the proof belongs to the first stage that it speaks of
+        if self.after_proof is not None:
+            self.after_proof(self.case)
 
     def _wants_proof(self, stage: str) -> bool:
         """Passed by reading alone."""

@@ -64,13 +64,20 @@ def tests(
     text = render(
         "tests_unittest.py.jinja" if case else "tests.py.jinja", facts, case=case.name if case else "",
         words=words, needed=wanted, fixtures=testing.fixtures, store=testing.values,
-        buries=facts.dead_letter == "table",
+        buries=facts.dead_letter == "table", told=_only_told(facts),
         payload={field.name: field.example for field in facts.fields if field.example is not None},
         other={field.name: field.other for field in facts.fields if field.other is not None},
         expected=expected, poison=poison(facts),
     )  # fmt: skip
     one_file = "{}" not in facts.conventions.test_pattern  # it has all tests, and so gets what it lacks
     return Module(test_path(facts), text) if one_file else NewFile(test_path(facts), text)
+
+
+def _only_told(facts: Facts) -> bool:
+    """Whether a failure shows in the log alone, and there to the tests: nothing tries again, and no table keeps it."""
+    retried = facts.retries.bounded and facts.transient
+    stdlib = facts.conventions.log_style == "percent" and "loguru" not in facts.conventions.logger_import
+    return bool(not retried and (facts.transient or facts.permanent) and facts.dead_letter != "table" and stdlib)
 
 
 def test_path(facts: Facts) -> str:

@@ -163,7 +163,8 @@ def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> l
     for result in results.values():
         for finding in result.findings:
             if finding.recommends and finding.recommends not in wanted:
-                place = f" ({finding.path}:{finding.line})" if finding.path else ""
+                line = f":{finding.line}" if finding.line else ""
+                place = f" ({finding.path}{line})" if finding.path else ""
                 wanted[finding.recommends] = f"{finding.message}{place}"
     if skill.name in STAGES:
         reason = _state_machine_reason(case, [f for result in results.values() for f in result.findings])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,16 +79,12 @@ def plan(case: Case, python: str) -> CommandPlan:
 
 def target_python(case: Case, spec: JobSpec) -> str:
     """The interpreter: the spec's, the repository's venv, the one that is activated, else the current one."""
-    from skillrun.validations.environment import find_venv
+    from skillrun.validations.environment import find_python
 
     if spec.proof is not None and spec.proof.python:
         named = spec.proof.python
         return str(case.root / named) if "/" in named else named
-    active = os.environ.get("VIRTUAL_ENV")
-    for venv in (find_venv(case.root), Path(active) if active else None):
-        if venv is not None and os.access(venv / "bin" / "python", os.X_OK):
-            return str(venv / "bin" / "python")
-    return sys.executable
+    return find_python(case.root)
 
 
 def record_lookups(case: Case, records: Records) -> None:

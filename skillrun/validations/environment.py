@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,3 +52,12 @@ def find_venv(root: Path) -> Path | None:
         if os.access(root / name / "bin" / "python", os.X_OK):
             return (root / name).absolute()
     return None
+
+
+def find_python(root: Path) -> str:
+    """The interpreter of the repository's virtual environment, else of the activated one, else skillrun's own."""
+    active = os.environ.get("VIRTUAL_ENV")
+    for venv in (find_venv(root), Path(active) if active else None):
+        if venv is not None and os.access(venv / "bin" / "python", os.X_OK):
+            return str(venv / "bin" / "python")
+    return sys.executable

@@ -10,6 +10,7 @@ from typing import Any
 from datasette.database import Database
 
 from skillrun.ledger.connection import open_reader
+from skillrun.runner.files_now import known_repo, query_params
 
 BUSY_MS = 5_000  # a page that waits longer for a writer says so
 _LONGEST = 10_000_000  # bytes of one value: `zeroblob(1e9)` is refused
@@ -23,8 +24,9 @@ class LedgerDatabase(Database):
     change what is opened, and a journal that a dead writer left behind would be an error.
     """
 
-    def __init__(self, ds: Any, path: Path) -> None:
+    def __init__(self, ds: Any, path: Path, repo: Path) -> None:
         super().__init__(ds, path=str(path), is_mutable=True)
+        self._repo = repo
         self._opened: list[sqlite3.Connection] = []
         self._ended = False
 
@@ -37,6 +39,12 @@ class LedgerDatabase(Database):
         connection.set_authorizer(_allowed)
         self._opened.append(connection)
         return connection
+
+    def files(self, name: str, wanted: str) -> str:
+        """A parameter of `query_params`, as the files are at this moment; '' where they are not at hand."""
+        if name == "repo":
+            return known_repo(self._repo, Path(self.path)) or ""
+        return query_params(self._repo, Path(self.path), wanted).get(name, "")
 
     def end(self) -> None:
         """Interrupts what runs and refuses what comes, so that the server can end."""

@@ -12,6 +12,7 @@ from skillrun.resources import resource
 from skillrun.text import visible
 
 NAME = "ledger"  # of the database, whatever the file is called: links hold
+TREE = "tree"  # the parameter of a query that compares with the files as they are
 _TABLES: dict[str, dict[str, Any]] = {
     "run": {"facets": ["skill", "actor_kind", "agent"], "sort_desc": "run_id"},
     "run_status": {"facets": ["outcome", "skill", "job"], "sort_desc": "started_us"},
@@ -25,15 +26,15 @@ _ROW = re.compile(r"^\| `(\w+)` \| (.*) \|$", re.MULTILINE)
 _PIECE = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|:(\w+)")
 
 
-def metadata(path: Path) -> dict[str, Any]:
-    """Datasette's metadata for the ledger at `path`."""
+def metadata(path: Path, repo: str | None) -> dict[str, Any]:
+    """Datasette's metadata for the ledger at `path`. `repo`: the repository whose files are at hand."""
     queries = named_queries()
     return {
         "title": "skillrun ledger",
         "description_html": _welcome(path, queries),
         "extra_css_urls": ["/skillrun/web.css"],
         "databases": {
-            NAME: {"tables": _tables(), "queries": {name: _canned(query) for name, query in queries.items()}}
+            NAME: {"tables": _tables(), "queries": {name: _canned(query, repo) for name, query in queries.items()}}
         },
     }
 
@@ -64,16 +65,27 @@ def _plain(markdown: str) -> str:
     return " ".join(markdown.replace("`", "").split())
 
 
-def _canned(query: NamedQuery) -> dict[str, Any]:
-    """A canned query. Its sentence and what its parameters mean are the description."""
-    meanings = "".join(f"; {p.name}: {p.description}{_else(p)}" for p in query.params)
+def _canned(query: NamedQuery, repo: str | None) -> dict[str, Any]:
+    """A canned query. Its sentence and what its parameters mean are the description.
+
+    Nobody types a `tree`: the server fills it in, and says what it is.
+    """
+    asked = [param for param in query.params if param.name != TREE]
+    meanings = "".join(f"; {p.name}: {p.description}{_else(p)}" for p in asked)
+    compared = _compared(repo) if len(asked) < len(query.params) else ""
     return {
         "sql": _with_defaults(query),
         "title": query.name,
-        "description": query.sentence.rstrip(".") + meanings + ".",
-        "params": [param.name for param in query.params],
+        "description": f"{query.sentence.rstrip('.')}{meanings}.{compared}",
+        "params": [param.name for param in asked],
         "hide_sql": True,
     }
+
+
+def _compared(repo: str | None) -> str:
+    if repo is None:
+        return " Compared here with the latest content that any run saw: start serve in a repository for its files."
+    return f" Compared here with the files of {visible(repo)} as they are; of another repo, with what runs saw."
 
 
 def _else(param: Param) -> str:
@@ -81,14 +93,18 @@ def _else(param: Param) -> str:
 
 
 def _with_defaults(query: NamedQuery) -> str:
-    """The SQL without its head. Datasette gives '' for an empty field: there the default takes its place."""
+    """The SQL without its head. Datasette gives '' for an empty field: there the default takes its place.
+
+    What begins with `_skillrun_` Datasette asks of the plugin.
+    """
     lines = [line for line in query.sql.splitlines() if not line.startswith("--")]
-    defaults = {param.name: param.default for param in query.params if param.default}
+    defaults = {p.name: "'{}'".format(p.default.replace("'", "''")) for p in query.params if p.default}
+    if TREE in {param.name for param in query.params}:
+        defaults["repo"] = ":_skillrun_repo"
 
     def replaced(match: re.Match[str]) -> str:
-        if match[1] not in defaults:
-            return match[0]
-        default = defaults[match[1]].replace("'", "''")
-        return f"coalesce(nullif(:{match[1]}, ''), '{default}')"
+        if match[1] == TREE:
+            return ":_skillrun_tree"
+        return f"coalesce(nullif(:{match[1]}, ''), {defaults[match[1]]})" if match[1] in defaults else match[0]
 
     return _PIECE.sub(replaced, "\n".join(lines)).strip().rstrip(";")

@@ -30,6 +30,13 @@ def register_routes() -> list[tuple[str, Callable[..., Awaitable[Any]]]]:
 
 
 @hookimpl
+def register_magic_parameters(datasette: Any) -> list[tuple[str, Callable[[str, Any], str]]]:
+    """`:_skillrun_repo` and `:_skillrun_tree` of canned queries: the files as they are (see `metadata.py`)."""
+    database = datasette.get_database(NAME)
+    return [("skillrun", lambda name, request: database.files(name, request.args.get("repo") or ""))]
+
+
+@hookimpl
 def render_cell(value: Any, column: str) -> str | None:
     """A link or a time; None leaves the cell to Datasette, which escapes it."""
     value = value["value"] if isinstance(value, dict) else value  # a foreign key with its label

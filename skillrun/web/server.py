@@ -17,6 +17,7 @@ from datasette.plugins import pm
 from skillrun.errors import Refused
 from skillrun.ledger.connection import open_reader
 from skillrun.ledger.query import MAX_ROWS
+from skillrun.runner.files_now import known_repo
 from skillrun.web import plugin
 from skillrun.web.csvrows import with_safe_rows
 from skillrun.web.database import LedgerDatabase
@@ -25,7 +26,7 @@ from skillrun.web.metadata import NAME, metadata
 
 HOST = "127.0.0.1"
 SETTINGS = {
-    "sql_time_limit_ms": 5_000,
+    "sql_time_limit_ms": 30_000,  # over a million events some named queries take ten seconds on a busy machine
     "facet_time_limit_ms": 1_000,
     "default_page_size": 50,
     "max_returned_rows": MAX_ROWS,
@@ -36,15 +37,17 @@ SETTINGS = {
 }
 
 
-def serve(path: Path, port: int, ready: Callable[[str], None]) -> None:
+def serve(path: Path, repo: Path, port: int, ready: Callable[[str], None]) -> None:
     """Serves until Ctrl-C; `ready` is called with the address once a browser may ask for it. Port 0 takes a free one.
+
+    Where the folder `repo` is in a repository that the ledger knows, a query compares with its files as they are.
 
     Raises LedgerUnusable where there is no ledger to read, Refused for a port that cannot be had.
     """
     open_reader(path).close()
     with _listening(port) as listener:
         port = listener.getsockname()[1]
-        datasette = application(path)
+        datasette = application(path, repo)
         app = guarded(_safe_csv(datasette.app()), port)
         config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=2)
         ready(f"http://{HOST}:{port}/")
@@ -65,15 +68,16 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def application(path: Path) -> Any:
+def application(path: Path, repo: Path) -> Any:
     """Datasette with the ledger at `path`, skillrun's plugin, and no other plugin that may be installed here."""
     _plug_in()
     static = Path(__file__).with_name("static")
+    words = metadata(path, known_repo(repo, path))
     datasette = Datasette(
-        [], memory=False, metadata=metadata(path), settings=SETTINGS, static_mounts=[("skillrun", str(static))]
+        [], memory=False, metadata=words, settings=SETTINGS, static_mounts=[("skillrun", str(static))]
     )
     datasette.remove_database("_memory")
-    datasette.add_database(LedgerDatabase(datasette, path), name=NAME)
+    datasette.add_database(LedgerDatabase(datasette, path, repo), name=NAME)
     return datasette
 
 

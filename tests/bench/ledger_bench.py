@@ -86,13 +86,13 @@ class Bulk(Ledger):
     """The real ledger; many appends make one transaction, because a million of them would take the disk's time."""
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         yield
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """One transaction for all that is appended in the block."""
-        with Ledger._writing(self):
+        with Ledger.writing(self):
             yield
 
 

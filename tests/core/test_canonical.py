@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillrun.canonical import canonical, digest, sha256
+from skillrun.canonical import canonical, digest, object_writer, sha256
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -47,3 +47,17 @@ def test_tuples_are_lists() -> None:
 def test_what_json_cannot_say_is_refused(number: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         canonical(number)
+
+
+VALUES = st.none() | st.integers() | st.booleans() | st.text(st.characters(), max_size=8) | st.floats(allow_nan=False)
+
+
+@given(st.lists(VALUES, min_size=4, max_size=4))
+def test_a_row_is_written_as_its_object_is(row: list[object]) -> None:
+    names = ("seq", "n", 'zz"', "a")
+    wanted = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+    if float("inf") in row or float("-inf") in row:
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            object_writer(names)(row)
+    else:
+        assert object_writer(names)(row) == canonical(wanted)

@@ -107,6 +107,14 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
+def test_a_full_disk_is_refused_in_words(tmp_path: Path) -> None:
+    code = """import resource, sys; from pathlib import Path; from skillrun.lock import RunLock
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+RunLock(Path(sys.argv[1])).acquire()"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.lock"], capture_output=True, text=True)
+    assert f"{tmp_path}/x.lock: the run cannot be locked: File too large" in done.stderr.splitlines()[-1]
+
+
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "run.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(LedgerUnusable, match="symbolic link"):

@@ -52,10 +52,10 @@ def command(ledger: Path, *args: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def served(ledger: Path) -> Iterator[Served]:
-    """The command at work on a free port."""
+def served(ledger: Path, folder: Path | None = None) -> Iterator[Served]:
+    """The command at work on a free port, in a folder."""
     process = subprocess.Popen(
-        command(ledger, "--port", "0"), cwd=ledger.parent, env=helpers.clean_env(ledger.parent / "home"),
+        command(ledger, "--port", "0"), cwd=folder or ledger.parent, env=helpers.clean_env(ledger.parent / "home"),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout

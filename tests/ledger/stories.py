@@ -9,11 +9,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import helpers
 from ledgers import run_start, telemetry
 
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent
 
 DAY = 86_400.0
+
+
+def succeeded(root: Path) -> Path:
+    """A real repository with a ledger, where a run has just succeeded on the files a.py and b.py."""
+    saw = {"a.py": "one\n", "b.py": "same\n"}
+    repo = helpers.build_tree(root, saw)
+    with Story(repo / ".skillrun" / "ledger.db") as story:
+        run_id = story.run("a", repo=str(repo))
+        story.stage(run_id, "handler", "passed", 1, saw=saw)
+        story.end(run_id, "success", 1, repo=str(repo))
+    return repo
 
 
 class Story:

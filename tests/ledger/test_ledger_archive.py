@@ -247,13 +247,15 @@ def test_refused_places(path: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_line(path: Path, tmp_path: Path) -> None:
-    def run(*args: str, code: int = 0) -> str:
-        done = helpers.run_cli("ledger", *args, "--ledger", path, cwd=tmp_path)
+    def run(*args: str, code: int = 0, env: dict[str, str] | None = None) -> str:
+        done = helpers.run_cli("ledger", *args, "--ledger", path, cwd=tmp_path, env=env)
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
     to = str(tmp_path / "old.db")
     assert "not a date" in run("archive", "--before", "soon", "--to", to, code=2)
+    by_agent = run("archive", "--before", "2999-01-01", "--to", to, code=4, env={"SKILLRUN_ACTOR": "agent:bot"})
+    assert "archive: bot is an agent" in by_agent
     assert "0 runs moved" in run("archive", "--before", "2020-01-01", "--to", to)
     assert f"3 runs moved to {to}" in run("archive", "--before", "2999-01-01T00:00:00+02:00", "--to", to)
     assert f"3 runs were archived in {to}, and verified there" in run("verify")

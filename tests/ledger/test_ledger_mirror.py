@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import helpers
 import psycopg
 import pytest
 from test_ledger_ship import fill, here, more, server, url  # noqa: F401
@@ -112,3 +113,23 @@ def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:  
     assert done.returncode == 4
     assert "is a file, and no database's address" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Path) -> None:  # noqa: F811
+    (run_id, *_) = fill(tmp_path / "ledger.db")
+    ship(tmp_path / "ledger.db", url)
+    secret = url.replace("@/", ":geheim@/")
+    page = tmp_path / "page.html"
+    asked: list[list[str]] = [["stats"], ["stats", "--json"], ["show", "zzz"], ["show", run_id, "--html", str(page)]]
+    for words in [*asked, ["export", "--format", "csv", "--run", "zzz", "-o", "x"]]:
+        done = said(*words, ledger=secret, cwd=tmp_path)
+        text = done.stdout + done.stderr + (page.read_text("utf-8") if page.exists() else "")
+        assert url in text, words
+        assert "geheim" not in text and str(tmp_path / "cache") not in text, words
+
+
+def test_status_says_that_it_wants_a_file(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    repo = helpers.build_tree(tmp_path / "repo", {"a.py": ""})
+    monkeypatch.setenv("SKILLRUN_LEDGER", url)
+    done = subprocess.run([sys.executable, "-m", "skillrun", "status"], cwd=repo, capture_output=True, text=True)
+    assert (done.returncode, "is a file, and no database's address" in done.stderr) == (4, True)

@@ -200,15 +200,18 @@ def test_the_command_line(path: Path, tmp_path: Path) -> None:
     with Ledger.open(path, read_only=True) as ledger:
         run_id = ledger.runs()[0]["run_id"]
 
-    def run(*args: str, code: int = 0) -> str:
-        done = helpers.run_cli("ledger", "redact", run_id[:20], *args, "--ledger", path, cwd=tmp_path)
+    def run(*args: str, code: int = 0, env: dict[str, str] | None = None) -> str:
+        done = helpers.run_cli("ledger", "redact", run_id[:20], *args, "--ledger", path, cwd=tmp_path, env=env)
         assert done.returncode == code, done.stderr
         assert SECRET not in done.stdout + done.stderr
         return done.stdout + done.stderr
 
     assert "--reason is missing" in run("3", code=2)
     assert "which texts?" in run(code=2)
-    assert "nothing was changed" in run("3", "--dry-run")
+    agent, before = {"CLAUDECODE": "1", "SKILLRUN_ACTOR": "human:ada"}, path.read_bytes()
+    assert "redact: claude-code is an agent" in run("3", "--reason", "a password", code=4, env=agent)
+    assert "nothing was changed" in run("3", "--dry-run", env=agent)
+    assert path.read_bytes() == before
     (tmp_path / "empty").touch()
     assert "fewer than 4 characters" in run("--containing", "empty", "--dry-run", code=2)
     assert "cannot be read" in run("--containing", "none", "--dry-run", code=2)

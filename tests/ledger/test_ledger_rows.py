@@ -12,7 +12,7 @@ import helpers
 import pytest
 from ledgers import run_start
 from markdown_it import MarkdownIt
-from stories import Story
+from stories import Story, succeeded
 
 from skillrun.repo.tree import Tree
 from skillrun.reports.rows import csv_text, markdown_text
@@ -112,11 +112,7 @@ def test_json_and_another_format_do_not_go_together(ledger: Path) -> None:
 
 
 def test_stale_successes_of_a_real_repository(tmp_path: Path) -> None:
-    repo = helpers.build_tree(tmp_path / "repo", {"a.py": "one\n", "b.py": "same\n"})
-    with Story(repo / ".skillrun" / "ledger.db") as story:
-        run_id = story.run("a", repo=str(repo))
-        story.stage(run_id, "handler", "passed", 1, saw={"a.py": "one\n", "b.py": "same\n"})
-        story.end(run_id, "success", 1, repo=str(repo))
+    repo = succeeded(tmp_path / "repo")
 
     def stale() -> list[list[str]]:
         done = helpers.run_cli("ledger", "query", "stale-successes", "--format", "csv", cwd=repo)

@@ -20,6 +20,7 @@ import helpers
 import ledgers
 import pytest
 from served import IMAGE, SCRIPT, Served, filled, served
+from stories import succeeded
 from test_ledger_page import Reader
 
 from skillrun.ledger.query import NamedQuery, Param, named_queries, run_query
@@ -48,12 +49,35 @@ def test_every_named_query_is_there_and_gives_the_same_rows(server: Served, ledg
         assert query.sentence in start
         page = server.ask(f"/ledger/{name}")[1]
         assert query.sentence.rstrip(".") in Reader(page).text
-        for param in query.params:
+        for param in (param for param in query.params if param.name != "tree"):
             assert f'name="{param.name}"' in page
             assert param.description in Reader(page).text
         expected = run_query(ledger, name)
         shown = server.rows(f"/ledger/{name}.json{LIST}")
         assert [tuple(row.values()) for row in shown] == [*expected.rows], name
+
+
+def test_stale_successes_are_compared_with_the_files_at_hand(tmp_path: Path) -> None:
+    repo = succeeded(tmp_path / "repo")
+    address = f"/ledger/stale-successes.json{LIST}"
+
+    def stale(server: Served, more: str = "") -> list[tuple[int, int]]:
+        return [(row["changed_files"], row["gone_files"]) for row in server.rows(address + more)]
+
+    with served(repo / ".skillrun" / "ledger.db") as server:
+        assert stale(server) == []
+        (repo / "a.py").write_text("other\n")
+        assert stale(server) == [(1, 0)]
+        (repo / "b.py").unlink()
+        assert stale(server) == [(2, 1)]
+        assert stale(server, "&repo=/other") == []
+        page = Reader(server.ask("/ledger/stale-successes")[1]).text
+        assert f"the files of {repo}" in page
+    (tmp_path / "elsewhere").mkdir()
+    with served(repo / ".skillrun" / "ledger.db", tmp_path / "elsewhere") as server:
+        assert stale(server) == []
+        page = Reader(server.ask("/ledger/stale-successes")[1]).text
+        assert "with the latest content that any run saw" in page
 
 
 def test_a_parameter_chooses(server: Served) -> None:

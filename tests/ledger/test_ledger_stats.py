@@ -96,7 +96,7 @@ def test_there_are_never_too_many_bars(path: Path, days: int, per_bar: int, bars
 
 def test_every_line_fits_eighty_columns(path: Path) -> None:
     for days in (1, 30, 365, 3650):
-        lines = list(stats_lines(ledger_stats(path, days)))
+        lines = list(stats_lines(ledger_stats(path, days), "x.db"))
         assert max(map(len, lines)) <= 80
         assert all(figure in "\n".join(lines) for figure in ("stand at success", "blocks most", "Bars of"))
 
@@ -106,7 +106,7 @@ def test_hostile_names_stay_within_their_line(tmp_path: Path) -> None:
         run_id = story.run("x")
         for stage in ("\x1b[31mred\u202e" * 20, "b" * 300, "c\nd"):
             story.stage(run_id, stage, "blocked", 1)
-    lines = list(stats_lines(ledger_stats(tmp_path / "ledger.db", 30)))
+    lines = list(stats_lines(ledger_stats(tmp_path / "ledger.db", 30), "x.db"))
     assert max(map(len, lines)) <= 80
     assert not any(ord(character) < 32 or character == "\u202e" for line in lines for character in line)
 
@@ -114,7 +114,7 @@ def test_hostile_names_stay_within_their_line(tmp_path: Path) -> None:
 def test_an_empty_period_says_so(tmp_path: Path) -> None:
     with Story(tmp_path / "ledger.db") as story:
         story.end(story.run("old", -40 * DAY), "success", -40 * DAY)
-    lines = list(stats_lines(ledger_stats(tmp_path / "ledger.db", 30)))
+    lines = list(stats_lines(ledger_stats(tmp_path / "ledger.db", 30), "x.db"))
     assert lines[-1] == "No run was at work in this time; the ledger holds 1 run."
     assert len(lines) == 3
 
@@ -133,7 +133,7 @@ def test_an_empty_ledger_and_none(tmp_path: Path) -> None:
 def test_one_run_that_has_not_ended_claims_nothing(tmp_path: Path) -> None:
     with Story(tmp_path / "ledger.db") as story:
         story.run("open", -60)
-    text = "\n".join(stats_lines(ledger_stats(tmp_path / "ledger.db", 30)))
+    text = "\n".join(stats_lines(ledger_stats(tmp_path / "ledger.db", 30), "x.db"))
     assert "%" not in text
     assert "stand at success     0 of 0" in text
     assert "time to success      not known" in text
@@ -142,8 +142,8 @@ def test_one_run_that_has_not_ended_claims_nothing(tmp_path: Path) -> None:
 
 def test_percentages_are_for_many_and_rounded_down() -> None:
     def words(value: int, of: int) -> str:
-        stats = Stats(Path("x"), 1, 1, 1, 1, (Figure("at the first try", value, of),))
-        return list(stats_lines(stats))[3].removeprefix("at the first try").strip()
+        stats = Stats(1, 1, 1, 1, (Figure("at the first try", value, of),))
+        return list(stats_lines(stats, "x"))[3].removeprefix("at the first try").strip()
 
     assert [words(*pair) for pair in ((2, 3), (999, 1000), (1, 1000), (0, 10), (10, 10))] == [
         "2 of 3", "999 of 1000, 99%", "1 of 1000, <1%", "0 of 10, 0%", "10 of 10, 100%",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import helpers
 import pytest
+import samples
 from samples import Combination, usual
-from writing import Written, write
+from writing import Written, case_of, write
 
 from skillrun.frameworks.apscheduler import scaffold as apscheduler
 from skillrun.frameworks.pieces import Facts, Symbol
 from skillrun.frameworks.plain_cron import scaffold as plain_cron
+from skillrun.scaffold.plan import plan
 
 TASKS, RUNNER, OWN = "shop/tasks.py", "shop/send_receipt_runner.py", "tests/test_send_receipt.py"
 POLLER = usual("plain_cron")
@@ -21,8 +25,8 @@ TICKED = usual("apscheduler")
 
 
 def assert_clean(written: Written) -> None:
-    assert written.run("ruff", "check", "shop", "tests").stdout == "All checks passed!\n"
-    assert written.run("ruff", "format", "--check", "shop", "tests").returncode == 0
+    assert written.run("ruff", "check", ".").stdout == "All checks passed!\n"
+    assert written.run("ruff", "format", "--check", ".").returncode == 0
 
 
 def test_a_poller_with_its_lock_its_jitter_and_its_line(tmp_path: Path) -> None:
@@ -43,6 +47,51 @@ def test_a_cron_line_like_those_that_are_there(tmp_path: Path) -> None:
     ]
     assert "fcntl.LOCK_EX | fcntl.LOCK_NB" in written.text(RUNNER)
     assert_clean(written)
+
+
+def test_a_crontab_of_its_own_where_there_is_none(tmp_path: Path) -> None:
+    named = {"REPO_PROFILE.json": '{"jobs": {"framework": "plain-cron"}}'}
+    written = write(tmp_path, CRON, named, without=("crontab", "Procfile"))
+    assert written.text("crontab").splitlines() == [
+        "# APP is the folder in which the application is installed.",
+        "APP=/srv/app",
+        '*/5 * * * * cd "$APP" && python -m shop.send_receipt_runner',
+    ]
+    assert_clean(written)
+
+
+def test_a_procfile_of_its_own_where_there_is_none(tmp_path: Path) -> None:
+    written = write(tmp_path, POLLER, without=("Procfile",))
+    assert written.text("Procfile") == "send-receipt: python -m shop.send_receipt_runner\n"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("trigger", "path", "line"), [
+    ("poller", "Procfile", "send-receipt: python manage.py send_receipt"),
+    ("cron", "crontab", "*/5 * * * * cd /srv/shop && python manage.py send_receipt"),
+])  # fmt: skip
+def test_in_django_a_management_command_starts_it(tmp_path: Path, trigger: str, path: str, line: str) -> None:
+    written = write(tmp_path, replace(POLLER, trigger=trigger, store="django"))
+    assert written.text(path).splitlines()[-1] == line
+    assert "__main__" not in written.text(RUNNER)
+    done = written.run("manage", "send_receipt", "--help")
+    assert "Looks for send-receipt that is due" in done.stdout, done.stderr
+    assert_clean(written)
+
+
+def test_a_daemon_of_uwsgi_is_an_example_too(tmp_path: Path) -> None:
+    ini = "[uwsgi]\nattach-daemon = ./manage.py watch --skip-checks\n"
+    combination = replace(POLLER, store="django")
+    written = write(tmp_path, combination, {"uwsgi.ini": ini}, without=("Procfile",))
+    assert written.text("uwsgi.ini") == f"{ini}attach-daemon = ./manage.py send_receipt\n"
+
+
+def test_outside_an_app_of_django_nothing_could_start_it(tmp_path: Path) -> None:
+    files = samples.files(replace(POLLER, store="django"))
+    spec = samples.spec(replace(POLLER, store="receiver", dead="none")) | {"handler": "jobs.tasks:send_receipt"}
+    more = {"jobs/__init__.py": "", ".skillrun/jobs/send-receipt.json": json.dumps(spec)}
+    made = plan(case_of(helpers.build_tree(tmp_path / "repo", {**files, **more})))
+    assert "jobs.tasks lies in no app of Django" in " ".join(finding.message for finding in made.missing)
 
 
 def test_a_line_that_starts_no_module_is_no_example(tmp_path: Path) -> None:

@@ -356,6 +356,10 @@ REFUSED: dict[str, tuple[Mapping[str, str], dict[str, Any], str]] = {
         MAPPED, store_cases.spec(idempotency={"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "memory"}}),
         "idempotency.dedupe.store: 'memory' is nothing that a scaffold can write",
     ),
+    "an old SQLAlchemy": (
+        {**MAPPED, "requirements.txt": "celery\nsqlalchemy==1.3.24\n"}, store_cases.spec(),
+        "requirements.txt:2: sqlalchemy==1.3.24: the store is written for SQLAlchemy 1.4",
+    ),
     "a key that is no value": (
         MAPPED,
         store_cases.spec(payload={"type": "object", "properties": {"order_id": {"type": ["integer", "null"]}}}),
@@ -400,6 +404,13 @@ def test_django_s_postgresql_in_parts_is_the_proof_s_server(make_repo: Callable[
         "DJANGO_SETTINGS_MODULE": "config.settings",
     }
     assert (part["services"], part["database"], notes) == (["postgresql"], "{postgresql}", ())
+
+
+def test_settings_may_be_annotated(make_repo: Callable[..., Path]) -> None:
+    annotated = IN_PARTS.replace("DATABASES = {", "DATABASES: dict[str, dict[str, object]] = {")
+    assert annotated != IN_PARTS
+    _, part, _ = proved(make_repo({**DJANGO, "config/settings.py": annotated}), store_cases.spec())
+    assert part["services"] == ["postgresql"]
 
 
 def test_a_host_that_no_variable_reaches_is_said(make_repo: Callable[..., Path]) -> None:
@@ -461,3 +472,9 @@ def test_an_app_that_is_not_installed_is_said(make_repo: Callable[..., Path]) ->
     with pytest.raises(Blocked, match=r"shop is not in config/settings.py:4: INSTALLED_APPS") as raised:
         store_cases.find(case)
     assert raised.value.hint == "add shop there, or name a handler in an app that is there"
+
+
+@pytest.mark.parametrize("pinned", ["sqlalchemy==1.4.54", "sqlalchemy>=1.3", "sqlalchemy==2.0.1", "sqlalchemy>=1.3,<2"])
+def test_a_newer_sqlalchemy_is_not_refused(make_repo: Callable[..., Path], pinned: str) -> None:
+    repo = make_repo({**MAPPED, "requirements.txt": f"celery\n{pinned}\n"})
+    assert store_cases.find(store_cases.case_of(repo, store_cases.spec())).kind == "sqlalchemy"

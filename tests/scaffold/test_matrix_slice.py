@@ -18,6 +18,7 @@ SLICE = (
     Combination("dramatiq", backoff="tripling"),
     Combination("huey", effect="at_least_once"),
     Combination("plain_cron", trigger="poller", message="payload"),
+    Combination("plain_cron", trigger="cron", store="django", message="payload"),
     Combination("apscheduler", trigger="cron", message="payload", retry=False),
 )
 

@@ -144,6 +144,13 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         ),
         "with dead_letter none the job is lost",
     ),
+    "one attempt, and nothing that is left of a job whose worker died": (
+        lambda spec: spec.update(
+            retry={"kind": "none", "reason": "Somebody looks at each failure"},
+            dead_letter={"kind": "none", "reason": "It can be asked for again"},
+        ),
+        "a worker that dies takes the job with it",
+    ),
     "a field with a module's name": (
         lambda spec: spec["payload"].update(
             required=["order_id", "mailer"],

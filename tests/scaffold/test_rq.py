@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import helpers
 import pytest
+import samples
 from samples import Combination
 from writing import case_of, write
 
@@ -132,6 +134,54 @@ def test_the_entry_joins_the_schedule_that_is_there(tmp_path: Path) -> None:
     assert not (written.root / "shop/schedule.py").exists()
 
 
+NO_QUEUE = {"shop/queues.py": "", "shop/tasks.py": '"""Background jobs."""\n'}
+
+
+def test_in_django_it_is_published_after_the_commit(tmp_path: Path) -> None:
+    settings = {"config/settings.py": 'INSTALLED_APPS = ["shop"]\n'}
+    files = {**QUEUES["django-rq's"][0], **settings}
+    text = write(tmp_path, Combination("rq", store="receiver", dead="framework"), files).text(TASKS)
+    tail = text.partition("def enqueue_send_receipt(")[2]
+    assert "    def publish() -> None:\n        django_rq.get_queue(" in tail
+    assert tail.rstrip().endswith("    transaction.on_commit(publish)")
+    assert "It waits for the commit of the open transaction." in tail
+    assert "from django.db import transaction" in text.splitlines()
+
+
+IN_A_FUNCTION = {
+    "a connection": (
+        "from redis import Redis\nfrom rq import Queue\n\nconn = Redis()\n\n\n"
+        "def publish(task):\n    q = Queue('mail', connection=conn)\n    q.enqueue(task)\n",
+        'Queue("mail", connection=conn).enqueue(',
+        "from shop.views import conn",
+    ),
+    "a connection around it": (
+        "import os\n\nimport redis\nfrom rq import Connection, Queue\n\n\n"
+        'def publish(task):\n    with Connection(redis.from_url(os.environ["REDIS_URL"])):\n'
+        "        Queue().enqueue(task)\n",
+        'Queue(connection=redis.from_url(os.environ["REDIS_URL"])).enqueue(',
+        "import redis",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_A_FUNCTION)
+def test_a_queue_that_functions_make_is_made_in_the_same_way(tmp_path: Path, name: str) -> None:
+    views, expression, imported = IN_A_FUNCTION[name]
+    written = write(tmp_path, BASE, {**NO_QUEUE, "shop/views.py": views})
+    assert expression in written.text(TASKS)
+    assert imported in written.text(TASKS).splitlines()
+
+
+@pytest.mark.parametrize("own", ["conn = Redis()", "from flask import current_app\n    conn = current_app.redis"])
+def test_a_queue_of_a_functions_own_connection_cannot_be_made_elsewhere(tmp_path: Path, own: str) -> None:
+    head = "from redis import Redis\nfrom rq import Queue\n\n\n"
+    views = f"{head}def publish(task):\n    {own}\n    Queue(connection=conn).enqueue(task)\n"
+    files = {**samples.files(BASE), **NO_QUEUE, "shop/views.py": views}
+    made = plan(case_of(helpers.build_tree(tmp_path / "repo", files)))
+    assert "no RQ queue was found" in " ".join(finding.message for finding in made.missing)
+
+
 PROCFILE = "web: gunicorn shop\nworker: rq worker -u $REDIS_URL mail\nbulk: /venv/bin/rqworker bulk\n"
 
 
@@ -153,12 +203,20 @@ def test_a_worker_that_needs_no_scheduler_is_left_alone(tmp_path: Path, which: s
 
 def test_a_queue_of_dead_letters_and_waits_of_half_a_second_are_not_to_be_had(tmp_path: Path) -> None:
     facts = SimpleNamespace(
-        facts={"queue": "queue"}, dead_letter="queue", retries=Retries(delays=(0.5, 1.0)), fields=()
+        facts={"queue": "queue"}, dead_letter="queue", retries=Retries(delays=(0.5, 1.0)), fields=(), effects=()
     )
     assert [text.partition(":")[0] for text in problems(facts)] == [  # type: ignore[arg-type]
         "RQ has no queue of dead letters",
         "RQ waits whole seconds",
     ]
+
+
+@pytest.mark.parametrize(("guarantee", "refused"), [("at_least_once", True), ("at_most_once", False)])
+def test_one_attempt_and_no_dead_letter_is_for_what_may_be_lost(tmp_path: Path, guarantee: str, refused: bool) -> None:
+    combination = Combination("rq", retry=False, dead="none", effect=guarantee)
+    made = plan(case_of(helpers.build_tree(tmp_path / "repo", samples.files(combination))))
+    assert any("a worker that dies" in finding.message for finding in made.missing) is refused
+    assert bool(made.changes) is not refused
 
 
 @pytest.mark.real

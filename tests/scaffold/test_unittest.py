@@ -23,6 +23,16 @@ class ShopTest(unittest.TestCase):
 }
 STORES = ("sqlite3", "sqlalchemy", "alembic", "redis", "receiver")
 TESTS = "tests/test_send_receipt.py"
+QUIET = """\
+def quiet(function):
+    def work(*args, **kwargs):
+        try:
+            function(*args, **kwargs)
+        except Exception:
+            pass
+
+    return work
+"""
 
 
 @pytest.mark.real
@@ -53,6 +63,21 @@ def test_functions_of_pytest(tmp_path: Path, store: str) -> None:
     assert "TestCase" not in written.text(TESTS)
     check(written, "pytest", "-q")
     check_style(written)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("more", [{}, UNITTEST], ids=["pytest", "unittest"])
+def test_a_failure_that_only_the_log_tells_is_not_lost(tmp_path: Path, more: dict[str, str]) -> None:
+    """Nothing is tried again and nothing keeps it: a handler that swallows its errors would else go unnoticed."""
+    written = writing.write(tmp_path, samples.Combination("dramatiq", retry=False, dead="none"), more)
+    command = ("unittest",) if more else ("pytest", "-q")
+    check(written, *command)
+    check_style(written)
+    broken(written, "shop/tasks.py", "\n\n\ndef _check", f"\n\n\n{QUIET}\n\ndef _check")
+    broken(written, "shop/tasks.py", "\ndef send_receipt(", "\n@quiet\ndef send_receipt(")
+    done = written.run(*command)
+    assert done.returncode != 0
+    assert "test_a_failure_is_told" in done.stdout + done.stderr
 
 
 @pytest.mark.real

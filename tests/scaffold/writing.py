@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,12 @@ class Written:
         )
 
 
-def write(folder: Path, combination: samples.Combination, more: Mapping[str, str] | None = None) -> Written:
-    """Plans the job for a sample repository, with `more` files, and writes it."""
-    root = helpers.build_tree(folder / "repo", {**samples.files(combination), **(more or {})})
+def write(
+    folder: Path, combination: samples.Combination, more: Mapping[str, str] | None = None, without: Sequence[str] = ()
+) -> Written:
+    """Plans the job for a sample repository, with `more` files and `without` some, and writes it."""
+    files = {**samples.files(combination), **(more or {})}
+    root = helpers.build_tree(folder / "repo", {path: text for path, text in files.items() if path not in without})
     made = plan(case_of(root))
     for change in made.changes:
         (root / change.path).parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from cases import STAGE, build, bundled, examine, skill_of
 from skillrun.stages.conclude import STATE_MACHINE, conclude_checks, recommend
 from skillrun.stages.interface import Attestation
 from skillrun.stages.registry import match_stages
-from skillrun.verdict import Grade, StageResult, Status
+from skillrun.verdict import Finding, Grade, Severity, StageResult, Status
 
 IDS = list(STAGE)
 STEPS = (
@@ -221,3 +221,10 @@ def test_findings_recommend_with_their_place(tmp_path):
     case = build(tmp_path / "repo", {"shop/tasks.py": text}, NO_RETRY)
     found = {r.skill: r.reason for r in recommend(bundled(), case, {"handler": examine("handler", case)})}
     assert found["backend/integration-adapter"].endswith("(shop/tasks.py:6)")
+
+
+def test_a_finding_about_a_whole_file_names_no_line(tmp_path):
+    whole = Finding("a.rule", Severity.ERROR, "it is everywhere", path="a.py", recommends="personalize-repo")
+    results = {"validate": StageResult(Status.FAILED, None, (whole,))}
+    found = recommend(bundled(), build(tmp_path / "repo", changes=NO_RETRY), results)
+    assert [one.reason for one in found] == ["it is everywhere (a.py)"]

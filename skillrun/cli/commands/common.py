@@ -38,6 +38,11 @@ def lists(option: str, given: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
+def counted(number: int, word: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def print_json(value: Any) -> None:
     """One document on stdout; ASCII, so that no bidi or control character of a repository reaches a terminal."""
     from skillrun.reports.watchers import show
@@ -102,30 +107,28 @@ def ledger_of(repo: Path, ledger: Path | None) -> Path:
     return ledger_path(open_repo(repo), None)
 
 
-def read_from(ledger: str | None) -> Path | None:
-    """The file that `--ledger` means to a reading command: of one in PostgreSQL the local copy, brought up to date."""
-    given = _url(ledger)
-    if given is None:
-        return None if ledger is None else Path(ledger)
-    from skillrun.ledger.shipping.mirror import mirror
-
-    return mirror(given)
-
-
 @contextlib.contextmanager
-def copy_of(ledger: str | None) -> Iterator[tuple[Path | None, str | None]]:
-    """As `read_from`, and of one in PostgreSQL a whole new copy, with the address to show in place of its path."""
+def reading(ledger: str | None, *, anew: bool = False) -> Iterator[tuple[Path | None, str | None]]:
+    """The file that `--ledger` means to a reading command, and what to call it where that is not its path.
+
+    Of a ledger in PostgreSQL it is a local copy, brought up to date, or made `anew`; nobody is shown its path.
+    """
     given = _url(ledger)
     if given is None:
         yield None if ledger is None else Path(ledger), None
         return
     import tempfile
 
+    from skillrun.errors import SkillrunError
     from skillrun.ledger.shipping.mirror import mirror
     from skillrun.ledger.shipping.server import shown
 
-    with tempfile.TemporaryDirectory(prefix="skillrun-copy-") as folder:
-        yield mirror(given, Path(folder)), shown(given)
+    with tempfile.TemporaryDirectory(prefix="skillrun-copy-") if anew else contextlib.nullcontext() as folder:
+        copy = mirror(given, Path(folder) if folder else None)
+        try:
+            yield copy, shown(given)
+        except SkillrunError as error:
+            raise type(error)(error.message.replace(str(copy), shown(given)), hint=error.hint) from error
 
 
 def _url(ledger: str | None) -> str | None:

@@ -6,20 +6,22 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from skillrun.cli.commands.common import ledger_of, print_json
+from skillrun.cli.commands.common import counted, ledger_of, print_json
 from skillrun.errors import Misuse
 from skillrun.text import visible
 
 
 def archive(before: str, to: Path, repo: Path, ledger: Path | None, json: bool) -> int:
     """Says what was moved, and what was old enough and stayed."""
+    from skillrun.actor import person
     from skillrun.ledger.archive import archive as move
 
+    person("archive")
     done = move(ledger_of(repo, ledger), _microseconds(before), to)
     if json:
         print_json({**asdict(done), "archive": str(done.archive)})
         return 0
-    print(visible(f"{len(done.moved)} run{'' if len(done.moved) == 1 else 's'} moved to {done.archive}"))
+    print(visible(f"{counted(len(done.moved), 'run')} moved to {done.archive}"))
     for run_id, why in done.kept:
         print(visible(f"  run {run_id} stays: {why}"))
     return 0

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from skillrun.cli.commands.common import ledger_of
+from skillrun.cli.commands.common import counted, ledger_of
 from skillrun.errors import Misuse
 from skillrun.exports.interface import Tables
 from skillrun.exports.source import TABLES, Source
@@ -55,9 +55,8 @@ def _send(source: Source, to: str) -> int:
     from skillrun.exports.sending import send
 
     sent = send(source, to)
-    print(
-        f"{visible(to)}: {sent.spans} spans sent" + (f", {sent.rejected} rejected: {sent.why}" if sent.rejected else "")
-    )
+    rejected = f", {sent.rejected} rejected: {sent.why}" if sent.rejected else ""
+    print(f"{visible(to)}: {counted(sent.spans, 'span')} sent{rejected}")
     return 1 if sent.rejected else 0
 
 

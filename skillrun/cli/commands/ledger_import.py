@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from skillrun.cli.commands.common import ledger_of, print_json
+from skillrun.cli.commands.common import counted, ledger_of, print_json
 from skillrun.text import visible
 
 
@@ -20,13 +20,9 @@ def import_telemetry(file: Path, repo: Path, ledger: Path | None, json: bool) ->
     if json:
         print_json(asdict(done))
         return 0
-    again = f", {_counted(done.known, 'line')} known already" if done.known else ""
-    print(f"{visible(str(file))}: {_counted(done.lines, 'line')} imported into {_counted(done.runs, 'run')}{again}")
+    again = f", {counted(done.known, 'line')} known already" if done.known else ""
+    print(f"{visible(str(file))}: {counted(done.lines, 'line')} imported into {counted(done.runs, 'run')}{again}")
     return 0
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _prepared(repo: Path, ledger: Path | None) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skillrun.cli.commands.common import ledger_of, print_json, print_table
 from skillrun.errors import Misuse
+from skillrun.text import visible
 
 
 def redact(
@@ -21,7 +22,7 @@ def redact(
     json: bool,
 ) -> int:
     """Says which texts went, by digest and length; never their content."""
-    from skillrun.actor import who
+    from skillrun.actor import person, who
     from skillrun.ledger.redact import Wanted
     from skillrun.ledger.redact import redact as take_out
 
@@ -29,7 +30,7 @@ def redact(
         raise Misuse("which texts?", hint="give the number of an event, or --containing FILE with the secret in it")
     if not dry_run and not reason.strip():
         raise Misuse("--reason is missing", hint='say why, e.g. --reason "a token in the output"')
-    wanted, actor = Wanted(n, _secret(containing) if containing else None), who()
+    wanted, actor = Wanted(n, _secret(containing) if containing else None), who() if dry_run else person("redact")
     path, kind = ledger_of(repo, ledger), str(actor.kind)
     done = take_out(path, run, wanted, reason=reason, actor=actor.name, actor_kind=kind, dry_run=dry_run)
     if json:
@@ -40,8 +41,10 @@ def redact(
     print("\nthese would be taken out; nothing was changed" if dry_run else "\nthese were taken out; the hashes hold")
     if done.left:
         print(f"still in short texts or paths of the events {', '.join(map(str, done.left))}: a hash covers them there")
+    for receiver in done.receivers:
+        print(visible(f"{receiver} has been sent them: skillrun ledger ship --to takes them out there"))
     if not dry_run:
-        print("what leaked has leaked: replace the secret itself, and look at copies of the ledger")
+        print("what leaked has leaked: replace the secret itself, and look at copies and exports of the ledger")
     return 0
 
 

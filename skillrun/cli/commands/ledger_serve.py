@@ -23,5 +23,5 @@ def serve(port: int, open_browser: bool, repo: Path, ledger: Path | None) -> int
 
             webbrowser.open(address)
 
-    run(ledger_of(repo, ledger), port, ready)
+    run(ledger_of(repo, ledger), repo, port, ready)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from skillrun.cli.commands.common import ledger_of, print_json
+from skillrun.cli.commands.common import counted, ledger_of, print_json
 from skillrun.text import visible
 
 
@@ -17,7 +17,8 @@ def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:
     if json:
         print_json(asdict(shipped))
         return 1 if shipped.refused else 0
-    print(visible(f"{shipped.sink}: {shipped.events} events of {shipped.runs} runs sent, {shipped.waiting} waiting"))
+    sent = f"{counted(shipped.events, 'event')} of {counted(shipped.runs, 'run')} sent"
+    print(visible(f"{shipped.sink}: {sent}, {shipped.waiting} waiting"))
     for run_id, why in shipped.refused.items():
         print(visible(f"  run {run_id} was refused: {why}"))
     if shipped.refused:

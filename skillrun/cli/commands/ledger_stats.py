@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from skillrun.cli.options import Format
 
 
-def stats(repo: Path, ledger: Path | None, days: int, format: Format) -> int:
-    """The figures of the last days, as lines with bars, or as rows."""
+def stats(repo: Path, ledger: Path | None, days: int, format: Format, name: str | None = None) -> int:
+    """The figures of the last days, as lines with bars, or as rows. `name`: shown for the path."""
     from dataclasses import asdict
 
     from skillrun.ledger.stats import ledger_stats
@@ -23,7 +23,7 @@ def stats(repo: Path, ledger: Path | None, days: int, format: Format) -> int:
     path = ledger_of(repo, ledger)
     found = ledger_stats(path, days, query_params(repo, path))
     if format == "table":
-        show("\n".join(stats_lines(found)))
+        show("\n".join(stats_lines(found, name or str(path))))
         return 0
-    print_rows(format, COLUMNS, stats_rows(found), {**asdict(found), "path": str(found.path)})
+    print_rows(format, COLUMNS, stats_rows(found), {"path": name or str(path), **asdict(found)})
     return 0

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillrun.cli.commands.common import checkout, ledger_of, print_json
+from skillrun.cli.commands.common import checkout, counted, ledger_of, print_json
 from skillrun.text import visible
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def verify(repo: Path, ledger: Path | None, anchors: list[Path], json: bool, nam
 
 
 def _lines(report: VerifyReport, name: str) -> Iterator[str]:
-    yield f"{name}: {report.runs} runs, {report.events} events"
+    yield f"{name}: {counted(report.runs, 'run')}, {counted(report.events, 'event')}"
     yield f"integrity: {report.integrity}"
     yield f"completeness: {report.completeness}"
     for problem in report.problems:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.celery import beat
 from skillrun.frameworks.celery.loading import find_loading
+from skillrun.frameworks.deaths import lost_with_its_worker
 from skillrun.frameworks.layout import seconds, source
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
@@ -48,6 +49,7 @@ def problems(facts: Facts) -> Iterator[str]:
         yield from beat.problems(facts)
     if "self" in {field.name for field in facts.fields}:
         yield "a task has a use of its own for the name self: rename the field"
+    yield from lost_with_its_worker(facts)
 
 
 def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:

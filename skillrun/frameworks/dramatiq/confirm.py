@@ -23,8 +23,9 @@ class Worker:
 
     def boot(self, handler: str) -> Any:
         driver = self.driver = self.bench.driver.Driver(self.bench.probe)
-        self.bench.driver._set_up_django()
-        found = sys.modules["_skillrun_probe.names"].find(handler)[2]
+        names: Any = sys.modules["_skillrun_probe.names"]
+        names.set_up_django()
+        found = names.find(handler)[2]
         actor = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
         if not isinstance(actor, dramatiq.Actor):
             raise SystemExit(f"{handler} is no Dramatiq actor")

@@ -58,8 +58,8 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
-        _set_up_django()
         names = _part("names")
+        names.set_up_django()
         _, _, found = names.find(handler)
         found = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
         if not isinstance(found, dramatiq.Actor):
@@ -325,12 +325,3 @@ def _modules_beside(module: str, word: str) -> Iterator[str]:
             and re.search(rf"\b{re.escape(word)}\b", path.read_text("utf-8", "replace"))
         ):
             yield name
-
-
-def _set_up_django() -> None:
-    """Actors of a Django project import its models."""
-    if os.environ.get("DJANGO_SETTINGS_MODULE"):
-        with contextlib.suppress(ImportError):
-            import django  # type: ignore[import-untyped,unused-ignore]
-
-            django.setup()

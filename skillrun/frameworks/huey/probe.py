@@ -457,13 +457,10 @@ def _follow_clock() -> None:
 
 def _set_up_django() -> None:
     """As `manage.py run_huey` does."""
-    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
-        return
-    with contextlib.suppress(ModuleNotFoundError):
-        import django  # type: ignore[import-untyped,unused-ignore]
+    _part("names").set_up_django()
+    if "django" in sys.modules and os.environ.get("DJANGO_SETTINGS_MODULE"):
         from django.utils.module_loading import autodiscover_modules  # type: ignore[import-untyped,unused-ignore]
 
-        django.setup()
         autodiscover_modules("tasks")
 
 

@@ -31,7 +31,9 @@ class Worker:
         self._hook_queues()
         driver = self.driver = object.__new__(self.bench.driver.Driver)  # hooks nothing: its methods are wanted
         driver.probe = self.bench.probe
-        driver.target = sys.modules["_skillrun_probe.names"].find(handler)[2]
+        names: Any = sys.modules["_skillrun_probe.names"]
+        names.set_up_django()
+        driver.target = names.find(handler)[2]
         self._hook_worker()
         return driver.function()
 

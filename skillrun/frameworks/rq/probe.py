@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from skillrun.proof.probe.driver import Probe
 
 HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
+_HANDS_ON = "execution" in inspect.signature(Worker.perform_job).parameters
 _RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
 _PUBLISHES = ("_enqueue_async_job", "schedule_job", "_enqueue_rate_limited_job")
 _PUBLISHED_ONCE = ("_enqueue_job", "schedule_job")  # before RQ 2
@@ -78,13 +79,20 @@ class InProcess(Worker):
 
     def work_on(self, job: Job, queue: Queue) -> None:
         """What a work horse does; RQ before 2 keeps no record of each execution."""
-        more = [self.prepare_execution(job)] if hasattr(self, "prepare_execution") else []
-        self.perform_job(job, queue, *more)
+        execution = self.prepare_execution(job) if hasattr(self, "prepare_execution") else None
+        self.perform_job(job, queue, *self._handed(execution))
 
     def horse_died(self, job: Job, queue: Queue) -> None:
         """What a worker does whose work horse was killed."""
-        more = [next(iter(reversed(job.get_executions())), None)] if hasattr(job, "get_executions") else []
-        self.monitor_work_horse(job, queue, *more)  # type: ignore[arg-type]
+        found = reversed(job.get_executions()) if hasattr(job, "get_executions") else ()
+        self.monitor_work_horse(job, queue, *self._handed(next(iter(found), None)))
+
+    def _handed(self, execution: Any) -> tuple[Any, ...]:
+        """RQ 3 hands an execution on; in RQ 2 the worker holds it."""
+        if _HANDS_ON:
+            return (execution,)
+        self.execution = execution
+        return ()
 
 
 class Driver:
@@ -96,6 +104,9 @@ class Driver:
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.url = str(probe.settings["redis"])
+        self.options = quiet(UnixDomainSocketConnection)
+        self.path = self._pool(0).connection_kwargs["path"]
+        self.connections: dict[int, Any] = {}  # by database
         self.target: Any = None
         self.at_work: str | None = None  # the id of the job that the worker has
         self.wait = 0.0  # seconds until the worker's job comes again
@@ -104,6 +115,7 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         names = _part("names")
+        names.set_up_django()
         _, _, self.target = names.find(handler)
         if not inspect.isroutine(self.target):
             raise names.NotThere(f"{handler} is no function but {type(self.target).__name__}")
@@ -140,17 +152,19 @@ class Driver:
     # -- connections
 
     def _connection(self, db: int) -> Any:
-        return Redis(connection_pool=self._pool(db))
+        """The worker's own; a process that is forked connects anew, as redis-py has it."""
+        if db not in self.connections:
+            self.connections[db] = Redis(connection_pool=self._pool(db))
+        return self.connections[db]
 
     def _pool(self, db: int) -> Any:
         """RESP2 and no name: nothing has to be said to the server before the first command."""
-        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}", **quiet(UnixDomainSocketConnection))
+        return ConnectionPool.from_url(f"{self.url.partition('?')[0]}?db={db}", **self.options)
 
     def _redirect(self, connection: Any) -> None:
         """A queue of the repository's speaks to the private Redis, whatever its settings say."""
-        pool = self._pool(_db(connection))
-        if connection.connection_pool.connection_kwargs.get("path") != pool.connection_kwargs["path"]:
-            connection.connection_pool = pool
+        if connection.connection_pool.connection_kwargs.get("path") != self.path:
+            connection.connection_pool = self._pool(_db(connection))
 
     def _worker(self, queue: Queue) -> InProcess:
         worker: Any = InProcess(
@@ -333,14 +347,16 @@ class Driver:
         connection, id_ = queue.connection, message["id"]
         key = queue.job_class.key_for(id_)
         fields = {name: base64.b64decode(value) for name, value in message["fields"].items()}
-        meta = connection.hget(key, "meta") if message.get("redelivered") else None
-        with connection.pipeline() as pipeline:
+        with self.probe.recorder.quiet(), connection.pipeline(transaction=False) as pipeline:
+            pipeline.hget(key, "meta")
             pipeline.delete(key)
-            pipeline.hset(key, mapping={**fields, **({"meta": meta} if meta else {})})
+            pipeline.hset(key, mapping=fields)
             pipeline.zrem(queue.scheduled_job_registry.key, id_)
             pipeline.lrem(queue.key, 0, id_)
             pipeline.lpush(queue.key, id_)
-            pipeline.execute()
+            meta = pipeline.execute()[0]
+            if meta and message.get("redelivered"):
+                connection.hset(key, "meta", meta)
 
     def _settle(self, job: Job, queue: Queue, message: dict[str, Any], waited: float = 0.0) -> None:
         """Says what RQ did with the job; `waited`: seconds that pass before it does so."""
@@ -376,6 +392,10 @@ class Driver:
         job = self._job(message, queue)
         self._worker(queue).horse_died(job, queue)
         self._settle(job, queue, message)
+
+    def rehearse(self) -> None:
+        """The process has a connection of its own before its order comes."""
+        self._connection(0).ping()
 
     def dead_letters(self) -> int | None:
         """What the failed registries of all queues hold."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.reading import in_tests
+from skillrun.frameworks.deaths import lost_with_its_worker
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Rewritten, Symbol
+from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -27,13 +29,14 @@ _QUEUES = ("rq.Queue", "rq.queue.Queue")
 def problems(facts: Facts) -> Iterator[str]:
     """What RQ cannot do of what the spec asks for, a sentence each."""
     if facts.facts["queue"] is None:
-        yield "no RQ queue was found that a module could import"
+        yield "no RQ queue was found that a module could import: make one, queue = Queue(connection=...), in a module"
     if facts.dead_letter == "queue":
         yield "RQ has no queue of dead letters: dead_letter.kind queue is to be table, framework or none"
     if any(not delay.is_integer() for delay in facts.retries.delays):
         yield "RQ waits whole seconds: retry.backoff is to have a base and a factor that make such"
     for name in sorted({field.name for field in facts.fields} & {"correlation_id", facts.facts["queue"]}):
         yield f"the handler has a use of its own for the name {name}: rename the field"
+    yield from lost_with_its_worker(facts)
 
 
 # -- the queue
@@ -53,7 +56,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     return {
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
-        "in_app_context": found is not None and found.written.startswith("current_app."),
+        "in_app_context": found is not None and "current_app." in found.written,
         # All that a job may do is said where it is enqueued: this function is always written beside the handler.
         "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
         "workers": _workers(project) if facts.retries.bounded else (),
@@ -86,6 +89,7 @@ def _queue(project: Project, facts: Facts) -> _Queue | None:
         next(_returned(project, facts.use.app), None)
         or next(_of_flask(project, facts.use.app), None)
         or next(_decorated(project, facts.use.task_modules), None)
+        or next(_in_functions(project), None)
     )
 
 
@@ -149,6 +153,48 @@ def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
                 yield _Queue(f'Queue("{name}", connection={connection.id})', needed)
 
 
+def _in_functions(project: Project) -> Iterator[_Queue]:
+    """A queue that functions make anew each time, over a connection that any module could name."""
+    for module in project.modules_with("Queue"):
+        calls = (
+            [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)] if not in_tests(module.path) else []
+        )
+        for call in (one for one in calls if project.origin(module.resolve(one.func) or "") in _QUEUES):
+            given = next((k.value for k in call.keywords if k.arg == "connection"), None) or _around(module, call)
+            needed = _globals(module, given) if given else None
+            name = project.literal(call.args[0], module) if call.args else None
+            if given is not None and needed is not None and (isinstance(name, str) or not call.args):
+                named = f'"{name}", ' if name else ""
+                written = ast.get_source_segment(module.text, given) or ""
+                written = ast.unparse(given) if not written or "\n" in written else written
+                yield _Queue(f"Queue({named}connection={written})", ("from rq import Queue", *needed))
+
+
+def _around(module: Code, call: ast.Call) -> ast.expr | None:
+    """The connection of the `with Connection(...):` around a call, as RQ before 2 has it."""
+    for above in module.parents(call):
+        items = [item.context_expr for item in above.items] if isinstance(above, ast.With) else []
+        for made in (one for one in items if isinstance(one, ast.Call) and one.args):
+            if module.resolve(made.func) in ("rq.Connection", "rq.connections.Connection"):
+                return made.args[0]
+    return None
+
+
+def _globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...] | None:
+    """What another module imports to write the expression; None where a name is a function's own."""
+    inner = [above for above in module.parents(expression) if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef)]
+    needed: list[Symbol | str] = []
+    for name in sorted({node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}):
+        bound = module.bindings(module.tree).get(name)
+        if not bound or any(name in module.bindings(scope) for scope in inner):
+            return None
+        home, _, last = (bound[-1].target or f"{module.name}.{name}").rpartition(".")
+        if last != name or home == "flask":  # a request's: neither a worker nor a test has it
+            return None
+        needed.append(Symbol(home, name) if home else f"import {name}")
+    return tuple(needed)
+
+
 # -- the schedule
 
 
@@ -199,7 +245,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         waits=[int(delay) for delay in facts.retries.delays], killed=_KILLED if facts.dead_letter == "table" else "",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
-        publishing="Call it after the commit of what it is about: a worker may be faster than a commit.",
+        commits=publishes_on_commit(facts), publishing=when_to_publish(facts),
     )  # fmt: skip
     clocked = [_scheduled(facts, render)] if facts.trigger != "event" else []
     return [Module(facts.path, text), *clocked, *facts.facts["workers"]]
@@ -211,6 +257,8 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         "from rq import Callback, get_current_job", "from rq.job import Job", *facts.facts["needed"],
         *(effect.call for effect in facts.effects), facts.invalid,
     ]  # fmt: skip
+    if publishes_on_commit(facts):
+        needed.append("from django.db import transaction")
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
     if facts.retries.bounded:

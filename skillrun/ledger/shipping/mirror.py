@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.canonical import sha256
-from skillrun.errors import Blocked
+from skillrun.errors import Blocked, LedgerUnusable
 from skillrun.ledger.connection import BUSY_MS, explained, open_writer
 from skillrun.ledger.shipping.parcel import COLUMNS
 from skillrun.ledger.shipping.server import driver, first_line, shown
@@ -47,6 +47,9 @@ def mirror(url: str, folder: Path | None = None) -> Path:
         raise Blocked(
             f"{shown(url)}: {first_line(error)}", hint="check the address, and whether you may read"
         ) from error
+    except LedgerUnusable as error:
+        hint = "it is a copy: delete it, or have it elsewhere with XDG_CACHE_HOME=FOLDER"
+        raise LedgerUnusable(error.message, hint=hint) from error
     return path
 
 
@@ -59,6 +62,7 @@ def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
     """Brings the copy up to date in one transaction."""
     here.execute("PRAGMA foreign_keys = OFF")
     here.execute("PRAGMA ignore_check_constraints = ON")  # rows come as they are: verify judges them
+    here.execute("PRAGMA secure_delete = ON")  # what was redacted there is gone from the copy, too
     here.execute("BEGIN IMMEDIATE")
     with _without_triggers(here):
         heads = dict(here.execute("SELECT run_id, max(n) FROM event GROUP BY run_id"))
@@ -72,6 +76,7 @@ def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
 
 def _fetch_runs(far: psycopg.Connection[Any], here: sqlite3.Connection, runs: list[str]) -> None:
     for table, columns in COLUMNS.items():
+        here.executemany(f"DELETE FROM {table} WHERE run_id = ?", [(run_id,) for run_id in runs])
         query = f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ANY(%s) ORDER BY {_ORDER[table]}"
         _insert(here, table, columns, far.execute(query, (runs,)))
 

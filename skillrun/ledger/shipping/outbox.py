@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from skillrun.ledger.connection import BUSY_MS, explained, open_writer
-from skillrun.ledger.shipping.parcel import COLUMNS, EVENT_ROW, Parcel, seal_of
+from skillrun.ledger.shipping.parcel import COLUMNS, EVENT_ROW, Parcel, redacted_by, seal_of
 
 
 class Outbox:
@@ -64,11 +65,17 @@ class Outbox:
         telemetry = [row for row in self._rows("telemetry", run_id, "ORDER BY invocation") if row[1] in sealed]
         between = f"AND n BETWEEN {int(first)} AND {int(last)} ORDER BY n, i"
         evidence = self._rows("evidence", run_id, between)
-        return Parcel(run_id, {"run": self._rows("run", run_id), "event": events,
-                               "evidence": evidence, "telemetry": telemetry})  # fmt: skip
+        rows = {"run": self._rows("run", run_id), "event": events, "evidence": evidence, "telemetry": telemetry}
+        gone = json.dumps(sorted({n for event in events for n in redacted_by(event)}))
+        named = "AND n IN (SELECT value FROM json_each(?)) ORDER BY n"
+        redacted = {
+            "event": self._rows("event", run_id, named, gone),
+            "evidence": self._rows("evidence", run_id, f"{named}, i", gone),
+        }
+        return Parcel(run_id, rows, redacted)
 
-    def _rows(self, table: str, run_id: str, rest: str = "") -> list[Sequence[Any]]:
-        return self._all(f"SELECT {', '.join(COLUMNS[table])} FROM {table} WHERE run_id = ? {rest}", run_id)
+    def _rows(self, table: str, run_id: str, rest: str = "", *values: Any) -> list[Sequence[Any]]:
+        return self._all(f"SELECT {', '.join(COLUMNS[table])} FROM {table} WHERE run_id = ? {rest}", run_id, *values)
 
     # -- what became of it
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from skillrun.ledger import chain
+from skillrun.ledger.rows import REDACTED
 
 EVENT_ROW = (*chain.EVENT_COLUMNS, "prev", "hash")
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -19,7 +20,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Table -> its columns, in the order in which the tables are filled."""
 
-_N, _DATA, _PREV, _HASH = 1, EVENT_ROW.index("data"), EVENT_ROW.index("prev"), EVENT_ROW.index("hash")
+_N, _TYPE = 1, 2
+_DATA, _PREV, _HASH = EVENT_ROW.index("data"), EVENT_ROW.index("prev"), EVENT_ROW.index("hash")
 
 
 class Unfit(Exception):
@@ -36,6 +38,8 @@ class Parcel:
 
     run_id: str
     rows: dict[str, list[Sequence[Any]]]  # by table; see COLUMNS
+    redacted: dict[str, list[Sequence[Any]]] = field(default_factory=lambda: {"event": [], "evidence": []})
+    """Earlier events with their evidence, out of which texts were taken since: the hashes are those that were sent."""
 
     @property
     def events(self) -> list[Sequence[Any]]:
@@ -51,7 +55,7 @@ class Parcel:
         prev = self.events[0][_PREV]
         if self.first == 1 and prev != chain.GENESIS:
             raise Unfit(1, "the first event follows another one")
-        evidence = {n: list(rows) for n, rows in itertools.groupby(self.rows["evidence"], key=lambda row: row[1])}
+        evidence = _by_event(self.rows["evidence"])
         telemetry = {row[1]: row for row in self.rows["telemetry"]}
         for number, event in enumerate(self.events, self.first):
             if event[_N] != number:
@@ -60,6 +64,14 @@ class Parcel:
                 raise Unfit(number, "the row does not fit its hash")
             self._check_seals(event, evidence, telemetry)
             prev = event[_HASH]
+        self._check_redacted()
+
+    def _check_redacted(self) -> None:
+        evidence = _by_event(self.redacted["evidence"])
+        for event in self.redacted["event"]:
+            if not _is_sound(event):
+                raise Unfit(event[_N], "the row does not fit its hash")
+            _check_evidence(event, evidence)
 
     def _check_seals(
         self, event: Sequence[Any], evidence: dict[int, list[Sequence[Any]]], telemetry: dict[int, Sequence[Any]]
@@ -67,9 +79,7 @@ class Parcel:
         seal = seal_of(event)
         if "run" in seal and [chain.run_seal(row) for row in self.rows["run"]] != [seal["run"]]:
             raise Unfit(event[_N], "the row of the run is not the one that was sealed")
-        by_texts = seal.get(chain.TEXTS) is True
-        if chain.evidence_seal(evidence.get(event[_N], []), by_texts=by_texts) != seal.get("evidence", []):
-            raise Unfit(event[_N], "its evidence is not what was sealed")
+        _check_evidence(event, evidence)
         sealed = seal.get("telemetry")
         if sealed is not None:
             row = telemetry.get(sealed["invocation"])
@@ -77,12 +87,31 @@ class Parcel:
                 raise Unfit(event[_N], "its telemetry is not what was sealed")
 
 
+def _by_event(evidence: Sequence[Sequence[Any]]) -> dict[int, list[Sequence[Any]]]:
+    return {n: list(rows) for n, rows in itertools.groupby(evidence, key=lambda row: row[1])}
+
+
+def _check_evidence(event: Sequence[Any], evidence: Mapping[int, list[Sequence[Any]]]) -> None:
+    seal = seal_of(event)
+    digests = chain.evidence_seal(evidence.get(event[_N], []), by_texts=chain.covers_texts(seal))
+    if digests != seal.get("evidence", []):
+        raise Unfit(event[_N], "its evidence is not what was sealed")
+
+
 def seal_of(event: Sequence[Any]) -> Mapping[str, Any]:
     """The digests that an event carries; none where its data is nothing that a ledger writes."""
+    return chain.seal_in(event[_DATA])
+
+
+def redacted_by(event: Sequence[Any]) -> list[int]:
+    """The numbers of the events that an event says texts were taken out of."""
+    if event[_TYPE] != REDACTED:
+        return []
     try:
-        return chain.seal_of(json.loads(event[_DATA]))
-    except (TypeError, ValueError, RecursionError):
-        return {}
+        numbers = json.loads(event[_DATA]).get("events")
+    except (TypeError, ValueError, RecursionError, AttributeError):
+        return []
+    return [n for n in numbers if isinstance(n, int)] if isinstance(numbers, list) else []
 
 
 def _is_sound(event: Sequence[Any]) -> bool:

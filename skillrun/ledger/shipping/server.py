@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _SCHEMA_LOCK = 0x534B524E  # "SKRN": one creates the tables, others wait
+_REDACTED = (("event", "data", ("run_id", "n", "hash")), ("evidence", "detail", ("run_id", "n", "i")))
 _KEYS = {"run": "run_id", "event": "run_id, n", "evidence": "run_id, n, i", "telemetry": "run_id, invocation"}
 
 
@@ -85,6 +86,7 @@ class Server:
                 for table, rows in by_table(parcels):
                     if rows:
                         self._insert(cursor, table, rows)
+                self._redact(cursor, parcels)
 
     def _insert(self, cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Sequence[Any]]) -> None:
         columns, key = ", ".join(COLUMNS[table]), _KEYS[table]
@@ -96,6 +98,21 @@ class Server:
             f"INSERT INTO {table} ({columns}) SELECT {columns} FROM arriving_{table} ORDER BY {key} "
             f"ON CONFLICT ({key}) DO NOTHING"
         )
+
+    def _redact(self, cursor: psycopg.Cursor[Any], parcels: Sequence[Parcel]) -> None:
+        """Takes out here what was taken out of the ledger after it had been sent."""
+        events = [row for parcel in parcels for row in parcel.redacted["event"]]
+        if not events:
+            return
+        cursor.execute("SET LOCAL skillrun.redacting = 'on'")  # only so the tables' triggers allow an update
+        for table, column, key in (
+            ("event", "data", ("run_id", "n", "hash")),
+            ("evidence", "detail", ("run_id", "n", "i")),
+        ):
+            where = " AND ".join(f"{name} = %({name})s" for name in key)
+            rows = [dict(zip(COLUMNS[table], row, strict=True)) for p in parcels for row in p.redacted[table]]
+            cursor.executemany(f"UPDATE {table} SET {column} = %({column})s WHERE {where}", rows)
+        cursor.execute("SET LOCAL skillrun.redacting = 'off'")
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:

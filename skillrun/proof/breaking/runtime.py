@@ -356,6 +356,31 @@ def _seen(path: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
+class Databases:
+    """Django's own test databases, where `manage.py test` runs the tests and no plugin makes them."""
+
+    def __init__(self) -> None:
+        from django.test.runner import DiscoverRunner  # type: ignore[import-untyped,unused-ignore]
+
+        self.runner = DiscoverRunner(verbosity=0, interactive=False)
+        self.runner.setup_test_environment()
+        self.made = self.runner.setup_databases()
+        self.maker = os.getpid()
+
+    def pytest_unconfigure(self) -> None:
+        if os.getpid() == self.maker:
+            self.runner.teardown_databases(self.made)
+
+
+def _django() -> list[Any]:
+    """Sets Django up, before a test imports its models."""
+    names_settings = os.environ.get("DJANGO_SETTINGS_MODULE") and importlib.util.find_spec("django")
+    if not names_settings or importlib.util.find_spec("pytest_django"):
+        return []
+    importlib.import_module("django").setup()
+    return [Databases()]
+
+
 def launch(arguments: list[str]) -> int:
     """Runs pytest; its exit code."""
     if SETTINGS["watch"]:
@@ -367,7 +392,7 @@ def launch(arguments: list[str]) -> int:
         return 1
     pytest.hookimpl(hookwrapper=True)(Watching.pytest_fixture_setup)
     pytest.hookimpl(tryfirst=True)(Watching.pytest_runtestloop)
-    return int(pytest.main([*arguments, *_plain()], plugins=[Watching()]))
+    return int(pytest.main([*arguments, *_plain()], plugins=[Watching(), *_django()]))
 
 
 def _plain() -> list[str]:

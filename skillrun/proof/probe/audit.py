@@ -13,9 +13,11 @@ _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _PROCESS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn")
 _FILE_CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate",
                  "shutil.rmtree", "shutil.move")  # fmt: skip
+_MAIL = ("smtplib.connect", "ftplib.connect", "imaplib.open", "poplib.connect", "telnetlib.Telnet.open")
+_NETWORK = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
+_WATCHED = frozenset(("open", "os.fork", "os.forkpty", *_NETWORK, *_MAIL, *_PROCESS, *_FILE_CHANGES))
 _LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
 _METRICS = ("statsd.client", "datadog.dogstatsd")
-_MAIL = ("smtplib.connect", "ftplib.connect", "imaplib.open", "poplib.connect", "telnetlib.Telnet.open")
 
 
 class Audit:
@@ -37,7 +39,7 @@ class Audit:
     def hook(self, event: str, args: tuple[Any, ...]) -> None:
         """Called by the interpreter for every audit event."""
         recorder = self.recorder
-        if recorder.channel is None or recorder.silent:
+        if event not in _WATCHED or recorder.channel is None or recorder.silent:
             return
         if event == "open":
             self.opened(args)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .imports import when_imported
-from .names import NotThere, find
+from .names import NotThere, find, set_up_django
 from .recorder import Recorder
 from .swap import swap
 
@@ -87,6 +87,7 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         """Finds the handler. Facts about it and its library that the verdict speaks of. Raises NotThere."""
+        set_up_django()
         owner, _, value = find(handler)
         self.target = _bound(owner, value)
         if not callable(self.target):

@@ -69,6 +69,7 @@ class Zygote:
         self.spare: tuple[int, socket.socket] | None = None
         self.unread = b""
         self.fds: list[int] = []
+        self.ahead = part("pages").Ahead()
 
     def boot(self) -> dict[str, Any]:
         """Imports the handler and hooks all that must report. Raises BootFailed."""
@@ -163,7 +164,7 @@ class Zygote:
                 self.sweep()
                 continue
             if order["op"] == "warm":
-                self.warm(order["names"])
+                self.warm(order["names"], order["pages"])
                 continue
             self.fork(order, self.fds.pop(0))
         return True
@@ -214,12 +215,13 @@ class Zygote:
             if pid in self.children:
                 self.send({"exited": self.children.pop(pid), "status": status})
 
-    def warm(self, names: list[str]) -> None:
-        """Imports what a delivery imported from libraries, so that the next ones need not."""
+    def warm(self, names: list[str], pages: list[list[int]]) -> None:
+        """What a delivery imported from libraries need not be imported by the next ones; they write the same pages."""
         for name in names:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
         gc.freeze()
+        self.ahead = part("pages").Ahead(pages)
         self.drop_spare()
 
     def sweep(self) -> None:
@@ -237,10 +239,12 @@ class Zygote:
 
     def wait_for_order(self, wakes: socket.socket) -> None:
         """Whatever every delivery touches is touched while nobody waits; then one order comes, or the end."""
+        copied = self.ahead.copy()
         prepare_child()
         self.control.close()
         with contextlib.suppress(Exception):
-            self.sqlite.warm()
+            if not copied:
+                self.sqlite.warm()
             self.hooked.rehearse()
         data, fds = b"", list[int]()
         while not data.endswith(b"\n"):
@@ -280,10 +284,14 @@ class Zygote:
                                error=f"{type(error).__name__}: {error}")  # fmt: skip
         sys.stdout.flush()
         sys.stderr.flush()
+        needs = self.needs() if order.get("warms") else None
         modules = module_files(self.recorder.root) if order.get("modules") else None
-        libraries = self.new_libraries() if order.get("modules") else None
         alone = not order.get("stays") and self.recorder.is_alone()
-        self.recorder.emit("end", modules=modules, libraries=libraries, clock=self.clock.offset, alone=alone)
+        self.recorder.emit("end", modules=modules, needs=needs, clock=self.clock.offset, alone=alone)
+
+    def needs(self) -> dict[str, Any]:
+        """What `warm` takes: the memory that this process wrote, before anything else writes more, and its imports."""
+        return {"pages": part("pages").own(), "names": self.new_libraries()}
 
     def new_libraries(self) -> list[str]:
         """What was imported since the boot, without the repository's own modules: those may mean to come late."""

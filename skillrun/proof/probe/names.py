@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import inspect
+import os
 from typing import Any
 
 
@@ -24,6 +25,17 @@ def find(path: str) -> tuple[Any, str, Any]:
     for name in parents:
         owner = _attribute(owner, name, path)
     return owner, last, _attribute(owner, last, path)
+
+
+def set_up_django() -> None:
+    """As `manage.py` does before it imports a command, where the environment names the settings."""
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return
+    try:
+        import django  # type: ignore[import-untyped,unused-ignore]
+    except ModuleNotFoundError:
+        return
+    django.setup()
 
 
 def _attribute(owner: Any, name: str, path: str) -> Any:

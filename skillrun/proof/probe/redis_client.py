@@ -77,11 +77,13 @@ class RedisHook:
 
     def command(self, args: Sequence[Any]) -> Any:
         """Boundaries around one command."""
+        if not self.tells():
+            return contextlib.nullcontext()
         return self.boundaries(verb_of(args), key_of(args), writes(args), {})
 
     def pipeline(self, pipeline: Any) -> Any:
         """Boundaries around all that a pipeline sends at once; "exec" where it is one MULTI."""
-        commands = [_args_of(entry) for entry in pipeline.command_stack]
+        commands = [_args_of(entry) for entry in pipeline.command_stack] if self.tells() else []
         if not commands:
             return contextlib.nullcontext()
         transaction = pipeline.is_transaction if hasattr(pipeline, "is_transaction") else pipeline.transaction
@@ -90,11 +92,12 @@ class RedisHook:
         key = next(filter(None, map(key_of, commands)), "")
         return self.boundaries(verb, key, any(map(writes, commands)), {"commands": shown})
 
+    def tells(self) -> bool:
+        """Whether what happens now is the handler's own doing, and no part of another command."""
+        return not _inside.get() and self.recorder.mine
+
     @contextlib.contextmanager
     def boundaries(self, verb: str, key: str, write: bool, more: dict[str, Any]) -> Iterator[None]:
-        if _inside.get() or not self.recorder.mine:
-            yield
-            return
         name = self.recorder.next_name("redis-" + "".join(c if c.isalnum() or c in "_." else "-" for c in verb))
         fields = {"kind": "redis", "verb": verb, "key": key, "write": write, "store": "redis",
                   "place": self.recorder.place(), **more}  # fmt: skip

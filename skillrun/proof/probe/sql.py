@@ -6,6 +6,7 @@ Django, SQLAlchemy and aiosqlite come through here too: all of them call `sqlite
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -109,9 +110,13 @@ class SqliteHook:
         """
         for name, form in _CURRENT.items():
             connection.create_function(name, 0, lambda form=form: self.utc().strftime(form), deterministic=True)
-        for name, first in _DATES.items():
-            if self.has(name):
-                connection.create_function(name, -1, self.function(name, first), deterministic=True)
+        for name, function in self.dates.items():
+            connection.create_function(name, -1, function, deterministic=True)
+
+    @functools.cached_property
+    def dates(self) -> dict[str, Callable[..., Any]]:
+        """By name, those that this SQLite has: it is asked once."""
+        return {name: self.function(name, first) for name, first in _DATES.items() if self.has(name)}
 
     def utc(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self.clock.time(), datetime.timezone.utc)

@@ -15,6 +15,7 @@ from .sql_text import Parsed, parse
 
 _QUIET = ("begin", "pragma", "savepoint", "rollback to", "set", "show", "reset", "discard", "explain", "attach",
           "detach", "analyze", "vacuum", "prepare", "deallocate", "listen", "unlisten", "?")  # fmt: skip
+_NO_NAME = re.compile(r"[^\w.-]")
 
 
 class Link:
@@ -81,7 +82,7 @@ class Statements:
         link.mine = True
         verb, table, written = parsed
         self._tell_age(connection, link)
-        name = self.recorder.next_name(re.sub(r"[^\w.-]", "_", f"{verb}-{table}" if table else verb))
+        name = self.recorder.next_name(_NO_NAME.sub("_", f"{verb}-{table}" if table else verb))
         fields: dict[str, Any] = {"kind": "sql", "verb": verb, "table": table, "tables": list(written),
                                   "store": self.store_of(connection), "place": self.place()}  # fmt: skip
         begun = self.is_open(connection)

@@ -21,8 +21,10 @@ FOLDER = Path(__file__).resolve().parent
 MOST_EVENTS, MOST_EVIDENCE, MOST_INVOCATIONS = 400, 300, 20
 
 
-def run_page(path: Path, run: str) -> str:
+def run_page(path: Path, run: str, name: str | None = None) -> str:
     """The page of the run whose id begins so, as HTML that needs no other file, no network and no script.
+
+    `name` is what the ledger is called, else its path.
 
     Raises Misuse for a run that is not there, LedgerUnusable where there is no ledger to read.
     """
@@ -35,7 +37,7 @@ def run_page(path: Path, run: str) -> str:
             "events": events,
             "evidence": ledger.evidence(run_id),
         }
-    return render({**values, **_worked_out(path, run_id, values), "path": str(path), "made": _now()})
+    return render({**values, **_worked_out(path, run_id, values), "path": name or str(path), "made": _now()})
 
 
 def render(values: Mapping[str, Any]) -> str:

@@ -46,8 +46,10 @@ def _settings(project: Project, name: str) -> Iterator[tuple[Module, ast.expr]]:
     others = [module for module in project.modules_with(name) if module.path not in {one.path for one in named}]
     for module in (*named, *(one for one in others if not is_aside(one.path))):
         for node in module.tree.body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-                yield module, node.value
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if ast.unparse(target) == name:
+                    yield module, node.value
 
 
 def find_app(project: Project, wanted: Wanted, where: str) -> App:

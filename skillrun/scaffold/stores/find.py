@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ _NO_CONTEXT = (
     "no Flask app and no factory without arguments was found: what runs outside of an app context, such as a dead "
     "letter, needs one opened"
 )
+_OLD_SQLALCHEMY = re.compile(r"(==|~=)\s*(0|1\.[0-3])\b|<=?\s*1\.[0-3](\.\d+)?\s*($|[\"',;])|<\s*1\.4\b", re.MULTILINE)
 _POSTGRESQL = ("psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000")
 
 
@@ -87,6 +89,16 @@ def _postgresql(case: Case) -> bool:
     return _depends(case, *_POSTGRESQL)
 
 
+def _refuse_old(case: Case) -> None:
+    """Raises Blocked where SQLAlchemy is pinned below 1.4, whose sessions are the first with a block of their own."""
+    from skillrun.repo.manifests import read_manifests
+
+    pinned = (one for one in read_manifests(case.tree).find("sqlalchemy") if _OLD_SQLALCHEMY.search(one.text))
+    for one in pinned:
+        message = f"{one.path}:{one.line}: {one.text.strip()}: the store is written for SQLAlchemy 1.4 and newer"
+        raise Blocked(message, hint='write "redis PREFIX" or "receiver" in idempotency.dedupe.store, or upgrade')
+
+
 def _scheme(case: Case) -> str | None:
     """How SQLAlchemy's URL begins for the client that the repository depends on; None without one."""
     if _depends(case, "psycopg") and not _depends(case, "psycopg2", "psycopg2-binary"):
@@ -121,6 +133,7 @@ def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
     opening = sqlalchemy_use.find_opening(case.project, base, near)
     if base is None and opening is None:
         return None
+    _refuse_old(case)
     scripts = alembic.find_scripts(case.project)
     migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
     flask = flask_use.find_app(case.project, _app_path(case)) if base is not None and base.style == "flask" else None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from skillrun.anchors.intoto import STATEMENT
+from skillrun.exports.intoto import PREDICATE
 from skillrun.verdict import Severity
 from skillrun.wall.verification import Verification
-
-STATEMENT = "https://in-toto.io/Statement/v1"
-PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 
 
 def intoto(verification: Verification) -> dict[str, Any]:

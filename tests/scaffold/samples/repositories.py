@@ -1,0 +1,90 @@
+"""The files of the sample repositories."""
+
+from __future__ import annotations
+
+import json
+from textwrap import dedent
+from typing import Any
+
+from samples import apscheduler, celery, dramatiq, huey, plain_cron, rq, stores
+from samples.combinations import FRAMEWORKS, Combination
+from samples.specs import spec
+
+_FRAMEWORKS: dict[str, Any] = dict(
+    zip(FRAMEWORKS, (celery, rq, huey, dramatiq, plain_cron, apscheduler), strict=True),
+)
+COMMON = {
+    ".gitignore": "__pycache__/\n*.db\n",
+    "shop/__init__.py": "",
+    "tests/__init__.py": "",
+    "Makefile": stores.MAKEFILE,
+    "tests/test_shop.py": "import shop\n\n\ndef test_it_is_there():\n    assert shop\n",
+}
+WITH_BROKER = {
+    "compose.yaml": "services:\n  redis:\n    image: redis:7-alpine\n    ports: [6379:6379]\n",
+    ".github/workflows/ci.yml": dedent("""\
+        on: push
+        jobs:
+          test:
+            runs-on: ubuntu-latest
+            services:
+              redis:
+                image: redis:7
+            steps:
+              - uses: actions/checkout@v4
+              - run: make lint typecheck test
+        """),
+}
+
+
+def files(combination: Combination) -> dict[str, str]:
+    """The files of the sample repository and its spec."""
+    framework = _FRAMEWORKS[combination.framework]
+    made = {**COMMON, **framework.FILES, **stores.STORES[combination.store]}
+    if combination.store == "django":
+        made = {path: text for path, text in {**made, **framework.IN_DJANGO}.items() if text is not None}
+    needed = [*framework.NEEDS, *stores.NEEDS.get(combination.store, ())]
+    made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
+    if combination.broker:
+        made = {path: _over_redis(text) for path, text in {**made, **WITH_BROKER}.items()}
+    return {**made, ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n"}
+
+
+def _pyproject(*dependencies: str) -> str:
+    return dedent(f"""\
+        [project]
+        name = "shop"
+        version = "1"
+        dependencies = [{", ".join(f'"{one}"' for one in dependencies)}]
+
+        [project.optional-dependencies]
+        dev = ["mypy", "pytest", "ruff"]
+
+        [tool.pytest.ini_options]
+        testpaths = ["tests"]
+        pythonpath = ["."]
+
+        [tool.ruff.lint]
+        select = ["E4", "E7", "E9", "F", "I", "B905"]
+
+        [tool.mypy]
+        strict = true
+        ignore_missing_imports = true
+        disallow_subclassing_any = false
+        disallow_untyped_decorators = false
+        """)
+
+
+def _over_redis(text: str) -> str:
+    """A module or a configuration of a repository whose tests may use a Redis that the environment names."""
+    swaps = (
+        ('"shop", broker="redis://localhost/0"', '"shop", broker=url'),
+        ("from celery import Celery\n\napp", "import os\n\nfrom celery import Celery\n\napp"),
+        ("\napp = Celery(", '\nurl = os.environ.get("REDIS_URL", "redis://localhost/0")\napp = Celery('),
+        ('filename=os.environ.get("SHOP_QUEUE", "queue.db")', 'url=os.environ.get("REDIS_URL", "redis://localhost/0")'),
+        ("SqliteHuey", "RedisHuey"),
+        ('pythonpath = ["."]\n', 'pythonpath = ["."]\nmarkers = ["integration: needs the Redis of compose.yaml"]\n'),
+    )
+    for old, new in swaps:
+        text = text.replace(old, new)
+    return text
