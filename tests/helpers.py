@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +25,7 @@ IDENTITY = (
     *("-c", "init.defaultBranch=main"),
     *("-c", "protocol.file.allow=always"),
     *("-c", "gc.auto=0"),
+    *("-c", "maintenance.auto=false"),  # each commit would ask in a process of its own
 )
 NOTHING_CONFIGURED = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 FIXED_DATE = {"GIT_AUTHOR_DATE": "2024-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2024-01-01T00:00:00Z"}
@@ -62,10 +67,21 @@ def commit(root: Path, message: str = "Change") -> str:
 def build_tree(root: Path, files: Mapping[str, str | bytes]) -> Path:
     """A real git repository on branch main with these files in one commit; the folder is made if it is missing."""
     root.mkdir(parents=True, exist_ok=True)
-    git(root, "init", "--quiet")
+    if not (root / ".git").exists():
+        shutil.copytree(_initialised(), root / ".git", ignore=shutil.ignore_patterns("*.sample"))
     write_files(root, files)
-    commit(root, "First")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--allow-empty", "--message", "First")
     return root
+
+
+@functools.cache
+def _initialised() -> Path:
+    """What `git init` makes, once in this process: the tests begin thousands of repositories."""
+    folder = tempfile.mkdtemp(prefix="skillrun-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    git(Path(folder), "init", "--quiet")
+    return Path(folder, ".git")
 
 
 def clean_env(home: Path, **extra: str) -> dict[str, str]:
