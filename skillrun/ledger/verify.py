@@ -26,9 +26,10 @@ from skillrun.ledger.verify_anchors import (
     archived_runs,
     compare,
     is_archive,
+    is_id,
     standings,
 )
-from skillrun.ledger.verify_schema import file_problems, schema_problems
+from skillrun.ledger.verify_schema import file_problems, schema_problems, strangers
 
 __all__ = ["MAX_PROBLEMS", "Problem", "VerifyReport", "run_problems", "verify_ledger"]
 
@@ -81,11 +82,13 @@ class _Seen:
         self.compared = Comparison()
         self.standings: tuple[RunAnchor, ...] = ()
         self.redacted, self.sealed = 0, False
+        self.strangers: list[str] = []
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of the file; damage that stops the reading is the last one."""
         try:
             yield from schema_problems(self.db)
+            self.strangers = strangers(self.db)
             if not any(_absent(self.db, table) for table in _TABLES):
                 yield from file_problems(self.db)
                 yield from self._outside()
@@ -104,7 +107,9 @@ class _Seen:
 
     def _inside(self) -> Iterator[Problem]:
         for run_id in _run_ids(self.db):
-            if run_id not in self.archived:
+            if not is_id(run_id):
+                yield Problem(None, "run", None, f"rows of a run whose id no ledger writes: {run_id!r:.80}")
+            elif run_id not in self.archived:
                 yield from self._run(self.db, run_id)
         for run in self.archived.values():
             if run.db is not None:
@@ -131,6 +136,8 @@ class _Seen:
         if self.compared.strangers:
             count = len(self.compared.strangers)
             yield f"anchors speak of {count} more run{'' if count == 1 else 's'} that another ledger has"
+        if self.strangers:
+            yield f"no part of the ledger, and not looked at: {', '.join(self.strangers)}"
 
 
 def _counted(count: int, noun: str) -> str:

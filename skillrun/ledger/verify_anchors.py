@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from skillrun.errors import LedgerUnusable
 from skillrun.ledger.anchors import ARCHIVE, SEALED, Anchor
@@ -50,6 +51,16 @@ class Comparison:
         self.problems.setdefault(key, Problem(anchor.run_id, table, n, f"{what} in {anchor.place}", kind))
 
 
+def is_id(value: Any) -> bool:
+    """Whether it is text that can be asked for: what a ledger writes."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def archived_runs(db: sqlite3.Connection, path: Path, opened: contextlib.ExitStack) -> dict[str, Archived]:
     """The runs that are in an archive and no longer here. Archives stay open as long as `opened`."""
     gone = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {table} WHERE run_id = anchor.run_id)" for table in _HOLDING)
@@ -57,6 +68,8 @@ def archived_runs(db: sqlite3.Connection, path: Path, opened: contextlib.ExitSta
     archives: dict[str, sqlite3.Connection | None] = {}
     found = {}
     for run_id, n, hash, place in db.execute(query).fetchall():
+        if not (is_id(run_id) and is_id(place) and isinstance(n, int)):
+            continue  # no ledger wrote it
         if place not in archives:
             archives[place] = _open(place, path, opened)
         found[run_id] = Archived(run_id, n, hash, place, archives[place])
@@ -135,7 +148,8 @@ def is_archive(db: sqlite3.Connection) -> bool:
 
 def standings(db: sqlite3.Connection, compared: Comparison, archived: Mapping[str, Archived]) -> tuple[RunAnchor, ...]:
     """For each run, newest last, up to where it is anchored."""
-    last = {run_id: (n, None) for run_id, n in db.execute("SELECT run_id, max(n) FROM event GROUP BY run_id")}
+    numbers = "SELECT run_id, max(n) FROM event WHERE typeof(n) = 'integer' GROUP BY run_id"
+    last = {run_id: (n, None) for run_id, n in db.execute(numbers) if is_id(run_id)}
     away = {run.run_id: (run.n, run.place) for run in archived.values()}
     return tuple(
         RunAnchor(run_id, n, compared.held.get(run_id, 0), tuple(sorted(compared.places.get(run_id, ()))), place)

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
+from skillrun.ledger.connection import SCHEMA_VERSION
 from skillrun.ledger.findings import Problem
 from skillrun.ledger.migrate import apply, migrations
 
@@ -26,9 +27,22 @@ def schema_problems(db: sqlite3.Connection) -> Iterator[Problem]:
             yield Problem(None, name, None, f"the {kind} {name} is missing", "schema")
         elif found[kind, name] != sql:
             yield Problem(None, name, None, f"the {kind} {name} was changed", "schema")
-    for kind, name in found.keys() - expected.keys():
-        if kind == "trigger":
+    later = expected_schema(SCHEMA_VERSION)
+    for kind, name in sorted(found.keys() - expected.keys()):
+        if (kind, name) in later:
+            yield Problem(None, name, None, f"the {kind} {name} is of a later version than the file says", "schema")
+        elif kind == "trigger":
             yield Problem(None, name, None, f"the trigger {name} does not belong to the ledger", "schema")
+
+
+def strangers(db: sqlite3.Connection) -> list[str]:
+    """Tables, indexes and views that some other program made; they change nothing of the ledger's own."""
+    known = expected_schema(SCHEMA_VERSION)
+    return [
+        f"the {kind} {name}"
+        for kind, name in sorted(schema_of(db).keys() - known.keys())
+        if kind != "trigger" and not name.startswith("sqlite_")
+    ]
 
 
 def expected_schema(version: int) -> dict[tuple[str, str], str]:

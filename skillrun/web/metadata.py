@@ -22,6 +22,7 @@ _TABLES: dict[str, dict[str, Any]] = {
 }
 _SECTION = re.compile(r"^### `(\w+)`\n(.*?)\n(?=\n?\|)(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| `(\w+)` \| (.*) \|$", re.MULTILINE)
+_CODE = re.compile("`([^`]*)`")
 # A text, a name or a comment of SQL, in which a colon means nothing; or a parameter.
 _PIECE = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|:(\w+)")
 
@@ -41,7 +42,7 @@ def metadata(path: Path, repo: str | None) -> dict[str, Any]:
 
 def _welcome(path: Path, queries: dict[str, NamedQuery]) -> str:
     items = "".join(
-        f'<li><a href="/{NAME}/{name}">{name}</a>: {escape(query.sentence)}</li>' for name, query in queries.items()
+        f'<li><a href="/{NAME}/{name}">{name}</a>: {_html(query.sentence)}</li>' for name, query in queries.items()
     )
     where = escape(visible(str(path), limit=None))
     return (
@@ -71,21 +72,27 @@ def _canned(query: NamedQuery, repo: str | None) -> dict[str, Any]:
     Nobody types a `tree`: the server fills it in, and says what it is.
     """
     asked = [param for param in query.params if param.name != TREE]
-    meanings = "".join(f"; {p.name}: {p.description}{_else(p)}" for p in asked)
-    compared = _compared(repo) if len(asked) < len(query.params) else ""
+    words = [query.sentence] if len(asked) == len(query.params) else [query.sentence, _compared(repo)]
+    meanings = "".join(f"<dt>{p.name}</dt><dd>{_html(p.description + _else(p))}</dd>" for p in asked)
     return {
         "sql": _with_defaults(query),
         "title": query.name,
-        "description": f"{query.sentence.rstrip('.')}{meanings}.{compared}",
+        "description": _plain(query.sentence),
+        "description_html": "".join(f"<p>{_html(text)}</p>" for text in words) + f'<dl class="params">{meanings}</dl>',
         "params": [param.name for param in asked],
         "hide_sql": True,
     }
 
 
+def _html(text: str) -> str:
+    """Text with what stands between backticks as code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
+
+
 def _compared(repo: str | None) -> str:
     if repo is None:
-        return " Compared here with the latest content that any run saw: start serve in a repository for its files."
-    return f" Compared here with the files of {visible(repo)} as they are; of another repo, with what runs saw."
+        return "Compared here with the latest content that any run saw: start serve in a repository for its files."
+    return f"Compared here with the files of {visible(repo)} as they are; of another repo, with what runs saw."
 
 
 def _else(param: Param) -> str:

@@ -29,6 +29,7 @@ SETTINGS = {
     "sql_time_limit_ms": 30_000,  # over a million events some named queries take ten seconds on a busy machine
     "facet_time_limit_ms": 1_000,
     "default_page_size": 50,
+    "default_facet_size": 10,
     "max_returned_rows": MAX_ROWS,
     "truncate_cells_html": 400,
     "default_cache_ttl": 0,  # a page that is loaded again shows the new rows
