@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from skillrun.proof.probe.driver import Probe
 
 HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
+_COPIES = 3  # of a message, delivered at once
 _HANDS_ON = "execution" in inspect.signature(Worker.perform_job).parameters
 _RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
 _PUBLISHES = ("_enqueue_async_job", "schedule_job", "_enqueue_rate_limited_job")
@@ -333,14 +334,19 @@ class Driver:
             return
         queue = self._queue(message)
         worker = self._worker(queue)
-        self._bring(message, queue)
-        taken = worker.dequeue_job_and_maintain_ttl(None)
-        if taken is None:
-            raise LookupError(f"the job {message['id']} is not in its queue")
-        job, queue = taken
+        job, queue = self._taken(worker, message, queue)
         self.at_work = job.id
         worker.work_on(job, queue)
         self._settle(job, queue, message)
+
+    def _taken(self, worker: InProcess, message: dict[str, Any], queue: Queue) -> tuple[Job, Queue]:
+        """As the worker takes it; of two copies at once, one may take what was brought for the other."""
+        for _ in range(_COPIES):
+            self._bring(message, queue)
+            taken = worker.dequeue_job_and_maintain_ttl(None)
+            if taken is not None:
+                return taken
+        raise LookupError(f"the job {message['id']} is not in its queue")
 
     def _bring(self, message: dict[str, Any], queue: Queue) -> None:
         """The job waits at the front of its queue, as it was published. A redelivery keeps what the handler noted."""
