@@ -229,10 +229,10 @@ class Driver:
         return held[0], max(self.huey._get_timestamp(), task.eta)
 
     def _start_worker(self) -> None:
-        """A worker's startup hooks. What they do to locks counts only where no other worker is at work."""
-        if not self.huey._startup:
-            return
+        """A worker's startup hooks, once. What they do to locks counts only where no other worker is at work."""
         storage = self.huey.storage
+        if not self.huey._startup or storage.alive is not None:
+            return
         storage.frozen = storage.others_alive()
         with self.probe.recorder.quiet():
             huey.consumer.Worker.initialize(_Worker(self.huey))
@@ -298,6 +298,7 @@ class Storage(BaseStorage):  # type: ignore[misc,unused-ignore]
         name = hashlib.sha256(str(instance.name).encode()).hexdigest()[:16]
         self.folder = Path(driver.probe.settings["scratch"]) / ".huey" / name
         self.real: Any = None
+        self.alive: Any = None  # the file that tells other workers of this one, once it has begun
 
     def __getattr__(self, name: str) -> Any:
         """What only the repository's own storage has, such as its connection."""
@@ -409,13 +410,12 @@ class Storage(BaseStorage):  # type: ignore[misc,unused-ignore]
     def flush_counters(self) -> None: ...
 
     def others_alive(self) -> bool:
-        """Whether another delivery is at work; this one is entered."""
+        """Whether another delivery is at work; from now on this one is, until its process ends."""
         with self.file("alive") as path:
-            found = _read(path)
-            known = [] if found is EmptyData else [int(pid) for pid in found.split()]
-            alive = [pid for pid in known if _is_alive(pid)]
-            _write(path, " ".join(map(str, [*alive, os.getpid()])).encode())
-            return bool(alive)
+            others = any(_is_locked(other) for other in path.parent.glob("alive.*"))
+            self.alive = open(path.with_name(f"alive.{os.getpid()}"), "ab")
+            fcntl.lockf(self.alive, fcntl.LOCK_EX)
+            return others
 
 
 def _write(path: Path, value: bytes, ttl: float | None = None) -> None:
@@ -432,12 +432,14 @@ def _read(path: Path) -> Any:
     return EmptyData if until and float(until) <= time.time() else value
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+def _is_locked(path: Path) -> bool:
+    """Whether another process holds a file; a lock ends with the process, before skillrun hears of its end."""
+    with open(path, "ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def _wrapper(found: Any) -> Any:

@@ -265,7 +265,7 @@ class Zygote:
             if order:
                 self.obey(order, channel)
         if self.recorder.is_alone():
-            part("recorder").close_all()
+            part("recorder").close_all(channel)
         os._exit(0)
 
     def obey(self, order: dict[str, Any], channel: Any) -> None:

@@ -126,7 +126,7 @@ class Recorder:
             alone = self.is_alone()
             self.emit("fault", at=at, do="kill", alone=alone, **place)
             if alone:
-                close_all()
+                close_all(self.channel)
             os.kill(os.getpid(), signal.SIGKILL)
         elif what == "raise":
             self.raised += 1
@@ -189,11 +189,15 @@ def has_children() -> bool:
     return True
 
 
-def close_all() -> None:
-    """What the kernel does at the end of a process, but for its memory: that takes longer, and nobody need wait."""
-    for name in os.listdir("/proc/self/fd"):
+def close_all(channel: Any) -> None:
+    """What the kernel does at the end of a process, but for its memory: that takes longer, and nobody need wait.
+
+    The channel comes last: at its end the next delivery begins, and no lock of this one may stand in its way.
+    """
+    files = [int(name) for name in os.listdir("/proc/self/fd")]
+    for fd in [fd for fd in files if fd != channel.fd] + [channel.fd]:
         with contextlib.suppress(OSError):
-            os.close(int(name))
+            os.close(fd)
 
 
 def _probe_folder() -> str:
