@@ -84,6 +84,7 @@ def start(shop: Path, env: dict[str, str], tmp_path: Path) -> Iterator[Callable[
         process.wait()
 
 
+@pytest.mark.real  # it makes an environment of its own
 def test_its_own_tests_and_lint_pass(shop: Path, env: dict[str, str]) -> None:
     for target in ("lint", "test"):
         done = subprocess.run(["make", target], cwd=shop, env=env, capture_output=True, text=True, timeout=120)

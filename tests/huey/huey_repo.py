@@ -11,9 +11,9 @@ from typing import Any
 
 import helpers
 import yaml
+from bundled import bundled_skill
 
 from skillrun.contract.job import JobSpec
-from skillrun.contract.skill import load_skill
 from skillrun.contract.spec import load_spec
 from skillrun.frameworks import huey
 from skillrun.frameworks.interface import FrameworkUse, Job, Policy
@@ -21,7 +21,6 @@ from skillrun.repo.git import open_repo
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.resources import resource
 from skillrun.stages.interface import Case
 from skillrun.stages.registry import STAGES
 from skillrun.verdict import Finding, StageResult
@@ -202,8 +201,7 @@ def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str,
     """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
     value = {**copy.deepcopy(SPEC), **(spec or {})}
     helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
-    skill = load_skill(resource("skills", "job-worker-orchestration"))
-    return Case(skill, load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
 
 
 def examine(stage: str, case: Case) -> StageResult:

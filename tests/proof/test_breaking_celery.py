@@ -7,6 +7,7 @@ from pathlib import Path
 import fixtures_repos
 import pytest
 from breaking_repo import breaks, cases, rules
+from bundled import bundled_skill
 
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
@@ -63,7 +64,7 @@ def tried(case: Case) -> StageResult:
 
 def test_the_bundled_shop_notices_every_break(tmp_path: Path) -> None:
     root = fixtures_repos.example_shop(tmp_path / "repo")
-    case = Case(cases.bundled(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root))
+    case = Case(bundled_skill(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root))
     result = tried(case)
     assert (result.status, result.grade, breaks(result)) == ("passed", "executed", NOTICED), result.findings
 

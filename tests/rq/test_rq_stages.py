@@ -8,12 +8,11 @@ from typing import Any
 import helpers
 import pytest
 import yaml
+from bundled import bundled_skill
 
-from skillrun.contract.skill import load_skill
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.resources import resource
 from skillrun.stages.interface import Case
 from skillrun.stages.registry import STAGES
 
@@ -146,8 +145,7 @@ SPEC: dict[str, Any] = {
 def case_of(root: Path, files: dict[str, str] | None = None, **spec: Any) -> Case:
     text = yaml.safe_dump({**SPEC, **spec}, sort_keys=False)
     helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: text})
-    skill = load_skill(resource("skills", "job-worker-orchestration"))
-    return Case(skill, load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
 
 
 def stopping(case: Case) -> dict[str, list[str]]:

@@ -13,14 +13,13 @@ from typing import Any
 
 import helpers
 import yaml
+from bundled import bundled_skill
 
-from skillrun.contract.skill import load_skill
 from skillrun.contract.spec import load_spec
 from skillrun.frameworks.interface import FrameworkUse
 from skillrun.frameworks.pieces import Conventions, Facts, Module, NewFile, Retries, Store, Symbol
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.resources import resource
 from skillrun.scaffold.render import Renderer
 from skillrun.scaffold.stores.find import find_store
 from skillrun.scaffold.stores.registry import STORES
@@ -61,7 +60,7 @@ def case_of(root: Path, content: Mapping[str, Any]) -> Case:
     """The case of a repository with this spec in it."""
     helpers.write_files(root, {f".skillrun/jobs/{content['job']}.yaml": yaml.safe_dump(dict(content))})
     helpers.commit(root, "Spec")
-    skill = load_skill(resource("skills", "job-worker-orchestration"))
+    skill = bundled_skill()
     read = load_spec(root / f".skillrun/jobs/{content['job']}.yaml", root=root)
     return Case(skill, read, open_repo(root), Tree(root))
 

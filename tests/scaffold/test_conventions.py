@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bundled import bundled_skill
 
-from skillrun.contract.skill import load_skill
 from skillrun.frameworks.pieces import Conventions, Symbol
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.resources import resource
 from skillrun.scaffold.manner.conventions import read_conventions
 from skillrun.stages.interface import Case
 
@@ -28,7 +27,7 @@ def read(make_repo: Callable[..., Path]) -> Read:
 
     def work(files: Mapping[str, str | bytes], handler: str = TASKS) -> Conventions:
         root = make_repo({"shop/__init__.py": "", **files})
-        skill = load_skill(resource("skills", "job-worker-orchestration"))
+        skill = bundled_skill()
         return read_conventions(Case(skill, None, open_repo(root), Tree(root)), handler)
 
     return work

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import helpers
 import samples
+from bundled import bundled_skill
 
-from skillrun.contract.skill import load_skill
 from skillrun.runner.advance import read_spec
 from skillrun.runner.repeat import Seen
 from skillrun.runner.target import Request
@@ -67,5 +67,5 @@ def case_of(root: Path) -> Case:
     request = Request(samples.SKILL, repo=root)
     seen = Seen.of(request)
     target = seen.target
-    skill = load_skill(target.skill_file)
+    skill = bundled_skill()
     return Case(skill, read_spec(skill, request, target.spec_file, target.repo.root), target.repo, seen.tree)

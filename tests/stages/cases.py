@@ -10,12 +10,12 @@ from typing import Any
 
 import helpers
 import yaml
+from bundled import bundled_skill
 
 from skillrun.contract.skill import Skill, load_skill
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.resources import resource
 from skillrun.stages.interface import Case
 from skillrun.stages.registry import STAGES
 from skillrun.verdict import Finding, StageResult
@@ -177,12 +177,7 @@ def build(
     kept = {path: text for path, text in every.items() if text is not GONE}
     helpers.build_tree(root, kept)
     repo = open_repo(root)
-    return Case(skill or bundled(), load_spec(root / SPEC_PATH, root=root), repo, Tree(root))
-
-
-def bundled() -> Skill:
-    """The bundled skill."""
-    return load_skill(resource("skills", "job-worker-orchestration"))
+    return Case(skill or bundled_skill(), load_spec(root / SPEC_PATH, root=root), repo, Tree(root))
 
 
 def skill_of(root: Path, body: str, *, name: str = "job-worker-orchestration") -> Skill:

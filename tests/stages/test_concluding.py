@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cases import STAGE, build, bundled, examine, skill_of
+from bundled import bundled_skill
+from cases import STAGE, build, examine, skill_of
 
 from skillrun.stages.conclude import STATE_MACHINE, conclude_checks, recommend
 from skillrun.stages.interface import Attestation
@@ -54,7 +55,7 @@ def test_nine_steps_are_the_nine_stages(tmp_path, steps, mark):
 
 
 def test_the_bundled_skill_has_all_steps():
-    found, missing = match_stages(bundled())
+    found, missing = match_stages(bundled_skill())
     assert ([p.stage.ID for p in found], missing) == (IDS, ())
 
 
@@ -126,7 +127,7 @@ def test_each_check_goes_to_its_stages(tmp_path):
 
 
 def test_the_bundled_checks_are_all_answered(tmp_path):
-    concluded = checks(tmp_path, results(), bundled())
+    concluded = checks(tmp_path, results(), bundled_skill())
     assert sorted(c.id for c in concluded) == sorted(CHECK_IDS)
     assert all(c.line for c in concluded)
 
@@ -181,7 +182,7 @@ MAP = "# States\n"
 
 def mapper(case):
     examined = {"handler": examine("handler", case)}
-    return next((r for r in recommend(bundled(), case, examined) if r.skill == STATE_MACHINE), None)
+    return next((r for r in recommend(bundled_skill(), case, examined) if r.skill == STATE_MACHINE), None)
 
 
 def test_a_state_machine_is_recommended_for_retries(tmp_path):
@@ -219,12 +220,12 @@ def test_findings_recommend_with_their_place(tmp_path):
     text = "import requests\nfrom shop.celery import app\n\n@app.task\n"
     text += "def send_receipt(order_id, email):\n    requests.post('x')\n"
     case = build(tmp_path / "repo", {"shop/tasks.py": text}, NO_RETRY)
-    found = {r.skill: r.reason for r in recommend(bundled(), case, {"handler": examine("handler", case)})}
+    found = {r.skill: r.reason for r in recommend(bundled_skill(), case, {"handler": examine("handler", case)})}
     assert found["backend/integration-adapter"].endswith("(shop/tasks.py:6)")
 
 
 def test_a_finding_about_a_whole_file_names_no_line(tmp_path):
     whole = Finding("a.rule", Severity.ERROR, "it is everywhere", path="a.py", recommends="personalize-repo")
     results = {"validate": StageResult(Status.FAILED, None, (whole,))}
-    found = recommend(bundled(), build(tmp_path / "repo", changes=NO_RETRY), results)
+    found = recommend(bundled_skill(), build(tmp_path / "repo", changes=NO_RETRY), results)
     assert [one.reason for one in found] == ["it is everywhere (a.py)"]

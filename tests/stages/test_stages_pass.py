@@ -5,6 +5,7 @@ from __future__ import annotations
 import cases
 import fixtures_repos
 import pytest
+from bundled import bundled_skill
 
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
@@ -24,7 +25,7 @@ def test_the_small_shop_passes(tmp_path, stage):
 
 def test_the_bundled_example_passes(tmp_path):
     root = fixtures_repos.example_shop(tmp_path / "repo")
-    case = Case(cases.bundled(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root))
+    case = Case(bundled_skill(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root))
     said = {stage: cases.rules(cases.examine(stage, case)) for stage in CHEAP}
     assert said == {stage: [] for stage in CHEAP}
 
