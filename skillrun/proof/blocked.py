@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 _SAMPLES = 3
 _PAUSE_S = 0.001
+# nanosleep and clock_nanosleep, on x86-64 and on aarch64: who polls a lock wakes up to look at it
+_POLLING = {"35", "230"} if platform.machine() == "x86_64" else {"101", "115"}
 PATIENCE_S = 0.25  # off Linux only: who reports nothing for so long counts as blocked
 
 
@@ -17,35 +21,47 @@ def can_see() -> bool:
 
 
 def is_blocked(pid: int, servers: tuple[int, ...] = ()) -> bool:
-    """All threads sleep in the same system calls at several looks, and no server of the proof is at work for them.
+    """All threads are in the same sleep at several looks, and so is every server of the proof that may work for them.
 
     Sleeping is virtual in a delivery: who really sleeps polls a lock (SQLite's busy handler), or waits for one (futex,
-    flock) or for a server that waits for one.
+    flock) or for a server that waits for one. Who woke up in between was waiting for an answer, and has it.
     """
-    first = _sleeping_in(pid)
+    first = _all_asleep(pid, servers)
     if first is None:
         return False
     for _ in range(_SAMPLES - 1):
         time.sleep(_PAUSE_S)
-        if _sleeping_in(pid) != first or not all(_rests(server) for server in servers):
+        if _all_asleep(pid, servers) != first:
             return False
     return True
 
 
-def _rests(server: int) -> bool:
-    """Neither a server nor a process that it started for a client runs or waits for the disk."""
-    try:
-        if Path(f"/proc/{server}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
-            return True
-        tasks = list(Path(f"/proc/{server}/task").iterdir())
-        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:
-        return True  # it has ended
-    return _sleeping_in(server) is not None and all(_rests(child) for child in children)
+def _all_asleep(pid: int, servers: tuple[int, ...]) -> list[Any] | None:
+    sleep = _sleeping_in(pid)
+    resting = _resting(servers) if sleep is not None else None
+    return None if resting is None else [sleep, *resting]
 
 
-def _sleeping_in(pid: int) -> tuple[str, ...] | None:
-    """The system call of each thread; None where one of them runs or cannot be seen."""
+def _resting(servers: tuple[int, ...]) -> list[Any] | None:
+    """The sleeps of servers and of the processes that they started for clients; None where one of them is at work."""
+    sleeps: list[Any] = []
+    for server in servers:
+        try:
+            if Path(f"/proc/{server}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
+                continue
+            tasks = list(Path(f"/proc/{server}/task").iterdir())
+            children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+        except OSError:
+            continue  # it has ended
+        sleep, below = _sleeping_in(server), _resting(tuple(children))
+        if sleep is None or below is None:
+            return None
+        sleeps += [sleep, *below]
+    return sleeps
+
+
+def _sleeping_in(pid: int) -> tuple[tuple[str, str], ...] | None:
+    """(system call, which sleep of its life) of each thread; None where one of them runs or cannot be seen."""
     calls = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -53,7 +69,12 @@ def _sleeping_in(pid: int) -> tuple[str, ...] | None:
             call = (task / "syscall").read_text().split()[0]
             if state != b"S" or call == "running":
                 return None
-            calls.append(call)
+            calls.append((call, "" if call in _POLLING else _sleeps(task)))
     except OSError:
         return None
     return tuple(calls) or None
+
+
+def _sleeps(task: Path) -> str:
+    """How often a thread went to sleep so far."""
+    return (task / "status").read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0]
