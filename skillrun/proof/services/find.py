@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import re
 import shutil
@@ -24,8 +25,19 @@ def find_redis_server() -> Path | None:
     return next(shipped, None)
 
 
+def named_postgres() -> Path | None:
+    """The installation, or its folder of binaries, that the environment asks for: SKILLRUN_TEST_PG."""
+    name = os.environ.get("SKILLRUN_TEST_PG")
+    return Path(name).absolute() if name else None
+
+
 def find_postgres() -> Path | None:
-    """The folder that holds `postgres` and `initdb`; Debian's wrappers on PATH hide it, so symlinks are followed."""
+    """The folder that holds `postgres` and `initdb`: the one that is named, and no other; else the one on PATH.
+
+    Debian's wrappers on PATH hide it, so symlinks are followed.
+    """
+    if named := named_postgres():
+        return next(filter(_is_postgres, (named, named / "bin")), None)
     if (on_path := shutil.which("postgres")) and _is_postgres(folder := Path(on_path).resolve().parent):
         return folder
     folders = [*_newest_first(_DEBIAN_POSTGRES), *(binary.parent for binary in _shipped("pgserver", ("postgres",)))]

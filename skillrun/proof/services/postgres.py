@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
-from skillrun.proof.services.find import find_postgres
+from skillrun.proof.services.find import find_postgres, named_postgres
 from skillrun.proof.services.pgwire import Row, Session
 
 HINT = "apt install postgresql, or pip install pgserver"
@@ -64,7 +64,10 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         binaries = find_postgres()
         if binaries is None:
-            raise ServiceMissing("the proof needs a private PostgreSQL, and there is no postgres here", hint=HINT)
+            named = named_postgres()
+            where = f"in {named}" if named else "here"
+            hint = "SKILLRUN_TEST_PG names the folder that holds postgres and initdb" if named else HINT
+            raise ServiceMissing(f"the proof needs a private PostgreSQL, and there is no postgres {where}", hint=hint)
         identity = _identity()
         self.folder = _own_folder(folder.absolute(), identity)
         self._is_borrowed = self.folder != folder.absolute()
