@@ -225,7 +225,7 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
 def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     done, buries = orm.model is not None, orm.dead is not None
     remote = done and not store.transactional and not store.claims
-    opens = done or orm.flask is not None
+    opens = done or orm.flask is not None or orm.commits
     needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"] if opens else []
     needed += ["from contextlib import ExitStack", "from functools import cache"] if orm.flask else []
     needed += ["from flask import Flask, has_app_context"] if orm.flask else []
@@ -235,9 +235,7 @@ def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     needed += ["from sqlalchemy import insert"] if store.transactional and done else []
     needed += ["from sqlalchemy import select"] if remote else []
     needed += ["import os", "from sqlalchemy import create_engine"] if orm.engine else []
-    needed += (
-        ["from sqlalchemy import orm"] if (store.transactional and done) or orm.flask or "orm." in orm.opened else []
-    )
+    needed += ["from sqlalchemy import orm"] if (store.transactional and done) or orm.flask or orm.commits else []
     ours = [symbol for symbol in (store.connect, orm.model, orm.dead, base) if symbol is not None]
     needed += [f"from {symbol.module} import {symbol.name}" for symbol in ours if symbol.module != store.module]
     return needed
