@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import pytest
 from redis.connection import UnixDomainSocketConnection
 
-from skillrun.frameworks.rq.probe import quiet
+from skillrun.frameworks.rq.probe import check_version, quiet
+from skillrun.proof.probe import names
 
 
 class Of5:
@@ -25,3 +28,11 @@ def test_a_connection_is_told_to_say_nothing_in_the_words_of_its_version() -> No
     assert quiet(Of4) == {}
     assert quiet(Abstract5) == {"protocol": 2, "lib_name": None, "lib_version": None}
     assert quiet(UnixDomainSocketConnection) == {"protocol": 2, "driver_info": None}
+
+
+def test_an_rq_that_nobody_tried_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "_skillrun_probe.names", names)
+    for known in ("1.14.0", "2.0", "10.0.1"):
+        check_version(known)
+    with pytest.raises(names.NotThere, match=r"RQ 1\.13\.0 is too old: the proof knows RQ from 1\.14 on"):
+        check_version("1.13.0")

@@ -20,6 +20,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import rq.utils
 from redis import Redis  # type: ignore[import-untyped,unused-ignore]
 from redis.client import Pipeline  # type: ignore[import-untyped,unused-ignore]
 from redis.connection import (  # type: ignore[import-untyped,unused-ignore]
@@ -28,13 +29,14 @@ from redis.connection import (  # type: ignore[import-untyped,unused-ignore]
 )
 from rq import Queue, Worker
 from rq.job import Job, JobStatus
-from rq.utils import get_version, import_attribute, now
+from rq.utils import get_version, import_attribute
 from rq.version import VERSION
 
 if TYPE_CHECKING:
     from skillrun.proof.probe.driver import Probe
 
 HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
+OLDEST = (1, 14)  # before it messages are published in other ways
 _COPIES = 3  # of a message, delivered at once
 _HANDS_ON = "execution" in inspect.signature(Worker.perform_job).parameters
 _RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
@@ -53,6 +55,13 @@ _NOT_SAID = (
 
 def _part(name: str) -> Any:
     return sys.modules[f"_skillrun_probe.{name}"]
+
+
+def check_version(version: str) -> None:
+    """Raises NotThere for an RQ that the proof does not know."""
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise _part("names").NotThere(f"RQ {version} is too old: the proof knows RQ from {oldest} on")
 
 
 def quiet(kind: type) -> dict[str, Any]:
@@ -103,6 +112,7 @@ class Driver:
     LOGGERS = ("rq.",)
 
     def __init__(self, probe: Probe) -> None:
+        check_version(VERSION)
         self.probe = probe
         self.url = str(probe.settings["redis"])
         self.options = quiet(UnixDomainSocketConnection)
@@ -411,7 +421,8 @@ class Driver:
 
 def _now() -> Any:
     """The time as the worker takes it: without a time zone before RQ 2."""
-    return getattr(sys.modules[Worker.__module__], "utcnow", now)()
+    before = getattr(sys.modules[Worker.__module__], "utcnow", None)
+    return (before or rq.utils.now)()
 
 
 def _db(connection: Any) -> int:
