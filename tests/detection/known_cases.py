@@ -75,6 +75,18 @@ CASES = (
         ("shop/jobs.py",),
     ),
     Case(
+        "taskiq",
+        _pip("taskiq-redis"),
+        {
+            "shop/types.py": "from taskiq_redis import PubSubBroker\n\nclass OwnBroker(PubSubBroker): ...\n",
+            "shop/tkq.py": "from shop.types import OwnBroker\n\n# taskiq\nbroker = OwnBroker('x')\n",
+            "shop/jobs.py": "from shop.tkq import broker\n\n@broker.task(retry_on_error=True)\nasync def send(): ...\n",
+        },
+        "shop/tkq.py:broker",
+        ("shop/jobs.py",),
+        name="a class of its own",
+    ),
+    Case(
         "procrastinate",
         _pip("flask"),
         {

@@ -78,6 +78,20 @@ STARTED = {
         "shop/management/commands/sweep_orders.py": COMMAND,
         "crontab": "0 3 * * * cd /srv && uv run ./manage.py sweep_orders --all\n",
     },
+    "wrapper": {
+        "shop/management/commands/sweep_orders.py": COMMAND,
+        "clevercloud/cron.json": '[\n  "*/5 * * * * $ROOT/run_command.sh sweep_orders"\n]\n',
+    },
+    "until it fails": {
+        "shop/poller.py": "import time\nfrom shop.sweep import sweep\nwhile True:\n    went_well = sweep()\n"
+        "    if not went_well:\n        break\n    time.sleep(30)\n",
+        "Procfile": "poller: python -m shop.poller\n",
+    },
+    "until told to stop": {
+        "shop/poller.py": "import time\nfrom shop.sweep import sweep\nwhile True:\n    if told():\n        break\n"
+        "    sweep()\n    time.sleep(30)\n",
+        "Procfile": "poller: python -m shop.poller\n",
+    },
     "console": {
         "pyproject.toml": '[project]\nname = "shop"\n[project.scripts]\nsweep-orders = "shop.sweep:sweep"\n',
         "crontab": "0 3 * * * root /usr/bin/sweep-orders\n",
@@ -121,6 +135,23 @@ NO_JOB = {
         "shop/w.py": "import time\nwhile not ready():\n    time.sleep(1)\n",
         "Procfile": "w: python -m shop.w\n",
     },
+    "waiting for a table": {
+        "shop/w.py": "import time\nwhile True:\n    if there():\n        break\n    print(1)\n    time.sleep(1)\n",
+        "Procfile": "w: python -m shop.w\n",
+    },
+    "waiting for an answer": {
+        "shop/w.py": "import time\ndef ask():\n    while True:\n        found = look()\n        if found:\n"
+        "            return found\n        time.sleep(1)\nask()\n",
+        "Procfile": "w: python -m shop.w\n",
+    },
+    "a loop beside a web server": {
+        "shop/feed.py": POLLER,
+        "shop/web.py": "import uvicorn\nfrom shop import feed\nif __name__ == '__main__':\n    uvicorn.run('a:b')\n",
+        "Procfile": "web: python -m shop.web\n",
+    },
+    "reading a crontab's times": {
+        "shop/when.py": "from croniter import croniter\ncroniter('0 3 * * *').get_next()\n",
+    },
     "keeping alive": {
         "shop/bot.py": "import time\nstart()\nwhile True:\n    time.sleep(60)\n",
         "Procfile": "b: python -m shop.bot\n",
@@ -131,6 +162,15 @@ NO_JOB = {
 @pytest.mark.parametrize("what", NO_JOB)
 def test_a_script_is_no_job(tmp_path: Path, what: str) -> None:
     assert recognised(build(tmp_path / "r", {"shop/sweep.py": SWEEP, **NO_JOB[what]})) is None
+
+
+def test_a_crontab_that_code_writes(tmp_path: Path) -> None:
+    code = "from crontab import CronTab\n\ntab = CronTab(user=True)\ntab.new(command='python -m shop.sweep')\n"
+    use = recognised(build(tmp_path / "r", {"shop/sweep.py": SWEEP, "shop/install.py": code}))
+    assert use is not None
+    assert (use.scheduler, use.task_modules) == ("python-crontab", ("shop/install.py",))
+    other = code.replace("from crontab", "from celery")
+    assert recognised(build(tmp_path / "s", {"shop/sweep.py": SWEEP, "shop/install.py": other})) is None
 
 
 def test_wiring_says_where_and_when(tmp_path: Path) -> None:

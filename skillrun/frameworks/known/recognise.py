@@ -63,6 +63,7 @@ class KnownRecogniser:
         self._seen: list[Seen] = []
         self._starts: list[Place] = []
         self._own = False
+        self._bases: dict[tuple[str, str], str] = {}  # (module's last word, class) -> what it is derived from
 
     def wants(self, path: str, data: bytes) -> bool:
         """Code and configuration of the repository itself, with one of the library's words."""
@@ -102,6 +103,8 @@ class KnownRecogniser:
             if one.path.endswith(_MANIFESTS[self._known.language]) and declares(one.name, self._known.distributions)
         ]
         anchored = any(one.main for one in declared) or self._imported()
+        classes = [(seen, sight) for seen in self._seen for sight in seen.sights if sight.kind == "base"]
+        self._bases = {(_stem(seen.path), sight.target): sight.name for seen, sight in classes if "." in sight.name}
         apps = list(self._matching(self._known.apps, anchored))
         owners = {sight.target for _, sight in apps if sight.target}
         tasks = list(self._matching(self._known.tasks, anchored, owners))
@@ -146,8 +149,16 @@ class KnownRecogniser:
             if anchored or mark.partition(" ")[0] not in _WEAK:
                 for seen in seen_in_order:
                     for sight in seen.sights:
-                        if matches(mark, sight, seen, _through_app(sight.name, owners)) or matches(mark, sight, seen):
+                        names = dict.fromkeys((_through_app(sight.name, owners), sight.name, self._base(seen, sight)))
+                        if any(name and matches(mark, sight, seen, name) for name in names):
                             yield seen, sight
+
+    def _base(self, seen: Seen, sight: Sight) -> str:
+        """What a class of the repository's own is derived from, where a call makes one; else ""."""
+        if sight.kind != "call" or not self._bases:
+            return ""
+        module, _, name = sight.name.rpartition(".")
+        return self._bases.get((module.rpartition(".")[2] or _stem(seen.path), name), "")
 
     def _in_use(
         self,
@@ -207,6 +218,10 @@ class KnownRecogniser:
 def _gem_folders(manifests: Manifests) -> frozenset[str]:
     """Where gems are made: what they depend on is for whoever installs them."""
     return frozenset(_folder(one.path) for one in manifests.dependencies if one.path.endswith(".gemspec"))
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].partition(".")[0]
 
 
 def _folder(path: str) -> str:

@@ -29,10 +29,17 @@ ID = "plain-cron"
 _CODE = re.compile(
     rb"(?m)^[^#\n]*?(?P<schedule>\bschedule\.every\(|@(?:schedule\.)?repeat\((?:schedule\.)?every\()"
     rb"|^[ \t]*(?P<django>CRONJOBS)\s*=\s*[\[(]|^[^#\n]*(?P<aiocron>@?\baiocron\.crontab\()"
+    rb"|^[^#\n]*(?P<crontab>\bCronTab\()"
 )
-_IMPORTED = {"schedule": rb"(?m)^\s*(?:import|from)\s+schedule\b", "aiocron": rb"\baiocron\b", "django": rb"CRONJOBS"}
+_IMPORTED = {
+    "schedule": rb"(?m)^\s*(?:import|from)\s+schedule\b",
+    "aiocron": rb"\baiocron\b",
+    "crontab": rb"(?m)^\s*(?:import|from)\s+crontab\b",  # python-crontab writes the crontab of a user
+    "django": rb"CRONJOBS",
+}
 _IMPORT = re.compile(rb"(?m)^\s*(?:from\s+([\w.]+)\s+import\s+([\w, ]+)|import\s+([\w.]+))")
-_NAMES = {"schedule": "schedule", "django": "django-crontab", "aiocron": "aiocron"}
+_NAMES = {"schedule": "schedule", "django": "django-crontab", "aiocron": "aiocron", "crontab": "python-crontab"}
+_SERVES = re.compile(rb"\b(?:uvicorn\.run|web\.run_app|socketio\.run|run_simple)\(")
 _FEW = 3
 
 
@@ -71,7 +78,8 @@ class PlainCronRecogniser:
         self._paths.append(path)
         self._note_code(path, data)
         if b"__main__" in data or path.endswith("/__main__.py") or b"/management/commands/" in path.encode():
-            self._imports[path] = set(_imported_modules(data))
+            # What a web server imports runs beside its requests: only a loop of its own makes it a poller.
+            self._imports[path] = set() if _SERVES.search(data) else set(_imported_modules(data))
         return b"while " in data and (b"sleep(" in data or b".wait(" in data)
 
     def _note_code(self, path: str, data: bytes) -> None:

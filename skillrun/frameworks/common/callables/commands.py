@@ -29,8 +29,8 @@ def starts_of(project: Project, reach: Reach) -> tuple[Start, ...]:
 
 def _leads_elsewhere(project: Project, start: Start, reach: Reach, consoles: dict[str, Place]) -> bool:
     """The command means another file that has the same name."""
-    if start.kind == "console":
-        return start.name not in consoles
+    if start.kind == "console" and start.name in consoles:
+        return False
     entry = resolve(start, reach.entries)
     word = _word(entry or "")
     named = (*project.tree.match(f"**/{word}.py"), *project.tree.match(f"**/{word}/__main__.py"))

@@ -25,7 +25,8 @@ def polls(loop: ast.While) -> bool:
     """It runs until it is told to stop, sleeps outside of its `except` clauses, and calls something."""
     if not _endless(loop.test) or _leaves(loop.body):
         return False
-    words = [last_word(call.func) for call in _calls(loop)]
+    asked = _asked(loop)
+    words = [last_word(call.func) for call in _calls(loop) if id(call) not in asked]
     sleeps = any(
         last_word(call.func) in _SLEEPS and (call.args or call.keywords) for call in _calls(loop, clauses=False)
     )
@@ -46,6 +47,31 @@ def _leaves(body: list[ast.stmt]) -> bool:
         if isinstance(node, ast.Try) and (_leaves(node.body) or _leaves(node.orelse)):
             return True
     return False
+
+
+def _asked(loop: ast.While) -> set[int]:
+    """The calls that wait for something to be there: `if is_there(): break`, `found = look(); if found: return`.
+
+    A loop that ends because something is missing, or went wrong, did its work in the turns before.
+    """
+    ends = [node.test for node in ast.walk(loop) if isinstance(node, ast.If) and _leaves(node.body)]
+    tests = [test for test in map(_awaited, ends) if _is_positive(test)]
+    names = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
+    asking: list[ast.AST] = [*tests]
+    for node in ast.walk(loop):
+        if isinstance(node, ast.Assign) and {last_word(target) for target in node.targets} <= names:
+            asking.append(node.value)
+    return {id(call) for node in asking for call in ast.walk(node) if isinstance(call, ast.Call)}
+
+
+def _awaited(node: ast.expr) -> ast.expr:
+    return node.value if isinstance(node, ast.Await) else node
+
+
+def _is_positive(test: ast.expr) -> bool:
+    if isinstance(test, ast.Compare):
+        return isinstance(test.ops[0], ast.IsNot)
+    return isinstance(test, ast.Name | ast.Call)
 
 
 def _calls(node: ast.AST, *, clauses: bool = True) -> Iterator[ast.Call]:
