@@ -73,7 +73,7 @@ def _document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any
         "files": files,
         "kept": [asdict(kept) for kept in plan.kept],
         "missing": list(missing),
-        "notes": list(plan.notes),
+        "notes": _notes(plan),
     }
 
 
@@ -87,13 +87,21 @@ def _print(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
+def _notes(plan: Plan) -> list[str]:
+    """The plan's own, and what is not in the diff: a formatter is the repository's code, and a look runs none."""
+    run = [
+        f"not in this diff: {command} runs over the Python files once they are written" for command in plan.formatters
+    ]
+    return [*plan.notes, *(run if plan.changes else [])]
+
+
 def _print_beside(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> None:
     from skillrun.reports.lines import finding_lines
     from skillrun.text import visible
 
     lines = [shown.text for finding in missing for shown in finding_lines(finding, indent=0)]
     lines += [text for kept in plan.kept for text in kept_lines(kept)]
-    lines += [f"note: {note}" for note in plan.notes]
+    lines += [f"note: {note}" for note in _notes(plan)]
     if not plan.changes and not missing:
         lines.append("nothing to write")
     for text in lines:
