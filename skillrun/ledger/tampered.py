@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from skillrun.errors import LedgerUnusable, SkillrunError
+from skillrun.errors import LedgerUnusable
 from skillrun.ledger.connection import OPENED
 from skillrun.ledger.findings import Problem
 from skillrun.ledger.verify import verify_ledger
@@ -18,7 +18,9 @@ def tampered(paths: Iterable[Path] = OPENED) -> LedgerUnusable | None:
     For an error that nobody foresaw: every hash is computed anew, which may take its time.
     """
     for path in paths:
-        with contextlib.suppress(SkillrunError):  # it cannot be read at all: no reason for what happened
+        with contextlib.suppress(
+            Exception
+        ):  # what cannot be read gives no reason, and the first error is the one to see
             report = verify_ledger(path)
             if report.integrity == "broken":
                 first = next(problem for problem in report.problems if problem.kind != "open")

@@ -19,6 +19,7 @@ SLICE = (
     Combination("huey", effect="at_least_once"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),
+    Combination("plain_cron", trigger="poller", store="sqlalchemy", dead="none", message="payload"),
     Combination("apscheduler", trigger="cron", message="payload", retry=False),
 )
 
