@@ -53,8 +53,7 @@ def _undecided(choice: Choice) -> list[Finding]:
         return [blocker("identify.ambiguous", message, hint=hint, recommends="personalize-repo")]
     if choice.use is None:
         hint = "add the job library of your choice, or name it in REPO_PROFILE.json (skillrun detect --write)"
-        looked_for = ", ".join(sorted(FRAMEWORKS | RECOGNISED_ONLY))
-        message = f"no job framework is in use here ({looked_for} is what was looked for)"
+        message = f"no job framework is in use here: {len(FRAMEWORKS | RECOGNISED_ONLY)} were looked for"
         return [blocker("identify.none", message, hint=hint, recommends="personalize-repo")]
     if choice.use.id not in FRAMEWORKS and choice.use.id not in RECOGNISED_ONLY:
         known = ", ".join(sorted(FRAMEWORKS | RECOGNISED_ONLY))
