@@ -18,9 +18,8 @@ def tampered(paths: Iterable[Path] = OPENED) -> LedgerUnusable | None:
     For an error that nobody foresaw: every hash is computed anew, which may take its time.
     """
     for path in paths:
-        with contextlib.suppress(
-            Exception
-        ):  # what cannot be read gives no reason, and the first error is the one to see
+        # What cannot be read gives no reason, and the first error is the one to see.
+        with contextlib.suppress(Exception):
             report = verify_ledger(path)
             if report.integrity == "broken":
                 first = next(problem for problem in report.problems if problem.kind != "open")

@@ -195,7 +195,7 @@ def close_all(channel: Any) -> None:
     The channel comes last: at its end the next delivery begins, and no lock of this one may stand in its way.
     """
     files = [int(name) for name in os.listdir("/proc/self/fd")]
-    for fd in [fd for fd in files if fd != channel.fd] + [channel.fd]:
+    for fd in sorted(files, key=lambda fd: fd == channel.fd):
         with contextlib.suppress(OSError):
             os.close(fd)
 
