@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,10 +53,11 @@ class Running:
     """One forked process as seen from here: its raw events, and whether it stands still or has ended."""
 
     id: int
-    fd: int
+    fd: int  # of its channel
+    file: int = -1  # of what it says
+    read: int = 0  # bytes of that
     events: list[dict[str, Any]] = field(default_factory=list)
     pid: int = 0
-    unread: bytes = b""
     paused: bool = False
     closed: bool = False
     stays: bool = False  # it does not end after what it was begun for
@@ -77,6 +79,29 @@ class Running:
         last = self.events[-1] if self.events else {}
         if last.get("alone") and self.status is None:
             self.status = signal.SIGKILL if last["e"] == "fault" else 0
+
+    def listen(self) -> list[dict[str, Any]]:
+        """What it has said since the last time."""
+        said = b""
+        while chunk := os.pread(self.file, 1 << 18, self.read + len(said)):
+            said += chunk
+        whole = said[: said.rfind(b"\n") + 1]
+        self.read += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def note(self, event: dict[str, Any]) -> None:
+        """Takes in one event."""
+        self.events.append(event)
+        if event["e"] == "began":
+            self.pid = event["pid"]
+        self.paused = event["e"] == "fault" and event["do"] == "pause"
+        self.rests = self.stays and event["e"] == "end"
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self.closed = True
+        for fd in (self.fd, self.file):
+            os.close(fd)
 
     def resume(self, **order: Any) -> None:
         """Lets a paused process go on. `clock`: by so many seconds later; `then`: the fault that it meets at once."""
@@ -162,13 +187,14 @@ class Zygote:
         Raises BootFailed where the interpreter has ended, as all that gives it an order.
         """
         ours, theirs = socket.socketpair()
+        file = memory_file()
         self._next += 1
         order = {"id": self._next, "op": op, "args": args, "clock": clock, "plan": plan or {}, "modules": modules,
                  "warms": warms, "stays": stays, "output": str(self.output)}  # fmt: skip
         with theirs:
-            self._order(order, theirs.fileno())
+            self._order(order, theirs.fileno(), file)
         ours.setblocking(False)
-        running = self._running[self._next] = Running(self._next, ours.detach(), stays=stays)
+        running = self._running[self._next] = Running(self._next, ours.detach(), file, stays=stays)
         return running
 
     def rests(self, running: Running) -> bool:
@@ -178,7 +204,8 @@ class Zygote:
     def go_on(self, running: Running, op: str, args: list[Any], *, clock: float,
               plan: Mapping[str, Any] | None = None, stays: bool = False) -> Running:  # fmt: skip
         """Gives a process that rests its next order."""
-        next_ = self._running[running.id] = Running(running.id, running.fd, pid=running.pid, stays=stays)
+        next_ = Running(running.id, running.fd, running.file, running.read, pid=running.pid, stays=stays)
+        self._running[running.id] = next_
         order = {"op": op, "args": args, "clock": clock, "plan": plan or {}, "stays": stays}
         with contextlib.suppress(OSError):
             os.write(next_.fd, json.dumps(order).encode() + b"\n")
@@ -188,43 +215,30 @@ class Zygote:
         """Ends a process that rests, and waits for its end."""
         running.rests = False
         if not running.closed:
-            os.close(running.fd)
-            running.closed = True
+            running.close()
         self.end(running)
 
     def hear(self, timeout_s: float) -> bool:
         """Takes in what has arrived, waiting at most so long; whether anything did."""
-        fds = [running.fd for running in self._running.values() if not running.closed]
-        ready, _, _ = select.select([self.control.fileno(), *fds], [], [], timeout_s)
-        for running in list(self._running.values()):
-            if not running.closed and running.fd in ready:
-                self._take(running)
-        if self.control.fileno() in ready:
-            self._exits()
-        return bool(ready)
-
-    def _take(self, running: Running) -> None:
-        try:
-            chunk = os.read(running.fd, 1 << 18)
-        except BlockingIOError:
-            return
-        except OSError:
-            chunk = b""
-        if not chunk:
-            running.closed = True
-            os.close(running.fd)
+        open_ = {running.fd: running for running in self._running.values() if not running.closed}
+        ready, _, _ = select.select([self.control.fileno(), *open_], [], [], timeout_s)
+        hung_up = [open_[fd] for fd in ready if fd in open_ and _hangs_up(fd)]
+        heard = self._listen()  # after that: all that was said before it is there
+        for running in hung_up:
+            running.close()
             running.leave()
             self._forget(running)
-            return
-        *lines, running.unread = (running.unread + chunk).split(b"\n")
-        for line in lines:
-            event = json.loads(line.decode())
-            event["heard"] = next(_HEARD)
-            running.events.append(event)
-            if event["e"] == "began":
-                running.pid = event["pid"]
-            running.paused = event["e"] == "fault" and event["do"] == "pause"
-            running.rests = running.stays and event["e"] == "end"
+        if self.control.fileno() in ready:
+            self._exits()
+        return bool(ready) or heard
+
+    def _listen(self) -> bool:
+        """Takes in what the deliveries have said, in the order in which they did; whether there was anything."""
+        said = [(event.pop("t"), running, event) for running in self._running.values() if not running.closed
+                for event in running.listen()]  # fmt: skip
+        for _, running, event in sorted(said, key=lambda one: one[0]):
+            running.note({**event, "heard": next(_HEARD)})
+        return bool(said)
 
     def _exits(self) -> None:
         try:
@@ -246,13 +260,13 @@ class Zygote:
 
     def _hang_up(self, running: Running) -> None:
         """All that a process said before its end is there; what it left running may hold its channel open."""
-        while not running.closed:
-            before = len(running.unread), len(running.events)
-            self._take(running)
-            if not running.closed and before == (len(running.unread), len(running.events)):
-                running.closed = True
-                os.close(running.fd)
-                self.sweep()
+        if running.closed:
+            return
+        self._listen()
+        left = not _hangs_up(running.fd)
+        running.close()
+        if left:
+            self.sweep()
 
     def _forget(self, running: Running) -> None:
         if running.gone:
@@ -304,7 +318,7 @@ class Zygote:
         for running in self._running.values():
             if not running.closed:
                 with contextlib.suppress(OSError):
-                    os.close(running.fd)
+                    running.close()
         self._running.clear()
         self.control.close()
         self.abandon()
@@ -333,6 +347,26 @@ def _boot_failed(answer: Mapping[str, Any], root: str) -> BootFailed:
     if unset is not None:
         return BootFailed(what, unset.message, hint=unset.hint, trace=trace)
     return BootFailed(what, str(answer.get("text")), hint=hints.get(what), trace=trace)
+
+
+def memory_file() -> int:
+    """A descriptor of a file without a name, in memory where the machine can."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("skillrun")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _hangs_up(fd: int) -> bool:
+    """Takes the knocks off a channel; whether its other end is closed."""
+    try:
+        while os.read(fd, 1 << 12):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 @cache

@@ -74,7 +74,7 @@ def test_no_lock_is_held_once_the_channel_is_closed(tmp_path: Path) -> None:
         with (tmp_path / "lock").open("ab") as held:
             fcntl.lockf(held, fcntl.LOCK_EX)
             ours.close()
-            close_all(Channel(channel))
+            close_all(Channel(channel, channel))
             signal.pause()
     theirs.close()
     try:

@@ -4,7 +4,7 @@
 
 Standard library only, and nothing of skillrun but the files beside this one and a driver, loaded by path: skillrun
 itself need not be installed there. CONTROL_FD is a Unix socket: JSON lines both ways. The first line is the boot; each
-later line asks for a fork, and brings the descriptor of that delivery's own channel.
+later line asks for a fork, and brings the two descriptors of that delivery's own channel.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 
 NAME = "_skillrun_probe"
 _MOST_FILE = 256 * 1024 * 1024  # bytes that a delivery may write into one file
+_SPARES = 2  # children that wait for an order: two deaths may come within the time that one takes to get ready
 _MOST_MEMORY = 6 * 1024**3  # bytes that a delivery may map; more is a MemoryError in the handler
 LIBC = ctypes.CDLL(None)  # once, before the forks
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -66,7 +67,7 @@ class Zygote:
         self.clock = part("clock").Clock(self.recorder)
         self.logs = part("logs").Logs(self.recorder)
         self.children: dict[int, int] = {}
-        self.spare: tuple[int, socket.socket] | None = None
+        self.spares: list[tuple[int, socket.socket]] = []
         self.unread = b""
         self.fds: list[int] = []
         self.ahead = part("pages").Ahead()
@@ -144,8 +145,10 @@ class Zygote:
         gc.freeze()
         wake = wake_on_children()
         while True:
-            self.spare = self.spare or self.make_spare()
-            ready, _, _ = select.select([self.control.fileno(), wake], [], [])
+            full = len(self.spares) >= _SPARES
+            ready, _, _ = select.select([self.control.fileno(), wake], [], [], None if full else 0)
+            if not ready:
+                self.spares.append(self.make_spare())
             if wake in ready:
                 os.read(wake, 512)
                 self.reap()
@@ -166,19 +169,19 @@ class Zygote:
             if order["op"] == "warm":
                 self.warm(order["names"], order["pages"])
                 continue
-            self.fork(order, self.fds.pop(0))
+            self.fork(order, (self.fds.pop(0), self.fds.pop(0)))
         return True
 
-    def fork(self, order: dict[str, Any], fd: int) -> None:
+    def fork(self, order: dict[str, Any], fds: tuple[int, int]) -> None:
         """Gives an order, and the channel of its delivery, to the child that waits for one."""
-        pid, wakes = self.spare or self.make_spare()
-        self.spare = None
+        pid, wakes = self.spares.pop(0) if self.spares else self.make_spare()
         data = json.dumps(order).encode() + b"\n"
-        sent = socket.send_fds(wakes, [data], [fd])
+        sent = socket.send_fds(wakes, [data], list(fds))
         if sent < len(data):
             wakes.sendall(data[sent:])
         wakes.close()
-        os.close(fd)
+        for fd in fds:
+            os.close(fd)
         self.children[pid] = order["id"]
 
     def make_spare(self) -> tuple[int, socket.socket]:
@@ -187,6 +190,7 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             try:
+                self.drop_spares()  # the others' are the zygote's alone
                 ours.close()
                 self.wait_for_order(theirs)
             finally:
@@ -196,11 +200,11 @@ class Zygote:
             os.setpgid(pid, pid)
         return pid, ours
 
-    def drop_spare(self) -> None:
-        """It knows the state of before."""
-        if self.spare is not None:
-            self.spare[1].close()
-            self.spare = None
+    def drop_spares(self) -> None:
+        """They know the state of before."""
+        for _, wakes in self.spares:
+            wakes.close()
+        self.spares.clear()
 
     def reap(self) -> None:
         while True:
@@ -222,12 +226,12 @@ class Zygote:
                 importlib.import_module(name)
         gc.freeze()
         self.ahead = part("pages").Ahead(pages)
-        self.drop_spare()
+        self.drop_spares()
 
     def sweep(self) -> None:
         """Ends what a handler left running outside of its process group."""
         for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
-            known = {*self.children, self.spare[0] if self.spare else 0}
+            known = {*self.children, *(pid for pid, _ in self.spares)}
             if name.isdigit() and parent_of(name) == os.getpid() and int(name) not in known:
                 with contextlib.suppress(OSError):
                     os.kill(int(name), signal.SIGKILL)
@@ -248,17 +252,17 @@ class Zygote:
             self.hooked.rehearse()
         data, fds = b"", list[int]()
         while not data.endswith(b"\n"):
-            chunk, more, _, _ = socket.recv_fds(wakes, 1 << 20, 1)
+            chunk, more, _, _ = socket.recv_fds(wakes, 1 << 20, 2)
             if not chunk:
                 os._exit(0)
             data, fds = data + chunk, fds + more
         wakes.close()
-        self.child(json.loads(data), fds[0])
+        self.child(json.loads(data), fds)
 
-    def child(self, order: dict[str, Any], fd: int) -> None:
+    def child(self, order: dict[str, Any], fds: list[int]) -> None:
         """One delivery; where it stays, others that are asked for on the same channel."""
         redirect(order.get("output"))
-        channel = part("channel").Channel(fd)
+        channel = part("channel").Channel(*fds)
         self.obey(order, channel)
         while order.get("stays"):
             order = channel.receive() or {}
@@ -288,6 +292,8 @@ class Zygote:
         modules = module_files(self.recorder.root) if order.get("modules") else None
         alone = not order.get("stays") and self.recorder.is_alone()
         self.recorder.emit("end", modules=modules, needs=needs, clock=self.clock.offset, alone=alone)
+        if not alone:  # else its channel closes at once
+            self.recorder.knock()
 
     def needs(self) -> dict[str, Any]:
         """What `warm` takes: the memory that this process wrote, before anything else writes more, and its imports."""

@@ -36,13 +36,17 @@ class File(Channel):
     """Events at the end of a file; nobody answers."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        super().__init__(fd, fd)
         self.delivery = 0
 
     def send(self, value: dict[str, Any]) -> None:
         """One write: lines of several processes do not mix."""
         full = {**value, "delivery": self.delivery, "pid": os.getpid(), "t": time.time()}
         os.write(self.fd, json.dumps(full, default=repr).encode("utf-8", "backslashreplace") + b"\n")
+
+    def knock(self) -> None:
+        pass
 
     def receive(self) -> dict[str, Any] | None:
         return None

@@ -88,6 +88,16 @@ class Recorder:
             except OSError:
                 os._exit(UNHEARD)
 
+    def knock(self) -> None:
+        """Has skillrun read now what was reported; at the latest it does when this process has ended."""
+        if self.channel is None:
+            return
+        with self._lock, self.quiet():
+            try:
+                self.channel.knock()
+            except OSError:
+                os._exit(UNHEARD)
+
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
         """What happens inside is not the handler's doing."""
@@ -149,6 +159,7 @@ class Recorder:
             self._wait(at)
 
     def _wait(self, at: str) -> None:
+        self.knock()
         if self.channel is None:
             return
         with self._lock, self.quiet():
