@@ -48,6 +48,8 @@ CREATE TABLE IF NOT EXISTS event (
 );
 CREATE INDEX IF NOT EXISTS event_by_stage ON event (run_id, stage, n) WHERE type = 'stage.finished';
 CREATE INDEX IF NOT EXISTS event_by_type ON event (type, run_id, n) WHERE type <> 'stage.finished';
+CREATE INDEX IF NOT EXISTS event_failed ON event (fingerprint, ts_us)
+    WHERE type = 'stage.finished' AND outcome = 'failed';
 
 CREATE TABLE IF NOT EXISTS evidence (
     run_id text NOT NULL,

@@ -13,7 +13,7 @@ from pathlib import Path
 from skillrun.errors import LedgerUnusable
 
 APPLICATION_ID = 0x534B524E  # "SKRN" in the header of the file
-SCHEMA_VERSION = 2  # the highest number in ledger/migrations
+SCHEMA_VERSION = 3  # the highest number in ledger/migrations
 OPENED: dict[Path, None] = {}  # the files that this process has opened, in order: see tampered.py
 BUSY_MS = 30_000  # eight writers on a rollback journal were seen to wait 16 s
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import sqlite3
 import statistics
 import time
@@ -29,11 +28,9 @@ _TELEMETRY = """
 _EVENTS = """
     SELECT type, run_id, invocation, stage, outcome, actor_kind, ts_us, fingerprint FROM event NOT INDEXED
     WHERE type = 'invocation.started'
-        OR ts_us >= :since AND (type <> 'stage.finished' OR outcome IN ('failed', 'blocked'))"""
-_PASSED_TOO = """
-    SELECT count(DISTINCT fingerprint) FROM event NOT INDEXED
-    WHERE type = 'stage.finished' AND outcome = 'passed' AND ts_us >= :since
-        AND fingerprint IN (SELECT value FROM json_each(:failed))"""
+        OR ts_us >= :since AND (type <> 'stage.finished' OR outcome IN ('failed', 'blocked') OR outcome = 'passed'
+            AND fingerprint IN (SELECT fingerprint FROM event WHERE type = 'stage.finished' AND outcome = 'failed'
+                                AND fingerprint IS NOT NULL AND ts_us >= :since))"""
 _WEAK = "SELECT count(*) FROM ({}) WHERE ts_utc >= strftime('%Y-%m-%dT%H:%M:%S', :since / 1000000, 'unixepoch')"
 _STALE = "SELECT count(*) FROM ({})"
 
@@ -83,7 +80,7 @@ class _Events:
     times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # by type
     by_agents: Counter[str] = field(default_factory=Counter)  # by type
     stops: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> when first
-    failed: set[str] = field(default_factory=set)  # fingerprints
+    flaky: set[str] = field(default_factory=set)  # fingerprints with which a stage failed, and with which one passed
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def ledger_stats(
             *_of_runs(runs, period, _count(db, _WEAK, "weak-successes", since=period.since)),
             _of_stops(events, period, len(runs)),
             *_of_events(events, every, period),
-            _flaky(db, events, period),
+            Figure("flaky results", len(events.flaky)),
             _stale(db, files),
         )
     return Stats(days, per_bar, len(runs), len(every), figures)
@@ -146,9 +143,10 @@ def _events(db: sqlite3.Connection, since: int) -> _Events:
     found = _Events()
     for type, run_id, invocation, stage, outcome, kind, ts_us, fingerprint in db.execute(_EVENTS, {"since": since}):
         if type == "stage.finished":
-            found.stops.setdefault((run_id, stage), ts_us)
-            if outcome == "failed" and fingerprint is not None:
-                found.failed.add(fingerprint)
+            if outcome == "passed":
+                found.flaky.add(fingerprint)
+            else:
+                found.stops.setdefault((run_id, stage), ts_us)
             continue
         if type == "invocation.started":
             found.started.append((run_id, invocation))
@@ -218,13 +216,6 @@ def _of_events(events: _Events, runs: Mapping[str, _Run], period: _Period) -> tu
     return tuple(
         Figure(name, len(times[name]), detail=detail, bars=period.bars(times[name])) for name, _, detail in shown
     )
-
-
-def _flaky(db: sqlite3.Connection, events: _Events, period: _Period) -> Figure:
-    if not events.failed:
-        return Figure("flaky results", 0)
-    given = {"since": period.since, "failed": json.dumps(sorted(events.failed))}
-    return Figure("flaky results", int(db.execute(_PASSED_TOO, given).fetchone()[0]))
 
 
 def _count(db: sqlite3.Connection, around: str, name: str, **given: str | int) -> int:

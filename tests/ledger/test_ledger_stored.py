@@ -10,6 +10,7 @@ from ledgers import fill_run, plain
 
 from skillrun.ledger.connection import SCHEMA_VERSION
 from skillrun.ledger.query import named_queries, run_query
+from skillrun.ledger.stats import ledger_stats
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import verify_ledger
 
@@ -37,6 +38,14 @@ def test_old_rows_stay_true_and_new_ones_follow(stored: Path, tmp_path: Path) ->
     assert (report.integrity, report.completeness, report.problems, report.runs) == ("whole", "complete", (), 3)
     for name in named_queries():
         run_query(path, name)
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
+def test_one_that_nobody_has_migrated_yet_is_read_as_it_is(stored: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(stored, tmp_path / "ledger.db"))
+    before = path.read_bytes()
+    stats = ledger_stats(path, 7)
+    assert (stats.all_runs, path.read_bytes()) == (2, before)
 
 
 @pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
