@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import datetime
+import functools
 import gc
 import random
 import time
@@ -32,6 +33,7 @@ class Clock:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.offset = 0.0
+        self.jitter = Jitter()
         self.ns = 0
         recorder.jump = self.jump
 
@@ -52,6 +54,7 @@ class Clock:
         for name, hook in self._time_functions().items():
             replace_everywhere(time, name, hook)
         self._patch_asyncio()
+        self.jitter.install()
 
     def time(self) -> float:
         """As time.time."""
@@ -124,17 +127,31 @@ def _set_in_type(kind: type, name: str, value: Any) -> None:
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
 
 
-def fix_jitter(*, highest: bool) -> None:
-    """Random waits become their longest or shortest, so that a backoff can be measured; for this process alone."""
+class Jitter:
+    """Random waits as they come, or at their longest or shortest, so that a backoff can be measured."""
 
-    def pick(low: Any, high: Any) -> Any:
-        return max(low, high) if highest else min(low, high)
+    def __init__(self) -> None:
+        self.highest: bool | None = None  # None: as they come
 
-    def randrange(start: int, stop: Any = None, step: int = 1) -> int:
+    def install(self) -> None:
+        """Once, before the forks: to look into every module takes longer than a delivery."""
+        for name, fixed in (("uniform", self._pick), ("randint", self._pick), ("randrange", self._range)):
+            replace_everywhere(random, name, self._unless_free(getattr(random, name), fixed))
+        replace_everywhere(random, "random", self._unless_free(random.random, self._random))
+
+    def _unless_free(self, real: Callable[..., Any], fixed: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(real)
+        def drawn(*args: Any, **kwargs: Any) -> Any:
+            return (real if self.highest is None else fixed)(*args, **kwargs)
+
+        return drawn
+
+    def _pick(self, a: Any, b: Any) -> Any:
+        return max(a, b) if self.highest else min(a, b)
+
+    def _range(self, start: int, stop: Any = None, step: int = 1) -> int:
         first, end = (0, start) if stop is None else (start, stop)
-        return end - 1 if highest else first
+        return end - 1 if self.highest else first
 
-    fixed: dict[str, Any] = {"uniform": pick, "randint": pick, "randrange": randrange}
-    fixed["random"] = lambda: 1.0 - 1e-9 if highest else 0.0
-    for name, function in fixed.items():
-        replace_everywhere(random, name, function)
+    def _random(self) -> float:
+        return 1.0 - 1e-9 if self.highest else 0.0

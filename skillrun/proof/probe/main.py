@@ -277,7 +277,7 @@ class Zygote:
         self.clock.set(float(order["clock"]))
         jitter = order.get("plan", {}).pop("jitter", None)
         if jitter:
-            part("clock").fix_jitter(highest=jitter == "high")
+            self.clock.jitter.highest = jitter == "high"
         self.recorder.begin(channel, order.get("plan") or {})
         self.recorder.emit("began", pid=os.getpid())
         try:

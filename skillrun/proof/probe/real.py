@@ -21,7 +21,7 @@ from . import names
 from .aside import Aside
 from .audit import Audit
 from .channel import Channel
-from .clock import Clock, fix_jitter
+from .clock import Clock, Jitter
 from .driver import Probe
 from .effects import Effect
 from .handler import HandlerHook
@@ -61,6 +61,7 @@ class Live(Recorder):
         self.file = File(config["events"])
         self.counter = os.open(config["events"] + ".count", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.worker = os.getpid()
+        self.jitter = Jitter()
         self.begin(self.file, {})
 
     def next_delivery(self) -> None:
@@ -70,7 +71,7 @@ class Live(Recorder):
         plan = dict(self.plans.get(str(number)) or self.plans.get("*") or {})
         jitter = plan.pop("jitter", None)
         if jitter:
-            fix_jitter(highest=jitter == "high")
+            self.jitter.highest = jitter == "high"
         self.file.delivery = number
         self.begin(self.file, plan)
 
@@ -151,6 +152,7 @@ def _boot(config: dict[str, Any]) -> Any:
     audit = Audit(recorder, config["scratch"], config["free"])
     audit.servers = tuple(config["servers"])
     audit.install()
+    recorder.jitter.install()
     return worker
 
 
