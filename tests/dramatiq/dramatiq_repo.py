@@ -61,7 +61,7 @@ def open_shop(
     """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/broker.py": BROKER}
     every["shop/tasks.py"] = HEAD + textwrap.dedent(tasks)
-    every |= {(name if "." in name else f"shop/{name}.py"): text for name, text in files.items()}
+    every |= {(name if {".", "/"} & {*name} else f"shop/{name}.py"): text for name, text in files.items()}
     tree = helpers.build_tree(root, {k: textwrap.dedent(v) for k, v in every.items()})
     project = Project(Tree(tree))
     app = "shop/broker.py:broker"

@@ -1,6 +1,7 @@
 """Who sends a Dramatiq actor its messages, and who schedules it: calls, compositions, names, callbacks, cron.
 
-Schedules: periodiq (`periodic=cron(...)`), dramatiq-crontab (`@cron(...)`), APScheduler (`add_job`, `scheduled_job`).
+Schedules: periodiq (`periodic=cron(...)`), dramatiq-crontab (`@cron(...)`), APScheduler (`add_job`, `scheduled_job`),
+and what starts the function that sends: a crontab line, a timer, a loop that polls.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import ast
 import re
 from collections.abc import Iterator
 
+from skillrun.frameworks.common.callables.callers import reach_of_places
+from skillrun.frameworks.common.callables.wiring import starting
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.dramatiq.actors import (
     BUILDING,
@@ -21,6 +24,7 @@ from skillrun.frameworks.dramatiq.actors import (
     uses_of,
 )
 from skillrun.frameworks.interface import Wiring
+from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project, Use
 
 _METHODS = {**SENDING, **BUILDING}
@@ -37,6 +41,7 @@ def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
     every = list(_all(project, actor))
     if all(wiring.in_tests for wiring in every):
         every += [wiring for use in uses_of(project, actor) for wiring in _handed_on(project, use)]
+    every += _started(project, actor)
     for wiring in every:
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
     return tuple(found[key] for key in sorted(found))
@@ -51,14 +56,26 @@ def _all(project: Project, actor: Actor) -> Iterator[Wiring]:
 
 def _by_object(use: Use) -> Iterator[Wiring]:
     """`send.send(...)`; handed to a scheduler, or in a function that one calls, it is a schedule."""
-    above = next(use.module.parents(use.node), None)
-    if not isinstance(above, ast.Attribute) or above.attr not in _METHODS:
+    above = _sent(use)
+    if above is None:
         return
     schedule = _scheduling_call(use.module, above) or _scheduled_function(use.module, above)
     if schedule is not None:
         yield _wiring("schedule", use.module, above, schedule)
     else:
         yield _wiring("enqueue", use.module, above, _METHODS[above.attr])
+
+
+def _started(project: Project, actor: Actor) -> Iterator[Wiring]:
+    """What starts by the clock the functions and scripts that send: Dramatiq itself has none."""
+    places = [(use.module, use.node) for use in uses_of(project, actor) if not is_aside(use.path) and _sent(use)]
+    yield from (one for one in starting(project, reach_of_places(project, places)) if one.kind == "schedule")
+
+
+def _sent(use: Use) -> ast.Attribute | None:
+    """`send.send`, `send.message`: the method that sends or builds a message."""
+    above = next(use.module.parents(use.node), None)
+    return above if isinstance(above, ast.Attribute) and above.attr in _METHODS else None
 
 
 def _scheduling_call(module: Module, node: ast.expr) -> str | None:

@@ -5,9 +5,9 @@ database says decides after a kill. So for a prover: a delivery is a call of the
 (call it again); there is no attempt number, no dead letter but what the code writes, no hook.
 
 What APScheduler's jobs share is in `common/callables/`: `starts.py` reads command lines, `loops.py` finds loops that
-poll, `callers.py` climbs from the handler to what starts it, `attempts.py` and `policy.py` read its own retry,
-`marks.py` and `rules.py` hold what people get wrong. Here, `recognise.py` judges whether there is such a job at all,
-`wiring.py` says who starts it, `catalogue.py` and `rules.py` are about schedules.
+poll, `callers.py` climbs from the handler to its callers, `wiring.py` says who starts those, `attempts.py` and
+`policy.py` read its own retry, `marks.py` and `rules.py` hold what people get wrong. Here, `recognise.py` judges
+whether there is such a job at all, `catalogue.py` and `rules.py` are about schedules.
 """
 
 from __future__ import annotations

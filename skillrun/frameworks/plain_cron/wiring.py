@@ -1,80 +1,20 @@
-"""Who starts a plain callable: command lines with and without a time, loops that poll, scheduler objects."""
+"""Who starts a plain callable."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.callables.callers import Reach, reach_of
-from skillrun.frameworks.common.callables.commands import starts_of
-from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import FrameworkUse, Place, Wiring
-from skillrun.repo.places import is_aside
-from skillrun.repo.source import last_word
+from skillrun.frameworks.common.callables.callers import reach_of
+from skillrun.frameworks.common.callables.wiring import starting
+from skillrun.frameworks.interface import FrameworkUse, Wiring
 
 if TYPE_CHECKING:
-    from skillrun.repo.python import Definition, Project, Use
-
-_DECORATORS = ("schedule.repeat", "aiocron.crontab")
+    from skillrun.repo.python import Definition, Project
 
 
 def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
     """Every place that starts or schedules the handler, in order of path and line."""
-    reach = reach_of(project, handler)
     found: dict[tuple[str, int, str], Wiring] = {}
-    for wiring in (*_loops(reach), *_commands(project, reach), *_in_code(project, reach)):
+    for wiring in starting(project, reach_of(project, handler)):
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
     return tuple(found[key] for key in sorted(found))
-
-
-def _loops(reach: Reach) -> Iterator[Wiring]:
-    for place in reach.loops:
-        yield Wiring("schedule", place, "loop that sleeps (poller)")
-
-
-def _commands(project: Project, reach: Reach) -> Iterator[Wiring]:
-    for start in starts_of(project, reach):
-        kind = "schedule" if start.scheduled or reach.loops else "enqueue"
-        place = Place(start.path, start.line, start.text)
-        yield Wiring(kind, place, " ".join(filter(None, [start.how or "command", start.when])), is_aside(start.path))
-
-
-def _in_code(project: Project, reach: Reach) -> Iterator[Wiring]:
-    for function in reach.functions:
-        yield from _decorated(project, function)
-        for use in project.uses(function.dotted):
-            yield from _handed_on(project, use)
-        yield from _by_text(project, function)
-
-
-def _decorated(project: Project, function: Definition) -> Iterator[Wiring]:
-    for node in function.decorators:
-        name = function.module.resolve(node.func if isinstance(node, ast.Call) else node)
-        if name and project.origin(name) in _DECORATORS:
-            yield Wiring("schedule", place_of(function.module, node), f"@{project.origin(name)}")
-
-
-def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
-    """`schedule.every().day.do(f)`, `aiocron.crontab("...", func=f)`; also with the call `f()` that is a mistake."""
-    above = next(use.module.parents(use.node), None)
-    inner: ast.AST = use.node
-    if isinstance(above, ast.Call) and above.func is use.node:
-        inner, above = above, next(use.module.parents(above), None)
-    if isinstance(above, ast.keyword):
-        above = next(use.module.parents(above), None)
-    if not isinstance(above, ast.Call) or above.func is inner:
-        return
-    name = use.module.resolve(above.func) or ast.unparse(above.func)
-    if last_word(above.func) == "do" and "every" in name:
-        yield Wiring("schedule", place_of(use.module, above), "schedule.every()....do(...)", is_aside(use.path))
-    elif project.origin(name) == "aiocron.crontab":
-        yield Wiring("schedule", place_of(use.module, above), "aiocron.crontab(...)", is_aside(use.path))
-
-
-def _by_text(project: Project, function: Definition) -> Iterator[Wiring]:
-    """django-crontab: `CRONJOBS = [("*/5 * * * *", "shop.cron.sweep")]`."""
-    for module in project.modules_with("CRONJOBS"):
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Constant) and node.value == function.dotted:
-                yield Wiring("schedule", place_of(module, node), "CRONJOBS", is_aside(module.path))

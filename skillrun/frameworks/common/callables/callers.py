@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from skillrun.frameworks.common.callables.loops import poll_loops, polls
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Place
 from skillrun.repo.places import is_aside
-from skillrun.repo.python import Definition, Project, Use
+from skillrun.repo.python import Definition, Module, Project, Use
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse
@@ -61,24 +61,39 @@ def reach_of(project: Project, handler: Definition) -> Reach:
     return project.remember(("callables.reach", handler.path, handler.name), lambda: _climb(project, handler))
 
 
+def reach_of_places(project: Project, places: Iterable[tuple[Module, ast.AST]]) -> Reach:
+    """The same for places in the code that do something by themselves, such as sending a message."""
+    reach = Reach()
+    return _up(project, reach, [above for module, node in places for above in _above(project, reach, module, node, -1)])
+
+
 def _climb(project: Project, handler: Definition) -> Reach:
     reach = Reach([handler], loops=[place_of(handler.module, loop) for loop in poll_loops(handler.node)])
-    waiting = [(handler, 0)]
+    return _up(project, reach, [(handler, 0)])
+
+
+def _up(project: Project, reach: Reach, waiting: list[tuple[Definition, int]]) -> Reach:
     while waiting:
         part, height = waiting.pop(0)
         _note_command(reach, part)
         for use in project.uses(part.dotted):
-            if is_aside(use.path) or part.node in use.module.parents(use.node) or not _runs(use):
-                continue
-            reach.loops += [place_of(use.module, loop) for loop in _around(use)]
-            function = use.module.function_of(use.node)
-            above = project.define(use.module, function) if function else None
-            if above is None:
-                reach.entries.setdefault(use.path, place_of(use.module, use.node))
-            elif height < _FOLLOWED and above.dotted not in {one.dotted for one in reach.functions}:
-                reach.functions.append(above)
-                waiting.append((above, height + 1))
+            if not is_aside(use.path) and part.node not in use.module.parents(use.node) and _runs(use):
+                waiting += _above(project, reach, use.module, use.node, height)
     return reach
+
+
+def _above(
+    project: Project, reach: Reach, module: Module, node: ast.AST, height: int
+) -> Iterator[tuple[Definition, int]]:
+    """The function around a node, where it is to be followed; a module that runs the node is noted as an entry."""
+    reach.loops += [place_of(module, loop) for loop in _around(module, node)]
+    function = module.function_of(node)
+    above = project.define(module, function) if function else None
+    if above is None:
+        reach.entries.setdefault(module.path, place_of(module, node))
+    elif height < _FOLLOWED and above.dotted not in {one.dotted for one in reach.functions}:
+        reach.functions.append(above)
+        yield above, height + 1
 
 
 def _note_command(reach: Reach, part: Definition) -> None:
@@ -92,8 +107,8 @@ def _runs(use: Use) -> bool:
     return isinstance(above, ast.Call | ast.keyword)
 
 
-def _around(use: Use) -> Iterator[ast.While]:
-    for above in use.module.parents(use.node):
+def _around(module: Module, node: ast.AST) -> Iterator[ast.While]:
+    for above in module.parents(node):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
             return
         if isinstance(above, ast.While) and polls(above):
