@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from skillrun.frameworks.pieces import EffectCall, Facts, Module, NewFile, Piece, Symbol
 from skillrun.scaffold.render import Renderer, key_source, parameter
 from skillrun.scaffold.stores.testing import Testing
+from skillrun.scaffold.writers import RunsNeed
 
 
 def adapters(facts: Facts, render: Renderer) -> Iterator[Piece]:
@@ -45,17 +46,15 @@ def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
 # -- tests
 
 
-def tests(
-    facts: Facts, render: Renderer, testing: Testing, *, words: str, runs_need: Iterable[Symbol | str] = ()
-) -> Piece:
+def tests(facts: Facts, render: Renderer, testing: Testing, *, words: str, runs_need: RunsNeed) -> Piece:
     """The job's tests: what each framework's `runs.jinja` runs, over what each store's fixture prepares.
 
-    `runs_need`: what `runs.jinja` imports beside the handler. Functions of pytest, or a TestCase where the repository's
-    tests are such classes or the store needs one.
+    `runs_need`: the framework's own. Functions of pytest, or a TestCase where the repository's tests are such classes
+    or the store needs one.
     """
     case = case_of(facts, testing)
     wanted: list[Symbol | str] = ["from typing import Any", *testing.needed]
-    wanted += [*runs_need] if not case or facts.trigger == "event" else []
+    wanted += runs_need(facts, case=case is not None)
     wanted += [*testing.for_unittest, "from unittest.mock import patch", case] if case else testing.for_pytest
     wanted += [] if case else ["import pytest"]
     wanted += [effect.call for effect in facts.effects]

@@ -9,7 +9,7 @@ GATES = ("identify", "contract", "idempotency")
 """The stages that say what the job is: code written while one of them is open would be a guess."""
 
 MENDED: dict[str, str] = {
-    "contract.no-scheduler": "the entry of the library's scheduler is part of what is written for a cron trigger",
+    "contract.no-scheduler": "the scheduler's entry, or a crontab line, is part of what is written for a cron trigger",
     "contract.no-such-error": "an error class of a module of the repository is written with its adapter; one that can "
     "be written nowhere, such as a builtin that does not exist, is what the plan itself finds missing",
     "idempotency.no-table": "the dedupe table, and its migration, is part of what is written",

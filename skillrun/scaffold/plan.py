@@ -75,7 +75,7 @@ def pieces(facts: Facts) -> list[Piece]:
         *common.adapters(facts, render),
         *stores.pieces(facts),
         *writer.pieces(facts, render),
-        common.tests(facts, render, testing, words=writer.TESTS, runs_need=writer.runs_need(facts)),
+        common.tests(facts, render, testing, words=writer.TESTS, runs_need=writer.runs_need),
         *integration.integration_test(facts, render, testing, writer),
         *operations.notes(facts, render),
         machine.state_machine(facts, render),

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 FOLDER = Path(__file__).parent
-_OF_TESTS = ("run", "dead", "database", "pytest", "Any", "Adapter", "PAYLOAD", "OTHER", "monkeypatch", "tmp_path")
+_OF_TESTS = (
+    "run",
+    "run_all",
+    "sent_payloads",
+    "dead",
+    "database",
+    "pytest",
+    "Any",
+    "Adapter",
+    "PAYLOAD",
+    "OTHER",
+    "monkeypatch",
+    "tmp_path",
+)
 
 
 _LAYOUT: dict[str, Callable[..., str]] = {"call": call, "constant": constant, "doc": doc}

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 
+class RunsNeed(Protocol):
+    """The type of `JobWriter.runs_need`."""
+
+    def __call__(self, facts: Facts, *, case: bool) -> Iterable[Symbol | str]: ...
+
+
 class JobWriter(Protocol):
     """A framework's `scaffold.py`; its templates lie in `templates/` beside it."""
 
@@ -31,8 +37,11 @@ class JobWriter(Protocol):
     def pieces(self, facts: Facts, render: Render) -> list[Piece]:
         """The handler, what its failures lead to, its publisher or schedule."""
 
-    def runs_need(self, facts: Facts) -> Iterable[Symbol | str]:
-        """What `runs.jinja`, which runs the job in a test, imports beside the handler."""
+    def runs_need(self, facts: Facts, *, case: bool) -> Iterable[Symbol | str]:
+        """What `runs.jinja`, which runs the job in a test, imports beside the handler.
+
+        `case`: the tests are a TestCase; the tick of a clock is tried by functions of pytest alone.
+        """
 
     def broker_needs(self, facts: Facts) -> Iterable[Symbol | str] | None:
         """What `over_broker.jinja`, which has a real worker run the job, imports; None where there is no broker."""

@@ -19,6 +19,7 @@ from skillrun.frameworks.plain_cron import scaffold as plain_cron
 from skillrun.scaffold.plan import plan
 
 TASKS, RUNNER, OWN = "shop/tasks.py", "shop/send_receipt_runner.py", "tests/test_send_receipt.py"
+SPEC = ".skillrun/jobs/send-receipt.json"
 POLLER = usual("plain_cron")
 CRON = replace(POLLER, trigger="cron")
 TICKED = usual("apscheduler")
@@ -58,6 +59,16 @@ def test_a_crontab_of_its_own_where_there_is_none(tmp_path: Path) -> None:
         '*/5 * * * * cd "$APP" && python -m shop.send_receipt_runner',
     ]
     assert_clean(written)
+
+
+def test_a_schedule_of_another_time_zone_says_so(tmp_path: Path) -> None:
+    spec = samples.spec(CRON) | {"trigger": {"type": "cron", "schedule": "0 3 * * *", "timezone": "Europe/Berlin"}}
+    for without in ((), ("crontab",)):
+        named = {"REPO_PROFILE.json": '{"jobs": {"framework": "plain-cron"}}', SPEC: json.dumps(spec)}
+        written = write(tmp_path / str(len(without)), CRON, named, without=without)
+        said, line = written.text("crontab").splitlines()[-2:]
+        assert said == "# The hours of send-receipt are meant in Europe/Berlin; cron goes by the clock of its machine."
+        assert line.startswith("0 3 * * * cd ")
 
 
 def test_a_procfile_of_its_own_where_there_is_none(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ SLICE = (
     Combination("celery", broker=True),
     Combination("rq", message="payload", broker=True),
     Combination("dramatiq", backoff="tripling"),
+    Combination("dramatiq", trigger="cron", store="alembic", dead="framework"),
+    Combination("dramatiq", trigger="poller", store="redis", message="payload", retry=False),
     Combination("huey", effect="at_least_once"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),

@@ -127,6 +127,11 @@ def test_a_schedule_starts_the_tick_and_rq_can_load_it(tmp_path: Path) -> None:
     assert "cron.register(tick_send_receipt, queue.name, interval=60)" in polled
 
 
+def test_notes_say_who_publishes_what_the_clock_starts(tmp_path: Path) -> None:
+    written = write(tmp_path, Combination("rq", trigger="cron"), {"docs/operations.md": "# Operations\n"})
+    assert "published by `shop.tasks:enqueue_send_receipt`." in written.text("docs/operations.md")
+
+
 def test_the_entry_joins_the_schedule_that_is_there(tmp_path: Path) -> None:
     there = "from rq import cron\n\nfrom shop.tasks import sweep\n\ncron.register(sweep, 'shop', interval=60)\n"
     written = write(tmp_path, Combination("rq", trigger="cron"), {"jobs/crontab.py": there})

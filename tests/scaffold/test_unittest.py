@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_classes_of_unittest(tmp_path: Path, store: str) -> None:
 @pytest.mark.parametrize("framework", [name for name in samples.FRAMEWORKS if name != "celery"])
 def test_classes_with_every_framework(tmp_path: Path, framework: str) -> None:
     written = writing.write(tmp_path, samples.usual(framework), UNITTEST)
+    assert "pytest" not in written.text(TESTS)
+    check(written, "unittest", "-v")
+    check_style(written)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("framework", [name for name in samples.FRAMEWORKS if name not in ("celery", "apscheduler")])
+def test_classes_where_a_clock_starts_the_job(tmp_path: Path, framework: str) -> None:
+    written = writing.write(tmp_path, replace(samples.usual(framework), trigger="cron"), UNITTEST)
     assert "pytest" not in written.text(TESTS)
     check(written, "unittest", "-v")
     check_style(written)

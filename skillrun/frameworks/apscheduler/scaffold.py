@@ -57,9 +57,9 @@ def problems(facts: Facts) -> Iterator[str]:
         yield f"APScheduler has no cron trigger that means {facts.schedule!r}"
 
 
-def runs_need(facts: Facts) -> list[Symbol | str]:
+def runs_need(facts: Facts, *, case: bool) -> list[Symbol | str]:
     """What the tests import beside the handler."""
-    return [facts.facts["tick"]]
+    return [] if case else [facts.facts["tick"]]
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -71,7 +71,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     needed: list[Symbol | str] = [Symbol(app.module, app.name)]  # by name, as jobs are written
     return [
         callables.handler(facts, render),
-        callables.ticking(facts, render, "tick.py.jinja", needed, decorator=decorator),
+        callables.ticking(facts, render, "tick.py.jinja", needed, callables.does(facts), decorator=decorator),
     ]
 
 

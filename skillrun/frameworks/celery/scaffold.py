@@ -52,9 +52,10 @@ def problems(facts: Facts) -> Iterator[str]:
     yield from lost_with_its_worker(facts)
 
 
-def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """A task runs itself; what a clock starts is tried in its module."""
-    return (Symbol(facts.module, facts.name, path=facts.path),) if facts.trigger != "event" else ()
+    ticks = facts.trigger != "event" and not case
+    return (Symbol(facts.module, facts.name, path=facts.path),) if ticks else ()
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common.callables import runner
+from skillrun.frameworks.common.callables.scaffold import Ticked, given_up
 from skillrun.frameworks.dramatiq.setup import SETTING, read_setup
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Retries, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
@@ -18,6 +21,10 @@ MESSAGE = "kwargs"
 TESTS = "worked on by Dramatiq's own worker over a StubBroker: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 
+_WORKER = re.compile(r"(?<=[\s:])(?P<folder>[\w./~-]*/)?dramatiq(?:-gevent)?(?=\s|$)")
+"""The command of a worker, in a line that starts one."""
+_SCHEDULERS = ("periodiq", "dramatiq-crontab", "apscheduler")
+
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Dramatiq cannot do of what the spec asks for, a sentence each."""
@@ -27,31 +34,45 @@ def problems(facts: Facts) -> Iterator[str]:
             f"Dramatiq's workers would take the dead letters out of a queue {where}: dead_letter.where is to be "
             "default.XQ, the dead-letter queue that it has"
         )
-    if facts.trigger != "event":
-        yield "Dramatiq has no clock of its own: trigger.type is to be event, published by the scheduler that you use"
+    if _is_clocked(facts):
+        yield from runner.problems(facts)
+    if facts.trigger == "cron" and facts.use.scheduler in _SCHEDULERS:
+        yield (
+            f"{facts.use.scheduler} is this repository's clock, and skillrun's templates know none of Dramatiq's: "
+            "trigger.type is to be event, sent by it"
+        )
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `current`: the broker has the middleware CurrentMessage; `redis`: messages go over Redis.
+    `current`: the broker has the middleware CurrentMessage; `redis`: messages go over Redis; `sends`: what sends the
+    job; where a clock starts it, the facts of its runner.
     """
     setup = read_setup(project, facts.use)
+    clocked = runner.read(project, facts, _WORKER) if _is_clocked(facts) else {}
     elsewhere = [part for part in (*setup.listed, *setup.added) if part.place.path != facts.path]
     return {
+        **clocked,
+        "sends": facts.enqueue if _publishes(facts) else Symbol(facts.module, f"{facts.name}.send", path=facts.path),
+        "publishes": True,  # a tick of the clock sends too
         "current": any(part.name == "CurrentMessage" for part in elsewhere),
         "own_waits": _own_waits(facts.retries),
         "redis": any(not is_aside(path) for path in project.tree.search("RedisBroker")),
     }
 
 
-def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     stub: tuple[str, ...] = ("from dramatiq import Worker", "from dramatiq.brokers.stub import StubBroker")
     if facts.conventions.test_runner != "pytest":
         stub = (*stub, "from contextlib import ExitStack")
     waits = (Symbol(facts.module, facts.name, path=facts.path),) if _own_waits(facts.retries) else ()
-    return (*stub, Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name), *waits)
+    sent = Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name)
+    ticks: list[Symbol | str] = []
+    if _is_clocked(facts) and not case:
+        ticks = [*runner.tests_need(facts, case=case), "from collections.abc import Callable", facts.facts["sends"]]
+    return (*stub, sent, *waits, *ticks)
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
@@ -102,7 +123,22 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         message_ids=_ids_of(facts, "message"), dead_ids=_ids_of(facts, "dead"),
         publishing=when_to_publish(facts),
     )  # fmt: skip
-    return [Module(facts.path, text)]
+    return [Module(facts.path, text), *(runner.pieces(facts, render, _sends(facts)) if _is_clocked(facts) else ())]
+
+
+def _is_clocked(facts: Facts) -> bool:
+    """Dramatiq has no clock: a module beside the handler's sends what is due."""
+    return facts.trigger != "event"
+
+
+def _sends(facts: Facts) -> Ticked:
+    """The tick sends a message; a job that was given up is none that is done."""
+    left_out = (
+        f"It leaves out what is done, and what {given_up(facts)}: each tick would send it again. What an earlier tick "
+        "sent may still be under way: sent again, it is done once, but has all its attempts anew."
+    )
+    argument = "payload" if facts.message == "payload" else "**payload"
+    return Ticked(facts.facts["sends"], argument, "Sends", "could not be sent", left_out)
 
 
 def _ids_of(facts: Facts, message: str) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
 from skillrun.frameworks.common.importing import imports
 from skillrun.frameworks.huey.recognise import consumer_object
@@ -124,7 +125,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         ],
         sent=[*_sent(facts), "**more"],
         tick=call(f"@{periodic}", [_crontab(facts)]) if clocked else "",
-        key=_key(facts), settles=clocked and facts.store.kind != "receiver",
+        key=_key(facts), left_out=left_out(facts), settles=clocked and facts.store.kind != "receiver",
         handled=[f'message["{key}"]' for key in facts.key],
         publishing=_publishing(clocked=clocked),
     )  # fmt: skip
@@ -140,9 +141,9 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     return (*needed, Symbol(facts.module, facts.name), *beside)
 
 
-def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """The module of the tick, where a clock starts the job."""
-    return (facts.facts["tick"],) if facts.trigger != "event" else ()
+    return (facts.facts["tick"],) if facts.trigger != "event" and not case else ()
 
 
 def _fields(facts: Facts) -> dict[str, str] | None:

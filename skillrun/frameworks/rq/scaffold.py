@@ -62,7 +62,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "workers": _workers(project) if facts.retries.bounded else (),
         "publishes": True,  # a tick of the clock publishes too
         "due": f"due_{facts.name}",
-        "tick": f"tick_{facts.name}",
+        "tick_name": f"tick_{facts.name}",
         "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
     }
 
@@ -217,7 +217,7 @@ def _imported(module: Source) -> Iterator[str]:
 def _scheduled(facts: Facts, render: Render) -> Module:
     """The entry that starts the tick: RQ's schedule itself takes no retries and no callbacks."""
     place: Symbol = facts.facts["schedule"]
-    needed = ["from rq import cron", Symbol(facts.module, facts.facts["tick"]), *facts.facts["needed"]]
+    needed = ["from rq import cron", Symbol(facts.module, facts.facts["tick_name"]), *facts.facts["needed"]]
     interval = max(1, round(facts.every_s or 60))
     return Module(place.path, render("schedule.py.jinja", facts, module=place.module, needed=needed, interval=interval))
 
@@ -225,11 +225,12 @@ def _scheduled(facts: Facts, render: Render) -> Module:
 # -- what is written
 
 
-def runs_need(facts: Facts) -> tuple[Symbol | str, ...]:
+def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     mocked = "from unittest.mock import MagicMock"
     needed = (mocked, "from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
-    return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if facts.trigger != "event" else needed
+    ticks = facts.trigger != "event" and not case
+    return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if ticks else needed
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:

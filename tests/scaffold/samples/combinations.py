@@ -10,7 +10,7 @@ STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "alembic", "django")
 IN_DJANGO = ("celery", "plain_cron")
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
-CLOCKS = {**CLOCKED, "huey": ("cron", "poller")}
+CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq"), ("cron", "poller"))}
 COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""
 DEAD_LETTERS = {"celery": ("queue",), "rq": ("framework",), "dramatiq": ("framework",)}
@@ -79,6 +79,7 @@ def _of(base: Combination) -> Iterator[Combination]:
         yield replace(base, broker=True, store="receiver", message="payload")
     if base.framework in ("celery", "rq"):
         yield replace(base, trigger="cron")
+    if base.framework in ("celery", "rq", "dramatiq"):
         yield replace(base, trigger="poller", message="payload")
 
 

@@ -8,6 +8,7 @@ a payload, so that a proof delivers one; that each tick hands on what is due is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.pieces import Facts, Module, Render, Symbol
@@ -43,6 +44,35 @@ def beside(facts: Facts) -> Symbol:
     return Symbol(module, "tick", exists=False, path=f"{folder}/{name}.py".removeprefix("/"))
 
 
+@dataclass(frozen=True)
+class Ticked:
+    """What a tick does with each payload that is due: it calls `call(argument)`; the words say what that is."""
+
+    call: Symbol
+    argument: str  # payload | **payload
+    does: str  # "Does"
+    failed: str  # "broke off"
+    left_out: str  # what `due` leaves out
+
+
+def does(facts: Facts) -> Ticked:
+    """The tick calls the handler."""
+    handler = Symbol(facts.module, facts.name, path=facts.path)
+    return Ticked(handler, "payload", "Does", "broke off", left_out(facts))
+
+
+def left_out(facts: Facts) -> str:
+    """What is due no more, where a job that was given up counts as handled."""
+    if facts.store.kind == "receiver":
+        return f"It leaves out what is done, and what {given_up(facts)}."
+    return f"It may leave out what has a row in {facts.store.name}: that is done or given up."
+
+
+def given_up(facts: Facts) -> str:
+    """How a job that was given up is told from the others, in the words of a generated docstring."""
+    return f"has a row in {facts.dead_letter_where}" if facts.dead_letter == "table" else "was given up"
+
+
 def ticks(tick: Symbol, due: str) -> dict[str, Any]:
     """Facts of what looks for work: the function `tick`, and `due` beside it, which lists the payloads."""
     return {"tick": tick, "due": due}
@@ -71,12 +101,14 @@ def handler(facts: Facts, render: Render) -> Piece:
     return Module(facts.path, text)
 
 
-def ticking(facts: Facts, render: Render, template: str, needed: list[Symbol | str], **more: str) -> Piece:
-    """The module that looks for work, and what starts it."""
+def ticking(
+    facts: Facts, render: Render, template: str, needed: list[Symbol | str], ticked: Ticked, **more: str
+) -> Piece:
+    """The module that looks for work."""
     tick = facts.facts["tick"]
     wanted = ["from collections.abc import Iterable", "from typing import Any", facts.conventions.logger_import]
-    handler = Symbol(facts.module, facts.name, path=facts.path)
-    text = render(template, facts, needed=[*wanted, *needed, handler], tick=tick, handler=handler, **more)
+    text = render(template, facts, needed=[*wanted, *needed, ticked.call], tick=tick, ticked=ticked,
+                  left_out=ticked.left_out, **more)  # fmt: skip
     return Module(tick.path, text)
 
 

@@ -1,0 +1,175 @@
+"""A module beside the handler's that looks for work, and the line of a crontab or a Procfile that starts it.
+
+In a Django project a management command starts it, so that Django is set up before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.common.callables import scaffold as callables
+from skillrun.frameworks.common.callables.scaffold import Ticked
+from skillrun.frameworks.layout import seconds
+from skillrun.frameworks.pieces import Facts, Line, Module, Piece, Render, Symbol
+from skillrun.repo.places import is_aside
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.common.callables.starts import Start
+    from skillrun.repo.python import Project
+
+
+_WHERE = "# APP is the folder in which the application is installed."
+_IN_APP = ("models.py", "models/__init__.py", "apps.py", "migrations/__init__.py")
+_REST = re.compile(r"\s*(?:[>|;&]|2>).*$")
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """Why nothing could start the module; facts as `read` gives them."""
+    if facts.django and facts.facts["command"] is None:
+        yield f"{facts.module} lies in no app of Django, whose management command would start the job"
+
+
+def read(project: Project, facts: Facts, worker: re.Pattern[str] | None = None) -> dict[str, Any]:
+    """What the templates need to know beyond `Facts`.
+
+    `tick` and `due`; `command`, the file of the management command in a Django project; `start`, how it is started;
+    `lines`, (file, text) of what starts it. `worker` finds, in a line of a Procfile, the command that starts the
+    library's worker: Python is started where that is.
+    """
+    tick = callables.beside(facts)
+    command = _command(project, facts)
+    manage = next((path for path in project.tree.files if f"/{path}".endswith("/manage.py")), "manage.py")
+    start = f"python {manage} {facts.name}" if command else f"python -m {tick.module}"
+    lines = _starting(project, facts, facts.name if command else tick.module, start, worker)
+    return {**callables.ticks(tick, "due"), "command": command, "start": start, "lines": lines}
+
+
+def _command(project: Project, facts: Facts) -> str | None:
+    """In the app around the handler; None where there is none, and outside Django."""
+    folder = facts.path.rpartition("/")[0] if facts.django else ""
+    while folder:
+        if any(f"{folder}/{part}" in project.tree.files for part in _IN_APP):
+            return f"{folder}/management/commands/{facts.name}.py"
+        folder = folder.rpartition("/")[0]
+    return None
+
+
+# -- the line that starts it
+
+
+def _starting(
+    project: Project, facts: Facts, name: str, command: str, worker: re.Pattern[str] | None
+) -> list[tuple[str, str]]:
+    """A line like one that starts a job of this kind already; a new file where the repository has none of the kind."""
+    starts = list(_starts(project))
+    like = ((start.path, line) for start in starts if (line := _line(facts, start, name)) is not None)
+    found = next(like, None) or next(_beside_worker(project, facts, command, worker), None)
+    if found is None:
+        return _new_file(project, facts, command, any(start.how == "crontab" for start in starts))
+    return [*((found[0], said) for said in _hours(facts)), found]
+
+
+def _starts(project: Project) -> Iterator[Start]:
+    from skillrun.frameworks.common.callables.starts import find_starts, is_start_file
+
+    for path in _files(project, is_start_file):
+        yield from find_starts(path, _text(project, path))
+
+
+def _files(project: Project, is_wanted: Callable[[str], bool]) -> list[str]:
+    return sorted(path for path in project.tree.files if is_wanted(path) and not is_aside(path))
+
+
+def _text(project: Project, path: str) -> str:
+    return (project.tree.read(path) or b"").decode("utf-8", "replace")
+
+
+def _line(facts: Facts, start: Start, name: str) -> str | None:
+    """An existing line of a crontab, a Procfile or uWSGI's daemons, as it starts this job; None for any other."""
+    if start.kind != ("command" if facts.django else "module"):
+        return None
+    if facts.trigger == "cron" and start.how == "crontab" and facts.schedule and start.text.startswith(start.when):
+        return _instead(start.text.replace(start.when, facts.schedule, 1), start, name)
+    if facts.trigger == "poller" and _is_procfile(start.path):
+        return f"{facts.job}:{_instead(start.text.partition(':')[2], start, name)}"
+    if facts.trigger == "poller" and start.text.startswith("attach-daemon"):
+        return _instead(start.text, start, name)
+    return None
+
+
+def _is_procfile(path: str) -> bool:
+    return path.rpartition("/")[2] == "Procfile"
+
+
+def _instead(text: str, start: Start, name: str) -> str:
+    """The line with another module or command; what was said to the old one is left out, where its output goes not."""
+    head, _, rest = text.partition(f" {start.name}")
+    kept = _REST.search(rest)
+    return f"{head} {name}{kept[0] if kept else ''}"
+
+
+def _beside_worker(
+    project: Project, facts: Facts, command: str, worker: re.Pattern[str] | None
+) -> Iterator[tuple[str, str]]:
+    """A poller's line beside one of a Procfile that starts the library's worker; one in quotes is no example."""
+    for path in _files(project, _is_procfile) if worker is not None and facts.trigger == "poller" else ():
+        for line in _text(project, path).splitlines():
+            found = worker.search(line) if worker is not None and not re.search(r"^\s*#|[\"']", line) else None
+            if found:
+                kept = _REST.search(line, found.end())
+                before = line[: found.start()].partition(":")[2]
+                yield path, f"{facts.job}:{before}{found['folder'] or ''}{command}{kept[0] if kept else ''}"
+
+
+def _new_file(project: Project, facts: Facts, command: str, known: bool) -> list[tuple[str, str]]:
+    """A crontab for a cron job, a Procfile for a poller; nothing beside one whose lines are of another kind."""
+    if facts.trigger == "poller":
+        return [] if "Procfile" in project.tree.files else [("Procfile", f"{facts.job}: {command}")]
+    if known or "crontab" in project.tree.files or not facts.schedule:
+        return []
+    lines = (_WHERE, "APP=/srv/app", *_hours(facts), f'{facts.schedule} cd "$APP" && {command}')
+    return [("crontab", line) for line in lines]
+
+
+def _hours(facts: Facts) -> list[str]:
+    """A comment for a schedule that is meant in another time zone than most machines have."""
+    if facts.trigger != "cron" or facts.timezone in (None, "UTC", "Etc/UTC"):
+        return []
+    return [f"# The hours of {facts.job} are meant in {facts.timezone}; cron goes by the clock of its machine."]
+
+
+# -- what is written
+
+
+def tests_need(facts: Facts, *, case: bool) -> list[Symbol | str]:
+    """What the tests of the module import, which functions of pytest alone have."""
+    return [] if case else [facts.facts["tick"], *(["import fcntl"] if facts.trigger == "cron" else [])]
+
+
+def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
+    """The module, in a Django project its management command, and the line that starts it."""
+    needed: list[Symbol | str] = ["import fcntl"]
+    if facts.conventions.log_style == "percent":
+        needed.append("import logging")
+    if facts.trigger == "poller":
+        needed += ["import random", "import time"]
+        every = seconds(facts.every_s or 60)
+        yield callables.ticking(facts, render, "runner_poller.py.jinja", needed, ticked, every=every)
+    else:
+        yield callables.ticking(facts, render, "runner_cron.py.jinja", needed, ticked)
+    if facts.facts["command"] is not None:
+        yield from _django_command(facts, render)
+    yield from (Line(path, text) for path, text in facts.facts["lines"])
+
+
+def _django_command(facts: Facts, render: Render) -> Iterator[Piece]:
+    """The command that sets up Django before it looks for work, in a package that Django finds."""
+    path, tick = facts.facts["command"], facts.facts["tick"]
+    folder = path.rpartition("/")[0]
+    yield from (Module(f"{package}/__init__.py", "") for package in (folder.rpartition("/")[0], folder))
+    root = facts.path.removesuffix(f"{facts.module.replace('.', '/')}.py")
+    module = path.removeprefix(root).removesuffix(".py").replace("/", ".")
+    needed = ["from typing import Any", "from django.core.management.base import BaseCommand", tick]
+    yield Module(path, render("runner_command.py.jinja", facts, module=module, needed=needed))
