@@ -194,6 +194,7 @@ class Facts:
     def own_packages(self) -> frozenset[str]:
         """The first parts of the import paths of the repository's own modules, as far as this job knows them."""
         named = [self.app, self.enqueue, self.store.connect, self.store.base, *(e.call for e in self.effects)]
+        named.append(self.facts.get("tick"))  # what a clock starts, in a module of its own
         modules = [symbol.module for symbol in named if symbol is not None and symbol.path]
         return frozenset(module.partition(".")[0] for module in (self.module, self.store.module, *modules) if module)
 

@@ -18,6 +18,7 @@ from skillrun.stages import contract, handler
 TASKS, RUNNER, OWN = "shop/tasks.py", "shop/send_receipt_runner.py", "tests/test_send_receipt.py"
 CRON = Combination("dramatiq", trigger="cron")
 POLLER = Combination("dramatiq", trigger="poller", message="payload")
+SPEC = ".skillrun/jobs/send-receipt.json"
 START = "python -m shop.send_receipt_runner"
 
 
@@ -118,11 +119,20 @@ def test_a_publisher_of_ones_own_is_left_to_its_callers(tmp_path: Path) -> None:
     """What arguments it takes is not known; the message is."""
     own = "from shop.tasks import sweep\n\n\ndef order_paid(order):\n    sweep.send(order.id)\n"
     spec = samples.spec(CRON) | {"enqueue": {"call": "shop.orders:order_paid", "args": {"order": 7}}}
-    more = {"shop/orders.py": own, ".skillrun/jobs/send-receipt.json": json.dumps(spec)}
+    more = {"shop/orders.py": own, SPEC: json.dumps(spec)}
     written = write(tmp_path, CRON, more)
     assert "            tasks.send_receipt.send(**payload)\n" in written.text(RUNNER)
     done = written.run("pytest", "-q", OWN)
     assert done.returncode == 0, done.stdout
+
+
+def test_beside_a_handler_in_no_package(tmp_path: Path) -> None:
+    spec = samples.spec(CRON) | {"handler": "tasks:send_receipt"}
+    more = {"tasks.py": samples.files(CRON)[TASKS], SPEC: json.dumps(spec)}
+    written = write(tmp_path, CRON, more, without=(TASKS,))
+    assert written.text("crontab").endswith('cd "$APP" && python -m send_receipt_runner\n')
+    assert "contract.no-scheduler" not in rules(written.root)
+    assert_clean(written)
 
 
 @pytest.mark.parametrize("library", ["periodiq", "dramatiq_crontab"])
