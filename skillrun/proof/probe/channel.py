@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 _real_monotonic = time.monotonic_ns
+_encode = json.JSONEncoder(default=repr).encode
 
 
 class Channel:
@@ -25,8 +26,7 @@ class Channel:
 
         Raises OSError where there is no file any more.
         """
-        said = {**value, "t": _real_monotonic()}
-        data = json.dumps(said, default=repr).encode("utf-8", "backslashreplace") + b"\n"
+        data = _encode({**value, "t": _real_monotonic()}).encode("utf-8", "backslashreplace") + b"\n"
         while data:
             data = data[os.write(self.file, data) :]
 
