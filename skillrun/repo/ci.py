@@ -21,9 +21,14 @@ _FOLDER = re.compile(r"\s*(?:- )?working[-_]directory\s*:\s*[\"']?([^\"'#\s]+)")
 _FRONT_END = re.compile(
     r"(?:cd\s+\S+\s*&&\s*)?(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b"
 )
+_PARTIAL = re.compile(  # some of the tests only
+    r"\s-(?:k|Dtest=\S+)\s|(?:pytest|rspec|phpunit|jest|vitest)\b(?:\s+-\S+)*\s+(?!\S*tests?/?(?:\s|$))[\w.][\w./-]*(?:\s|$)"
+)
 _CONTROL = re.compile(r"(?:if|then|else|fi|for|do|done|while|echo|case|esac)\b")
 _LIKELY = re.compile(r"(?i)test|ci\b|check|lint|python|backend|main|build|quality|pull")
-_UNLIKELY = re.compile(r"(?i)deploy|release|publish|docs?\b|e2e|nightly|docker|copilot|claude|bump|cd\b")
+_UNLIKELY = re.compile(
+    r"(?i)deploy|release|publish|docs?\b|e2e|nightly|docker|copilot|claude|bump|codeql|security|scan|migrat|cd\b"
+)
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,11 @@ def _file_offers(path: str, text: str, javascript: bool) -> Iterator[Offer]:
 def _distance(kind: str, command: str) -> int:
     """Formatting checks are lesser linting, partial tests lesser tests."""
     lesser = {
-        "lint": r"\sformat\b|black|isort|prettier|exit-zero|djlint|shellcheck",
+        "lint": r"\sformat\b|black|isort|prettier|cargo fmt|dotnet format|exit-zero|djlint|shellcheck",
         "test": r"e2e|integration|doctest|append|docker",
     }
     distance = 3 if kind in lesser and re.search(lesser[kind], command) else 0
+    distance += 2 if kind == "test" and _PARTIAL.search(command) else 0
     return distance + (5 if "$" in command else 0)  # a variable of the CI is not set elsewhere
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import filter as filter_names
 from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_aside
@@ -35,6 +36,7 @@ _BY_MANIFEST = {
     "kotlin": (("pom.xml", "maven"), ("build.gradle", "gradle"), ("build.gradle.kts", "gradle")),
     "csharp": (("*.sln", "nuget"), ("*.csproj", "nuget")),
 }
+_BY_UV = re.compile(rb"(?m)\A(?:#.*\n)*#\s+uv (?:pip compile|export)\b")  # the head of what uv has compiled
 _PYTHON_FILES = re.compile(r"(?:.*/)?(pyproject\.toml|setup\.py|setup\.cfg|Pipfile|[^/]*requirements[^/]*\.(txt|in))")
 
 
@@ -57,7 +59,7 @@ def _manager(tree: Tree, near: list[str], language: str) -> str | None:
     if family in _LOCKS:
         locks = [manager for name, manager in _LOCKS[family].items() if name in names]
         return _decided(tree, locks) if locks else _unlocked(tree, names, family)
-    return next((manager for name, manager in _BY_MANIFEST.get(family, ()) if name in names), None)
+    return next((manager for name, manager in _BY_MANIFEST.get(family, ()) if filter_names(names, name)), None)
 
 
 def _decided(tree: Tree, managers: list[str]) -> str:
@@ -78,8 +80,12 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
     for name in ("poetry", "pdm", "uv"):
         if re.search(rb"(?m)^\[tool\." + name.encode() + rb"[.\]]", pyproject) and name != "uv":
             return name
+    if re.search(rb"(?m)^\[tool\.hatch\.envs[.\]]", pyproject):
+        return "hatch"
     if "Pipfile" in names:
         return "pipenv"
+    if any(_BY_UV.search(tree.peek(path) or b"") for name, path in names.items() if name.endswith(".txt")):
+        return "uv"
     if any(name.endswith(".in") and "requirements" in path for name, path in names.items()):
         return "pip-tools"
     if any(_PYTHON_FILES.fullmatch(name) for name in names):

@@ -17,8 +17,9 @@ class Source(IntEnum):
     PACKAGE_JSON = 3  # of a JavaScript project
     CI = 4
     SIDE_PACKAGE = 5  # a package.json beside another language
-    PRE_COMMIT = 6
-    AGENTS = 7  # AGENTS.md and the like
+    INSIDE = 6  # part of a command that is declared for something else
+    PRE_COMMIT = 7
+    NOTES = 8  # AGENTS.md, CONTRIBUTING.md and the like
 
 
 @dataclass(frozen=True)

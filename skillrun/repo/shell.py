@@ -12,11 +12,12 @@ _PREFIX = re.compile(
     r"|cd\s+[^&;]+(?:&&|;)\s*|source\s+\S+\s*(?:&&|;)\s*|\.\s+\S+\s*(?:&&|;)\s*|set\s+-\S+\s*(?:&&|;)\s*"
     rf"|(?:uv|poetry|pipenv|pdm|hatch|rye|pixi)\s+run(?:\s+(?:--(?:group|extra|with|package|python|project)|-p)[\s=]\S+|{_OPTIONS[3:-2]})*\s+"
     r"|uvx\s+|pipx\s+run\s+|npx\s+|bunx\s+|pnpm\s+exec\s+|yarn\s+run\s+(?=\w+\s)|bundle\s+exec\s+"
-    r"|docker[- ]compose\s+(?:-\S+\s+(?:[\w./-]+\.ya?ml\s+)?)*(?:run|exec)(?:\s+-\S+)*\s+[\w-]+\s+"
+    r"|docker[- ]compose\s+(?:-\S+\s+(?:[\w./-]+\.ya?ml\s+)?)*(?:run|exec)"
+    r"(?:\s+(?:-[euvw]|--env|--user)\s+\S+|\s+-\S+)*\s+[\w-]+\s+"
     r"|docker\s+exec(?:\s+-\S+)*\s+\S+\s+"
     r"|python[\d.]*(?:\s+-[BWIXuE]\w*)*\s+-m\s+"
     r"|(?:\S*/)?bin/(?=\w)"
-    r"|coverage\s+run(?:\s+-(?!m\b)\S+)*(?:\s+-m)?\s+"
+    r"|coverage\s+run(?:\s+-(?!m\b)\S+)*(?:\s+-m)?\s+(?=[\w./])"
     r")"
 )
 _KINDS = (
@@ -25,7 +26,9 @@ _KINDS = (
         r"ruff(?!\s+(?:format\b(?!.*--check)|clean))\b|flake8\b|pylint\b|black\b.*--check|isort\b.*--check|pre-commit\s+run\b(?!\s+\w|.*--files)"
         r"|prek\s+run\b(?!.*--files)|eslint\b|biome\s+(?:check|lint|ci)|oxlint\b|stylelint\b|prettier\b.*(?:--check|\s-c\b)|xo\b|standard\b"
         r"|rubocop\b|golangci-lint\b|go\s+vet\b|staticcheck\b|cargo\s+clippy\b|mix\s+(?:format\s+--check|credo)|pint\b|phpcs\b"
-        r"|(?:php\s+)?(?:vendor/bin/)?php-cs-fixer\b|shellcheck\b|djlint\b|pyflakes\b|pycodestyle\b|prospector\b",
+        r"|(?:php\s+)?(?:vendor/bin/)?php-cs-fixer\b|shellcheck\b|djlint\b|pyflakes\b|pycodestyle\b|prospector\b"
+        r"|standardrb\b|cargo\s+fmt\b.*--check|dotnet\s+format\b.*--verify-no-changes|(?:\./)?mvnw?\b.*\b(?:checkstyle|spotless):check\b"
+        r"|(?:\./)?gradlew?\b.*\b(?:ktlintCheck|detekt|spotlessCheck|checkstyle\w*)\b",
     ),
     (
         "typecheck",
@@ -38,13 +41,15 @@ _KINDS = (
         r"|django-admin\s+test\b|trial\b|ward\b|behave\b|zope-testrunner\b|python[\d.]*\s+(?:\S*/)?(?:run_?tests?|tests?/\w*run\w*)\.py"
         r"|python[\d.]*\s+(?:\S*/)?setup\.py\s+test|nox\b(?=.*\btest)|jest\b|vitest\b|mocha\b|ava\b|c8\b|node\s+--test"
         r"|go\s+test\b|gotestsum\b|cargo\s+(?:test|nextest)\b|mix\s+test\b|(?:php\s+artisan|\S*artisan)\s+test|(?:\./)?(?:vendor/bin/)?(?:phpunit|pest)\b"
-        r"|rails\s+test\b|rspec\b|rake\s+test\b|mvn\b.*\b(?:test|verify)\b|(?:\./)?gradlew?\b.*\b(?:test|check)\b|dotnet\s+test\b",
+        r"|coverage\s+run(?:\s+-\S+)*$|rails\s+(?:[\w:]+\s+)*test\b|rspec\b|rake(?:\s+(?:test|spec)\b|$)|(?:\./)?mvnw?\b.*\b(?:test|verify)\b"
+        r"|(?:\./)?gradlew?\b(?!.*\s-x\s+test).*\b(?:test|check)\b|dotnet\s+test\b",
     ),
     (
         "build",
         r"build\b(?!-)|pyproject-build\b|(?:uv|poetry|hatch|pdm|flit)\s+build\b|python[\d.]*\s+setup\.py\s+(?:\S+\s+)*(?:sdist|bdist_wheel)"
         r"|vite\s+build\b|webpack\b|next\s+build\b|rollup\b|go\s+build\b|cargo\s+build\b|mix\s+release\b"
-        r"|mvn\b.*\bpackage\b|(?:\./)?gradlew?\b.*\b(?:build|assemble)\b|dotnet\s+(?:build|publish)\b|tsc\b(?!.*--?noEmit)",
+        r"|python[\d.]*\s+(?:\S*/)?manage\.py\s+tailwind\s+build\b|(?:\./)?mvnw?\b.*\bpackage\b"
+        r"|(?:\./)?gradlew?\b.*\b(?:build|assemble)\b|dotnet\s+(?:build|publish)\b|tsc\b(?!.*--?noEmit)",
     ),
 )
 _BY_KIND = tuple((kind, re.compile(rf"(?:{pattern})")) for kind, pattern in _KINDS)
@@ -54,13 +59,18 @@ _SCRIPT = re.compile(
 )
 _NOT_A_RUN = re.compile(
     r"\b(?:pip|pip3|uv|poetry|npm|apt-get|brew)\s+(?:add|install|sync|ci|tool)\b|--version\b|--help\b"
+    r"|\bgradlew?\b.*\s--tests\s"  # a single class of tests
 )
+_COMPILER = re.compile(r"tsc\b")
+_BUILDS_TESTED = re.compile(r"(?:\./)?gradlew?\b.*\sbuild\b|(?:\./)?mvnw?\b.*\s(?:package|install)\b")
+_NO_TESTS = re.compile(r"-x\s+(?:test|check)\b|-D(?:skipTests|maven\.test\.skip)\b")
 _HARMLESS = re.compile(r"\s*\|\|\s*(?:true|exit 0|:)\s*$")
 
 NAMES = {
     "lint": (
         *("lint", "lints", "linting", "check-lint", "lint-check", "lint-all", "lint-python", "lint-py", "lint-backend"),
         *("check-style", "style", "ruff", "flake8", "pylint", "code-quality", "check-quality", "static-analysis"),
+        *("quality", "code-check", "check-code"),
     ),
     "typecheck": (
         *("typecheck", "type-check", "typechecks", "types", "check-types", "typing", "mypy", "pyright", "tc"),
@@ -71,7 +81,10 @@ NAMES = {
         *("unit-tests", "pytest", "test-python", "test-py", "python-test", "python-tests", "py-test", "test-backend"),
         *("backend-test", "unit"),
     ),
-    "build": ("build", "package", "dist", "build-package", "build-all", "build-dist", "wheel"),
+    "build": (
+        *("build", "package", "dist", "build-package", "build-all", "build-dist", "wheel"),
+        *("build-server", "build-backend", "build-app", "build-api"),
+    ),
 }
 _KIND_OF = {name: (kind, place) for kind, names in NAMES.items() for place, name in enumerate(names)}
 
@@ -92,6 +105,21 @@ def without_prefix(command: str) -> str:
 def cleaned(command: str) -> str:
     """Without what makes a failure count as success."""
     return _HARMLESS.sub("", command.strip())
+
+
+def commands_in(text: str) -> list[str]:
+    """The single commands of lines such as `ruff check . && mypy app`."""
+    return [part.strip() for part in re.split(r"&&|\|\||[;\n]", text) if part.strip()]
+
+
+def checks_types(runs: str) -> bool:
+    """Whether one of the commands checks types; beside a linter, the TypeScript compiler does nothing else."""
+    return any(purpose(part) == "typecheck" or _COMPILER.match(without_prefix(part)) for part in commands_in(runs))
+
+
+def tests_as_well(command: str) -> bool:
+    """Gradle's `build` and Maven's `package` run the tests first, unless they are told not to."""
+    return _BUILDS_TESTED.match(without_prefix(command)) is not None and _NO_TESTS.search(command) is None
 
 
 def purpose(command: str) -> str | None:

@@ -28,6 +28,7 @@ __all__ = ["CommandFact", "Commands", "Paths", "Recogniser", "Stack", "Survey", 
 
 _LARGEST = 1024 * 1024  # bytes; a larger file is data
 _NO_LIBRARY = ("plain-cron",)
+_CLOCKS = frozenset({"apscheduler", "node-cron", "nestjs-schedule", "spring-scheduled"})  # these carry no jobs
 _HOME_MADE = "custom-queue"
 _LEAVES = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Import, ast.ImportFrom, ast.Pass)
 
@@ -232,10 +233,10 @@ def _show_python(path: str, data: bytes, recognisers: list[Recogniser]) -> Itera
 def _primary(uses: Sequence[FrameworkUse]) -> str | None:
     """The one library, or the one that clearly carries more; None where there is none or no clear one.
 
-    What only the clock starts comes after every library that carries jobs.
+    What only the clock starts comes after every library that carries jobs; of two alike, a scheduler after a queue.
     """
     carried = [use for use in uses if use.id not in _NO_LIBRARY] or uses
-    weights = sorted(((use.app is not None, len(use.task_modules)), use.id) for use in carried)
+    weights = sorted(((use.app is not None, len(use.task_modules), use.id not in _CLOCKS), use.id) for use in carried)
     if not weights or (len(weights) > 1 and weights[-1][0] == weights[-2][0]):
         return None
     return weights[-1][1]

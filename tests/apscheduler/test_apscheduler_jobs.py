@@ -44,6 +44,13 @@ USED = {
         "app.py:sched",
     ),
     "undeclared": ({"shop/clock.py": CLOCK}, "shop/clock.py:scheduler"),
+    "the extra of a process": (
+        {
+            "pyproject.toml": '[project]\nname = "x"\n[project.optional-dependencies]\nscheduler = ["apscheduler"]\n',
+            "x/clock.py": CLOCK,
+        },
+        "x/clock.py:scheduler",
+    ),
     "version 4": (
         {**NEEDS, "shop/clock.py": "from apscheduler import AsyncScheduler\nscheduler = AsyncScheduler()\n"},
         "shop/clock.py:scheduler",

@@ -117,7 +117,15 @@ CASES = (
         "shop/settings.py:TASKS",
         ("shop/jobs.py",),
     ),
-    Case("airflow", _pip("apache-airflow"), {"dags/nightly.py": _DAG}, "dags/nightly.py", ("dags/nightly.py",)),
+    Case("airflow", _pip("apache-airflow"), {"dags/nightly.py": _DAG}, "dags", ("dags/nightly.py",)),
+    Case(
+        "airflow",
+        _pip("apache-airflow"),
+        {"pipes/nightly.py": _DAG},
+        "pipes/nightly.py",
+        ("pipes/nightly.py",),
+        "without its usual folder",
+    ),
     Case(
         "prefect",
         _pip("prefect"),
@@ -208,6 +216,17 @@ CASES = (
         },
         "src/run.ts",
         ("src/tasks/mail.ts",),
+    ),
+    Case(
+        "graphile-worker",
+        _npm("graphile-worker"),
+        {
+            "worker/package.json": '{"scripts": {"worker": "env A=\\"b\\" graphile-worker --crontab c"}}',
+            "web/send.ts": 'import { makeWorkerUtils } from "graphile-worker";\nconst u = makeWorkerUtils({});\n',
+        },
+        "worker/package.json",
+        (),
+        "by its command line",
     ),
     Case(
         "inngest",

@@ -107,7 +107,9 @@ def _covers(said: str, part: str) -> bool:
 
 
 def _essence(command: str) -> str:
-    lines = (re.sub(r"['\"@]|^\./|^(?:ba)?sh (?=\S+/)", "", without_prefix(line)) for line in command.splitlines())
+    """What a command does: `cd ui && pnpm build` and `pnpm --dir ui build` are one."""
+    folderless = re.sub(r"\b(npm|pnpm|yarn|bun) --(?:prefix|dir|cwd) \S+ ", r"\1 ", command)
+    lines = (re.sub(r"['\"@]|^\./|^(?:ba)?sh (?=\S+/)", "", without_prefix(one)) for one in folderless.splitlines())
     return re.sub(r"\s+", " ", "\n".join(lines)).strip()
 
 

@@ -99,6 +99,10 @@ IGNORED = {
         "requirements.txt": "numpy\n",
         "a.py": "from multiprocessing import Process, Queue\nclass A(Process): ...\n",
     },
+    "a development dependency of a manifest is no start": {
+        "package.json": '{"devDependencies": {\n"graphile-worker": "^0.16"\n}}',
+        "src/plugins/jobs.ts": 'import { quickAddJob } from "graphile-worker";\nquickAddJob({}, "x");\n',
+    },
     "a ticker that flushes": {"go.mod": "module x\n", "log/log.go": "package log\nvar t = time.NewTicker(x)\n"},
     "an interval of a page": {"package.json": "{}", "src/clock.js": "setInterval(f, 1000);\n"},
     "a dropped dependency in a migration": {
@@ -145,6 +149,17 @@ def test_two_libraries_in_use_are_both_found(tmp_path: Path) -> None:
     files |= {"package.json": '{"dependencies": {"bull": "1", "@nestjs/schedule": "1"}}'}
     found = surveyed(tmp_path, files)
     assert {use.id for use in found.frameworks} == {"bull", "nestjs-schedule"}
+
+
+def test_of_two_alike_the_queue_comes_before_the_scheduler(tmp_path: Path) -> None:
+    by_id = {case.id: case for case in CASES}
+    clock = "from apscheduler.schedulers.background import BackgroundScheduler\n"
+    files = by_id["taskiq"].code | {
+        "shop/clock.py": f"{clock}scheduler = BackgroundScheduler()\nscheduler.add_job(f)\n"
+    }
+    found = surveyed(tmp_path, files | {"requirements.txt": "taskiq-redis\napscheduler\n"})
+    assert {use.id for use in found.frameworks} == {"taskiq", "apscheduler"}
+    assert found.primary == "taskiq"
 
 
 def test_a_worker_start_is_evidence(tmp_path: Path) -> None:

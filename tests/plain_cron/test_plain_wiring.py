@@ -149,6 +149,10 @@ NO_JOB = {
         "shop/web.py": "import uvicorn\nfrom shop import feed\nif __name__ == '__main__':\n    uvicorn.run('a:b')\n",
         "Procfile": "web: python -m shop.web\n",
     },
+    "a loop beside a scheduler": {
+        "shop/clock.py": POLLER + "\nclock.scheduler.start()\n",
+        "Procfile": "clock: python -m shop.clock\n",
+    },
     "reading a crontab's times": {
         "shop/when.py": "from croniter import croniter\ncroniter('0 3 * * *').get_next()\n",
     },

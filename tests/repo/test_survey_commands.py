@@ -67,6 +67,24 @@ def test_just_and_its_modules(tmp_path: Path) -> None:
     check_finds(tmp_path, files, lint="just lint", test="just test backend")
 
 
+def test_make_and_just_of_a_folder_with_the_sources(tmp_path: Path) -> None:
+    files = {"app/Makefile": "test:\n\tpytest\n", "app/justfile": "lint:\n    ruff check\n"}
+    check_finds(tmp_path / "a", files, test="make -C app test", lint="just app/lint")
+    check_finds(tmp_path / "b", files | {"Makefile": "test:\n\ttox\n"}, test="make test", lint="just app/lint")
+
+
+def test_make_ignores_folders_without_the_main_sources(tmp_path: Path) -> None:
+    recipe = "build:\n\tlatex\n"
+    check_finds(tmp_path, {"paper/Makefile": recipe, "docs/Makefile": recipe, "docs/a.py": "", "a/b/Makefile": recipe})
+
+
+def test_invoke(tmp_path: Path) -> None:
+    tasks = "from invoke import task\n@task\ndef test(c): c.run('pytest')\n@task(name='lint')\ndef l(c): ...\n"
+    check_finds(tmp_path / "a", {"tasks.py": tasks}, test="inv test", lint="inv lint")
+    jobs = "from celery import shared_task as task\n@task\ndef test(): ...\n"
+    check_finds(tmp_path / "b", {"tasks.py": jobs, "app/tasks.py": tasks})
+
+
 def test_nox_and_tox(tmp_path: Path) -> None:
     noxfile = (
         "import nox\n@nox.session\ndef lint(s): ...\n@nox.session(name='tests')\ndef t(s): ...\ndef build(): ...\n"
@@ -74,6 +92,38 @@ def test_nox_and_tox(tmp_path: Path) -> None:
     check_finds(tmp_path / "nox", {"noxfile.py": noxfile}, lint="nox --session lint", test="nox --session tests")
     tox = "[testenv]\ncommands = pytest\n[testenv:mypy]\ncommands = mypy .\n[testenv:docs]\ncommands = sphinx\n"
     check_finds(tmp_path / "tox", {"tox.ini": tox}, test="tox", typecheck="tox -e mypy")
+
+
+def test_tox_in_pyproject_says_what_it_runs(tmp_path: Path) -> None:
+    pyproject = "[tool.tox.env.style]\ncommands = [['pre-commit', 'run', '--all-files']]\n[tool.tox.env.docs]\n"
+    found = check_finds(tmp_path, {"pyproject.toml": pyproject}, lint="tox -e style")
+    assert found.lint and found.lint.runs == "pre-commit run --all-files"
+
+
+def test_composer_scripts(tmp_path: Path) -> None:
+    """`composer check` and others may be composer's own."""
+    composer = '{"scripts": {"lint": ["pint --test", "phpcs"], "post-install-cmd": "x"}}'
+    found = check_finds(tmp_path, {"composer.json": composer}, lint="composer run lint")
+    assert found.lint and found.lint.runs == "pint --test\nphpcs"
+
+
+def test_a_linter_that_checks_types(tmp_path: Path) -> None:
+    hatch = '[tool.hatch.envs.default.scripts]\nlint-check = ["ruff check", "mypy app/"]\n'
+    check_finds(
+        tmp_path / "a", {"pyproject.toml": hatch}, lint="hatch run lint-check", typecheck="hatch run lint-check"
+    )
+    ci = {".github/workflows/ci.yml": "steps:\n  - run: mypy app\n"}
+    check_finds(tmp_path / "b", {"pyproject.toml": hatch} | ci, lint="hatch run lint-check", typecheck="mypy app")
+
+
+def test_a_linter_that_checks_no_types_and_a_build_that_does(tmp_path: Path) -> None:
+    make = "lint:\n\truff check && echo mypy\nbuild:\n\tmypy app && python -m build\n"
+    check_finds(tmp_path, {"Makefile": make}, lint="make lint", build="make build")
+
+
+def test_a_recipe_that_only_checks_comes_before_one_that_mends(tmp_path: Path) -> None:
+    make = "fix:\n\truff check --fix\nquality:\n\truff check\n"
+    check_finds(tmp_path, {"Makefile": make}, lint="make quality")
 
 
 def test_task_runners_in_pyproject(tmp_path: Path) -> None:
@@ -134,9 +184,52 @@ def test_package_json_of_a_javascript_project_and_beside_python(tmp_path: Path) 
     package = '{"scripts": {"lint": "eslint .", "test": "jest", "build": "vite build"}}'
     script = {"src/index.js": "f()\n" * 400, "package.json": package, "pnpm-lock.yaml": ""}
     check_finds(tmp_path / "js", script, lint="pnpm lint", test="pnpm test", build="pnpm build")
-    check_finds(tmp_path / "py", {"ui/package.json": package}, build="npm --prefix ui run build")
+    beside = {"ui/package.json": package, "ui/index.js": "f()\n" * 20}
+    check_finds(tmp_path / "py", beside, build="npm --prefix ui run build")
+    root = {"package.json": package}
+    check_finds(tmp_path / "top", root, lint="npm run lint", test="npm test", build="npm run build")
+    check_finds(tmp_path / "small", {"ui/package.json": package})
     absent = '{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'
     check_finds(tmp_path / "none", {"src/index.js": "f()\n" * 400, "package.json": absent})
+
+
+def test_scripts_that_call_scripts(tmp_path: Path) -> None:
+    scripts = '"lint": "yarn tsc && yarn eslint", "tsc": "tsc -b", "eslint": "eslint .", "production": "mix -p"'
+    files = {"src/index.js": "f()\n" * 400, "package.json": f'{{"scripts": {{{scripts}}}}}', "yarn.lock": ""}
+    check_finds(tmp_path / "a", files, lint="yarn lint", typecheck="yarn lint", build="yarn production")
+    loop = {"package.json": '{"scripts": {"lint": "npm run x", "x": "npm run lint"}}'}
+    check_finds(tmp_path / "b", loop, lint="npm run lint")
+
+
+def test_a_build_that_tests(tmp_path: Path) -> None:
+    ci = ".github/workflows/ci.yml"
+    check_finds(
+        tmp_path / "a", {ci: "steps:\n  - run: ./gradlew build\n"}, build="./gradlew build", test="./gradlew build"
+    )
+    check_finds(tmp_path / "b", {ci: "steps:\n  - run: ./gradlew build -x test\n"}, build="./gradlew build -x test")
+
+
+def test_all_tests_come_before_some(tmp_path: Path) -> None:
+    ci = "steps:\n  - run: pytest ./tools\n  - run: pytest -k 'not slow' tests\n  - run: pytest --cov tests\n"
+    check_finds(tmp_path / "a", {".github/workflows/ci.yml": ci}, test="pytest --cov tests")
+    check_finds(tmp_path / "b", {".github/workflows/ci.yml": "steps:\n  - run: pytest app\n"}, test="pytest app")
+
+
+def test_trunk(tmp_path: Path) -> None:
+    check_finds(tmp_path / "a", {".trunk/trunk.yaml": "version: 0.1\nlint:\n  enabled: []\n"}, lint="trunk check --all")
+    check_finds(tmp_path / "b", {".trunk/trunk.yaml": "version: 0.1\nactions: {}\n"})
+
+
+def test_a_hook_says_what_it_runs(tmp_path: Path) -> None:
+    hooks = "repos:\n- repo: x\n  hooks:\n  - id: mypy\n    args: [--strict]\n  - id: y\n    args: [--no]\n"
+    found = check_finds(tmp_path, {".pre-commit-config.yaml": hooks}, typecheck="pre-commit run mypy --all-files")
+    assert found.typecheck and found.typecheck.runs == "mypy\n[--strict]"
+
+
+def test_notes_for_people_come_last(tmp_path: Path) -> None:
+    notes = {"CONTRIBUTING.md": "Run\n\n```sh\npoetry run pytest\n```\n", "README.md": "```sh\nmypy .\n```\n"}
+    check_finds(tmp_path / "a", notes, test="poetry run pytest")
+    check_finds(tmp_path / "b", notes | {"Makefile": "test:\n\tpytest\n"}, test="make test")
 
 
 def test_pre_commit_comes_after_ci_and_agent_notes_come_last(tmp_path: Path) -> None:
@@ -195,6 +288,26 @@ def test_broken_files_declare_nothing(tmp_path: Path) -> None:
         ("npm run lint", "lint"),
         ("pytest --version", None),
         ("tsc --noEmit", "typecheck"),
+        ("docker-compose exec -T app coverage run", "test"),
+        ("coverage run --source=shop manage.py test", "test"),
+        ("coverage run manage.py runserver", None),
+        ("bin/rails db:test:prepare test", "test"),
+        ("bundle exec rails db:migrate", None),
+        ("./gradlew check", "test"),
+        ("./gradlew detekt", "lint"),
+        ("./mvnw -B verify", "test"),
+        ("./mvnw spotless:check", "lint"),
+        ("./mvnw spotless:apply", None),
+        ("bundle exec rake", "test"),
+        ("bundle exec rake db:migrate", None),
+        ("cargo fmt --all -- --check", "lint"),
+        ("cargo fmt", None),
+        ("dotnet format --verify-no-changes", "lint"),
+        ("dotnet format", None),
+        ("docker compose run --rm -e A=b web pytest", "test"),
+        ("docker compose run -e pytest web bash", None),
+        ("./gradlew test --tests OneTest", None),
+        ("uv run python manage.py tailwind build", "build"),
         ("", None),
     ],
 )

@@ -80,6 +80,14 @@ def test_declared_commands_are_found(tmp_path):
     assert findings == []
 
 
+def test_one_command_for_two_purposes_is_run_once(tmp_path):
+    chosen, findings = planned(tmp_path / "r", {"Makefile": "lint:\n\truff check .\n\tmypy app\n"})
+    assert chosen == {"lint": "make lint"}
+    assert findings == []
+    chosen, _ = planned(tmp_path / "s", {"Makefile": "lint:\n\truff check .\ntypecheck:\n\tmypy app\n"})
+    assert chosen == {"lint": "make lint", "typecheck": "make typecheck"}
+
+
 def test_the_profile_wins_over_what_is_declared(tmp_path):
     said = {"lint": "make lint", "typecheck": "none", "test": "pytest -x", "build": "none"}
     chosen, _ = planned(tmp_path / "repo", {**MAKEFILE, **profile(commands=said)})

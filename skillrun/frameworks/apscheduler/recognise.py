@@ -34,6 +34,8 @@ _IMPORTED = re.compile(
 _OPTIONAL_FOLDERS = frozenset(
     {"integration", "integrations", "contrib", "ext", "plugins", "backends", "instrumentation"}
 )
+# An application that is installed by its processes has an extra for each; a library's are named for what they add.
+_PROCESSES = frozenset(f"extra:{name}" for name in ("scheduler", "worker", "server", "backend", "app", "api"))
 _STORES = {"SQLAlchemyJobStore": "sqlalchemy", "RedisJobStore": "redis", "MongoDBJobStore": "mongodb"}
 _STORES |= {"DjangoJobStore": "django", "EtcdJobStore": "etcd", "ZooKeeperJobStore": "zookeeper"}
 _STORES |= {"SQLAlchemyDataStore": "sqlalchemy", "MongoDBDataStore": "mongodb"}
@@ -89,7 +91,7 @@ class APSchedulerRecogniser:
     def _comes_along(self, declared: tuple[Dependency, ...]) -> bool:
         """Declared for the application itself; where it is declared nowhere, the code is no plug-in's."""
         if declared:
-            return any(dependency.main for dependency in declared)
+            return any(one.main or (one.group in _PROCESSES and not is_aside(one.path)) for one in declared)
         return any(_OPTIONAL_FOLDERS.isdisjoint(place.path.split("/")[:-1]) for _, place in self._apps)
 
 

@@ -64,6 +64,8 @@ class Known:
     brokers: Mapping[str, str] = field(default_factory=dict)  # mark, or "dep <glob>" -> broker
     broker: str | None = None  # where none of `brokers` is seen
     starts: tuple[str, ...] = ()  # words in this order in a command line that starts a worker
+    home: str = ""  # a folder whose files the library finds by itself: it is the app of what lies in it
+    launched: bool = False  # without an app object: the file with the command that starts a worker stands for it
     objects: bool = False  # an app is named "file:object", not by its file alone
     own: str = ""  # a file that only the library's own repository has
     configs: tuple[str, ...] = ()  # lower-case names of files beside the language's own that may hold a mark

@@ -130,6 +130,7 @@ PYTHON = (
         ),
         schedules={"call airflow.*": "airflow", "mark airflow.*": "airflow"},
         starts=("airflow", "scheduler"),
+        home="dags",
         own="airflow/models/dag.py",
     ),
     Known(

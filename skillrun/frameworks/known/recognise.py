@@ -126,7 +126,7 @@ class KnownRecogniser:
         manifests: Manifests,
     ) -> FrameworkUse:
         located = apps or list(self._matching(self._known.places, True))
-        names = tuple(dict.fromkeys(self._app_id(seen, sight) for seen, sight in located))
+        names = tuple(dict.fromkeys(self._app_id(seen, sight) for seen, sight in located)) or self._launchers()
         return FrameworkUse(
             id=self.id,
             app=names[0] if names else None,
@@ -179,7 +179,13 @@ class KnownRecogniser:
         needed = self._known.needs
         return not needed or any(one.main and declares(one.name, needed) for one in manifests.dependencies)
 
+    def _launchers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(place.path for place in self._starts)) if self._known.launched else ()
+
     def _app_id(self, seen: Seen, sight: Sight) -> str:
+        above, home, _ = f"/{seen.path}".rpartition(f"/{self._known.home}/") if self._known.home else ("", "", "")
+        if home:
+            return f"{above}/{self._known.home}".strip("/")
         return f"{seen.path}:{sight.target}" if self._known.objects and sight.target else seen.path
 
     def _task_paths(self, seen: Seen, sight: Sight) -> list[str]:

@@ -40,6 +40,9 @@ _IMPORTED = {
 _IMPORT = re.compile(rb"(?m)^\s*(?:from\s+([\w.]+)\s+import\s+([\w, ]+)|import\s+([\w.]+))")
 _NAMES = {"schedule": "schedule", "django": "django-crontab", "aiocron": "aiocron", "crontab": "python-crontab"}
 _SERVES = re.compile(rb"\b(?:uvicorn\.run|web\.run_app|socketio\.run|run_simple)\(")
+_CLOCKED = re.compile(
+    rb"\bscheduler\.start\("
+)  # a loop beside a scheduler keeps it company: the scheduler is the clock
 _FEW = 3
 
 
@@ -80,7 +83,7 @@ class PlainCronRecogniser:
         if b"__main__" in data or path.endswith("/__main__.py") or b"/management/commands/" in path.encode():
             # What a web server imports runs beside its requests: only a loop of its own makes it a poller.
             self._imports[path] = set() if _SERVES.search(data) else set(_imported_modules(data))
-        return b"while " in data and (b"sleep(" in data or b".wait(" in data)
+        return b"while " in data and not _CLOCKED.search(data) and (b"sleep(" in data or b".wait(" in data)
 
     def _note_code(self, path: str, data: bytes) -> None:
         if b"schedule" not in data and b"cron" not in data and b"CRONJOBS" not in data:

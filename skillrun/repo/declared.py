@@ -1,0 +1,67 @@
+"""What the readers of declared commands share: texts, tables, line numbers, and the fact of a command."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from skillrun.repo.commands import CommandFact
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
+
+_RUNS = 2000  # characters kept of what a command stands for
+
+
+def text_of(tree: Tree, path: str) -> str | None:
+    """The text of a listed file, or None."""
+    data = tree.peek(path)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def command_fact(command: str, path: str, line: int, runs: str) -> CommandFact:
+    """A declared command; of what it stands for, a bounded beginning."""
+    return CommandFact(command, path, line, runs[:_RUNS])
+
+
+def toml_of(tree: Tree, path: str) -> dict[str, Any]:
+    """The tables of a TOML file; of one that is missing or broken, none."""
+    import tomllib
+
+    try:
+        return tomllib.loads(text_of(tree, path) or "")
+    except (ValueError, RecursionError):
+        return {}
+
+
+def table_at(data: Any, *keys: str) -> dict[str, Any]:
+    """The table below these keys; an empty one where there is none."""
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def scripts_of(tree: Tree, path: str) -> dict[str, Any]:
+    """The `scripts` of a package.json or composer.json."""
+    try:
+        data = json.loads(text_of(tree, path) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    scripts = data.get("scripts") if isinstance(data, dict) else None
+    return scripts if isinstance(scripts, dict) else {}
+
+
+def line_with(tree: Tree, path: str, needle: str) -> int:
+    """The first line that holds a text; 1 where none does."""
+    lines = (text_of(tree, path) or "").splitlines()
+    return next((number for number, line in enumerate(lines, 1) if needle in line), 1)
+
+
+def shell_lines(value: Any) -> str:
+    """What a task's value runs, a command a line: a text, a list of texts or of words, or a table that holds one."""
+    if isinstance(value, dict):
+        held = next((value[key] for key in ("cmd", "shell", "cmds", "sequence", "script") if key in value), None)
+        return shell_lines(held) if held is not None else json.dumps(value, default=str)
+    if isinstance(value, list):
+        return "\n".join(" ".join(map(str, one)) if isinstance(one, list) else shell_lines(one) for one in value)
+    return str(value)
