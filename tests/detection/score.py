@@ -1,7 +1,7 @@
 """Scores the survey against labelled repositories: `score.py LABELS.json FOLDER [--misses]`.
 
 LABELS.json is a list of objects with repo ("owner/name"), frameworks, also_ok, primary, app, app_alternatives,
-task_modules, scheduler, broker, commands and package_manager. FOLDER holds a git checkout of each as `owner+name`.
+task_modules, scheduler, broker, commands and package_manager; those with a `group` are scored group by group. FOLDER holds a git checkout of each as `owner+name`.
 Nothing in a checkout is executed.
 """
 
@@ -37,12 +37,21 @@ def main() -> int:
     options = parser.parse_args()
     labels = json.loads(options.labels.read_text())
     present = [label for label in labels if (options.folder / folder_name(label)).is_dir()]
+    print(f"{len(present)} of {len(labels)} labelled repositories present")
+    for group in dict.fromkeys(label.get("group", "") for label in present):
+        score(group, [label for label in present if label.get("group", "") == group], options)
+    return 0
+
+
+def score(group: str, labels: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Prints what is right in one group of labels."""
     started = time.perf_counter()
-    results = [result for label in present for result in judge(label, surveyed(options.folder / folder_name(label)))]
-    print_scores(results, len(present), len(labels), time.perf_counter() - started)
+    results = [result for label in labels for result in judge(label, surveyed(options.folder / folder_name(label)))]
+    seconds = time.perf_counter() - started
+    print(f"\n{f'group {group}: ' if group else ''}{len(labels)} repositories, surveyed in {seconds:.1f} s")
+    print_scores(results)
     if options.misses:
         print_misses(results)
-    return 0
 
 
 def folder_name(label: dict[str, Any]) -> str:
@@ -113,8 +122,7 @@ def _essence(command: str) -> str:
     return re.sub(r"\s+", " ", "\n".join(lines)).strip()
 
 
-def print_scores(results: list[Result], present: int, labelled: int, seconds: float) -> None:
-    print(f"{present} of {labelled} labelled repositories present, surveyed in {seconds:.1f} s")
+def print_scores(results: list[Result]) -> None:
     totals, right = Counter(r[0] for r in results), Counter(r[0] for r in results if r[2])
     found, expected, false = right["found"], totals["found"], totals["false"]
     print(f"frameworks: precision {ratio(found, found + false)}, recall {ratio(found, expected)}")
