@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.repo.commands import CommandFact
+from skillrun.repo.declared import own_scripts
 from skillrun.repo.managers import CI_FILES
 from skillrun.repo.offers import Offer, Source
-from skillrun.repo.shell import cleaned, purpose, without_prefix
+from skillrun.repo.shell import cleaned, is_partial, named_kind, purpose, without_prefix
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -21,9 +22,13 @@ _FOLDER = re.compile(r"\s*(?:- )?working[-_]directory\s*:\s*[\"']?([^\"'#\s]+)")
 _FRONT_END = re.compile(
     r"(?:cd\s+\S+\s*&&\s*)?(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b"
 )
-_PARTIAL = re.compile(  # some of the tests only
-    r"\s-(?:k|Dtest=\S+)\s|(?:pytest|rspec|phpunit|jest|vitest)\b(?:\s+-\S+)*\s+(?!\S*tests?/?(?:\s|$))[\w.][\w./-]*(?:\s|$)"
+_PACKAGE = re.compile(r"(?:^|/)(?:pyproject\.toml|setup\.py)$")
+_PYTHON_BUILD = re.compile(
+    r"(?:uv|poetry|hatch|pdm|flit)\s+build\b|(?:py)?build\b|python[\d.]*\s+setup\.py\b|pyproject-build\b"
 )
+_ENVIRONMENT = re.compile(r"(?m)^([ ]*)(?:- )?env:[ ]*\n((?:\1[ ]+.*\n|[ ]*\n)+)")
+_VARIABLE = re.compile(r"(?m)^[ ]*([A-Za-z_]\w*):[ ]*([^#\n]*)$")
+_REFERENCE = re.compile(r"\$\{\{\s*env\.(\w+)\s*\}\}")
 _CONTROL = re.compile(r"(?:if|then|else|fi|for|do|done|while|echo|case|esac)\b")
 _LIKELY = re.compile(r"(?i)test|ci\b|check|lint|python|backend|main|build|quality|pull")
 _UNLIKELY = re.compile(
@@ -40,25 +45,61 @@ class _Step:
 
 def ci_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     """Every command in a CI file whose purpose is plain."""
+    reader = _Reader(
+        javascript=languages[:1] in (("javascript",), ("typescript",)),
+        scripts=frozenset(own_scripts(tree)),
+        packages=frozenset(path.rpartition("/")[0] for path in tree.files if _PACKAGE.search(path)),
+    )
     for path in tree.files:
         if CI_FILES.fullmatch(path):
             text = (tree.peek(path) or b"").decode("utf-8", "replace")
-            yield from _file_offers(path, text, languages[:1] in (("javascript",), ("typescript",)))
+            yield from reader.offers(path, _with_variables(text))
 
 
-def _file_offers(path: str, text: str, javascript: bool) -> Iterator[Offer]:
-    fit = 20 if _UNLIKELY.search(path.rpartition("/")[2]) else 0 if _LIKELY.search(path.rpartition("/")[2]) else 10
-    for step in _steps(text):
-        kind = purpose(step.command)
-        if kind and (javascript or kind == "build" or not _FRONT_END.match(without_prefix(step.command))):
+@dataclass(frozen=True)
+class _Reader:
+    """Reads CI files, knowing of the repository: its language, its own console scripts, where it has packages."""
+
+    javascript: bool
+    scripts: frozenset[str]
+    packages: frozenset[str]
+
+    def offers(self, path: str, text: str) -> Iterator[Offer]:
+        name = path.rpartition("/")[2]
+        fit = 20 if _UNLIKELY.search(name) else 0 if _LIKELY.search(name) else 10
+        for step in _steps(text):
             command = cleaned(step.command)
-            whole = f"cd {step.folder} && {command}" if step.folder and step.folder != "." else command
-            yield Offer(
-                kind,
-                CommandFact(whole, path, step.line, command),
-                Source.CI,
-                fit + _distance(kind, command),
-            )
+            kind = purpose(step.command)
+            own = None if kind else own_purpose(command, self.scripts)
+            if (kind and self._counts(kind, step)) or own:
+                whole = f"cd {step.folder} && {command}" if step.folder and step.folder != "." else command
+                distance = _distance(kind or "", command)
+                fact = CommandFact(whole, path, step.line, command)
+                yield Offer(kind or own or "", fact, Source.CI, fit + distance)
+
+    def _counts(self, kind: str, step: _Step) -> bool:
+        """Of a front end, only building; of a second package beside the main one, not even that."""
+        plain = without_prefix(step.command)
+        if kind == "build":
+            return not (_PYTHON_BUILD.match(plain) and step.folder in self.packages and "" in self.packages)
+        return self.javascript or not _FRONT_END.match(plain)
+
+
+def own_purpose(command: str, scripts: frozenset[str]) -> str | None:
+    """What `NAME test` is for, where NAME is a console script of the repository. Building may be what it sells."""
+    words = without_prefix(command).split()
+    named = named_kind(words[1]) if len(words) > 1 and words[0] in scripts and "${{" not in command else None
+    return named[0] if named and named[0] != "build" else None
+
+
+def _with_variables(text: str) -> str:
+    """`${{ env.NAME }}` replaced where the file gives the name one plain value."""
+    found: dict[str, set[str]] = {}
+    for block in _ENVIRONMENT.finditer(text):
+        for name, value in _VARIABLE.findall(block[2]):
+            found.setdefault(name, set()).add(value.strip("\"' "))
+    plain = {name: values for name, values in found.items() if len(values) == 1 and "${{" not in str(values)}
+    return _REFERENCE.sub(lambda one: next(iter(plain.get(one[1], {one[0]}))), text)
 
 
 def _distance(kind: str, command: str) -> int:
@@ -68,13 +109,13 @@ def _distance(kind: str, command: str) -> int:
         "test": r"e2e|integration|doctest|append|docker",
     }
     distance = 3 if kind in lesser and re.search(lesser[kind], command) else 0
-    distance += 2 if kind == "test" and _PARTIAL.search(command) else 0
+    distance += 2 if kind == "test" and is_partial(command) else 0
     return distance + (5 if "$" in command else 0)  # a variable of the CI is not set elsewhere
 
 
 def _steps(text: str) -> Iterator[_Step]:
     lines = text.splitlines()
-    default = _default_folder(lines)
+    defaults = list(_default_folders(lines))
     held, start, moved = "", 0, ""
     for number, line in enumerate(lines, 1):
         command = held + _command(line)
@@ -85,7 +126,7 @@ def _steps(text: str) -> Iterator[_Step]:
         held = ""
         moved = _moved(moved, line, command)
         if command and not _CONTROL.match(command):
-            yield _Step(start, command, moved or _folder(lines, start - 1) or default)
+            yield _Step(start, command, moved or _folder(lines, start - 1) or _default(defaults, start))
 
 
 def _moved(folder: str, line: str, command: str) -> str:
@@ -109,13 +150,18 @@ def _command(line: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _default_folder(lines: list[str]) -> str | None:
-    """The working directory that a `defaults:` block sets for a whole file."""
+def _default_folders(lines: list[str]) -> Iterator[tuple[int, int, str]]:
+    """(first line, last line, folder) for which a `defaults:` block sets the working directory: a file or a job."""
     for number, line in enumerate(lines):
-        if re.match(r"defaults\s*:", line):
-            found = next((_FOLDER.match(below) for below in lines[number : number + 4] if _FOLDER.match(below)), None)
-            return found[1] if found else None
-    return None
+        block = re.match(r"( *)defaults\s*:", line)
+        found = next((match for below in lines[number : number + 4] if (match := _FOLDER.match(below))), None)
+        if block and found:
+            ends = (at for at in range(number + 1, len(lines)) if re.match(rf" {{0,{len(block[1]) - 1}}}\S", lines[at]))
+            yield (number, next(ends, len(lines)), found[1]) if block[1] else (0, len(lines), found[1])
+
+
+def _default(defaults: list[tuple[int, int, str]], line: int) -> str | None:
+    return next((folder for first, last, folder in reversed(defaults) if first < line <= last), None)
 
 
 def _folder(lines: list[str], at: int) -> str | None:

@@ -16,13 +16,16 @@ from skillrun.repo.offers import Offer, Source
 from skillrun.repo.packages import package_offers
 from skillrun.repo.places import is_aside, is_shown
 from skillrun.repo.runners import runner_offers
-from skillrun.repo.shell import checks_types, named_kind, purpose, tests_as_well
+from skillrun.repo.shell import checks_types, is_partial, named_kind, purpose, tests_as_well
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _PLACEHOLDER = re.compile(r"[<>…\[\]]|\.\.\.(?!/)|path/to|\bfoo\b")
 _RECIPE_FILES = frozenset({"gnumakefile", "makefile", "justfile", ".justfile"})
+_TASKFILE = re.compile(r"(?i:taskfile)(?:\.dist)?\.ya?ml")
+_TASK = re.compile(r"(?m)^([ ]{1,4})[\"']?([\w:.-]+?)[\"']?:[ ]*(?=$|\S)")
+_TASK_LINE = re.compile(r"(?m)^[ ]*-[ ]+(?!\w+:)(.*?)(?:[ ]*\{\{[^}]*\}\})*[ ]*$")
 _SCRIPT_FOLDERS = frozenset({"", "scripts", "script", "bin", "dev", "tools", "ci", "hack"})
 _SCRIPT_NAME = re.compile(r"(?:run[-_])?([\w-]+?)(?:\.sh|\.bash)?")
 _NOTES = frozenset(
@@ -49,6 +52,7 @@ def offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
 
 def _declared_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     yield from _recipe_offers(tree, languages)
+    yield from _taskfile_offers(tree)
     yield from runner_offers(tree)
     yield from _script_offers(tree)
     yield from package_offers(tree, languages)
@@ -77,6 +81,23 @@ def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
     for (folder, _), path in found.items():
         if not folder or (not is_aside(path) and _holds(tree, folder, languages[:1])):
             yield path
+
+
+def _taskfile_offers(tree: Tree) -> Iterator[Offer]:
+    """The tasks of go-task's Taskfile.yml."""
+    path = next((path for path in tree.files if _TASKFILE.fullmatch(path)), None)
+    text = text_of(tree, path) or "" if path else ""
+    _, started, body = text.partition("\ntasks:")
+    line = text.count("\n", 0, len(text) - len(body)) + 1
+    held = "\n" + body.partition("\n")[2] if started else ""
+    names = list(_TASK.finditer(held))
+    names = [name for name in names if name[1] == names[0][1]]
+    for task, following in zip(names, [*names[1:], None], strict=False):
+        named = named_kind(task[2])
+        runs = "\n".join(_TASK_LINE.findall(held[task.start() : following.start() if following else None]))
+        if path and named and runs:
+            number = line + held.count("\n", 0, task.start(2))
+            yield Offer(named[0], command_fact(f"task {task[2]}", path, number, runs), Source.MAKE, named[1])
 
 
 def _holds(tree: Tree, folder: str, languages: tuple[str, ...]) -> bool:
@@ -174,5 +195,5 @@ def _note_offers(tree: Tree) -> Iterator[Offer]:
             for code in [line.strip()] if fenced else re.findall(r"`([^`]+)`", line):
                 command = re.split(r"\s+#", code)[0].strip()
                 kind = purpose(command)
-                if kind and " " in command and not _PLACEHOLDER.search(command):
+                if kind and " " in command and not _PLACEHOLDER.search(command) and not is_partial(command):
                     yield Offer(kind, command_fact(command, path, number, command), Source.NOTES)

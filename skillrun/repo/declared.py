@@ -51,6 +51,12 @@ def scripts_of(tree: Tree, path: str) -> dict[str, Any]:
     return scripts if isinstance(scripts, dict) else {}
 
 
+def own_scripts(tree: Tree) -> set[str]:
+    """The console scripts that the repository's own pyproject.toml sets up."""
+    data = toml_of(tree, "pyproject.toml")
+    return {*table_at(data, "project", "scripts"), *table_at(data, "tool", "poetry", "scripts")}
+
+
 def line_with(tree: Tree, path: str, needle: str) -> int:
     """The first line that holds a text; 1 where none does."""
     lines = (text_of(tree, path) or "").splitlines()

@@ -84,7 +84,8 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
         return "hatch"
     if "Pipfile" in names:
         return "pipenv"
-    if any(_BY_UV.search(tree.peek(path) or b"") for name, path in names.items() if name.endswith(".txt")):
+    compiled = (path for name, path in names.items() if name.endswith((".txt", ".lock")) and "requirements" in path)
+    if any(_BY_UV.search(tree.peek(path) or b"") for path in compiled):
         return "uv"
     if any(name.endswith(".in") and "requirements" in path for name, path in names.items()):
         return "pip-tools"

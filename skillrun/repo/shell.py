@@ -66,6 +66,11 @@ _BUILDS_TESTED = re.compile(r"(?:\./)?gradlew?\b.*\sbuild\b|(?:\./)?mvnw?\b.*\s(
 _NO_TESTS = re.compile(r"-x\s+(?:test|check)\b|-D(?:skipTests|maven\.test\.skip)\b")
 _HARMLESS = re.compile(r"\s*\|\|\s*(?:true|exit 0|:)\s*$")
 
+_PARTIAL = re.compile(
+    r"\s-(?:k|Dtest=\S+)\s|(?:pytest|rspec|phpunit|jest|vitest)\b(?:\s+-\S+)*"
+    r"\s+(?!(?:[\w.-]+/)?tests?/?(?:\s|$))[\w.][\w./-]*(?:\s|$)"
+)
+
 NAMES = {
     "lint": (
         *("lint", "lints", "linting", "check-lint", "lint-check", "lint-all", "lint-python", "lint-py", "lint-backend"),
@@ -115,6 +120,11 @@ def commands_in(text: str) -> list[str]:
 def checks_types(runs: str) -> bool:
     """Whether one of the commands checks types; beside a linter, the TypeScript compiler does nothing else."""
     return any(purpose(part) == "typecheck" or _COMPILER.match(without_prefix(part)) for part in commands_in(runs))
+
+
+def is_partial(command: str) -> bool:
+    """Whether a test command names some of the tests only."""
+    return _PARTIAL.search(command) is not None
 
 
 def tests_as_well(command: str) -> bool:

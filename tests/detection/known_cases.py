@@ -409,6 +409,18 @@ CASES = (
         ("Shop/Mail.cs",),
     ),
     Case(
+        "hangfire",
+        _nuget("Hangfire.AspNetCore"),
+        {
+            "Shop/Program.cs": "using Hangfire;\nbuilder.Services.AddHangfireServer();\n",
+            "Shop/Jobs.cs": "using Hangfire;\nclass Jobs { void Go(IRecurringJobManager recurringJobManager) "
+            '{ recurringJobManager.AddOrUpdate<Mail>("mail", j => j.Go(), "* * * * *"); } }\n',
+        },
+        "Shop/Program.cs",
+        ("Shop/Jobs.cs",),
+        "by its manager",
+    ),
+    Case(
         "quartz.net",
         {"Directory.Packages.props": '<Project><ItemGroup><PackageVersion Include="Quartz" /></ItemGroup></Project>'},
         {

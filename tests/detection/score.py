@@ -1,8 +1,8 @@
 """Scores the survey against labelled repositories: `score.py LABELS.json FOLDER [--misses]`.
 
 LABELS.json is a list of objects with repo ("owner/name"), frameworks, also_ok, primary, app, app_alternatives,
-task_modules, scheduler, broker, commands and package_manager; those with a `group` are scored group by group. FOLDER holds a git checkout of each as `owner+name`.
-Nothing in a checkout is executed.
+task_modules, scheduler, broker, commands and package_manager; those with a `group` are scored group by group.
+FOLDER holds a git checkout of each as `owner+name`. Nothing in a checkout is executed.
 """
 
 from __future__ import annotations

@@ -151,6 +151,23 @@ def test_two_libraries_in_use_are_both_found(tmp_path: Path) -> None:
     assert {use.id for use in found.frameworks} == {"bull", "nestjs-schedule"}
 
 
+def test_a_redis_client_alone_says_nothing_of_the_queue(tmp_path: Path) -> None:
+    (case,) = (case for case in CASES if case.id == "laravel-queue")
+    composer = {"composer.json": '{"require": {"laravel/framework": "^11", "predis/predis": "^2"}}'}
+    use = use_in(tmp_path / "horizon", composer | case.code, "laravel-queue")
+    assert use is not None and use.broker == "redis"
+    plain = {"config/queue.php" if path == "config/horizon.php" else path: text for path, text in case.code.items()}
+    use = use_in(tmp_path / "plain", composer | plain, "laravel-queue")
+    assert use is not None and (use.app, use.broker) == ("config/queue.php", None)
+
+
+def test_recurring_jobs_of_hangfires_manager_are_a_schedule(tmp_path: Path) -> None:
+    by_name = {case.name: case for case in CASES if case.id == "hangfire"}
+    for name, expected in (("by its manager", "hangfire"), ("", None)):
+        use = use_in(tmp_path / f"r{name}", by_name[name].manifest | by_name[name].code, "hangfire")
+        assert use is not None and use.scheduler == expected
+
+
 def test_of_two_alike_the_queue_comes_before_the_scheduler(tmp_path: Path) -> None:
     by_id = {case.id: case for case in CASES}
     clock = "from apscheduler.schedulers.background import BackgroundScheduler\n"

@@ -180,6 +180,75 @@ def test_ci_commands_that_only_ci_can_run_are_no_commands(tmp_path: Path) -> Non
     check_finds(tmp_path, {".github/workflows/ci.yml": ci})
 
 
+def test_ci_knows_the_plain_variables_of_its_file(tmp_path: Path) -> None:
+    ci = 'env:\n  CARGO: cargo\n  FLAGS: ""\njobs:\n  a:\n    steps:\n'
+    ci += "      - run: ${{ env.CARGO }} test ${{ env.FLAGS }}\n"
+    check_finds(tmp_path / "a", {".github/workflows/ci.yml": ci}, test="cargo test")
+    two = ci + "      - env:\n          CARGO: cross\n        run: ${{ env.CARGO }} build\n"
+    check_finds(tmp_path / "b", {".github/workflows/ci.yml": two})
+
+
+def test_console_scripts_of_the_repository_itself(tmp_path: Path) -> None:
+    pyproject = {"pyproject.toml": "[project.scripts]\nshop = 'shop:main'\n"}
+    ci = "steps:\n  - run: uv run shop test --cov\n  - run: uv run shop build\n"
+    ci += "  - run: other lint\n  - run: shop migrate\n"
+    check_finds(tmp_path / "a", pyproject | {".github/workflows/ci.yml": ci}, test="uv run shop test --cov")
+    check_finds(tmp_path / "b", {".github/workflows/ci.yml": ci})
+
+
+def test_the_build_of_a_second_package_is_not_the_repositorys(tmp_path: Path) -> None:
+    ci = {
+        ".github/workflows/ci.yml": "jobs:\n  a:\n    defaults:\n      run:\n        working-directory: client\n"
+        "    steps:\n      - run: uv build\n"
+    }
+    client = {"client/pyproject.toml": "[project]\nname = 'c'\n"}
+    check_finds(tmp_path / "a", ci | client | {"pyproject.toml": "[project]\nname = 'x'\n"})
+    check_finds(tmp_path / "b", ci | client, build="cd client && uv build")
+
+
+def test_a_jobs_working_directory_ends_with_the_job(tmp_path: Path) -> None:
+    ci = (
+        "jobs:\n  a:\n    defaults:\n      run:\n        working-directory: app\n    steps:\n      - run: pytest\n"
+        "  b:\n    steps:\n      - run: mypy .\n"
+    )
+    check_finds(tmp_path, {".github/workflows/ci.yml": ci}, test="cd app && pytest", typecheck="mypy .")
+
+
+TASKFILE = """
+    version: "3"
+
+    vars:
+      lint: x
+
+    tasks:
+      # -- checks
+      default: task --list
+      ruff:
+        desc: lint
+        cmds:
+          - poetry run ruff check . {{.CLI_ARGS}}
+      mypy:
+        cmds:
+          - poetry run mypy .
+      "test":
+        deps: [up]
+        cmds:
+          - task: up
+          - poetry run pytest
+      build:
+        deps: [test]
+    """
+
+
+def test_taskfile(tmp_path: Path) -> None:
+    found = check_finds(
+        tmp_path / "a", {"Taskfile.yml": TASKFILE}, lint="task ruff", typecheck="task mypy", test="task test"
+    )
+    assert found.lint and (found.lint.line, found.lint.runs) == (9, "poetry run ruff check .")
+    assert found.test and found.test.runs == "poetry run pytest"
+    check_finds(tmp_path / "b", {"Taskfile.yml": "version: '3'\n", "docs/Taskfile.yml": TASKFILE})
+
+
 def test_package_json_of_a_javascript_project_and_beside_python(tmp_path: Path) -> None:
     package = '{"scripts": {"lint": "eslint .", "test": "jest", "build": "vite build"}}'
     script = {"src/index.js": "f()\n" * 400, "package.json": package, "pnpm-lock.yaml": ""}
@@ -228,6 +297,8 @@ def test_a_hook_says_what_it_runs(tmp_path: Path) -> None:
 
 def test_notes_for_people_come_last(tmp_path: Path) -> None:
     notes = {"CONTRIBUTING.md": "Run\n\n```sh\npoetry run pytest\n```\n", "README.md": "```sh\nmypy .\n```\n"}
+    some = {"CLAUDE.md": "One test: `pytest tests/test_a.py`, one app: `pytest shop/cart/tests/`\n"}
+    check_finds(tmp_path / "c", some)
     check_finds(tmp_path / "a", notes, test="poetry run pytest")
     check_finds(tmp_path / "b", notes | {"Makefile": "test:\n\tpytest\n"}, test="make test")
 

@@ -60,6 +60,13 @@ APPS = {
     ),
     "django": ({**SETTINGS, "shop/x.py": "import django_rq\ndjango_rq.enqueue(f)\n"}, "proj/settings.py:RQ_QUEUES"),
     "flask": ({"shop/__init__.py": "from flask_rq2 import RQ\nrq = RQ()\n"}, "shop/__init__.py:rq"),
+    "only classes": (
+        {
+            "q.py": "from rq import Queue\nclass Base(Queue): ...\nclass Own(Base): ...\n",
+            "jobs.py": "from rq.decorators import job\n@job('x')\ndef f(): ...\n",
+        },
+        "q.py:Own",
+    ),
     "only functions": (
         {"shop/q.py": "from rq import Queue\ndef get(r):\n    return Queue('a', connection=r)\n"},
         "shop/q.py",
@@ -82,6 +89,9 @@ TASK_FILES = {
     "enqueued beside": "from shop.queues import queue\ndef f(): ...\nqueue.enqueue_call(f, args=(1,))\n",
     "in": "from shop.queues import queue\nfrom .jobs import f\nqueue.enqueue_in(delta, f)\n",
     "own queue": "from rq import Queue\ndef f():\n    Queue(connection=r).enqueue(f)\n",
+    "own decorator": "from rq.decorators import job\nclass own(job): ...\n@own('x')\ndef f(): ...\n",
+    "partial": "from functools import partial\nfrom rq.decorators import job as rq_job\nclass own(rq_job): ...\n"
+    "job = partial(own, connection=r)\n@job('x')\ndef f(): ...\n",
     "cron": "from rq import cron\nfrom shop.jobs import f\ncron.register(f, 'default', interval=60)\n",
 }
 
@@ -105,6 +115,7 @@ NO_TASKS = {
     "another queue": "from shop.huey import queue\nqueue.enqueue(f)\n",
     "another job": "from invoke import job\n@job\ndef f(): ...\n",
     "a method of a class": "from rq.job import Job\nfrom shop.models import Report\nReport.enqueue(f)\n",
+    "partial of another": "from functools import partial\nimport rq\njob = partial(print, 1)\n@job\ndef f(): ...\n",
     "comments and text": "# from rq import Queue\nX = 'queue.enqueue(f)'\n",
 }
 
@@ -153,6 +164,7 @@ IGNORED: dict[str, dict[str, str]] = {
         "lib/backends/q.py": QUEUE,
     },
     "only monitored": {**REQUIRED, "shop/x.py": "from rq import Worker\nfrom rq.job import Job\nWorker.count()\n"},
+    "only a class": {**REQUIRED, "shop/x.py": "from rq import Queue\nclass Own(Queue): ...\n"},
     "vendored": {**REQUIRED, "vendor/x/q.py": QUEUE},
     "the library itself": {"rq/__init__.py": "from .queue import Queue\n", "rq/queue.py": QUEUE},
     "another Queue": {"shop/q.py": "from queue import Queue\nqueue = Queue()\nqueue.enqueue(f)\n"},

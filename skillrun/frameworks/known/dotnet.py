@@ -21,12 +21,13 @@ DOTNET = (
         tasks=(
             "call Hangfire.BackgroundJob.*",
             "call Hangfire.RecurringJob.*",
+            "call *ecurringJobManager.AddOrUpdate",
             "mark Hangfire.AutomaticRetry",
             "mark Hangfire.Queue",
             "mark Hangfire.DisableConcurrentExecution",
         ),
         sends=("call Hangfire.BackgroundJobServer",),
-        schedules={"call Hangfire.RecurringJob.*": "hangfire", "call *RecurringJob*.AddOrUpdate": "hangfire"},
+        schedules={"call Hangfire.RecurringJob.*": "hangfire", "call *ecurringJob*.AddOrUpdate": "hangfire"},
         brokers={
             "dep hangfire.postgresql": "postgres",
             "dep hangfire.sqlserver": "sqlserver",

@@ -24,7 +24,7 @@ PHP = (
             "call $schedule\\*": "laravel scheduler",
             "call Illuminate\\Support\\Facades\\Schedule\\*": "laravel scheduler",
         },
-        brokers={"file *config/horizon.php": "redis", "dep predis/predis": "redis"},
+        brokers={"file *config/horizon.php": "redis"},  # a Redis client alone may be for the cache
         starts=("artisan", "queue:work"),
         own="src/Illuminate/Queue/Worker.php",
     ),

@@ -69,6 +69,10 @@ class _File:
         known = self.names.get(first)
         return f"{self.path}:{name}" if known is None else known + dot + rest
 
+    def line_of(self, name: str) -> int:
+        """The line that defines a class."""
+        return next((n for n, text in enumerate(self.lines, 1) if re.match(rf"\s*class {name}\b", text)), 1)
+
     def place(self, line: int) -> Place:
         """A line with its text."""
         return Place(self.path, line, self.lines[line - 1] if line <= len(self.lines) else "")
@@ -114,6 +118,7 @@ class RqRecogniser:
         apps, tasks = found.apps(), found.tasks()
         if self._own_library or not self._in_use(apps, tasks, declared, manifests):
             return None
+        apps = apps or found.own_classes()  # an app where jobs are handed over, and no use by itself
         modules = {place.path for place in tasks} | found.task_paths()
         return FrameworkUse(
             id=ID,
@@ -188,6 +193,16 @@ class _Concluding:
             found.setdefault(name, place)
         return found
 
+    def own_classes(self) -> dict[str, Place]:
+        """ "path:class" -> its line, of queue classes that derive from RQ's and from which no other derives here."""
+        found: dict[str, Place] = {}
+        for file in sorted(self._files.values(), key=lambda file: (file.path.count("/"), file.path)):
+            based = {base for bases in file.bases.values() for base in bases}
+            for name in sorted(file.bases.keys() - based):
+                if self._makes_queue(f"{file.path}:{name}"):
+                    found[f"{file.path}:{name}"] = file.place(file.line_of(name))
+        return found
+
     def tasks(self) -> list[Place]:
         """The lines that decorate, enqueue or schedule a function."""
         found = []
@@ -218,10 +233,18 @@ class _Concluding:
 
     def _decorates(self, file: _File, name: str) -> bool:
         origin = self._follow(file.origin(name))
-        if origin in _DECORATORS:
+        made = self._maker(origin)
+        if self._derives(origin, _DECORATORS) or (made and self._derives(made, _DECORATORS)):
             return True
         owner, _, method = origin.rpartition(".")
         return method == "job" and self._is_flask(owner)
+
+    def _maker(self, origin: str) -> str:
+        """What a variable of a module is made from; of `partial(job, ...)`, the function; else ""."""
+        path, _, name = origin.partition(":")
+        file = self._files.get(path)
+        makers = [maker for held, variable, maker, _ in file.queues if variable == name and not held] if file else []
+        return self._follow(file.origin(makers[0])) if file and makers else ""
 
     def _is_flask(self, origin: str) -> bool:
         path, _, name = origin.partition(":")
@@ -250,14 +273,17 @@ class _Concluding:
             "rq.cron.CronScheduler",
         )
 
-    def _makes_queue(self, origin: str, hops: int = 3) -> bool:
+    def _makes_queue(self, origin: str) -> bool:
         """RQ's own class or function, or a class of the repository that derives from it."""
-        if origin in _QUEUES:
+        return self._derives(origin, _QUEUES)
+
+    def _derives(self, origin: str, wanted: frozenset[str], hops: int = 3) -> bool:
+        if origin in wanted:
             return True
         path, _, name = origin.partition(":")
         file = self._files.get(path)
         bases = file.bases.get(name, []) if file else []
-        return hops > 0 and any(file and self._makes_queue(self._follow(file.origin(b)), hops - 1) for b in bases)
+        return hops > 0 and any(file and self._derives(self._follow(file.origin(b)), wanted, hops - 1) for b in bases)
 
     def _follow(self, origin: str, hops: int = 6) -> str:
         """An origin followed through the imports of other files."""
@@ -328,6 +354,8 @@ class _Reader:
     def _kept(self, function: str, names: list[str], value: ast.expr) -> None:
         if "RQ_QUEUES" in names and not function:
             self._file.settings.append(value.lineno)
+        if isinstance(value, ast.Call) and _dotted(value.func) in ("partial", "functools.partial") and value.args:
+            value = ast.copy_location(ast.Call(value.args[0], [], []), value)
         if isinstance(value, ast.Call) and _dotted(value.func):
             self._file.queues += [(function, name, _dotted(value.func), value.lineno) for name in names]
 
