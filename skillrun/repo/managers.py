@@ -85,13 +85,22 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
     if "Pipfile" in names:
         return "pipenv"
     compiled = (path for name, path in names.items() if name.endswith((".txt", ".lock")) and "requirements" in path)
-    if any(_BY_UV.search(tree.peek(path) or b"") for path in compiled):
+    if any(_BY_UV.search(tree.peek(path) or b"") for path in compiled) or _installed_by_uv(tree, names):
         return "uv"
     if any(name.endswith(".in") and "requirements" in path for name, path in names.items()):
         return "pip-tools"
     if any(_PYTHON_FILES.fullmatch(name) for name in names):
         return "pip"
     return "conda" if {"environment.yml", "environment.yaml"} & names.keys() else None
+
+
+def _installed_by_uv(tree: Tree, names: dict[str, str]) -> bool:
+    """Recipes, images or CI install the requirements with `uv pip`."""
+    beside = [path for name, path in names.items() if name in ("Makefile", "justfile", "Dockerfile")]
+    ci = [path for path in tree.files if CI_FILES.fullmatch(path)]
+    return any(
+        re.search(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements", tree.peek(path) or b"") for path in beside + ci
+    )
 
 
 def _declared_javascript(tree: Tree, names: dict[str, str]) -> str | None:

@@ -7,13 +7,13 @@ import re
 _OPTIONS = r"(?:\s+-{1,2}[\w-]+(?:=\S+)?)*"
 _PREFIX = re.compile(
     r"(?:"
-    r"[A-Za-z_]\w*=(?:\"[^\"]*\"|'[^']*'|\S*)\s+"  # VARIABLE=value
+    r"[A-Za-z_]\w*=(?:\"[^\"]*\"|'[^']*'|\$\([^()]*\)|\S*)\s+"  # VARIABLE=value
     r"|@|-(?=\w)|\$ |sudo\s+|time\s+|exec\s+|env\s+|xvfb-run\s+(?:-a\s+)?"
     r"|cd\s+[^&;]+(?:&&|;)\s*|source\s+\S+\s*(?:&&|;)\s*|\.\s+\S+\s*(?:&&|;)\s*|set\s+-\S+\s*(?:&&|;)\s*"
     rf"|(?:uv|poetry|pipenv|pdm|hatch|rye|pixi)\s+run(?:\s+(?:--(?:group|extra|with|package|python|project)|-p)[\s=]\S+|{_OPTIONS[3:-2]})*\s+"
     r"|uvx\s+|pipx\s+run\s+|npx\s+|bunx\s+|pnpm\s+exec\s+|yarn\s+run\s+(?=\w+\s)|bundle\s+exec\s+"
     r"|docker[- ]compose\s+(?:-\S+\s+(?:[\w./-]+\.ya?ml\s+)?)*(?:run|exec)"
-    r"(?:\s+(?:-[euvw]|--env|--user)\s+\S+|\s+-\S+)*\s+[\w-]+\s+"
+    r"(?:\s+(?:-[euvw]|--env|--user)\s+\S+|\s+-\S+)*\s+\w[\w-]*\s+"
     r"|docker\s+exec(?:\s+-\S+)*\s+\S+\s+"
     r"|python[\d.]*(?:\s+-[BWIXuE]\w*)*\s+-m\s+"
     r"|(?:\S*/)?bin/(?=\w)"
@@ -56,6 +56,10 @@ _BY_KIND = tuple((kind, re.compile(rf"(?:{pattern})")) for kind, pattern in _KIN
 _SCRIPT = re.compile(
     r"(?:npm|pnpm|yarn|bun|make|just|poe|task)"
     r"(?:\s+(?:run|--(?:prefix|dir|cwd|filter)[\s=]\S+|-[FCf]\s+\S+|--?[\w-]+(?:=\S+)?))*\s+([\w:.-]+)"
+)
+_SERVICE = re.compile(  # without a command: what the service itself is for
+    r"docker[- ]compose\s+(?:-\S+\s+(?:[\w./-]+\.ya?ml\s+)?)*run"
+    r"(?:\s+(?:-[euvw]|--env|--user)\s+\S+|\s+-\S+)*\s+(\w[\w-]*)$"
 )
 _NOT_A_RUN = re.compile(
     r"\b(?:pip|pip3|uv|poetry|npm|apt-get|brew)\s+(?:add|install|sync|ci|tool)\b|--version\b|--help\b"
@@ -137,8 +141,7 @@ def purpose(command: str) -> str | None:
     if _NOT_A_RUN.search(command) or "${{" in command:
         return None
     rest = without_prefix(cleaned(command))
-    script = _SCRIPT.match(rest)
-    if script:
+    if script := _SCRIPT.match(rest) or _SERVICE.match(rest):
         named = named_kind(script[1])
         return named[0] if named else None
     built = re.search(r"-m\s+build\b", command)
