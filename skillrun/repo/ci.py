@@ -115,7 +115,7 @@ def _distance(kind: str, command: str) -> int:
 
 def _steps(text: str) -> Iterator[_Step]:
     lines = text.splitlines()
-    defaults = list(_default_folders(lines))
+    defaults = _default_folders(lines)
     held, start, moved = "", 0, ""
     for number, line in enumerate(lines, 1):
         command = held + _command(line)
@@ -126,7 +126,7 @@ def _steps(text: str) -> Iterator[_Step]:
         held = ""
         moved = _moved(moved, line, command)
         if command and not _CONTROL.match(command):
-            yield _Step(start, command, moved or _folder(lines, start - 1) or _default(defaults, start))
+            yield _Step(start, command, moved or _folder(lines, start - 1) or defaults[start - 1])
 
 
 def _moved(folder: str, line: str, command: str) -> str:
@@ -150,18 +150,19 @@ def _command(line: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _default_folders(lines: list[str]) -> Iterator[tuple[int, int, str]]:
-    """(first line, last line, folder) for which a `defaults:` block sets the working directory: a file or a job."""
+def _default_folders(lines: list[str]) -> list[str | None]:
+    """For each line the working directory that a `defaults:` block gives its file, or its job."""
+    whole, of_job, depth = None, None, 0
+    found: list[str | None] = []
     for number, line in enumerate(lines):
-        block = re.match(r"( *)defaults\s*:", line)
-        found = next((match for below in lines[number : number + 4] if (match := _FOLDER.match(below))), None)
-        if block and found:
-            ends = (at for at in range(number + 1, len(lines)) if re.match(rf" {{0,{len(block[1]) - 1}}}\S", lines[at]))
-            yield (number, next(ends, len(lines)), found[1]) if block[1] else (0, len(lines), found[1])
-
-
-def _default(defaults: list[tuple[int, int, str]], line: int) -> str | None:
-    return next((folder for first, last, folder in reversed(defaults) if first < line <= last), None)
+        indent = len(line) - len(line.lstrip())
+        if of_job and line.strip() and indent < depth:
+            of_job = None
+        if line.lstrip().startswith("defaults:"):
+            folder = next((match[1] for below in lines[number : number + 4] if (match := _FOLDER.match(below))), None)
+            whole, of_job, depth = (whole, folder, indent) if indent else (folder, of_job, depth)
+        found.append(of_job)
+    return [folder or whole for folder in found]
 
 
 def _folder(lines: list[str], at: int) -> str | None:

@@ -13,7 +13,7 @@ _PREFIX = re.compile(
     rf"|(?:uv|poetry|pipenv|pdm|hatch|rye|pixi)\s+run(?:\s+(?:--(?:group|extra|with|package|python|project)|-p)[\s=]\S+|{_OPTIONS[3:-2]})*\s+"
     r"|uvx\s+|pipx\s+run\s+|npx\s+|bunx\s+|pnpm\s+exec\s+|yarn\s+run\s+(?=\w+\s)|bundle\s+exec\s+"
     r"|docker[- ]compose\s+(?:-\S+\s+(?:[\w./-]+\.ya?ml\s+)?)*(?:run|exec)"
-    r"(?:\s+(?:-[euvw]|--env|--user)\s+\S+|\s+-\S+)*\s+\w[\w-]*\s+"
+    r"(?:\s+(?:-[euvw]|--env|--user)\s+\S+|\s+(?!(?:-[euvw]|--env|--user)\s)-\S+)*\s+\w[\w-]*\s+"
     r"|docker\s+exec(?:\s+-\S+)*\s+\S+\s+"
     r"|python[\d.]*(?:\s+-[BWIXuE]\w*)*\s+-m\s+"
     r"|(?:\S*/)?bin/(?=\w)"
@@ -59,7 +59,7 @@ _SCRIPT = re.compile(
 )
 _SERVICE = re.compile(  # without a command: what the service itself is for
     r"docker[- ]compose\s+(?:-\S+\s+(?:[\w./-]+\.ya?ml\s+)?)*run"
-    r"(?:\s+(?:-[euvw]|--env|--user)\s+\S+|\s+-\S+)*\s+(\w[\w-]*)$"
+    r"(?:\s+(?:-[euvw]|--env|--user)\s+\S+|\s+(?!(?:-[euvw]|--env|--user)\s)-\S+)*\s+(\w[\w-]*)$"
 )
 _NOT_A_RUN = re.compile(
     r"\b(?:pip|pip3|uv|poetry|npm|apt-get|brew)\s+(?:add|install|sync|ci|tool)\b|--version\b|--help\b"

@@ -389,3 +389,16 @@ def test_broken_files_declare_nothing(tmp_path: Path) -> None:
 )
 def test_purposes(command: str, expected: str | None) -> None:
     assert purpose(command) == expected
+
+
+def test_hostile_commands_and_ci_cost_no_time(tmp_path: Path) -> None:
+    """Each of these once took time that grows with the power of its length, or its square."""
+    for repeated in (
+        "docker compose run " + "-e " * 300,
+        "uv run " + "--group " * 300,
+        "docker compose " + "-f " * 300,
+    ):
+        assert purpose(repeated + "!") is None
+    block = "  defaults:\n    run:\n      working-directory: a\n"
+    found = commands_of(tmp_path, {".github/workflows/ci.yml": "jobs:\n" + block * 10_000 + "  - run: pytest\n"})
+    assert found.test is not None
