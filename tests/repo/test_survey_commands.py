@@ -392,7 +392,7 @@ def test_purposes(command: str, expected: str | None) -> None:
 
 
 def test_hostile_commands_and_ci_cost_no_time(tmp_path: Path) -> None:
-    """Each of these once took time that grows with the power of its length, or its square."""
+    """The time grows with the length alone: no power of it, no square."""
     for repeated in (
         "docker compose run " + "-e " * 300,
         "uv run " + "--group " * 300,
