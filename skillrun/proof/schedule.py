@@ -98,6 +98,12 @@ class Schedule:
         return moved if self.beside is None else (self.beside, *moved)
 
     @property
+    def crowded(self) -> bool:
+        """More than one process is there at a time."""
+        still = any(fault.do in ("stall", "caller-pause") for fault in self.faults)
+        return self.copies > 1 or self.beside is not None or still
+
+    @property
     def waits(self) -> bool:
         """Time passes between its deliveries."""
         return any(move.startswith("wait=") for move in self.moves)

@@ -5,10 +5,12 @@ Django, SQLAlchemy and aiosqlite come through here too: all of them call `sqlite
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +20,9 @@ from .imports import when_imported
 from .recorder import Recorder
 from .statements import Statements
 from .swap import replace_everywhere, swap
+
+_real_monotonic = time.monotonic
+_LATE_S = 1.0  # who waits for less than that has asked for it: `timeout=0.1`
 
 
 class SqliteHook:
@@ -194,7 +199,7 @@ def _connection_class(base: Any, hook: SqliteHook) -> Any:
         def commit(self) -> None:
             if getattr(self, "autocommit", -1) is True:  # then it does nothing
                 return
-            with statements.end(self, "commit"):
+            with statements.end(self, "commit"), _waiting(statements):
                 super().commit()
 
         def rollback(self) -> None:
@@ -222,13 +227,13 @@ def _cursor_class(base: Any, statements: Statements) -> Any:
         def execute(self, sql: str, *args: Any) -> Any:
             if not isinstance(sql, str):
                 return base.execute(self, sql, *args)
-            with statements.statement(self.connection, sql):
+            with statements.statement(self.connection, sql), _waiting(statements):
                 return base.execute(self, sql, *args)
 
         def executemany(self, sql: str, *args: Any) -> Any:
             if not isinstance(sql, str):
                 return base.executemany(self, sql, *args)
-            with statements.statement(self.connection, sql):
+            with statements.statement(self.connection, sql), _waiting(statements):
                 return base.executemany(self, sql, *args)
 
         def executescript(self, sql: str) -> Any:
@@ -238,6 +243,19 @@ def _cursor_class(base: Any, statements: Statements) -> Any:
             return self
 
     return _named_like(Cursor, base)
+
+
+@contextlib.contextmanager
+def _waiting(statements: Statements) -> Iterator[None]:
+    """Tells where a lock did not come in the time that SQLite waits for it: that is the machine's time, not ours."""
+    begun = _real_monotonic()
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        waited = _real_monotonic() - begun
+        if waited > _LATE_S and "locked" in str(error):
+            statements.recorder.emit("waited", s=round(waited, 1))
+        raise
 
 
 def _run_script(connection: Any, script: str) -> None:
