@@ -15,6 +15,7 @@ from skillrun.frameworks.celery.config import place_of
 from skillrun.frameworks.celery.tasks import Option, Task
 from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.guards import count_let_through, leaves, tests_before
 from skillrun.frameworks.interface import Backoff, Place
 from skillrun.repo.python import Call, Handler, Module, Project, is_known
 
@@ -228,55 +229,19 @@ class _Reader:
         if call.in_except is None:
             return False
         before = [s for s in call.in_except.node.body if s.lineno < call.line and isinstance(s, ast.If)]
-        return any(_leaves(s.body) and not self._counts(s.test) for s in before)
+        return any(leaves(s.body) and not self._counts(s.test) for s in before)
 
     def _counts(self, test: ast.expr | None) -> bool:
         return test is not None and any(self.countdown.is_retries(n) for n in ast.walk(test) if isinstance(n, ast.expr))
 
     def _guard(self, call: Call) -> tuple[int, Place] | None:
         """The largest number of retries that a comparison with `request.retries` lets through."""
-        for test, holds in _tests_before(call):
-            limit = self._limit(test, holds, call.module)
-            if limit is not None:
-                return limit, place_of(call.module, test)
+        for test, holds in tests_before(call.module, call.node):
+            limit = count_let_through(test, holds, self.countdown.is_retries)
+            number = self.countdown.number(limit[0], call.module) if limit is not None else None
+            if limit is not None and number is not None:
+                return int(number) + limit[1], place_of(call.module, test)
         return None
-
-    def _limit(self, test: ast.expr, holds: bool, module: Module) -> int | None:
-        if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not self.countdown.is_retries(test.left):
-            return None
-        number = self.countdown.number(test.comparators[0], module)
-        if number is None:
-            return None
-        op = test.ops[0]
-        if holds and isinstance(op, ast.Lt | ast.NotEq):
-            return int(number)
-        if holds and isinstance(op, ast.LtE):
-            return int(number) + 1
-        if not holds and isinstance(op, ast.GtE | ast.Eq):
-            return int(number)
-        if not holds and isinstance(op, ast.Gt):
-            return int(number) + 1
-        return None
-
-
-def _tests_before(call: Call) -> Iterator[tuple[ast.expr, bool]]:
-    """(test, what it must be) for the conditions under which a call is reached, within its function."""
-    below: ast.AST = call.node
-    for above in call.module.parents(call.node):
-        if isinstance(above, ast.If):
-            yield above.test, below in above.body
-        for name in ("body", "orelse", "finalbody"):
-            statements = getattr(above, name, None)
-            if isinstance(statements, list) and below in statements:
-                earlier = statements[: statements.index(below)]
-                yield from ((s.test, False) for s in earlier if isinstance(s, ast.If) and _leaves(s.body))
-        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
-            return
-        below = above
-
-
-def _leaves(body: list[ast.stmt]) -> bool:
-    return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

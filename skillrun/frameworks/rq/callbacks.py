@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.frameworks.common.reading import in_tests
-from skillrun.frameworks.rq.sites import Site, held_value, job_decorator, options_of, real_sites
+from skillrun.frameworks.common.reading import held_value, in_tests, options_of
+from skillrun.frameworks.rq.sites import Site, job_decorator, real_sites
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import Definition, Module, Project
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skillrun.frameworks.common.reading import import_path, in_tests, place_of
+from skillrun.frameworks.common.reading import import_path, in_tests, options_of, place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Backoff, Place, Policy
 from skillrun.frameworks.rq.callbacks import exception_handlers, failure_callbacks, random_waits
 from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, returned_retries
-from skillrun.frameworks.rq.sites import Site, job_decorator, options_of, real_sites
+from skillrun.frameworks.rq.sites import Site, job_decorator, real_sites
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Module, Project, is_known
 

@@ -9,6 +9,7 @@ read from what RQ's worker did there. What becomes of a job whose process died i
 from __future__ import annotations
 
 import base64
+import importlib
 import inspect
 import logging
 import os
@@ -39,7 +40,6 @@ HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
 OLDEST = (1, 14)  # before it messages are published in other ways
 _COPIES = 3  # of a message, delivered at once
 _HANDS_ON = "execution" in inspect.signature(Worker.perform_job).parameters
-_RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
 _PUBLISHES = ("_enqueue_async_job", "schedule_job", "_enqueue_rate_limited_job")
 _PUBLISHED_ONCE = ("_enqueue_job", "schedule_job")  # before RQ 2
 _ON_KILL = (
@@ -54,7 +54,7 @@ _NOT_SAID = (
 
 
 def _part(name: str) -> Any:
-    return sys.modules[f"_skillrun_probe.{name}"]
+    return importlib.import_module(f"_skillrun_probe.{name}")
 
 
 def check_version(version: str) -> None:
@@ -298,11 +298,13 @@ class Driver:
         job = self._job(like, queue)
         if job.description == job.get_call_string():
             job.description = None
-        old = self._values(job.args, job.kwargs)
+        ids = _part("ids")
+        old = ids.values(self.function(), job.args, job.kwargs)
         job.args, job.kwargs = tuple(args), kwargs
         job.description = job.description or job.get_call_string()
-        new = self._values(args, kwargs)
-        job.id = self._id(like["id"], old, new)
+        new = ids.values(self.function(), args, kwargs)
+        made = ids.like(like["id"], old, new)
+        job.id = re.sub(r"[^\w-]", "_", made) if made != like["id"] else made
         if job.id == like["id"] and old != new:
             raise ValueError(f"two distinct jobs have the same job_id {job.id}: the second replaces the first")
         job.created_at = _now()
@@ -314,27 +316,6 @@ class Driver:
         job.restore({name.encode(): base64.b64decode(value) for name, value in message["fields"].items()})
         job.redis_server_version = self.version
         return job
-
-    def _values(self, args: Any, kwargs: dict[str, Any]) -> dict[str, str]:
-        """The arguments by name, as the text that an id would hold; the payload's own where it is one argument."""
-        names = list(inspect.signature(self.function()).parameters)
-        named = {**dict(zip(names, args, strict=False)), **kwargs}
-        found: dict[str, str] = {}
-        for name, value in named.items():
-            found |= {k: str(v) for k, v in value.items()} if isinstance(value, dict) else {name: str(value)}
-        return found
-
-    def _id(self, like: str, old: dict[str, str], new: dict[str, str]) -> str:
-        """Another random id; an id that the application makes of the arguments is made of these."""
-        if _RANDOM_ID.fullmatch(like) or not old.keys() <= new.keys():
-            from uuid import uuid4
-
-            return str(uuid4())
-        made = like
-        for name, value in old.items():
-            if value and new[name] != value:
-                made = new[name].join(re.split(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", made))
-        return re.sub(r"[^\w-]", "_", made) if made != like else made
 
     # -- delivering
 
@@ -390,7 +371,7 @@ class Driver:
 
     def _failed(self, job: Job, queue: Queue) -> None:
         """A failed job is kept for its failure_ttl; 0 keeps none."""
-        kept = queue.connection.zscore(queue.failed_job_registry.key, job.id)
+        kept: Any = queue.connection.zscore(queue.failed_job_registry.key, job.id)
         if kept is None or 0 <= kept <= time.time():
             self.probe.settle("lost", why="it failed, and its failure_ttl keeps nothing of it")
         else:

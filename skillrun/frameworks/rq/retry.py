@@ -12,9 +12,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.interface import Backoff, Place
-from skillrun.frameworks.rq.sites import held_value
 from skillrun.repo.python import Call, Definition, Module, Project, is_known
 
 CLASSES = ("rq.Retry", "rq.job.Retry")

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import in_tests, options_of, place_of
 from skillrun.frameworks.interface import Place, Wiring
 from skillrun.repo.python import Definition, Module, Project, Use
 
@@ -275,43 +275,6 @@ def _handed_on(project: Project, handler: Definition) -> Iterator[Site]:
         above = next(use.module.parents(use.node), None)
         if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(use.path):
             yield Site("enqueue", "value", "handed on as a value", use.module, use.node, unread=True)
-
-
-def options_of(project: Project, call: ast.Call, module: Module) -> tuple[dict[str, ast.expr], bool]:
-    """(option -> expression, whether more may come from a `**mapping` that cannot be read)."""
-    found: dict[str, ast.expr] = {}
-    unread = False
-    for keyword in call.keywords:
-        if keyword.arg is not None:
-            found[keyword.arg] = keyword.value
-            continue
-        held = held_value(project, keyword.value, module)
-        inner = held[0] if held and isinstance(held[0], ast.Dict) else None
-        if inner is None or any(not isinstance(key, ast.Constant) for key in inner.keys):
-            unread = True
-            continue
-        found |= {str(k.value): v for k, v in zip(inner.keys, inner.values, strict=True) if isinstance(k, ast.Constant)}
-    return found, unread
-
-
-def held_value(project: Project, node: ast.expr, module: Module) -> tuple[ast.expr, Module] | None:
-    """The expression behind a name, and its file: a local or module variable that is bound once; else the node."""
-    if not isinstance(node, ast.Name | ast.Attribute):
-        return node, module
-    function = module.function_of(node)
-    if isinstance(node, ast.Name) and function is not None and (bound := module.bindings(function).get(node.id)):
-        value = bound[0].value
-        return (value, module) if len(bound) == 1 and bound[0].kind == "value" and value is not None else None
-    name = module.resolve(node)
-    found = project.lookup(name) if name else None
-    value = found.binding.value if found and found.binding else None
-    once = found is not None and found.module is not None and value is not None and _bound_once(found.module, value)
-    return (value, found.module) if once and found and found.module and value is not None else None
-
-
-def _bound_once(module: Module, value: ast.expr) -> bool:
-    bindings = module.bindings(module.tree).values()
-    return any(len(bound) == 1 and bound[0].value is value for bound in bindings)
 
 
 def _word(node: ast.expr) -> str:

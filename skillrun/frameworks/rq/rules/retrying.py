@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
+from skillrun.frameworks.common.reading import options_of
 from skillrun.frameworks.interface import Job, Place
 from skillrun.frameworks.rq.callbacks import failure_callbacks
 from skillrun.frameworks.rq.policy import ends_job, site_retry
 from skillrun.frameworks.rq.retry import Reading, returned_retries
-from skillrun.frameworks.rq.sites import Site, job_decorator, options_of, real_sites
+from skillrun.frameworks.rq.sites import Site, job_decorator, real_sites
 from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
 from skillrun.repo.python import Handler
 from skillrun.verdict import Finding, Severity

@@ -1,0 +1,32 @@
+"""The id of a job that is like another one: random where that was, else made of the arguments in the same way."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+_RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
+
+
+def values(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> dict[str, str]:
+    """The arguments by name, as the text that an id would hold; the payload's own where it is one argument."""
+    names = list(inspect.signature(function).parameters)
+    named = {**dict(zip(names, args, strict=False)), **kwargs}
+    found: dict[str, str] = {}
+    for name, value in named.items():
+        found |= {k: str(v) for k, v in value.items()} if isinstance(value, dict) else {name: str(value)}
+    return found
+
+
+def like(id_: str, old: dict[str, str], new: dict[str, str]) -> str:
+    """Another random id; an id that the application makes of the arguments is made of these."""
+    if _RANDOM.fullmatch(id_) or not old.keys() <= new.keys():
+        return str(uuid4())
+    made = id_
+    for name, value in old.items():
+        if value and new[name] != value:
+            made = new[name].join(re.split(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", made))
+    return made
