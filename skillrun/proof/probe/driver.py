@@ -7,9 +7,10 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from .awaiting import finished
 from .imports import when_imported
 from .names import NotThere, find, set_up_django
 from .recorder import Recorder
@@ -32,17 +33,22 @@ class Probe:
 
         `callback`: to what the library calls after the handler, as its options say; see `Driver.callback`.
         """
-        recorder = self.recorder
+        told = {"message": message, "to_handler": to_handler, "delay": delay, "label": label, "callback": callback}
+        with self.publishing(told):
+            return send()
+
+    @contextlib.contextmanager
+    def publishing(self, told: dict[str, Any]) -> Iterator[None]:
+        """As `publish`, around a sending that is awaited; what is known afterwards alone is put into `told` inside."""
+        recorder, label, to_handler = self.recorder, told["label"], told["to_handler"]
         name = recorder.next_name(f"publish-{label}" if not to_handler else "publish")
-        place = recorder.place()
-        recorder.boundary("before", name, kind="publish", to_handler=to_handler, label=label, place=place)
+        where = {"kind": "publish", "to_handler": to_handler, "label": label, "place": recorder.place()}
+        recorder.boundary("before", name, **where)
         with recorder.quiet():
-            result = send()
-        recorder.emit("published", name=name, message=message, to_handler=to_handler, delay=delay, label=label,
-                      in_handler=recorder.depth > 0, in_effect=recorder.effect_depth > 0, place=place,
-                      callback=callback)  # fmt: skip
-        recorder.boundary("after", name, kind="publish", to_handler=to_handler, label=label, place=place)
-        return result
+            yield
+        recorder.emit("published", name=name, in_handler=recorder.depth > 0, in_effect=recorder.effect_depth > 0,
+                      place=where["place"], **told)  # fmt: skip
+        recorder.boundary("after", name, **where)
 
     def settle(self, how: str, *, delay: float = 0.0, message: dict[str, Any] | None = None, why: str = "") -> None:
         """Reports what becomes of the delivered message: acked | requeued | dead | lost.
@@ -151,11 +157,7 @@ class Driver:
         """Runs one delivery with the library's own executor; reports `settled`."""
         try:
             args, kwargs = self._given(message)
-            result = self.target(*args, **kwargs)
-            if inspect.isawaitable(result):
-                import asyncio
-
-                asyncio.run(_awaited(result))
+            finished(self.target(*args, **kwargs))
         except SystemExit as error:
             self.probe.settle("acked", why="raised" if error.code not in (None, 0) else "")
         except Exception as error:
@@ -221,7 +223,3 @@ def _seconds_until(when: Any) -> float:
     if not isinstance(when, datetime.datetime):
         return 0.0
     return max(0.0, (when - datetime.datetime.now(when.tzinfo)).total_seconds())
-
-
-async def _awaited(result: Awaitable[Any]) -> Any:
-    return await result

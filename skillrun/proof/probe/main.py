@@ -316,7 +316,7 @@ class Zygote:
         """The application's own way to publish; an exception out of it is an event."""
         _, _, function = part("names").find(path)
         try:
-            function(**kwargs)
+            part("awaiting").finished(function(**kwargs))
         except Exception as error:
             names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
             injected = bool(getattr(error, "__skillrun__", False))

@@ -20,6 +20,7 @@ from typing import Any
 from . import names
 from .aside import Aside
 from .audit import Audit
+from .awaiting import finished
 from .channel import Channel
 from .clock import Clock, Jitter
 from .driver import Probe
@@ -167,6 +168,6 @@ def main(file: str, op: str) -> None:
         return
     worker.bench.recorder.file.delivery = PUBLISHER
     if call:
-        names.find(call[0])[2](**call[1])
+        finished(names.find(call[0])[2](**call[1]))
     else:
         worker.publish(config["payload"])
