@@ -36,7 +36,7 @@ STRANGERS = (
     {"stages", "ledger"},
     {"reports", "doctor", "exports"},
 )
-SHARED = {"deaths", "interface", "pieces", "layout", "publishing"}  # of the frameworks
+SHARED = {"deaths", "interface", "known", "pieces", "layout", "publishing"}  # of the frameworks
 LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}
 FOR_TYPES_ONLY = {("repo", "frameworks")}  # the survey hands on what a recogniser found, and looks at none of it
 HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich", "datasette"}

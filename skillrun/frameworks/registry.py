@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks import apscheduler, celery, dramatiq, huey, plain_cron, rq
+from skillrun.frameworks import apscheduler, arq, celery, dramatiq, huey, plain_cron, rq
 from skillrun.frameworks.interface import Framework
 from skillrun.frameworks.known.catalogue import TITLES as RECOGNISED_ONLY
 from skillrun.frameworks.known.catalogue import known_recognisers
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FRAMEWORKS: dict[str, Framework] = {
     "apscheduler": apscheduler,
+    "arq": arq,
     "celery": celery,
     "dramatiq": dramatiq,
     "huey": huey,

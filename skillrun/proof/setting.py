@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
 _FRAMEWORKS = Path(__file__).parent.parent / "frameworks"
+_ON_REDIS = ("arq", "rq")  # their drivers put real jobs into it
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Setting:
 
     def start_servers(self) -> None:
         """Raises ServiceMissing where a binary is not there."""
-        wanted = set(self.proof.services) | ({"redis"} if self.driver == "rq" else set())
+        wanted = set(self.proof.services) | ({"redis"} if self.driver in _ON_REDIS else set())
         if not wanted:
             return
         from skillrun.proof.services.postgres import PostgresServer

@@ -58,6 +58,8 @@ def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple
         (needed if default is None else optional).append(arg.arg)
     if needed and (needed[0] in ("self", "cls") or _asks(handler, "bind")):
         needed = needed[1:]
+    if needed and case.use is not None and case.use.id == "arq":  # its context comes first
+        needed = needed[1:]
     given = ("task",) if _asks(handler, "context") else ()
     return tuple(n for n in needed if n not in given), tuple(n for n in optional if n not in given)
 

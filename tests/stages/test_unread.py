@@ -23,10 +23,10 @@ dead_letter: {kind: none, reason: it may be lost}
 """
 REPOS = {
     "a timer in Node": {"package.json": "{}", "server/cron.js": "setInterval(f, 30_000);\n"},
-    "arq": {
-        "requirements.txt": "arq\n",
-        "shop/worker.py": "from arq.connections import RedisSettings\n\nasync def send_receipt(ctx, order_id): ...\n\n"
-        "class WorkerSettings:\n    functions = [send_receipt]\n    redis_settings = RedisSettings()\n",
+    "taskiq": {
+        "requirements.txt": "taskiq\n",
+        "shop/worker.py": "from taskiq import InMemoryBroker\n\nbroker = InMemoryBroker()\n\n"
+        "@broker.task\nasync def send_receipt(order_id): ...\n",
     },
     "sidekiq": {
         "Gemfile": 'gem "sidekiq"\n',

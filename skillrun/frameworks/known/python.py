@@ -9,30 +9,6 @@ _WEB = ("django", "flask", "fastapi", "starlette", "aiohttp", "tornado", "sanic"
 
 PYTHON = (
     Known(
-        id="arq",
-        title="arq",
-        language="python",
-        distributions=("arq",),
-        modules=("arq", "arq.*"),
-        words=(b"arq",),
-        apps=(
-            "class *WorkerSettings if arq.*",
-            "field *.redis_settings if arq.*",
-            "class WorkerSettings",
-            "base arq.worker.BaseWorker",
-            "base arq.BaseWorker",
-            "call arq.worker.Worker",
-            "call arq.Worker",
-        ),
-        tasks=("lists *", "mark arq.concurrent", "base arq.Actor"),
-        sends=("call arq.create_pool", "call arq.connections.create_pool"),
-        schedules={"call arq.cron": "arq cron", "call arq.cron.cron": "arq cron", "mark arq.cron": "arq cron"},
-        broker="redis",
-        starts=("arq",),
-        objects=True,
-        own="arq/worker.py",
-    ),
-    Known(
         id="taskiq",
         title="Taskiq",
         language="python",

@@ -1,0 +1,159 @@
+"""The effective policy of an arq job: what its entries in the worker's settings and its own code say together.
+
+Defaults are those of arq/worker.py: five tries, 300 s, results kept for an hour, pickle. Where entries differ, the most
+tries and the longest time count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.frameworks.arq.deadletter import find_record
+from skillrun.frameworks.arq.retries import Path, find_retries, raises_retry
+from skillrun.frameworks.arq.workers import Entry, Found, find_entries
+from skillrun.frameworks.common.reading import import_path, place_of
+from skillrun.frameworks.interface import Backoff, Place, Policy
+from skillrun.repo.python import UNKNOWN, Definition, Project, is_known
+
+MAX_TRIES, TIMEOUT_S, KEEP_S = 5, 300.0, 3600.0
+IN_PROGRESS_S = 10.0  # beyond the timeout: until another worker takes over the job of one that died
+
+
+def read_policy(project: Project, handler: Definition) -> Policy:
+    """The policy of a handler; what cannot be read is named in `unknown`."""
+    return project.remember(("arq.policy", handler.dotted), lambda: _Reader(project, handler).read())
+
+
+def max_tries(project: Project, entry: Entry) -> Any:
+    """How often arq begins a job of this entry; an `Unknown` where it cannot be read."""
+    if entry.kind == "cron" and "max_tries" not in entry.options:
+        return UNKNOWN if entry.unread else 1  # arq/cron.py
+    return _value(project, entry, entry.option("max_tries"), MAX_TRIES)
+
+
+def timeout_s(project: Project, entry: Entry) -> Any:
+    """After how long arq cancels it."""
+    return _value(project, entry, entry.option("timeout", "job_timeout"), TIMEOUT_S)
+
+
+def keep_result_s(project: Project, entry: Entry) -> Any:
+    """For how long its result, and with it its job id, is kept; infinite where it is kept for ever."""
+    if entry.kind == "cron" and not entry.options.keys() & {"keep_result", "keep_result_forever"}:
+        return UNKNOWN if entry.unread else 0.0
+    forever = entry.option("keep_result_forever")
+    if forever is not None and project.literal(*forever) is True:
+        return float("inf")
+    return _value(project, entry, entry.option("keep_result"), KEEP_S)
+
+
+def _value(project: Project, entry: Entry, found: Found | None, default: float) -> Any:
+    if found is None:
+        return UNKNOWN if entry.unread else default
+    value = project.literal(*found)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else UNKNOWN
+
+
+def retries_on(project: Project, entry: Entry) -> bool:
+    """Without `retry_jobs` a Retry is a failure like any other."""
+    found = entry.worker.option("retry_jobs")
+    return found is None or project.literal(*found) is not False
+
+
+@dataclass
+class _Reader:
+    project: Project
+    handler: Definition
+    sources: dict[str, Place | None] = field(default_factory=dict)
+    unknown: dict[str, Place] = field(default_factory=dict)
+
+    def read(self) -> Policy:
+        self.entries = find_entries(self.project, self.handler)
+        on = all(retries_on(self.project, entry) for entry in self.entries)
+        paths = find_retries(self.project, self.handler) if on else ()
+        attempts = self._attempts(paths) if paths else 1
+        retried = self._paths(name for path in paths if path.clause for name in path.clause.exceptions)
+        if any(path.clause is not None and path.clause.bare for path in paths):
+            retried = ("builtins:BaseException",)
+        limit = self._longest("time_limit_s", "timeout", "job_timeout", TIMEOUT_S)
+        record = find_record(self.project, self.handler)
+        self.sources |= {"dead_letter": record.place if record else None, "serializer": self._serializer()}
+        self.sources["retried"] = paths[0].place if paths else None
+        return Policy(
+            max_attempts=attempts,
+            backoff=self._backoff(paths),
+            retried=retried,
+            not_retried=self._spared(),
+            acks_late=True,
+            reject_on_worker_lost=True,
+            visibility_timeout_s=limit + IN_PROGRESS_S if limit is not None else None,
+            time_limit_s=limit,
+            serializer="custom" if self.sources["serializer"] else "pickle",
+            dead_letter=record.place if record else None,
+            sources=self.sources,
+            unknown=self.unknown,
+        )
+
+    def _attempts(self, paths: tuple[Path, ...]) -> int:
+        """The handler's own bound where it has one, and never more than arq's."""
+        most = self._most_tries()
+        bounds = [path.bound if path.bound is not None else most for path in paths]
+        for path in paths:
+            if path.bound is None and path.bound_unread:
+                self.unknown["max_attempts"] = path.place
+        longest = max(bounds)
+        if longest < most:
+            self.sources["max_attempts"] = next(path.bound_place for path in paths if path.bound == longest)
+            self.unknown.pop("max_attempts", None) if all(p.bound is not None for p in paths) else None
+        return max(1, min(longest, most))
+
+    def _most_tries(self) -> int:
+        found = [(max_tries(self.project, entry), entry) for entry in self.entries]
+        for value, entry in found:
+            if not is_known(value):
+                self.unknown["max_attempts"] = entry.place
+        values = [(int(value), entry) for value, entry in found if is_known(value)]
+        if not values:
+            self.sources["max_attempts"] = None
+            return MAX_TRIES
+        most, chosen = max(values, key=lambda pair: pair[0])
+        option = chosen.option("max_tries")
+        self.sources["max_attempts"] = place_of(option[1], option[0]) if option else chosen.place
+        return most
+
+    def _longest(self, source: str, own: str, of_worker: str, default: float) -> float | None:
+        self.sources[source] = None
+        found: list[float] = []
+        for entry in self.entries:
+            option = entry.option(own, of_worker)
+            value = _value(self.project, entry, option, default)
+            if not is_known(value):
+                self.unknown[source] = place_of(option[1], option[0]) if option else entry.place
+                continue
+            found.append(float(value))
+            if option is not None:
+                self.sources[source] = place_of(option[1], option[0])
+        return max(found, default=default)
+
+    def _backoff(self, paths: tuple[Path, ...]) -> Backoff:
+        self.sources["backoff"] = paths[0].place if paths else None
+        read = [path.backoff for path in paths if path.backoff is not None]
+        unread = next((path for path in paths if path.backoff is None), None)
+        if unread is not None or len(set(read)) > 1:
+            self.unknown["backoff"] = (unread or paths[-1]).place
+            return Backoff("none")
+        return read[0] if read else Backoff("none")
+
+    def _spared(self) -> tuple[str, ...]:
+        """Exceptions that a clause takes without a Retry."""
+        clauses = self.project.handlers(self.handler, depth=1)
+        return self._paths(n for c in clauses if not raises_retry(self.project, c) for n in c.exceptions)
+
+    def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(import_path(self.project, name) for name in names))
+
+    def _serializer(self) -> Place | None:
+        found = (entry.worker.option("job_deserializer") for entry in self.entries)
+        option = next((one for one in found if one is not None), None)
+        return place_of(option[1], option[0]) if option else None

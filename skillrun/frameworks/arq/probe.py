@@ -1,0 +1,443 @@
+"""arq in the repository's interpreter: real jobs in a private Redis, and the worker's own code around the handler.
+
+Loaded by path into the zygote (see proof/probe/main.py); standard library, redis and arq alone.
+A message holds the job's definition and how often it was tried, so that any setting can put the job into its own Redis.
+A delivery goes through `Worker.main` (on_startup), `start_jobs` and `run_job`; its end is what `finish_job` or
+`finish_failed_job` left there. A worker has no child processes: a death is the worker's, and its job is run again when
+the job's in-progress key has run out. The loop and the worker live as long as the process, as a real worker's do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib
+import inspect
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from arq.connections import ArqRedis, RedisSettings, create_pool  # type: ignore[import-not-found,unused-ignore]
+from arq.constants import (  # type: ignore[import-not-found,unused-ignore]
+    default_queue_name,
+    in_progress_key_prefix,
+    job_key_prefix,
+    result_key_prefix,
+    retry_key_prefix,
+)
+from arq.jobs import deserialize_job_raw, deserialize_result  # type: ignore[import-not-found,unused-ignore]
+from arq.utils import timestamp_ms, to_unix_ms  # type: ignore[import-not-found,unused-ignore]
+from arq.version import VERSION  # type: ignore[import-not-found,unused-ignore]
+from arq.worker import Worker, func, get_kwargs  # type: ignore[import-not-found,unused-ignore]
+from redis.asyncio import ConnectionPool, UnixDomainSocketConnection  # type: ignore[import-untyped,unused-ignore]
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.driver import Probe
+
+OLDEST = (0, 23)  # before it another client of Redis is used
+_COPIES = 3  # of a message, delivered at once
+_LEFT_S = 5.0  # for what a handler started and did not wait for
+_ON_KILL = (
+    "the job of a worker that dies is run again once its in-progress key has run out, {wait:g} s after it was begun "
+    "(the longest timeout of the worker's functions, and 10 s); each death uses up one of its {most} tries, and after "
+    "the last one arq gives the job up without calling any function of the application"
+)
+_NOT_LISTED = "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
+
+
+def _part(name: str) -> Any:
+    return importlib.import_module(f"_skillrun_probe.{name}")
+
+
+def check_version(version: str) -> None:
+    """Raises NotThere for an arq that the proof does not know."""
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise _part("names").NotThere(f"arq {version} is too old: the proof knows arq from {oldest} on")
+
+
+class Begun(Exception):
+    """The worker has started, and would look for jobs now."""
+
+
+class InProcess(Worker):  # type: ignore[misc,unused-ignore]
+    """arq's worker, as it is, except that it is handed its jobs, and tells what became of them at once."""
+
+    message: dict[str, Any]
+    until: float  # when the job's definition runs out
+    told: Callable[..., Any]
+    failed = 0  # jobs, before the one at hand
+
+    async def begin(self) -> None:
+        """Its connection and the application's on_startup."""
+        try:
+            await self.main()
+        except Begun:
+            pass
+
+    async def _poll_iteration(self) -> None:
+        raise Begun
+
+    async def finish_job(self, job_id: str, finish: bool, *args: Any, **kwargs: Any) -> None:
+        """What is left to do after it may bring nothing back."""
+        await super().finish_job(job_id, finish, *args, **kwargs)
+        if not finish:
+            await self._again(job_id)
+        else:
+            self.told("acked", why="raised" if self.jobs_failed > self.failed else "")
+
+    async def _again(self, job_id: str) -> None:
+        """Its score says when; a run beside this one may have taken its definition away."""
+        score = await self.pool.zscore(self.queue_name, job_id)
+        if score is None or not await self.pool.exists(job_key_prefix + job_id):
+            self.told("lost", why="a run of the same job beside it has removed it: its retry finds nothing")
+            return
+        tries = int(await self.pool.get(retry_key_prefix + job_id) or 0)
+        delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
+        self.told("requeued", delay=delay, message={**self.message, "tries": tries, "until": self.until})
+
+    async def finish_failed_job(self, job_id: str, result_data: Any) -> None:
+        """Expired, unknown, or tried too often: no function of the application hears of it."""
+        await super().finish_failed_job(job_id, result_data)
+        result = deserialize_result(result_data, deserializer=self.job_deserializer).result if result_data else ""
+        self.told("lost", why=f"arq gives it up without calling its function: {result}")
+
+
+class Driver:
+    """See proof/probe/driver.py for what each method promises."""
+
+    CONTROL = ("arq.worker.Retry", "arq.worker.RetryJob")
+    LOGGERS = ("arq.",)
+
+    def __init__(self, probe: Probe) -> None:
+        check_version(VERSION)
+        self.probe = probe
+        self.redis = str(probe.settings["redis"]).partition("://")[2].partition("?")[0]
+        self.target: Any = None
+        self.settings: dict[str, dict[str, Any]] = {}  # queue -> what the worker that reads it is made with
+        self.loop: Any = None
+        self.workers: dict[str, InProcess] = {}  # of this process, by queue
+        self.settled = False
+        self._capture()
+
+    def boot(self, handler: str) -> dict[str, Any]:
+        names = _part("names")
+        logging.getLogger("arq").setLevel(logging.INFO)  # as the command line of its worker does
+        names.set_up_django()
+        _, _, self.target = names.find(handler)
+        if not inspect.iscoroutinefunction(self.function()):
+            raise names.NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
+        self.takes = _without_context(self.function())
+        self._find_settings(handler)
+        name, worker = self._looked_at()
+        most = self._most(worker, name)
+        self.redelivery_s = float(worker.in_progress_timeout_s)
+        self._warm()
+        return {
+            "library": f"arq {VERSION}", "redelivery_s": self.redelivery_s, "acks_late": True, "same_process": True,
+            "bounded_kills": True, "max_attempts": most, "alike": True,
+            "broker_error": "redis.exceptions:ConnectionError",
+            "on_kill": _ON_KILL.format(wait=self.redelivery_s, most=most),
+        }  # fmt: skip
+
+    def function(self) -> Any:
+        wrapped = inspect.unwrap(self.target)
+        return getattr(wrapped, "__func__", wrapped)
+
+    # -- the worker's settings
+
+    def _find_settings(self, handler: str) -> None:
+        """Raises NotThere where no worker runs the handler."""
+        file = inspect.getsourcefile(self.function()) or self.probe.recorder.root
+        broken = ""
+        for word in (b"functions", b"cron_jobs"):
+            for name in _part("modules").with_words(self.probe.recorder.root, file, (word, b"arq")):
+                try:
+                    module = importlib.import_module(name)
+                except (Exception, SystemExit) as error:
+                    broken = broken or f"; {name} cannot be imported: {type(error).__name__}: {error}"
+                    continue
+                for settings in filter(self._runs_mine, _settings_in(module)):
+                    self.settings.setdefault(str(settings.get("queue_name") or default_queue_name), settings)
+        if not self.settings:
+            raise _part("names").NotThere(_NOT_LISTED.format(handler=handler, why=broken))
+
+    def _runs_mine(self, settings: dict[str, Any]) -> bool:
+        """Whether such a worker has the handler among its functions; they may be named by their import paths."""
+        try:
+            functions = [func(one).coroutine for one in settings.get("functions") or ()]
+        except Exception:
+            return False
+        return any(map(self._is_mine, [*functions, *(job.coroutine for job in settings.get("cron_jobs") or ())]))
+
+    def _is_mine(self, coroutine: Any) -> bool:
+        found = inspect.unwrap(coroutine) if callable(coroutine) else coroutine
+        return coroutine is self.target or getattr(found, "__func__", found) is self.function()
+
+    def _looked_at(self) -> tuple[str, InProcess]:
+        """The name under which the handler is published, and a worker that connects to nothing."""
+
+        async def make() -> InProcess:
+            return InProcess(**self._made_with(next(iter(self.settings.values()))))
+
+        worker = self._run(make())
+        self._close()
+        self.names = {name for name, one in worker.functions.items() if self._is_mine(one.coroutine)}
+        return self._name(worker), worker
+
+    def _name(self, worker: InProcess) -> str:
+        """Of several, the cron job where the spec says cron, else the function."""
+        scheduled = (self.probe.settings.get("trigger") or {}).get("type") in ("cron", "poller")
+        names: set[str] = self.names
+        return min(names, key=lambda name: (hasattr(worker.functions[name], "next_run") != scheduled, name))
+
+    def _made_with(self, settings: dict[str, Any]) -> dict[str, Any]:
+        return {**settings, "handle_signals": False, "burst": False}
+
+    def _most(self, worker: InProcess, name: str) -> int:
+        own = worker.functions[name].max_tries
+        return int(worker.max_tries if own is None else own)
+
+    # -- the loop
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        if self.loop is None:
+            self.loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self.loop)
+        return self.loop.run_until_complete(work)
+
+    def _close(self) -> None:
+        self.loop.close()
+        asyncio.set_event_loop(None)
+        self.loop = None
+
+    def _warm(self) -> None:
+        """What arq imports and compiles on first use is there before the forks; no connection outlives this."""
+
+        async def once() -> None:
+            worker = InProcess([_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False)
+            worker.told = lambda *_, **__: None
+            await worker.begin()
+            await worker.pool.enqueue_job("_nothing", _queue_name="warm", _job_id="warm")
+            await worker.start_jobs([b"warm"])
+            await worker.tasks["warm"]
+            await worker.pool.delete(result_key_prefix + "warm")
+            await worker.pool.connection_pool.disconnect()
+
+        said = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        self._run(once())
+        logging.disable(said)
+        self._close()
+
+    def rehearse(self) -> None:
+        """The process has a loop of its own before its order comes."""
+        self._run(asyncio.sleep(0))
+
+    # -- publishing
+
+    def _capture(self) -> None:
+        """Every job that is enqueued is a publish; every pool of arq's speaks to the private Redis."""
+        swap = _part("swap").swap
+
+        def init(pool: Any, *args: Any, **kwargs: Any) -> None:
+            made(pool, *args, **kwargs)
+            self._redirect(pool)
+
+        async def enqueue(pool: Any, function: str, *args: Any, **kwargs: Any) -> Any:
+            if not self.probe.recorder.watching:
+                return await before(pool, function, *args, **kwargs)
+            return await self._enqueue(before, pool, function, args, kwargs)
+
+        def worker(made: Any, functions: Any = (), **kwargs: Any) -> None:
+            makes(made, functions, **kwargs)
+            made._skillrun_made_with = {"functions": functions, **kwargs}
+
+        made: Callable[..., None] = swap(ArqRedis.__init__, init)
+        makes: Callable[..., None] = swap(Worker.__init__, worker)
+        before: Callable[..., Any] = swap(ArqRedis.enqueue_job, enqueue)
+
+    def _redirect(self, pool: Any) -> None:
+        had = pool.connection_pool.connection_kwargs
+        if had.get("path") == self.redis:
+            return
+        kept = {name: had[name] for name in ("db", "encoding", "encoding_errors", "decode_responses") if name in had}
+        pool.connection_pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=self.redis, **kept)
+
+    async def _enqueue(self, send: Any, pool: Any, function: str, args: Any, kwargs: dict[str, Any]) -> Any:
+        """A job whose id is in use is not enqueued at all: then nothing is published."""
+        id_ = kwargs["_job_id"] = kwargs.get("_job_id") or uuid4().hex
+        with self.probe.recorder.quiet():
+            if await pool.exists(job_key_prefix + id_, result_key_prefix + id_):
+                return await send(pool, function, *args, **kwargs)
+        queue = kwargs.get("_queue_name") or pool.default_queue_name
+        mine = function in self.names and queue in self.settings
+        message: dict[str, Any] = {"id": id_, "function": function, "queue": queue, "tries": 0, "until": None}
+        given = {name: value for name, value in kwargs.items() if name not in _OPTIONS}
+        message["arguments"] = self.probe.bound(self.takes, args, given) if mine else None
+        told = {"message": message, "to_handler": mine, "delay": 0.0, "label": function, "callback": False}
+        with self.probe.publishing(told):
+            job = await send(pool, function, *args, **kwargs)
+            data, left = await pool.get(job_key_prefix + id_), await pool.pttl(job_key_prefix + id_)
+            score = await pool.zscore(queue, id_)
+            if job is None or data is None or score is None:
+                told["to_handler"] = False  # somebody else enqueued it at the same moment
+                return job
+            message |= {"data": base64.b64encode(data).decode(), "lives_s": left / 1000}
+            told["delay"] = max(0.0, round((score - timestamp_ms()) / 1000, 2))
+        return job
+
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
+        """As the application published `like`: under its name, into its queue, with an id that is made as its id is."""
+        self._run(self._publish(payload, like))
+
+    async def _publish(self, payload: Any, like: dict[str, Any] | None) -> None:
+        args, kwargs = self.probe.arguments(payload, self.takes)
+        with self.probe.recorder.quiet():
+            name, queue, options = await self._as_published(args, kwargs, like)
+            settings = self.settings[queue]
+            pool = await create_pool(settings.get("redis_settings"), job_serializer=settings.get("job_serializer"))
+            id_ = options.get("_job_id")
+            if id_:  # its result is forgotten: whoever enqueues the job once more does so later
+                await pool.delete(job_key_prefix + id_, result_key_prefix + id_)
+        await pool.enqueue_job(name, *args, _queue_name=queue, **options, **kwargs)
+
+    async def _as_published(
+        self, args: Any, kwargs: dict[str, Any], like: dict[str, Any] | None
+    ) -> tuple[str, str, dict[str, Any]]:
+        """(function, queue, options of enqueue_job)."""
+        if like is None:
+            queue, settings = next(iter(self.settings.items()))
+            worker = InProcess(**self._made_with(settings))
+            name = self._name(worker)
+            return name, queue, _of_tick(worker, name)
+        deserialize = self.settings[like["queue"]].get("job_deserializer")
+        _, old_args, old_kwargs, *_ = deserialize_job_raw(base64.b64decode(like["data"]), deserializer=deserialize)
+        ids = _part("ids")
+        old, new = ids.values(self.takes, old_args, old_kwargs), ids.values(self.takes, args, kwargs)
+        id_ = ids.like(like["id"], old, new)
+        if id_ == like["id"] and old != new:
+            raise ValueError(f"two distinct jobs have the same _job_id {id_}: arq enqueues the first one alone")
+        return like["function"], like["queue"], {"_job_id": id_, "_expires": like["lives_s"]}
+
+    # -- delivering
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        self._run(self._deliver(message))
+
+    async def _deliver(self, message: dict[str, Any]) -> None:
+        self.settled = False
+        worker = await self._worker(message["queue"])
+        worker.message, worker.failed = message, worker.jobs_failed
+        others = asyncio.all_tasks()
+        task = await self._taken(worker, message)
+        try:
+            await task
+        except Exception as error:  # out of a hook of the application's: arq's worker ends with it
+            if not self.settled:
+                why = f"{type(error).__name__} out of a hook ends the worker"
+                self._settle("requeued", delay=self.redelivery_s, message=self._once_more(message), why=why)
+        left = asyncio.all_tasks() - others - {task}
+        if left:
+            await asyncio.wait(left, timeout=_LEFT_S)
+
+    async def _worker(self, queue: str) -> InProcess:
+        """This process's worker, begun."""
+        if queue not in self.workers:
+            worker = InProcess(**self._made_with(self.settings[queue]))
+            worker.told = self._settle
+            said = logging.root.manager.disable
+            logging.disable(logging.CRITICAL)
+            try:
+                with self.probe.recorder.quiet():
+                    await worker.begin()
+            finally:
+                logging.disable(said)
+            self.workers[queue] = worker
+        return self.workers[queue]
+
+    def _settle(self, how: str, **more: Any) -> None:
+        self.settled = True
+        self.probe.settle(how, **more)
+
+    async def _taken(self, worker: InProcess, message: dict[str, Any]) -> Any:
+        """As the worker takes it; of two copies at once, one may have begun what was brought for the other."""
+        for _ in range(_COPIES):
+            await self._bring(worker, message)
+            await worker.start_jobs([message["id"].encode()])
+            task = worker.tasks.pop(message["id"], None)
+            if task is not None:
+                return task
+        raise LookupError(f"the job {message['id']} is not in its queue")
+
+    async def _bring(self, worker: InProcess, message: dict[str, Any]) -> None:
+        """The job is due; nobody has it in progress any more. Its definition lives as long as it did."""
+        id_, now = message["id"], time.time()
+        worker.until = message["until"] or now + message["lives_s"]
+        left = round((worker.until - now) * 1000)
+        async with worker.pool.pipeline(transaction=True) as pipeline:
+            pipeline.delete(in_progress_key_prefix + id_, job_key_prefix + id_)
+            if left > 0:
+                pipeline.set(job_key_prefix + id_, base64.b64decode(message["data"]), px=left)
+            pipeline.set(retry_key_prefix + id_, message["tries"])
+            pipeline.zadd(worker.queue_name, {id_: timestamp_ms()})
+            await pipeline.execute()
+
+    def died(self, message: dict[str, Any], who: str) -> None:
+        """Another worker takes it when the in-progress key is gone; `run_job` counts each beginning."""
+        self.probe.settle("requeued", delay=self.redelivery_s, message=self._once_more(message))
+
+    def _once_more(self, message: dict[str, Any]) -> dict[str, Any]:
+        until = message["until"] or time.time() + message["lives_s"]
+        return {**message, "tries": message["tries"] + 1, "until": until}
+
+    def dead_letters(self) -> int | None:
+        return None
+
+
+def _settings_in(module: Any) -> Iterator[dict[str, Any]]:
+    """What `arq module.Name` may be given: classes, dictionaries, or anything with attributes. Inherited ones do not
+    count (arq.worker.get_kwargs), and a worker that was made already is read back by the arguments that made it.
+    """
+    found: list[tuple[str, Any]] = [item for item in vars(module).items() if not item[0].startswith("__")]
+    for _, value in sorted(found, key=lambda pair: pair[0] != "WorkerSettings"):
+        made = getattr(value, "_skillrun_made_with", None)
+        if made is not None:
+            yield made
+        elif inspect.isclass(value) or isinstance(value, dict):
+            kwargs: dict[str, Any] = get_kwargs(value)  # type: ignore[arg-type,unused-ignore]
+            if "functions" in kwargs or "cron_jobs" in kwargs:
+                yield kwargs
+
+
+_OPTIONS = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try"))
+
+
+def _without_context(function: Any) -> Callable[..., None]:
+    """Has the handler's parameters but for `ctx`, which arq gives."""
+
+    def takes(*args: Any, **kwargs: Any) -> None: ...
+
+    signature = inspect.signature(function)
+    names = [name for name in signature.parameters if name not in ("self", "cls")]
+    rest = [signature.parameters[name] for name in names[1:]]
+    takes.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+    return takes
+
+
+def _of_tick(worker: InProcess, name: str) -> dict[str, Any]:
+    """The id that arq gives a tick of a cron job, as in `Worker.run_cron`."""
+    job: Any = worker.functions[name]
+    if not hasattr(job, "next_run"):
+        return {}
+    job.calculate_next(datetime.now(tz=getattr(worker, "timezone", None)))
+    if job.job_id or not job.unique:
+        return {"_job_id": job.job_id}
+    return {"_job_id": f"{name}:{to_unix_ms(job.next_run)}"}
+
+
+async def _nothing(ctx: dict[str, Any]) -> None:
+    """A job that is run once at boot."""

@@ -1,0 +1,133 @@
+"""Rules about what is run again, how often, and after which wait."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.arq.policy import max_tries, retries_on
+from skillrun.frameworks.arq.retries import Path, find_retries, raises_retry
+from skillrun.frameworks.arq.workers import find_entries
+from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.interface import Job
+from skillrun.repo.calls import surroundings
+from skillrun.repo.python import Call, Handler, is_known
+from skillrun.verdict import Finding, Severity
+
+_OF_RETRY = {"builtins.RuntimeError", "builtins.Exception", "builtins.BaseException"}  # class Retry(RuntimeError)
+_HINT = "except ... as error: raise Retry(defer=...) from error, while ctx['job_try'] allows it"
+
+
+def _paths(job: Job) -> tuple[Path, ...]:
+    return find_retries(job.project, job.handler)
+
+
+def plain_exception(job: Job) -> Iterator[Finding]:
+    """A transient error leaves the handler as it is: arq does not run the job again."""
+    retry, failures = job.spec.retry, job.spec.failures
+    if retry is None or retry.kind == "none" or failures is None:
+        return
+    for written in dict.fromkeys(error.type for error in failures.transient):
+        bases = ancestors(job.project, short(spec_name(job, written)))
+        for call in effect_calls(job):
+            clause = _taking(call, bases)
+            if clause is not None and (raises_retry(job.project, clause) or not clause.always_raises):
+                continue
+            place = place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
+            what = "is raised again from this clause" if clause else "leaves the handler from this call"
+            message = f"{written} is transient in the spec, and {what}: arq runs only Retry again, and gives the job up"
+            yield tell(job, "plain-exception", Severity.ERROR, place, message, _HINT)
+            break
+
+
+def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
+    return next((c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None)
+
+
+def permanent_retried(job: Job) -> Iterator[Finding]:
+    """The clause that takes a permanent error raises Retry, whatever the error is."""
+    failures = job.spec.failures
+    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
+        bases = ancestors(job.project, short(spec_name(job, written)))
+        for call in effect_calls(job):
+            clause = _taking(call, bases)
+            path = next((p for p in _paths(job) if clause is not None and p.clause == clause), None)
+            if path is not None and not _asks(path):
+                message = f"{written} is permanent in the spec, and this clause raises Retry for it"
+                hint = "a clause of its own before this one: record it, and return"
+                yield tell(job, "permanent-retried", Severity.ERROR, path.place, message, hint)
+                break
+
+
+def _asks(path: Path) -> bool:
+    """Something other than the number of the try decides about it."""
+    above = list(path.call.module.parents(path.call.node))
+    tests = [node.test for node in above if isinstance(node, ast.If)]
+    return any("job_try" not in ast.unparse(test) for test in tests) or path.bound_unread
+
+
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """What ends in the handler is a success for arq."""
+    yield from swallowing.swallowed_exception(job, "arq takes the job for done, and does not run it again")
+
+
+def retry_swallowed(job: Job) -> Iterator[Finding]:
+    """Retry is a RuntimeError: `except Exception` around it takes it too."""
+    for path in _paths(job):
+        for block in surroundings(path.call.module, path.call.node).tries:
+            for node in block.handlers:
+                clause = job.project.handler(path.call.module, node)
+                if (clause.bare or _OF_RETRY & set(clause.exceptions)) and not clause.reraises:
+                    message = (
+                        "this Retry is caught where it is raised: Retry is a RuntimeError, and the clause takes it"
+                    )
+                    hint = "except Retry: raise, before the broad clause"
+                    yield tell(job, "retry-swallowed", Severity.ERROR, path.place, message, hint)
+                    break
+
+
+def retry_jobs_off(job: Job) -> Iterator[Finding]:
+    """retry_jobs=False, and the handler raises Retry."""
+    for entry in find_entries(job.project, job.handler):
+        option = entry.worker.option("retry_jobs")
+        if _paths(job) and option is not None and not retries_on(job.project, entry):
+            message = "with retry_jobs=False a Retry is a failure like any other: the job is not run again"
+            place = place_of(option[1], option[0])
+            yield tell(job, "retry-jobs-off", Severity.ERROR, place, message, "leave retry_jobs at True")
+            return
+
+
+def retry_without_defer(job: Job) -> Iterator[Finding]:
+    """All tries are used up within moments."""
+    for path in _paths(job):
+        if path.backoff is not None and path.backoff.kind == "none":
+            message = "Retry without defer: the next try follows at once, and all are used up before an outage can pass"
+            hint = "Retry(defer=min(2 * 2 ** (ctx['job_try'] - 1), 60))"
+            yield tell(job, "retry-without-defer", Severity.WARNING, path.place, message, hint)
+
+
+def flat_defer(job: Job) -> Iterator[Finding]:
+    """The spec asks for growing waits, the code waits the same each time."""
+    backoff = job.spec.retry.backoff if job.spec.retry else None
+    for path in _paths(job):
+        if path.backoff is not None and path.backoff.kind == "fixed" and backoff and backoff.kind == "exponential":
+            message = "the wait is the same before every try, and the spec asks for growing ones"
+            hint = "make it of ctx['job_try'], as arq's documentation does: defer=ctx['job_try'] * 5"
+            yield tell(job, "flat-defer", Severity.WARNING, path.place, message, hint)
+
+
+def tries_below_spec(job: Job) -> Iterator[Finding]:
+    """arq stops before the handler's own count, or the spec's, is reached."""
+    wanted = job.spec.retry.max_attempts if job.spec.retry and job.spec.retry.kind is None else None
+    for entry in find_entries(job.project, job.handler):
+        most, option = max_tries(job.project, entry), entry.option("max_tries")
+        if wanted is None or not _paths(job) or not is_known(most) or most >= wanted:
+            continue
+        place = place_of(option[1], option[0]) if option else entry.place
+        given = option is not None and (entry.kind == "function" or "max_tries" in entry.options)
+        message = f"max_tries is {most:g}{'' if given else ' by default'}, and the spec asks for {wanted} attempts"
+        hint = f"func({job.handler.name}, max_tries={wanted + 5}): a death uses up a try too"
+        yield tell(job, "tries-below-spec", Severity.ERROR, place, message, hint)

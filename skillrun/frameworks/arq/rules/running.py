@@ -1,0 +1,125 @@
+"""Rules about how a worker is set up and runs the job: what it never calls, and what it runs too often."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.arq.workers import Entry, Worker, find_entries
+from skillrun.frameworks.common.facts import tell
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.interface import Job, Place
+from skillrun.verdict import Finding, Severity
+
+# What a worker's settings may hold (arq/worker.py, Worker.__init__).
+_NAMES = """
+    functions queue_name cron_jobs redis_settings redis_pool on_startup on_shutdown on_job_start on_job_end
+    after_job_end job_completion_wait max_jobs job_timeout keep_result keep_result_forever poll_delay queue_read_limit
+    max_tries health_check_interval health_check_key ctx retry_jobs allow_abort_jobs max_burst_jobs job_serializer
+    job_deserializer expires_extra_ms timezone log_results
+"""
+_SETTINGS = frozenset(_NAMES.split())
+
+
+def never_runs(job: Job) -> Iterator[Finding]:
+    """A function that arq refuses, or that it cannot call."""
+    node, place = job.handler.node, Place(job.handler.path, job.handler.line)
+    if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+        message = f"{job.handler.name} is no coroutine function: the worker ends with RuntimeError when it starts"
+        yield tell(job, "never-runs", Severity.ERROR, place, message, "async def; blocking work in asyncio.to_thread")
+    elif isinstance(node, ast.AsyncFunctionDef) and not node.decorator_list:
+        positional = [*node.args.posonlyargs, *node.args.args]
+        if not positional and node.args.vararg is None:
+            message = f"{job.handler.name} takes no ctx: arq gives it as the first argument, every run raises TypeError"
+            yield tell(job, "never-runs", Severity.ERROR, place, message, f"async def {job.handler.name}(ctx, ...)")
+
+
+def inherited_settings(job: Job) -> Iterator[Finding]:
+    """A class of settings derives from another one: arq reads its own attributes alone."""
+    for worker in _workers(job):
+        lost = sorted(name for name in worker.inherited if name in _SETTINGS)
+        if lost and isinstance(worker.node, ast.ClassDef):
+            message = (
+                f"{worker.node.name} inherits {', '.join(lost)}, and arq reads a class's own attributes alone: "
+                "the defaults hold"
+            )
+            hint = f"{lost[0]} = Base.{lost[0]} in {worker.node.name} itself"
+            place = place_of(worker.module, worker.node)
+            yield tell(job, "inherited-settings", Severity.ERROR, place, message, hint)
+
+
+def _workers(job: Job) -> Iterator[Worker]:
+    seen: list[Worker] = []
+    for entry in find_entries(job.project, job.handler):
+        if entry.worker not in seen:
+            seen.append(entry.worker)
+            yield entry.worker
+
+
+def _crons(job: Job) -> Iterator[Entry]:
+    yield from (entry for entry in find_entries(job.project, job.handler) if entry.kind == "cron")
+
+
+def _is(job: Job, entry: Entry, name: str, value: bool) -> bool:
+    node = entry.options.get(name)
+    return node is not None and job.project.literal(node, entry.module) is value
+
+
+def cron_not_unique(job: Job) -> Iterator[Finding]:
+    """Each worker enqueues a tick of its own."""
+    for entry in _crons(job):
+        if _is(job, entry, "unique", False) and "job_id" not in entry.options:
+            message = "unique=False: every worker that runs enqueues this tick, and each of them is run"
+            yield tell(job, "cron-not-unique", Severity.WARNING, entry.place, message, "leave unique at True")
+
+
+def cron_at_startup(job: Job) -> Iterator[Finding]:
+    """run_at_startup makes its id of the moment: each worker has another."""
+    for entry in _crons(job):
+        if _is(job, entry, "run_at_startup", True) and "job_id" not in entry.options:
+            message = (
+                "run_at_startup: every worker runs it when it starts, at each deployment, and no id keeps it single"
+            )
+            yield tell(
+                job, "cron-at-startup", Severity.WARNING, entry.place, message, "job_id=..., or a key in the job"
+            )
+
+
+def cron_every_second(job: Job) -> Iterator[Finding]:
+    """`second=None` is every second; the default is 0."""
+    for entry in _crons(job):
+        node = entry.options.get("second")
+        if isinstance(node, ast.Constant) and node.value is None:
+            message = "second=None: it runs every second of the time that the other fields name"
+            yield tell(job, "cron-every-second", Severity.WARNING, entry.place, message, "leave second at 0")
+        elif _coarse_without_minute(entry):
+            message = "minute is any by default: it runs every minute of the hours that are named"
+            yield tell(job, "cron-every-second", Severity.WARNING, entry.place, message, "add minute=0")
+
+
+def _coarse_without_minute(entry: Entry) -> bool:
+    given = {
+        name for name, node in entry.options.items() if not (isinstance(node, ast.Constant) and node.value is None)
+    }
+    return "minute" not in given and bool(given & {"hour", "day", "weekday", "month"})
+
+
+def handler_unlisted_queue(job: Job) -> Iterator[Finding]:
+    """The job is put into a queue that none of its workers reads."""
+    from skillrun.frameworks.arq.wiring import find_sites
+
+    read: set[object] = set()
+    for worker in _workers(job):
+        option = worker.option("queue_name")
+        read.add(job.project.literal(*option) if option else "arq:queue")
+    if not read or not all(isinstance(name, str) for name in read):
+        return
+    for site in find_sites(job.project, job.handler):
+        node = site.option("_queue_name")
+        name = job.project.literal(node, site.module) if node is not None else None
+        if isinstance(name, str) and name not in read:
+            listed = ", ".join(sorted(map(str, read)))
+            message = f"the job goes to the queue {name}, and its workers read {listed}: nobody runs it"
+            yield tell(
+                job, "unread-queue", Severity.ERROR, site.place, message, f"queue_name = {name!r} in the settings"
+            )

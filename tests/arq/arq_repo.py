@@ -1,0 +1,220 @@
+"""Real repositories with an arq job, what skillrun reads in them, and a small shop that every stage passes."""
+
+from __future__ import annotations
+
+import copy
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helpers
+import yaml
+from bundled import bundled_skill
+
+from skillrun.contract.job import JobSpec
+from skillrun.contract.spec import load_spec
+from skillrun.frameworks import arq
+from skillrun.frameworks.interface import FrameworkUse, Job, Policy
+from skillrun.repo.git import open_repo
+from skillrun.repo.python import Definition, Project
+from skillrun.repo.survey import Survey
+from skillrun.repo.tree import Tree
+from skillrun.stages.interface import Case
+from skillrun.stages.registry import STAGES
+from skillrun.verdict import Finding, StageResult
+
+SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
+MAILER = """
+    class Unavailable(Exception): ...
+    class BadAddress(Exception): ...
+
+    async def send(order_id, email="", *, idempotency_key=None):
+        await db.execute("INSERT INTO receipts VALUES ($1, $2) ON CONFLICT DO NOTHING", order_id, email)
+        await post(email, headers={"Idempotency-Key": idempotency_key})
+    """
+DEAD = """
+    async def record(payload, reason):
+        await db.execute("INSERT INTO dead_jobs (payload, reason) VALUES ($1, $2)", payload, reason)
+    """
+WORKER = """
+    from arq import cron, func
+    from arq.connections import RedisSettings
+    from shop.tasks import send_receipt
+
+    class WorkerSettings:
+        functions = [send_receipt]
+        redis_settings = RedisSettings()
+    """
+TASKS = '''
+    import logging
+
+    from arq import Retry
+
+    from shop import dead_jobs, mailer
+
+    log = logging.getLogger(__name__)
+    ATTEMPTS = 5
+
+
+    async def send_receipt(ctx, order_id, email):
+        """Emails one receipt.
+
+        A dead letter is a row in dead_jobs; mend the cause, then settle the order again to run it once more.
+        """
+        log.info("receipt started order_id=%s job_id=%s", order_id, ctx["job_id"])
+        try:
+            await mailer.send(order_id, email, idempotency_key=f"receipt-{order_id}")
+        except (mailer.Unavailable, TimeoutError) as error:
+            if ctx["job_try"] >= ATTEMPTS:
+                log.error("receipt failed order_id=%s: %r", order_id, error)
+                await dead_jobs.record(order_id, repr(error))
+                return
+            log.warning("receipt failed order_id=%s, will retry, try %s: %r", order_id, ctx["job_try"], error)
+            raise Retry(defer=min(2 * 2 ** (ctx["job_try"] - 1), 60)) from error
+        except mailer.BadAddress as error:
+            log.error("receipt failed order_id=%s: %r", order_id, error)
+            await dead_jobs.record(order_id, repr(error))
+            return
+        log.info("receipt sent order_id=%s", order_id)
+    '''
+FILES: dict[str, str] = {
+    "requirements.txt": "arq>=0.26\n",
+    "Procfile": "worker: arq shop.worker.WorkerSettings\n",
+    "shop/__init__.py": "",
+    "shop/mailer.py": MAILER,
+    "shop/dead_jobs.py": DEAD,
+    "shop/schema.sql": """
+        CREATE TABLE receipts (order_id INTEGER NOT NULL, email TEXT NOT NULL, UNIQUE (order_id));
+        CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
+        """,
+    "shop/worker.py": """
+        from arq import func
+        from arq.connections import RedisSettings
+
+        from shop.tasks import ATTEMPTS, send_receipt
+
+        class WorkerSettings:
+            functions = [func(send_receipt, max_tries=ATTEMPTS + 5)]
+            redis_settings = RedisSettings()
+        """,
+    "shop/orders.py": """
+        from arq import create_pool
+
+        from shop.worker import WorkerSettings
+
+        async def settle(order_id, email):
+            redis = await create_pool(WorkerSettings.redis_settings)
+            await redis.enqueue_job("send_receipt", order_id, email)
+        """,
+    "shop/tasks.py": TASKS,
+    "tests/test_tasks.py": """
+        import asyncio
+        import pytest
+        from arq import Retry
+        from shop import mailer, tasks
+
+        CTX = {"job_try": 1, "job_id": "x"}
+
+        def test_happy(outbox):
+            asyncio.run(tasks.send_receipt(CTX, 7, "a@example.com"))
+            assert outbox == ["receipt-7"]
+
+        def test_retryable(outbox, mail):
+            mail.failures = [mailer.Unavailable("down")]
+            with pytest.raises(Retry):
+                asyncio.run(tasks.send_receipt(CTX, 7, "a@example.com"))
+            asyncio.run(tasks.send_receipt(CTX, 7, "a@example.com"))
+            assert outbox == ["receipt-7"]
+
+        def test_terminal(outbox, mail):
+            mail.failures = [mailer.BadAddress("bad")]
+            asyncio.run(tasks.send_receipt(CTX, 7, "a@example.com"))
+            assert outbox == []
+        """,
+}
+SPEC: dict[str, Any] = {
+    "version": 1,
+    "job": "send-receipt",
+    "intent": {"what": "Email a receipt", "why_async": "SMTP is slow"},
+    "trigger": {"type": "event"},
+    "payload": {
+        "type": "object",
+        "required": ["order_id", "email"],
+        "properties": {"order_id": {"type": "integer"}, "email": {"type": "string"}},
+        "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
+    },
+    "handler": "shop.tasks:send_receipt",
+    "idempotency": {"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "table receipts", "window": "7d"}},
+    "effects": [
+        {
+            "name": "email",
+            "call": "shop.mailer:send",
+            "key_arg": "idempotency_key",
+            "window": "24h",
+            "guarantee": "keyed",
+        }
+    ],
+    "failures": {
+        "transient": ["shop.mailer:Unavailable", "TimeoutError"],
+        "permanent": ["shop.mailer:BadAddress"],
+        "acceptable_delay": "15m",
+    },
+    "retry": {
+        "max_attempts": 5,
+        "backoff": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": False},
+    },
+    "dead_letter": {"kind": "table", "where": "dead_jobs"},
+}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A repository with one handler."""
+
+    project: Project
+    use: FrameworkUse
+    handler: Definition
+
+    @property
+    def policy(self) -> Policy:
+        return arq.read_policy(self.project, self.use, self.handler)
+
+    @property
+    def wiring(self) -> list[tuple[str, str]]:
+        """(kind, how) of every place outside tests."""
+        found = arq.find_wiring(self.project, self.use, self.handler)
+        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
+
+
+def open_shop(root: Path, tasks: str, *, worker: str = WORKER, **files: str) -> Shop:
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
+    every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD}
+    every |= {"shop/tasks.py": tasks, "shop/worker.py": worker}
+    every |= {f"shop/{name}.py": text for name, text in files.items()}
+    project = Project(Tree(helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in every.items()})))
+    use = FrameworkUse("arq", app="shop/worker.py:WorkerSettings", apps=("shop/worker.py:WorkerSettings",))
+    found = arq.find_handler(project, use, "shop.tasks:send_receipt")
+    assert found is not None
+    return Shop(project, use, found)
+
+
+def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
+    """What one rule says of the shop under the sample's spec with `spec` laid over it."""
+    value = {**SPEC, **(spec or {})}
+    job = Job(shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy)
+    found = next(r for r in arq.RULES if r.id == f"arq.{rule}")
+    return list(found.find(job))
+
+
+def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+    value = {**copy.deepcopy(SPEC), **(spec or {})}
+    helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
+    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+
+
+def examine(stage: str, case: Case) -> StageResult:
+    """What a stage says of a case."""
+    return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)

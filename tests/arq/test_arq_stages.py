@@ -1,0 +1,79 @@
+"""The stages on an arq handler: a small shop that passes, and the same shop broken in one way at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import arq_repo
+import pytest
+
+CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+TASKS, WORKER, ORDERS = (arq_repo.FILES[f"shop/{name}.py"] for name in ("tasks", "worker", "orders"))
+
+
+@pytest.mark.parametrize("stage", CHEAP)
+def test_the_small_shop_passes(tmp_path: Path, stage: str) -> None:
+    result = arq_repo.examine(stage, arq_repo.build(tmp_path / "repo"))
+    assert [f for f in result.findings if f.severity != "note"] == []
+    assert result.status in (("passed", "pending") if stage == "tests" else ("passed",))
+
+
+def edited(path: str, old: str, new: str) -> dict[str, str]:
+    text = arq_repo.FILES[path]
+    assert old in text
+    return {path: text.replace(old, new)}
+
+
+BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
+    "no worker lists it": (
+        "handler",
+        edited("shop/worker.py", "func(send_receipt, max_tries=ATTEMPTS + 5)", "print"),
+        "handler.not-registered",
+    ),
+    "nobody enqueues it": (
+        "handler",
+        edited("shop/orders.py", 'await redis.enqueue_job("send_receipt", order_id, email)', "pass"),
+        "handler.not-wired",
+    ),
+    "another parameter": (
+        "handler",
+        edited("shop/tasks.py", "(ctx, order_id, email)", "(ctx, order_id, email, copy)"),
+        "handler.signature-differs",
+    ),
+    "fewer attempts": (
+        "retry",
+        edited("shop/tasks.py", "ATTEMPTS = 5", "ATTEMPTS = 4"),
+        "retry.max-attempts-differs",
+    ),
+    "another wait": ("retry", edited("shop/tasks.py", "min(2 *", "min(3 *"), "retry.backoff-differs"),
+    "an error that is let out": (
+        "retry",
+        edited("shop/tasks.py", "(mailer.Unavailable, TimeoutError)", "mailer.Unavailable"),
+        "arq.plain-exception",
+    ),
+    "no dead letter": (
+        "dead-letter",
+        edited("shop/tasks.py", "await dead_jobs.record(order_id, repr(error))", "pass"),
+        "dead-letter.not-written",
+    ),
+    "silence about retries": (
+        "observability",
+        edited("shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, try', 'str("'),
+        "observability.retries",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_shop_fails_where_it_should(tmp_path: Path, name: str) -> None:
+    stage, files, rule = BROKEN[name]
+    result = arq_repo.examine(stage, arq_repo.build(tmp_path / "repo", files))
+    assert rule in {f.rule for f in result.findings if f.severity in ("blocker", "error")}
+
+
+def test_a_scaffold_says_that_it_has_no_templates(tmp_path: Path) -> None:
+    from skillrun.scaffold.plan import plan
+
+    made = plan(arq_repo.build(tmp_path / "repo"))
+    assert made.changes == ()
+    assert [finding.message for finding in made.missing] == ["skillrun has no templates for arq"]
