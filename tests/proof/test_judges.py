@@ -381,6 +381,38 @@ def test_a_failure_whose_reason_is_not_told_is_unanswered() -> None:
     assert answered(*good, failing=[log("started id=7"), log("something went wrong id=7")])["why"] == "no"
 
 
+def ended(error: str, *, control: bool, cause: Any = None) -> tuple[str, dict[str, Any]]:
+    kind, data = raised(error)
+    return (kind, {**data, "control": control, "cause": cause})
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [(None, "application"), (["app.mail:Away", "away"], "no")],
+)
+def test_a_retry_that_met_no_error_tells_why_in_its_own_words(cause: Any, expected: str) -> None:
+    """`raise Retry()` because a lock is taken; within an except clause it names the error."""
+    good = [log("started id=7"), log("done id=7")]
+    again = [
+        log("started id=7"),
+        log("somebody else is at it id=7"),
+        ended("arq.worker:Retry", control=True, cause=cause),
+    ]
+    seen = history("redeliver", [*again, retry(), ACKED], [*good, *DONE])
+    found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
+    assert found["why"].by == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [("asyncio.exceptions:CancelledError", "not asked"), ("app.mail:Away", "no")]
+)
+def test_what_the_library_cancels_is_not_asked_why(error: str, expected: str) -> None:
+    good = [log("started id=7"), log("done id=7")]
+    seen = history("redeliver", [log("started id=7"), ended(error, control=False), ACKED], [*good, *DONE])
+    found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
+    assert found["why"].by == expected
+
+
 def piece(number: int, *, fails: bool = False) -> list[Any]:
     """One of several calls of one tick, for a piece of work of its own; it may meet an error."""
     fields = {"name": f"email#{number}", "subject": f"'{number}'", "key": f"'{number}'"}

@@ -109,7 +109,7 @@ class InProcess(Worker):  # type: ignore[misc,unused-ignore]
 class Driver:
     """See proof/probe/driver.py for what each method promises."""
 
-    CONTROL = ("arq.worker.Retry", "arq.worker.RetryJob")
+    CONTROL = ("arq.worker.Retry", "arq.worker.RetryJob", "asyncio.exceptions.CancelledError")  # of its timeout
     LOGGERS = ("arq.",)
 
     def __init__(self, probe: Probe) -> None:

@@ -41,7 +41,8 @@ def answers(histories: Iterable[History], reference: Reference, payloads: Mappin
         and unnamed_field(h, reference) is None
     ]  # fmt: skip
     deliveries = [(h, _whole(h, d)) for h in asked for d in h.runs]
-    whole = [(h, d) for h, d in deliveries if d.entered and not d.died and not _of_others(h, d, reference, payloads)]
+    ended = [(h, d) for h, d in deliveries if d.entered and not d.died and not _was_cancelled(d)]
+    whole = [(h, d) for h, d in ended if not _of_others(h, d, reference, payloads)]
     polled = is_polled(reference.spec, dict(reference.facts))
     kinds = {id(d): (_tick_kind if polled else _kind)(h, d, reference.is_batch) for h, d in whole}
     by_kind: dict[str, list[Delivery]] = {}
@@ -52,6 +53,11 @@ def answers(histories: Iterable[History], reference: Reference, payloads: Mappin
         question: _answer(question, yes(by_kind), no(by_kind), reference, payloads)
         for question, (yes, no) in _CLASSES.items()
     }
+
+
+def _was_cancelled(delivery: Delivery) -> bool:
+    """The library cancelled it, at its time limit: the handler had no say in its end."""
+    return any(event["error"] == "asyncio.exceptions:CancelledError" for event in delivery.all("raised"))
 
 
 def _whole(history: History, run: Delivery) -> Delivery:
@@ -198,8 +204,8 @@ def _says_why(event: Event, delivery: Delivery) -> bool:
     met = next((event for event in delivery.all("fault") if event["do"] == "raise"), None)  # maybe taken by the handler
     own = delivery.raised if delivery.raised and delivery.raised["error"] != "builtins:SystemExit" else None
     raised = own or met or delivery.first("raised")  # the last: only the library's own, such as a Retry
-    if raised is None:
-        return True
+    if raised is None or (raised["control"] and not raised["cause"]):
+        return True  # it asks to come again and met no error: its own words are the reason
     text = f"{event['text']} {event['error'] or ''} {' '.join(map(str, (event['extra'] or {}).values()))}"
     named = [(raised["error"], raised["text"]), *([raised["cause"]] if raised["cause"] else [])]
     return any(str(name).rpartition(":")[2] in text or (len(said or "") > 2 and said in text) for name, said in named)
