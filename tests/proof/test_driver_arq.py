@@ -173,6 +173,28 @@ def test_no_worker_lists_it(tmp_path: Path) -> None:
             setting.zygote()
 
 
+@edited(
+    (WORKER, "    job_timeout = 60\n", "    job_timeout = 60\n\n\nrun_worker(WorkerSettings)\n"),
+    (WORKER, "from arq.worker import func\n", "from arq.worker import func, run_worker\n"),
+)
+def test_a_module_that_starts_its_worker_when_it_is_imported(desk: Desk) -> None:
+    assert desk.under("once").runs[0].outcome == "succeeded"
+
+
+SCRIPT = "from pathlib import Path\nPath('imported').touch()\n# parquet functions, marquee, arquivo\n"
+
+
+def test_only_modules_that_may_have_settings_are_imported(tmp_path: Path) -> None:
+    root = build(tmp_path.resolve() / "desk")
+    (root / "booking" / "script.py").write_text(SCRIPT)
+    (root / "booking" / "broken.py").write_text("import arq\nfunctions = 1 / 0\n")
+    with setting_of(root) as setting:
+        setting.start_servers()
+        setting.set_up()
+        assert setting.zygote().facts["max_attempts"] == 9
+    assert not (root / "imported").exists()
+
+
 INHERITED = LISTED.replace("    functions", "    max_tries = 9\n    functions").replace(", max_tries=ATTEMPTS + 5", "")
 
 

@@ -14,6 +14,7 @@ import base64
 import importlib
 import inspect
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
@@ -45,6 +46,7 @@ _ON_KILL = (
     "(the longest timeout of the worker's functions, and 10 s); each death uses up one of its {most} tries, and after "
     "the last one arq gives the job up without calling any function of the application"
 )
+_IMPORT = re.compile(rb"^\s*(?:from|import) arq\b", re.M)
 _NOT_LISTED = "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
 
 
@@ -128,12 +130,10 @@ class Driver:
         logging.getLogger("arq").setLevel(logging.INFO)  # as the command line of its worker does
         names.set_up_django()
         _, _, self.target = names.find(handler)
-        if not inspect.iscoroutinefunction(self.function()):
-            raise names.NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
-        self.takes = _without_context(self.function())
-        self._find_settings(handler)
-        name, worker = self._looked_at()
-        most = self._most(worker, name)
+        for name in ("run", "async_run"):  # a module that starts a worker when it is imported
+            _part("wrap").skip(Worker, name)
+        worker = self.prepare(handler)
+        most = self._most(worker, self._name(worker))
         self.redelivery_s = float(worker.in_progress_timeout_s)
         self._warm()
         return {
@@ -142,6 +142,14 @@ class Driver:
             "broker_error": "redis.exceptions:ConnectionError",
             "on_kill": _ON_KILL.format(wait=self.redelivery_s, most=most),
         }  # fmt: skip
+
+    def prepare(self, handler: str) -> InProcess:
+        """Finds the settings of the workers that run it, and its names there. One such worker; raises NotThere."""
+        if not inspect.iscoroutinefunction(self.function()):
+            raise _part("names").NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
+        self.takes = _without_context(self.function())
+        self._find_settings(handler)
+        return self._looked_at()
 
     def function(self) -> Any:
         wrapped = inspect.unwrap(self.target)
@@ -153,15 +161,14 @@ class Driver:
         """Raises NotThere where no worker runs the handler."""
         file = inspect.getsourcefile(self.function()) or self.probe.recorder.root
         broken = ""
-        for word in (b"functions", b"cron_jobs"):
-            for name in _part("modules").with_words(self.probe.recorder.root, file, (word, b"arq")):
-                try:
-                    module = importlib.import_module(name)
-                except (Exception, SystemExit) as error:
-                    broken = broken or f"; {name} cannot be imported: {type(error).__name__}: {error}"
-                    continue
-                for settings in filter(self._runs_mine, _settings_in(module)):
-                    self.settings.setdefault(str(settings.get("queue_name") or default_queue_name), settings)
+        for name in _part("modules").whose_text(_may_have_settings, self.probe.recorder.root, file):
+            try:
+                module = importlib.import_module(name)
+            except (Exception, SystemExit) as error:
+                broken = broken or f"; {name} cannot be imported: {type(error).__name__}: {error}"
+                continue
+            for settings in filter(self._runs_mine, _settings_in(module)):
+                self.settings.setdefault(str(settings.get("queue_name") or default_queue_name), settings)
         if not self.settings:
             raise _part("names").NotThere(_NOT_LISTED.format(handler=handler, why=broken))
 
@@ -177,16 +184,16 @@ class Driver:
         found = inspect.unwrap(coroutine) if callable(coroutine) else coroutine
         return coroutine is self.target or getattr(found, "__func__", found) is self.function()
 
-    def _looked_at(self) -> tuple[str, InProcess]:
-        """The name under which the handler is published, and a worker that connects to nothing."""
+    def _looked_at(self) -> InProcess:
+        """A worker that connects to nothing."""
 
         async def make() -> InProcess:
             return InProcess(**self._made_with(next(iter(self.settings.values()))))
 
-        worker = self._run(make())
+        worker: InProcess = self._run(make())
         self._close()
         self.names = {name for name, one in worker.functions.items() if self._is_mine(one.coroutine)}
-        return self._name(worker), worker
+        return worker
 
     def _name(self, worker: InProcess) -> str:
         """Of several, the cron job where the spec says cron, else the function."""
@@ -396,6 +403,12 @@ class Driver:
 
     def dead_letters(self) -> int | None:
         return None
+
+
+def _may_have_settings(text: bytes) -> bool:
+    """A module is imported for nothing else: a script of the repository's may do anything then."""
+    lists = b"functions" in text or b"cron_jobs" in text
+    return lists and (b"redis_settings" in text or b"WorkerSettings" in text or _IMPORT.search(text) is not None)
 
 
 def _settings_in(module: Any) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from skillrun.proof.confirm.arq import ArqBroker
 from skillrun.proof.confirm.celery import CeleryBroker
 from skillrun.proof.confirm.dramatiq import DramatiqBroker
 from skillrun.proof.confirm.huey import HueyBroker
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from skillrun.proof.setting import Setting
 
 BROKERS: dict[str, Callable[[Setting], Broker]] = {
+    "arq": ArqBroker,
     "celery": CeleryBroker,
     "dramatiq": DramatiqBroker,
     "huey": HueyBroker,

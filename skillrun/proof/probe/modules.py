@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 _NOT_OWN = {"node_modules", "site-packages", "tests", "test", "testing", "docs", "examples", "migrations"}
 _MOST_FILES = 20_000
 
 
-def with_words(root: str, near: str, words: Sequence[bytes]) -> Iterator[str]:
-    """Import names of the files below `root` that hold every word, those closest to the file `near` first."""
-    found = [path for path in _files(root) if _holds(path, words)]
+def whose_text(fits: Callable[[bytes], bool], root: str, near: str) -> Iterator[str]:
+    """Import names of the files below `root` whose text fits, those closest to the file `near` first."""
+    found = [path for path in _files(root) if fits(_text(path))]
     for path in sorted(found, key=lambda path: (-_shared(path, near), path.count("/"), path)):
         name = _import_name(path)
         if name:
@@ -32,13 +32,12 @@ def _files(root: str) -> Iterator[str]:
                 yield os.path.join(folder, name)
 
 
-def _holds(path: str, words: Sequence[bytes]) -> bool:
+def _text(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            return file.read()
     except OSError:
-        return False
-    return all(word in data for word in words)
+        return b""
 
 
 def _import_name(path: str) -> str:

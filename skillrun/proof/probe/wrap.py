@@ -33,6 +33,18 @@ def around(owner: Any, name: str, context: Context) -> None:
         _plain(function, context)
 
 
+def skip(owner: Any, name: str) -> None:
+    """A call of `owner.name` does nothing."""
+    function = vars(owner)[name]
+    if not inspect.iscoroutinefunction(function):
+        swap(function, lambda *_, **__: None)
+        return
+
+    async def nothing(*args: Any, **kwargs: Any) -> None: ...
+
+    swap(function, nothing)
+
+
 def _plain(function: types.FunctionType, context: Context) -> None:
     def hook(*args: Any, **kwargs: Any) -> Any:
         with context(*args, **kwargs):

@@ -1,0 +1,53 @@
+"""arq: on the proof's own Redis, where the handler's keys are as well."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.proof.confirm.redis import RedisBroker
+from skillrun.proof.services.redis import RedisServer
+
+_JOB = "arq:job:"
+
+
+class ArqBroker(RedisBroker):
+    """A job is there as long as its definition is; its queue is a sorted set of ids, whatever its name.
+
+    The job of a worker that died has a key of its own, which runs out like any other: that is all there is to age.
+    """
+
+    OWN = re.compile(r"arq:(job|in-progress|retry|result):.*")
+
+    def _own(self) -> RedisServer | None:
+        return None
+
+    def _jobs(self) -> list[str]:
+        """The ids of the jobs that are there."""
+        return [key.removeprefix(_JOB) for key in self._keys() if key.startswith(_JOB)]
+
+    def _waiting(self) -> Iterator[tuple[str, bytes]]:
+        """(queue, id) of each of them."""
+        known = set(self._jobs())
+        for key, kind in self._keys().items():
+            members: Any = self.resp.call("ZRANGE", key, 0, -1) if kind == b"zset" else []
+            yield from ((key, member) for member in members if member.decode("utf-8", "replace") in known)
+
+    def waiting(self) -> int:
+        return len(self._jobs())
+
+    def queues(self) -> list[str]:
+        return sorted({queue for queue, _ in self._waiting()})
+
+    def keep(self) -> None:
+        self.kept = []
+        for queue, member in self._waiting():
+            key = _JOB + member.decode("utf-8", "replace")
+            data: Any = self.resp.call("GET", key)
+            self.kept += [("SET", key, data), ("ZADD", queue, 1, member)]
+
+    def clear(self) -> None:
+        for queue, member in list(self._waiting()):
+            self.resp.call("ZREM", queue, member)
+        self.resp.pipeline(("DEL", key) for key in self._keys() if self.OWN.fullmatch(key))
