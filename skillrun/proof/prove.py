@@ -168,7 +168,7 @@ class _Session:
     def _other_arguments(self) -> bool:
         """Whether the application's call publishes other arguments than the first example has."""
         messages = self.explorers[0].origin.messages
-        mine, direct = messages[0].get("arguments"), messages[DIRECT].get("arguments")
+        mine, direct = messages[0].get("arguments"), messages.get(DIRECT, {}).get("arguments")
         return mine is not None and direct is not None and mine != direct
 
     def _plan(self, explorer: Explorer) -> Plan:

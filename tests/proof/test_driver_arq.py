@@ -12,8 +12,10 @@ import pytest
 pytest.importorskip("arq")
 
 from skillrun.contract.spec import load_spec
+from skillrun.proof.attempt import try_prove
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
+from skillrun.proof.result import Target
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.services.find import find_redis_server
 from skillrun.proof.setting import Setting
@@ -205,6 +207,23 @@ INHERITED = LISTED.replace("    functions", "    max_tries = 9\n    functions").
 )
 def test_the_first_settings_that_list_it_are_taken(desk: Desk) -> None:
     assert desk.explorer.facts["max_attempts"] in (5, 9)
+
+
+PICKY = """
+def dumps(job):
+    if job["k"]:
+        raise ValueError("positions only")
+    return pickle.dumps(job)
+
+
+class WorkerSettings:
+    job_serializer = dumps"""
+
+
+def test_a_payload_that_only_the_application_can_publish_leaves_no_proof(tmp_path: Path) -> None:
+    edits = ((WORKER, "\nclass WorkerSettings:", PICKY), (WORKER, "import os\n", "import os\nimport pickle\n"))
+    root = build(tmp_path.resolve() / "desk", *edits)
+    assert "positions only" in str(try_prove(Target(load_spec(root / SPEC, root=root), root, "arq")))
 
 
 HOOK = """

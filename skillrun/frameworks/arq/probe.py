@@ -38,7 +38,7 @@ from redis.asyncio import ConnectionPool, UnixDomainSocketConnection  # type: ig
 if TYPE_CHECKING:
     from skillrun.proof.probe.driver import Probe
 
-OLDEST = (0, 23)  # before it another client of Redis is used
+OLDEST = (0, 25)  # the ones before want a redis-py and a pydantic of their time
 _COPIES = 3  # of a message, delivered at once
 _LEFT_S = 5.0  # for what a handler started and did not wait for
 _ON_KILL = (
