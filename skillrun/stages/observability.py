@@ -196,7 +196,7 @@ def _leaves(body: list[ast.stmt]) -> bool:
 
 def _tells_retry(log: LogCall) -> bool:
     text = log.text.lower()
-    says = "retry" in text or "retries" in text or "attempt" in text
+    says = any(word in text for word in ("retry", "retries", "retried", "attempt"))
     return log.event == "retried" or (says and log.call.in_except is not None)
 
 

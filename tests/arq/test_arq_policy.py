@@ -45,6 +45,11 @@ def worker(fields: str, head: str = "") -> str:
         ("if ctx['job_try'] < N:\n    raise Retry(defer=10)", 4, Backoff("fixed", 10.0)),
         ("if ctx['job_try'] >= 3:\n    return\nraise Retry(defer=10)", 3, Backoff("fixed", 10.0)),
         ("if ctx.get('job_try', 1) > 2:\n    return\nraise Retry(defer=10)", 3, Backoff("fixed", 10.0)),
+        (
+            "tried = int(ctx.get('job_try', 1) or 1)\nif tried < 3:\n    raise Retry(defer=10)",
+            3,
+            Backoff("fixed", 10.0),
+        ),
         ("tried = ctx['job_try']\nif tried <= 3:\n    raise Retry(defer=10)", 4, Backoff("fixed", 10.0)),
         ("if ctx['job_try'] < 9:\n    raise Retry(defer=10)", 5, Backoff("fixed", 10.0)),
     ],
@@ -96,6 +101,15 @@ def test_what_no_worker_lists_is_not_registered(tmp_path: Path) -> None:
         assert arq.find_registration(shop.project, shop.use, shop.handler) is None
 
 
+def test_what_is_set_below_the_class_counts(tmp_path: Path) -> None:
+    later = "\nWorkerSettings.cron_jobs = [cron(send_receipt, minute=0)]\nWorkerSettings.max_tries = 3\n"
+    shop = open_shop(tmp_path / "a", handler("raise"), worker=worker("cron_jobs = []") + later)
+    assert [kind for kind, _ in shop.wiring] == ["schedule"]
+    made = "\nWorkerSettings.cron_jobs = made()\n"
+    shop = open_shop(tmp_path / "b", handler("raise"), worker=worker("functions = [print]\n    cron_jobs = []") + made)
+    assert arq.find_registration(shop.project, shop.use, shop.handler) is not None
+
+
 def test_a_list_that_cannot_be_read_may_hold_it(tmp_path: Path) -> None:
     shop = open_shop(tmp_path / "r", handler("raise"), worker=worker("functions = discover('shop')"))
     place = arq.find_registration(shop.project, shop.use, shop.handler)
@@ -107,8 +121,9 @@ def test_what_is_computed_is_unknown(tmp_path: Path) -> None:
     found = open_shop(tmp_path / "a", handler("raise Retry(defer=5)"), worker=worker(fields)).policy
     assert set(found.unknown) == {"max_attempts"}
     assert set(open_shop(tmp_path / "b", handler("raise Retry(defer=wait(error))")).policy.unknown) == {"backoff"}
-    guarded = handler("if ctx['job_try'] < limit():\n    raise Retry(defer=5)")
-    assert set(open_shop(tmp_path / "c", guarded).policy.unknown) == {"max_attempts"}
+    for name, test in (("c", "ctx['job_try'] < limit()"), ("d", "row.attempts < 3"), ("e", "tries_left(ctx)")):
+        guarded = handler(f"if {test}:\n    raise Retry(defer=5)")
+        assert set(open_shop(tmp_path / name, guarded).policy.unknown) == {"max_attempts"}
 
 
 RECORD = "await dead_jobs.record(order_id, error)"
@@ -144,6 +159,9 @@ def wired(root: Path, text: str, fields: str = "functions = [send_receipt]") -> 
         "from shop import tasks\nasync def settle(r):\n    await r.enqueue_job(tasks.send_receipt.__name__, 7)\n",
         "async def enqueue(name, *args):\n    await pool.enqueue_job(name, *args)\n\n"
         'async def settle():\n    await enqueue("send_receipt", 7)\n',
+        "class Jobs:\n    @classmethod\n    async def enqueue(cls, name, *args):\n        pool = await cls.pool()\n"
+        "        await pool.enqueue_job(name, *args)\n\n"
+        'async def settle():\n    await Jobs.enqueue("send_receipt", 7)\n',
     ],
 )
 def test_who_enqueues_it(tmp_path: Path, text: str) -> None:
@@ -173,6 +191,12 @@ def test_hooks(tmp_path: Path) -> None:
         text = worker(fields.format(name), "from shop.ends import begun, blind, ended")
         shop = open_shop(tmp_path / name, handler("raise"), worker=text, ends=ends)
         assert sorted(arq.find_hooks(shop.project, shop.use, shop.handler)) == expected
+
+
+def test_a_hook_may_be_written_into_the_class(tmp_path: Path) -> None:
+    text = worker("functions = [send_receipt]\n\n    async def on_job_start(ctx): ...")
+    shop = open_shop(tmp_path / "r", handler("raise"), worker=text)
+    assert sorted(arq.find_hooks(shop.project, shop.use, shop.handler)) == ["started"]
 
 
 def test_it_is_recognised_and_read(tmp_path: Path) -> None:

@@ -296,6 +296,22 @@ def test_pickle_serializer(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("pickle-serializer", PLAIN, worker=listed("send_receipt", "job_deserializer = loads\n"))
 
 
+SESSIONS = (
+    "from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker\nSessions = async_sessionmaker(engine)\n\n"
+)
+
+
+@pytest.mark.parametrize("made", ["Sessions()", "AsyncSession(engine)", "await Sessions()"])
+def test_shared_session(check_finds: Check, check_ignores: Check, made: str) -> None:
+    worker = listed("send_receipt", "on_startup = up\n").replace("\n\nclass", "\nfrom shop.ups import up\n\nclass")
+    used = PLAIN + "    await ctx['db'].commit()\n"
+    up = f"{SESSIONS}async def up(ctx):\n    ctx['db'] = {{}}\n"
+    check_finds("shared-session", used, ERROR, "one session for all jobs", worker=worker, ups=up.format(made))
+    check_ignores("shared-session", used, worker=worker, ups=up.format("Sessions"))
+    check_ignores("shared-session", used, worker=worker, ups=up.format("async_sessionmaker(engine)"))
+    check_ignores("shared-session", PLAIN, worker=worker, ups=up.format(made))
+
+
 # Cron jobs
 
 

@@ -166,6 +166,28 @@ def test_a_job_that_is_put_off_comes_later(desk: Desk) -> None:
     assert [event["delay"] for event in caller.all("published")] == [pytest.approx(20, abs=0.5)]
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        (DESK, SEND, SEND.replace("email)", 'email, _queue_name="slow")')),
+        (DESK, "create_pool(REDIS)", "create_pool(OTHER)"),
+    ],
+    ids=["queue", "database"],
+)
+def test_what_no_worker_of_it_reads_is_not_published_to_it(tmp_path: Path, elsewhere: tuple[str, str, str]) -> None:
+    other = (DESK, "\n\nasync def book", "\nOTHER = replace(REDIS, database=1)\n\n\nasync def book")
+    head = (
+        DESK,
+        "from contextlib import closing\n",
+        "from contextlib import closing\nfrom dataclasses import replace\n",
+    )
+    root = build(tmp_path.resolve() / "desk", elsewhere, other, head)
+    proof = try_prove(Target(load_spec(root / SPEC, root=root), root, "arq"))
+    assert [(j.rule, j.message) for j in proof.incomplete] == [
+        ("not-published", "nothing was published to the handler")
+    ]
+
+
 def test_no_worker_lists_it(tmp_path: Path) -> None:
     root = build(tmp_path.resolve() / "desk", (WORKER, LISTED, "    functions = [print]"))
     with setting_of(root) as setting:

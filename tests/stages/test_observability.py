@@ -52,6 +52,15 @@ def test_every_usual_logger_answers(tmp_path, imports):
     assert all(result.facts["answers"].values())
 
 
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [("retry", True), ("retries left", True), ("is retried", True), ("attempt 2", True), ("again", False)],
+)
+def test_a_failure_says_whether_it_comes_again(tmp_path, said, left):
+    result = observe(tmp_path / "repo", failed=f'log.exception("failed order_id=%s, {said}", order_id)')
+    assert bool(result.facts["answers"]["retries"]) is left
+
+
 def test_self_log_answers(tmp_path):
     lines = {name: f"self.{line}" for name, line in FULL.items()}
     assert rules(observe(tmp_path / "repo", **lines)) == []

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.arq.hooks import reads_result
+from skillrun.frameworks.arq.hooks import job_hooks, reads_result
 from skillrun.frameworks.arq.retries import Tries, find_retries, raises_retry
-from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 
@@ -45,10 +44,8 @@ def _records(project: Project, handler: Definition) -> Iterator[Record]:
         for node in ast.walk(part.node):
             if isinstance(node, ast.If) and _asks(tries, node.test, part.module):
                 yield from _kept(project, [node], part.module, "by the number of the try")
-    for entry in find_entries(project, handler):
-        found = entry.worker.option("after_job_end")
-        hook = project.definition(found[1].resolve(found[0]) or "") if found else None
-        if hook is not None and not hook.is_class and reads_result(hook):
+    for name, hook in job_hooks(project, handler):
+        if name == "after_job_end" and reads_result(hook):
             yield from _kept(project, getattr(hook.node, "body", []), hook.module, "after_job_end")
     if not find_retries(project, handler):
         for clause in clauses:

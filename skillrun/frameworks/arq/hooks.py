@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.arq.workers import find_entries
+from skillrun.frameworks.arq.workers import find_entries, hook
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
@@ -19,11 +19,11 @@ AROUND = ("on_job_start", "on_job_end", "after_job_end")
 def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
     """Event -> function."""
     found: dict[str, Definition] = {}
-    for name, hook in job_hooks(project, handler):
+    for name, called in job_hooks(project, handler):
         if name == "on_job_start":
-            found.setdefault("started", hook)
-        elif name == "after_job_end" and reads_result(hook):
-            found.setdefault("failed", hook)
+            found.setdefault("started", called)
+        elif name == "after_job_end" and reads_result(called):
+            found.setdefault("failed", called)
     return found
 
 
@@ -32,14 +32,13 @@ def job_hooks(project: Project, handler: Definition) -> tuple[tuple[str, Definit
     found: dict[str, tuple[str, Definition]] = {}
     for entry in find_entries(project, handler):
         for name in AROUND:
-            option = entry.worker.option(name)
-            hook = project.definition(option[1].resolve(option[0]) or "") if option else None
-            if hook is not None and not hook.is_class:
-                found.setdefault(f"{name} {hook.dotted}", (name, hook))
+            called = hook(project, entry.worker, name)
+            if called is not None:
+                found.setdefault(f"{name} {called.dotted}", (name, called))
     return tuple(found.values())
 
 
-def reads_result(hook: Definition) -> bool:
+def reads_result(called: Definition) -> bool:
     """It asks arq how the job ended: `Job(ctx["job_id"], ctx["redis"]).result_info()`."""
-    words = {node.attr for node in ast.walk(hook.node) if isinstance(node, ast.Attribute)}
+    words = {node.attr for node in ast.walk(called.node) if isinstance(node, ast.Attribute)}
     return bool(words & {"result_info", "result"})

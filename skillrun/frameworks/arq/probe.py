@@ -201,6 +201,13 @@ class Driver:
         names: set[str] = self.names
         return min(names, key=lambda name: (hasattr(worker.functions[name], "next_run") != scheduled, name))
 
+    def _database(self, queue: str) -> int:
+        """Of the worker that reads a queue: what is enqueued into another one it never sees."""
+        settings = self.settings[queue]
+        if settings.get("redis_pool") is not None:
+            return _database(settings["redis_pool"])
+        return int((settings.get("redis_settings") or RedisSettings()).database)
+
     def _made_with(self, settings: dict[str, Any]) -> dict[str, Any]:
         return {**settings, "handle_signals": False, "burst": False}
 
@@ -281,7 +288,7 @@ class Driver:
             if await pool.exists(job_key_prefix + id_, result_key_prefix + id_):
                 return await send(pool, function, *args, **kwargs)
         queue = kwargs.get("_queue_name") or pool.default_queue_name
-        mine = function in self.names and queue in self.settings
+        mine = function in self.names and queue in self.settings and _database(pool) == self._database(queue)
         message: dict[str, Any] = {"id": id_, "function": function, "queue": queue, "tries": 0, "until": None}
         given = {name: value for name, value in kwargs.items() if name not in _OPTIONS}
         message["arguments"] = self.probe.bound(self.takes, args, given) if mine else None
@@ -427,6 +434,10 @@ def _settings_in(module: Any) -> Iterator[dict[str, Any]]:
 
 
 _OPTIONS = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try"))
+
+
+def _database(pool: Any) -> int:
+    return int(pool.connection_pool.connection_kwargs.get("db") or 0)
 
 
 def _without_context(function: Any) -> Callable[..., None]:

@@ -7,6 +7,7 @@ as a try, a death too.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
 
 RETRY = ("arq.worker.Retry", "arq.Retry")
+_LIKE_A_COUNT = re.compile(r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE)  # `log.attempts < 3`, `tries_left(job_try)`
 _DEEP = 2  # functions of the repository that are followed
 
 
@@ -45,7 +47,11 @@ class Tries(Countdown):
     """`ctx["job_try"]` counts from 1: what it is at each retry."""
 
     def is_retries(self, node: ast.expr) -> bool:
-        """`ctx["job_try"]`, `ctx.get("job_try", 1)`."""
+        """`ctx["job_try"]`, `ctx.get("job_try", 1)`, `int(ctx.get("job_try") or 1)`."""
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+            return self.is_retries(node.values[0])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "int" and node.args:
+            return self.is_retries(node.args[0])
         if isinstance(node, ast.Subscript):
             return isinstance(node.slice, ast.Constant) and node.slice.value == "job_try"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
@@ -121,7 +127,7 @@ def _bound(tries: Tries, call: Call) -> tuple[int | None, Place | None, bool]:
             number = tries.number(limit[0], call.module) if limit else None
             if limit is not None and number is not None:
                 found.append((int(number) + limit[1], place_of(call.module, part)))
-            elif any(isinstance(n, ast.expr) and tries.counts(n, call.module) for n in ast.walk(part)):
+            elif _LIKE_A_COUNT.search(ast.unparse(part)):
                 unread = True
     if not found:
         return None, None, unread

@@ -96,9 +96,20 @@ def _workers(project: Project) -> Iterator[Worker]:
             yield Worker(module, node, options, inherited, unread)
 
 
+def hook(project: Project, worker: Worker, name: str) -> Definition | None:
+    """The function of the repository that a worker calls: given by name, or written into the class."""
+    found = worker.option(name)
+    if found is not None:
+        named = project.definition(found[1].resolve(found[0]) or "")
+        return None if named is None or named.is_class else named
+    body = worker.node.body if isinstance(worker.node, ast.ClassDef) else []
+    inside = (n for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name)
+    return next((project.define(worker.module, node) for node in inside), None)
+
+
 def _options(project: Project, module: Module, node: ast.AST) -> dict[str, Found]:
     if isinstance(node, ast.ClassDef):
-        return _fields(node, module)
+        return _fields(node, module) | _set_later(module, node.name)
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
         pairs = zip(node.value.keys, node.value.values, strict=True)
         return {str(k.value): (v, module) for k, v in pairs if isinstance(k, ast.Constant)}
@@ -119,8 +130,16 @@ def _fields(node: ast.ClassDef, module: Module) -> dict[str, Found]:
             found |= {t.id: (statement.value, module) for t in statement.targets if isinstance(t, ast.Name)}
         elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
             found[statement.target.id] = (statement.value, module)
-        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            found[statement.name] = (ast.copy_location(ast.Name(statement.name, ast.Load()), statement), module)
+    return found
+
+
+def _set_later(module: Module, owner: str) -> dict[str, Found]:
+    """`WorkerSettings.cron_jobs = [...]` below the class."""
+    found: dict[str, Found] = {}
+    for node in (n for n in ast.walk(module.tree) if isinstance(n, ast.Assign)):
+        for target in node.targets:
+            if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == owner:
+                found[target.attr] = (node.value, module)
     return found
 
 

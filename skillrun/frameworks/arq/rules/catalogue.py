@@ -199,6 +199,13 @@ RULES: tuple[Rule, ...] = (
         _in("enqueueing", "publish_unkeyed"),
     ),
     Rule(
+        "arq.shared-session",
+        "idempotency",
+        "A database session in ctx is shared by all jobs of a worker: one job's commit or rollback is another's.",
+        "max_jobs in arq/worker.py; Is the AsyncSession safe to share in concurrent tasks, SQLAlchemy's documentation",
+        _in("running", "shared_session"),
+    ),
+    Rule(
         "arq.cron-not-unique",
         "idempotency",
         "With unique=False each worker enqueues the tick, and it runs as often as there are workers.",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.frameworks.arq.workers import Entry, Worker, find_entries
+from skillrun.frameworks.arq.workers import Entry, Worker, find_entries, hook
 from skillrun.frameworks.common.facts import tell
-from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.interface import Job, Place
+from skillrun.repo.python import Module
 from skillrun.verdict import Finding, Severity
 
 # What a worker's settings may hold (arq/worker.py, Worker.__init__).
@@ -19,6 +20,9 @@ _NAMES = """
     job_deserializer expires_extra_ms timezone log_results
 """
 _SETTINGS = frozenset(_NAMES.split())
+_ASYNCIO, _ORM = "sqlalchemy.ext.asyncio", "sqlalchemy.orm"
+_SESSIONS = (f"{_ASYNCIO}.AsyncSession", f"{_ORM}.Session", "sqlmodel.Session")
+_MAKERS = (f"{_ASYNCIO}.async_sessionmaker", f"{_ORM}.sessionmaker", f"{_ASYNCIO}.session.async_sessionmaker")
 
 
 def never_runs(job: Job) -> Iterator[Finding]:
@@ -63,6 +67,40 @@ def _crons(job: Job) -> Iterator[Entry]:
 def _is(job: Job, entry: Entry, name: str, value: bool) -> bool:
     node = entry.options.get(name)
     return node is not None and job.project.literal(node, entry.module) is value
+
+
+def shared_session(job: Job) -> Iterator[Finding]:
+    """`ctx["db"] = sessions()` in on_startup, and the handler works with it."""
+    used = {_entry(node) for node in ast.walk(job.handler.node)} - {None}
+    for worker in _workers(job):
+        started = hook(job.project, worker, "on_startup")
+        for node in ast.walk(started.node) if started is not None else ():
+            if not isinstance(node, ast.Assign) or started is None or _entry(node.targets[0]) not in used:
+                continue
+            if _is_session(job, node.value, started.module):
+                name = ast.unparse(node.targets[0])
+                message = f"{name} is one session for all jobs of the worker, and ten of them run at once by default"
+                hint = "keep the sessionmaker there, and open a session in the job: async with sessions() as session"
+                yield tell(job, "shared-session", Severity.ERROR, place_of(started.module, node), message, hint)
+
+
+def _entry(node: ast.AST) -> object:
+    """The name in `ctx["name"]`; None for anything else."""
+    constant = node.slice if isinstance(node, ast.Subscript) else None
+    return constant.value if isinstance(constant, ast.Constant) else None
+
+
+def _is_session(job: Job, node: ast.expr, module: Module) -> bool:
+    """An SQLAlchemy session, or one that a sessionmaker made; with `await` or without."""
+    node = node.value if isinstance(node, ast.Await) else node
+    if not isinstance(node, ast.Call):
+        return False
+    made = job.project.origin(module.resolve(node.func) or "")
+    if made in _SESSIONS or made.removesuffix("()") in _MAKERS:
+        return made in _SESSIONS or made.endswith("()")
+    held = held_value(job.project, node.func, module)
+    maker = held[1].resolve(held[0].func) if held is not None and isinstance(held[0], ast.Call) else None
+    return job.project.origin(maker or "") in _MAKERS
 
 
 def cron_not_unique(job: Job) -> Iterator[Finding]:
