@@ -61,6 +61,15 @@ def test_retries(tmp_path: Path, end: str, attempts: int, backoff: Backoff) -> N
     assert (found.acks_late, found.time_limit_s, found.visibility_timeout_s) == (True, 300.0, 310.0)
 
 
+def test_a_retry_that_no_error_leads_to_is_no_attempt(tmp_path: Path) -> None:
+    bounded = handler("if ctx['job_try'] >= N:\n    return\nraise Retry(defer=5)")
+    busy = bounded.replace("    try:", "    if locked(order_id):\n        raise Retry(defer=95)\n    try:", 1)
+    found = open_shop(tmp_path / "a", busy).policy
+    assert (found.max_attempts, found.backoff, dict(found.unknown)) == (4, Backoff("fixed", 5.0), {})
+    alone = f"{HEAD}async def send_receipt(ctx, order_id):\n    if not ready(order_id):\n        raise Retry(defer=9)\n"
+    assert open_shop(tmp_path / "b", alone).policy.max_attempts == 5
+
+
 @pytest.mark.parametrize(
     ("fields", "attempts", "limit"),
     [

@@ -91,6 +91,7 @@ def test_plain_exception(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(
         "plain-exception", clause("await again(ctx, error)") + f"async def again(ctx, error):\n    {GROWING}\n"
     )
+    check_ignores("plain-exception", "from tenacity import retry\n" + PLAIN)
     check_ignores("plain-exception", PLAIN, spec={"retry": {"kind": "none", "reason": "one is all"}})
 
 
@@ -160,6 +161,8 @@ def test_last_try_unheard(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("last-try-unheard", BOUNDED)
     late = clause(f"if ctx['job_try'] < LIMIT():\n    {GROWING}\nawait dead_jobs.record(order_id, error)")
     check_ignores("last-try-unheard", late)
+    busy = BOUNDED.replace("    try:", "    if locked(order_id):\n        raise Retry(defer=95)\n    try:", 1)
+    check_finds("last-try-unheard", busy, WARNING, "at the last try too")
     check_ignores("last-try-unheard", clause(GROWING), spec={"dead_letter": {"kind": "none", "reason": "may be lost"}})
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.arq.hooks import job_hooks, reads_result
-from skillrun.frameworks.arq.retries import Tries, find_retries, raises_retry
+from skillrun.frameworks.arq.retries import RETRY, Tries, clauses, decorators, find_retries, raises_retry
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import Place
-    from skillrun.repo.python import Definition, Module, Project
+    from skillrun.repo.python import Definition, Handler, Module, Project
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,14 @@ def find_record(project: Project, handler: Definition) -> Record | None:
 
 
 def _records(project: Project, handler: Definition) -> Iterator[Record]:
-    clauses = project.handlers(handler, depth=1)
-    again = [clause for clause in clauses if raises_retry(project, clause)]
+    every = clauses(project, handler)
+    again = [clause for clause in every if raises_retry(project, clause)]
     for clause in again:
         yield from _kept(project, clause.node.body, clause.module, "beside the Retry")
+        raised = _raised_instead(project, clause)
+        for other in every:
+            if other not in again and (other.broad or raised & set(other.exceptions)) and raised:
+                yield from _kept(project, other.node.body, other.module, "a clause around the Retry's")
     tries = Tries(project, {})
     for part in _bodies(project, handler):
         for node in ast.walk(part.node):
@@ -48,13 +52,26 @@ def _records(project: Project, handler: Definition) -> Iterator[Record]:
         if name == "after_job_end" and reads_result(hook):
             yield from _kept(project, getattr(hook.node, "body", []), hook.module, "after_job_end")
     if not find_retries(project, handler):
-        for clause in clauses:
+        for clause in every:
             yield from _kept(project, clause.node.body, clause.module, "the except clause")
+
+
+def _raised_instead(project: Project, clause: Handler) -> frozenset[str]:
+    """What a clause raises where it raises no Retry, with its bases: somebody around it may record that."""
+    found: set[str] = set()
+    for node in (n for n in ast.walk(clause.node) if isinstance(n, ast.Raise) and n.exc is not None):
+        named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        name = project.origin(clause.module.resolve(named) or "") if named is not None else ""
+        bases = project.ancestors(name) if name else ()
+        if bases and not set(RETRY) & {name, *bases}:
+            found |= {name, *bases} - {"builtins.object"}
+    return frozenset(found)
 
 
 def _bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
     via = {name for call in project.calls(handler, depth=1) for name in call.via}
-    return (handler, *(found for name in sorted(via) if (found := project.definition(name))))
+    called = (found for name in sorted(via) if (found := project.definition(name)))
+    return (handler, *called, *decorators(project, handler))
 
 
 def _asks(tries: Tries, test: ast.expr, module: Module) -> bool:

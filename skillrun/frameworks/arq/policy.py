@@ -7,11 +7,11 @@ tries and the longest time count.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skillrun.frameworks.arq.deadletter import find_record
-from skillrun.frameworks.arq.retries import Path, find_retries, raises_retry
+from skillrun.frameworks.arq.retries import Path, clauses, find_retries, raises_retry
 from skillrun.frameworks.arq.workers import Entry, Found, find_entries
 from skillrun.frameworks.common.reading import import_path, place_of
 from skillrun.frameworks.interface import Backoff, Place, Policy
@@ -61,6 +61,17 @@ def retries_on(project: Project, entry: Entry) -> bool:
     return found is None or project.literal(*found) is not False
 
 
+def counted(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Those that an error leads to: a Retry because a lock is taken is no attempt that failed."""
+    return tuple(path for path in paths if path.clause is not None) or paths
+
+
+def _uncapped(backoff: Backoff, attempts: int) -> Backoff:
+    """`(5, 15, 45)[job_try - 1]` ends with its list: that is no cap."""
+    last = backoff.base_s * backoff.factor ** max(attempts - 2, 0)
+    return replace(backoff, cap_s=None) if backoff.cap_s == last else backoff
+
+
 @dataclass
 class _Reader:
     project: Project
@@ -71,7 +82,7 @@ class _Reader:
     def read(self) -> Policy:
         self.entries = find_entries(self.project, self.handler)
         on = all(retries_on(self.project, entry) for entry in self.entries)
-        paths = find_retries(self.project, self.handler) if on else ()
+        paths = counted(find_retries(self.project, self.handler)) if on else ()
         attempts = self._attempts(paths) if paths else 1
         retried = self._paths(name for path in paths if path.clause for name in path.clause.exceptions)
         if any(path.clause is not None and path.clause.bare for path in paths):
@@ -82,7 +93,7 @@ class _Reader:
         self.sources["retried"] = paths[0].place if paths else None
         return Policy(
             max_attempts=attempts,
-            backoff=self._backoff(paths),
+            backoff=self._backoff(paths, attempts),
             retried=retried,
             not_retried=self._spared(),
             acks_late=True,
@@ -136,19 +147,19 @@ class _Reader:
                 self.sources[source] = place_of(option[1], option[0])
         return max(found, default=default)
 
-    def _backoff(self, paths: tuple[Path, ...]) -> Backoff:
+    def _backoff(self, paths: tuple[Path, ...], attempts: int) -> Backoff:
         self.sources["backoff"] = paths[0].place if paths else None
         read = [path.backoff for path in paths if path.backoff is not None]
         unread = next((path for path in paths if path.backoff is None), None)
         if unread is not None or len(set(read)) > 1:
             self.unknown["backoff"] = (unread or paths[-1]).place
             return Backoff("none")
-        return read[0] if read else Backoff("none")
+        return _uncapped(read[0], attempts) if read else Backoff("none")
 
     def _spared(self) -> tuple[str, ...]:
         """Exceptions that a clause takes without a Retry."""
-        clauses = self.project.handlers(self.handler, depth=1)
-        return self._paths(n for c in clauses if not raises_retry(self.project, c) for n in c.exceptions)
+        found = clauses(self.project, self.handler)
+        return self._paths(n for c in found if not raises_retry(self.project, c) for n in c.exceptions)
 
     def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(import_path(self.project, name) for name in names))

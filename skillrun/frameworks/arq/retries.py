@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.countdown import Countdown
@@ -36,6 +36,7 @@ class Path:
     bound: int | None = None
     bound_place: Place | None = None
     bound_unread: bool = False  # something compares the try with what cannot be read
+    around: bool = False  # in a decorator of the handler
 
     @property
     def place(self) -> Place:
@@ -79,8 +80,35 @@ def find_retries(project: Project, handler: Definition) -> tuple[Path, ...]:
 
 def _find(project: Project, handler: Definition) -> Iterator[Path]:
     for call in project.calls(handler, depth=_DEEP):
-        if is_retry(project, call) and isinstance(next(call.module.parents(call.node), None), ast.Raise):
+        if _is_raised(project, call):
             yield _read(project, call)
+    for decorator in decorators(project, handler):
+        for node in (n for n in ast.walk(decorator.node) if isinstance(n, ast.Call)):
+            inside = project.call_at(decorator.module, node)
+            if _is_raised(project, inside):
+                yield replace(_read(project, inside), around=True)
+
+
+def _is_raised(project: Project, call: Call) -> bool:
+    return is_retry(project, call) and isinstance(next(call.module.parents(call.node), None), ast.Raise)
+
+
+def decorators(project: Project, handler: Definition) -> tuple[Definition, ...]:
+    """The repository's own around the handler."""
+    named = (node.func if isinstance(node, ast.Call) else node for node in handler.decorators)
+    found = (project.definition(handler.module.resolve(node) or "") for node in named)
+    return tuple(one for one in found if one is not None and not one.is_class)
+
+
+def clauses(project: Project, handler: Definition) -> tuple[Handler, ...]:
+    """The except clauses of the handler, of what it calls, and of its decorators."""
+    around = [
+        project.handler(decorator.module, node)
+        for decorator in decorators(project, handler)
+        for node in ast.walk(decorator.node)
+        if isinstance(node, ast.ExceptHandler)
+    ]
+    return (*project.handlers(handler, depth=1), *around)
 
 
 def is_retry(project: Project, call: Call) -> bool:

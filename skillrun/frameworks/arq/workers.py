@@ -113,7 +113,7 @@ def _options(project: Project, module: Module, node: ast.AST) -> dict[str, Found
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
         pairs = zip(node.value.keys, node.value.values, strict=True)
         return {str(k.value): (v, module) for k, v in pairs if isinstance(k, ast.Constant)}
-    if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in _MADE:
+    if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in (*_MADE, "builtins.dict"):
         given = {name: (value, module) for name, value in options_of(project, node, module)[0].items()}
         return given | ({"functions": (node.args[0], module)} if node.args and _is_list(node.args[0]) else {})
     return {}

@@ -33,7 +33,8 @@ def last_try_unheard(job: Job) -> Iterator[Finding]:
                 "calling the handler, and no dead letter is written"
             )
             hint = "if ctx['job_try'] >= ATTEMPTS: record the dead letter, and return"
-            yield tell(job, "last-try-unheard", Severity.ERROR, path.place, message, hint)
+            severity = Severity.ERROR if path.clause is not None else Severity.WARNING
+            yield tell(job, "last-try-unheard", severity, path.place, message, hint)
 
 
 def no_room_for_deaths(job: Job) -> Iterator[Finding]:

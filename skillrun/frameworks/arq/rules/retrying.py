@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from skillrun.frameworks.arq.policy import max_tries, retries_on
@@ -18,6 +19,7 @@ from skillrun.repo.python import Call, Handler, is_known
 from skillrun.verdict import Finding, Severity
 
 _OF_RETRY = {"builtins.RuntimeError", "builtins.Exception", "builtins.BaseException"}  # class Retry(RuntimeError)
+_TRIERS = re.compile(r"\s*(?:from|import) (?:tenacity|backoff|stamina)\b")
 _HINT = "except ... as error: raise Retry(defer=...) from error, while ctx['job_try'] allows it"
 
 
@@ -34,13 +36,27 @@ def plain_exception(job: Job) -> Iterator[Finding]:
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
             clause = _taking(call, bases)
-            if clause is not None and (raises_retry(job.project, clause) or not clause.always_raises):
+            around = (path.clause for path in _paths(job) if path.around and path.clause is not None)
+            if _comes_again(job, call, clause) or any(c.bare or bases & set(c.exceptions) for c in around):
                 continue
             place = place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
             what = "is raised again from this clause" if clause else "leaves the handler from this call"
             message = f"{written} is transient in the spec, and {what}: arq runs only Retry again, and gives the job up"
             yield tell(job, "plain-exception", Severity.ERROR, place, message, _HINT)
             break
+
+
+def _comes_again(job: Job, call: Call, clause: Handler | None) -> bool:
+    """As far as can be told; a clause that raises on some of its ways alone is not judged."""
+    if _tries_itself(job, call):
+        return True
+    return clause is not None and (raises_retry(job.project, clause) or not clause.always_raises)
+
+
+def _tries_itself(job: Job, call: Call) -> bool:
+    """A library tries again within one run, in the module of the call or on the way to it."""
+    via = (found.module for name in call.via if (found := job.project.definition(name)) is not None)
+    return any(_TRIERS.match(line) for module in (call.module, *via) for line in module.lines)
 
 
 def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
@@ -113,7 +129,8 @@ def flat_defer(job: Job) -> Iterator[Finding]:
     """The spec asks for growing waits, the code waits the same each time."""
     backoff = job.spec.retry.backoff if job.spec.retry else None
     for path in _paths(job):
-        if path.backoff is not None and path.backoff.kind == "fixed" and backoff and backoff.kind == "exponential":
+        fixed = path.clause is not None and path.backoff is not None and path.backoff.kind == "fixed"
+        if fixed and backoff and backoff.kind == "exponential":
             message = "the wait is the same before every try, and the spec asks for growing ones"
             hint = "make it of ctx['job_try'], as arq's documentation does: defer=ctx['job_try'] * 5"
             yield tell(job, "flat-defer", Severity.WARNING, path.place, message, hint)
