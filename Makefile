@@ -1,4 +1,5 @@
-# `make demo` and `make test` are all a newcomer needs; each makes its own .venv.
+# `make demo` and `make test` are all a newcomer needs; each makes its own .venv. arq comes without its dependencies:
+# it wants redis below 6, works with newer ones, and Celery's transport needs those.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,6 +11,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing; install it, on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps arq
 	@touch $@
 
 # Clients and checkers that other people wrote; without npm their tests are skipped, and say so.

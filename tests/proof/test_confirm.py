@@ -15,7 +15,7 @@ import pytest
 from skillrun.contract.spec import load_spec
 from skillrun.proof.confirm.compare import choose, compare, confirm_one, differences, simulated
 from skillrun.proof.confirm.interface import Confirmed, NotConfirmed, Seen
-from skillrun.proof.confirm.run import Stage, outcomes, plans, unsupported
+from skillrun.proof.confirm.run import Stage, Watch, outcomes, plans, unsupported
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import parse_schedule
@@ -46,6 +46,16 @@ def test_each_difference_is_named() -> None:
     assert differing(dead_letters=1) == ["dead letters"]
     assert differing(delays=(60.0,)) == ["delays"]
     assert differing(delays=()) == ["delays"]
+
+
+def test_what_is_cut_off_a_wait_is_told_once(tmp_path: Path) -> None:
+    told = [("waits", 95.0, 1), ("waits", 0.1, 1), ("waits", 60.0, -1), ("entered", 0.0, 1)]
+    watch = Watch(tmp_path / "events")
+    watch.events = [{"e": kind, "s": seconds, "delivery": number} for kind, seconds, number in told]
+    assert watch.cut(0.2) == pytest.approx(94.8)
+    assert watch.cut(0.2) == 0.0
+    watch.events.append({"e": "waits", "s": 5.0, "delivery": 2})
+    assert watch.cut(None) == 0.0
 
 
 def test_random_keys_are_compared_by_their_repetition() -> None:

@@ -29,8 +29,8 @@ Build = Callable[[str, str | None], Target]
 def build(tmp_path: Path) -> Build:
     def make(name: str, id_: str | None) -> Target:
         module = corpus.load(name)
-        mutant = next((made for made in module.MUTANTS if made.id == id_), None)
-        root = corpus.build(name, mutant, tmp_path.resolve() / name)
+        edited = next((made for made in (*module.MUTANTS, *module.VARIANTS) if made.id == id_), None)
+        root = corpus.build(name, edited, tmp_path.resolve() / name)
         spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
         return Target(spec, root, module.DRIVER)
 
@@ -41,6 +41,13 @@ def build(tmp_path: Path) -> Build:
 def test_simulated_and_real_are_the_same(name: str) -> None:
     for what, item in confirm_matrix.table(name, 0.2):
         assert item.agrees, f"{what}: {item.schedule}: {item.note}"
+
+
+def test_a_lock_runs_out_in_a_wait_that_is_cut(build: Build) -> None:
+    """It lives for longer than it takes until a dead worker's job comes back."""
+    target = build("arq_confirmation", "fenced")
+    found = confirm(prove(target), target)
+    assert [item.agrees for item in found] == [True, True, True]
 
 
 @pytest.mark.parametrize(("name", "mutant"), MUTANTS)

@@ -294,19 +294,20 @@ def test_what_is_not_waited_for_goes_on_in_the_worker(desk: Desk) -> None:
     assert not desk.under(KILL).performed()  # what it marked as sent is not sent again
 
 
-CRON = LISTED + "\n    cron_jobs = [cron(confirm, minute=0)]"
-
-
-def test_a_cron_job_has_one_try_and_an_id_of_its_tick(tmp_path: Path) -> None:
-    edits = (
-        (WORKER, LISTED, CRON.replace("functions = [func(confirm, max_tries=ATTEMPTS + 5)]", "functions = []")),
+def scheduled(options: str) -> tuple[tuple[str, str, str], ...]:
+    """The confirmation of one booking as a cron job."""
+    return (
+        (WORKER, LISTED, f"    cron_jobs = [cron(confirm, minute=0{options})]"),
         (WORKER, "from arq.worker import func\n", "from arq.cron import cron\n"),
         (WORKER, "import ATTEMPTS, confirm", "import confirm"),
         (SPEC, "trigger: {type: event}", 'trigger: {type: cron, schedule: "0 * * * *", timezone: UTC}'),
         (SPEC, "enqueue: {call: booking.desk:book, args: {booking_id: 7, email: a@example.com}}\n", ""),
         (TASKS, 'booking_id: int | None = None, email: str = ""', 'booking_id: int = 7, email: str = "a@example.com"'),
     )
-    with setting_of(build(tmp_path.resolve() / "desk", *edits)) as setting:
+
+
+def test_a_cron_job_has_one_try_and_an_id_of_its_tick(tmp_path: Path) -> None:
+    with setting_of(build(tmp_path.resolve() / "desk", *scheduled(""))) as setting:
         setting.start_servers()
         setting.set_up()
         explorer = Explorer(setting)
@@ -315,3 +316,17 @@ def test_a_cron_job_has_one_try_and_an_id_of_its_tick(tmp_path: Path) -> None:
         assert explorer.origin.messages[0]["id"].startswith("cron:confirm:")
         assert explorer.run(ONCE).runs[0].outcome == "succeeded"
         assert [how for how, _ in settled(explorer.run(parse_schedule(KILL)))] == ["requeued", "lost"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("options", "verdict"), [(", max_tries=9", "proved"), ("", "refuted")])
+def test_a_cron_job_with_tries_for_deaths_is_proved(tmp_path: Path, options: str, verdict: str) -> None:
+    payload = (SPEC, "    - {booking_id: 8, email: a@example.com}\n", "")
+    poison = (
+        SPEC,
+        '  poison:\n    - {}\n    - {booking_id: 9, email: ""}\n    - {booking_id: "x", email: a@example.com}\n',
+        "",
+    )
+    root = build(tmp_path.resolve() / "desk", *scheduled(options), payload, poison)
+    proof = try_prove(Target(load_spec(root / SPEC, root=root), root, "arq"))
+    assert proof.verdict == verdict, [j.message for j in proof.incomplete]

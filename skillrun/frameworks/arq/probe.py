@@ -323,11 +323,11 @@ class Driver:
         self, args: Any, kwargs: dict[str, Any], like: dict[str, Any] | None
     ) -> tuple[str, str, dict[str, Any]]:
         """(function, queue, options of enqueue_job)."""
-        if like is None:
-            queue, settings = next(iter(self.settings.items()))
-            worker = InProcess(**self._made_with(settings))
-            name = self._name(worker)
-            return name, queue, _of_tick(worker, name)
+        queue, settings = next(iter(self.settings.items()))
+        worker = InProcess(**self._made_with(settings))
+        name = self._name(worker)
+        if like is None or (like["function"] == name and hasattr(worker.functions[name], "next_run")):
+            return name, queue, _of_tick(worker, name, 1 if like is None else 2)
         deserialize = self.settings[like["queue"]].get("job_deserializer")
         _, old_args, old_kwargs, *_ = deserialize_job_raw(base64.b64decode(like["data"]), deserializer=deserialize)
         ids = _part("ids")
@@ -452,12 +452,14 @@ def _without_context(function: Any) -> Callable[..., None]:
     return takes
 
 
-def _of_tick(worker: InProcess, name: str) -> dict[str, Any]:
-    """The id that arq gives a tick of a cron job, as in `Worker.run_cron`."""
+def _of_tick(worker: InProcess, name: str, number: int) -> dict[str, Any]:
+    """The id that arq gives the next tick of a cron job, or the second next one, as in `Worker.run_cron`."""
     job: Any = worker.functions[name]
     if not hasattr(job, "next_run"):
         return {}
-    job.calculate_next(datetime.now(tz=getattr(worker, "timezone", None)))
+    job.next_run = datetime.now(tz=getattr(worker, "timezone", None))
+    for _ in range(number):
+        job.calculate_next(job.next_run)
     if job.job_id or not job.unique:
         return {"_job_id": job.job_id}
     return {"_job_id": f"{name}:{to_unix_ms(job.next_run)}"}
