@@ -215,3 +215,17 @@ def test_it_is_recognised_and_read(tmp_path: Path) -> None:
     assert (use.app, use.task_modules, use.broker) == ("shop/worker.py:WorkerSettings", ("shop/tasks.py",), "redis")
     assert "Procfile" in {place.path for place in use.evidence}
     assert "arq" not in RECOGNISED_ONLY
+
+
+def test_a_worker_of_ones_own_is_the_app_and_not_the_settings_beside_it(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "arq>=0.26\n",
+        "shop/conf.py": "from arq.connections import RedisSettings\n\n"
+        "class Conf:\n    redis_settings = RedisSettings()\n",
+        "shop/worker.py": "from arq.worker import BaseWorker\nfrom shop.jobs import send\n\n"
+        "class Worker(BaseWorker):\n    functions = [send]\n",
+        "shop/jobs.py": "from arq import Retry\n\nasync def send(ctx): ...\n",
+    }
+    use = survey(Tree(helpers.build_tree(tmp_path, files)), recognisers()).use("arq")
+    assert use is not None
+    assert use.app == "shop/worker.py:Worker"

@@ -19,10 +19,10 @@ ENTRY = Known(
     words=(b"arq",),
     apps=(
         "class *WorkerSettings if arq.*",
-        "field *.redis_settings if arq.*",
-        "class WorkerSettings",
         "base arq.worker.BaseWorker",
         "base arq.BaseWorker",
+        "field *.redis_settings if arq.*",
+        "class WorkerSettings",
         "call arq.worker.Worker",
         "call arq.Worker",
     ),
