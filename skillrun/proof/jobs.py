@@ -24,13 +24,17 @@ def payloads_of(spec: JobSpec) -> dict[int, Any]:
 
 
 def distinct_payloads(spec: JobSpec) -> list[Any]:
-    """Payloads that are other jobs than the first example. A varied one satisfies the payload's schema."""
+    """Payloads that are other jobs than the first example. A varied one satisfies the payload's schema.
+
+    For each key field there is one that differs in nothing else: who goes by another field takes it for the first.
+    """
     first, *others = spec.examples
     key = spec.idempotency.key if spec.idempotency else ()
     found = [payload for payload in others if not key or _values(payload, key) != _values(first, key)]
     for field in key:
-        if not any(_differs_only_in(payload, first, field, key) for payload in found):
-            found += _varied(spec, first, field)
+        if not any(_is_first_but_for(payload, first, field) for payload in found):
+            values = [value for other in others if (value := _get(other, field)) != _get(first, field)]
+            found += _varied(spec, first, field, [value for value in values if value is not None])
     return [*found, *_run_together(spec, first, key)]
 
 
@@ -44,8 +48,9 @@ def _get(payload: Any, field: str) -> Any:
     return payload
 
 
-def _differs_only_in(payload: Any, first: Any, field: str, key: tuple[str, ...]) -> bool:
-    return [f for f in key if _get(payload, f) != _get(first, f)] == [field]
+def _is_first_but_for(payload: Any, first: Any, field: str) -> bool:
+    mine, other = _get(first, field), _get(payload, field)
+    return None not in (mine, other) and mine != other and _with_values(payload, {field: mine}) == first
 
 
 def _run_together(spec: JobSpec, first: Any, key: tuple[str, ...]) -> Iterator[Any]:
@@ -92,8 +97,10 @@ def _is_valid(payload: Any, spec: JobSpec) -> bool:
     return True
 
 
-def _varied(spec: JobSpec, first: Any, field: str) -> Iterator[Any]:
-    for value in _other_values(_get(first, field)):
+def _varied(spec: JobSpec, first: Any, field: str, known: list[Any]) -> Iterator[Any]:
+    """With a value that another example has, where there is one: what it names is there."""
+    now = _get(first, field)
+    for value in [*(known if now is not None else ()), *_other_values(now)]:
         payload = _with_values(first, {field: value})
         if _is_valid(payload, spec):
             yield payload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,16 @@ from skillrun.proof.packages import find_python
 from skillrun.proof.scratch import Workplace
 from skillrun.proof.state import SqliteStore, Store
 from skillrun.proof.unset import find_unset
-from skillrun.proof.zygote import Zygote
+from skillrun.proof.zygote import Zygote, network_wall
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
 _FRAMEWORKS = Path(__file__).parent.parent / "frameworks"
+_NO_NETWORK = (
+    "proof.setup has no network, so that it finds no database of yours: proof.services starts servers for it, and "
+    "{postgresql} and {redis} in proof.env are where they are"
+)
 _ON_REDIS = ("arq", "rq")  # their drivers put real jobs into it
 
 
@@ -83,19 +88,25 @@ class Setting:
         return env | more
 
     def set_up(self) -> None:
-        """Runs proof.setup once; what it leaves is the snapshot. Raises Blocked with the end of its output."""
+        """Runs proof.setup once; what it leaves is the snapshot. Raises Blocked with the end of its output.
+
+        Like a delivery it reaches the proof's own servers alone: a migration must not find the developer's database.
+        """
         setup = self.proof.setup
         if setup is not None:
             from skillrun.validations.run import run_command
 
             env = aside.hook(self.place.run / "aside", self.config(), self.env())
-            done = run_command(self.filled(setup), cwd=self.root, env=env, timeout_s=120.0, stop=lambda: self.abandoned)
+            line = self.filled(setup)
+            walled = f"{network_wall()}sh -c {shlex.quote(line)}" if network_wall() else line
+            done = run_command(walled, cwd=self.root, env=env, timeout_s=120.0, stop=lambda: self.abandoned)
             if not done.ok:
                 unset = find_unset(done.tail, self.root)
                 if unset is not None:
                     raise Blocked(f"proof.setup: {unset.message}", hint=unset.hint)
                 tail = done.tail.strip().splitlines()[-3:]
-                raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=f"run it by hand: {setup}")
+                hint = _NO_NETWORK if "unreachable" in done.tail and network_wall() else f"run it by hand: {setup}"
+                raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=hint)
         self.keep()
 
     def keep(self) -> None:

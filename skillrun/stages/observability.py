@@ -125,7 +125,7 @@ def _is_log(call: Call) -> bool:
     words = receiver.replace("()", "").split(".")
     written = ast.unparse(call.node.func).split(".")
     return (
-        bool(set(_LOGGERS) & {w.lower() for w in (*words, *written)})
+        any(w.lower() in _LOGGERS or w.lower().endswith(("_log", "_logger")) for w in (*words, *written))
         or "getLogger" in words
         or "get_task_logger" in words
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import pytest
 from plain_job import SPEC, plain_repo, proof_of
 
 from skillrun.proof.result import Proof
-from skillrun.proof.zygote import BootFailed
+from skillrun.proof.zygote import BootFailed, network_wall
 
 SEND = '            send(order_id, key=f"order-{order_id}")\n'
 
@@ -200,6 +201,19 @@ PROOFS: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_the_spec_says_of_the_proof_is_wrong(name: str, tmp_path: Path) -> None:
     fields, said = PROOFS[name]
     assert said in messages(changed(tmp_path, **fields))
+
+
+@pytest.mark.skipif(not network_wall(), reason="this machine gives no process a network of its own")
+def test_a_setup_reaches_no_server_of_the_machine(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5)"
+        assert subprocess.run([sys.executable, "-c", line]).returncode == 0  # this process does
+        server.accept()[0].close()
+        proof = changed(tmp_path, setup=f'python schema.py && {sys.executable} -c "{line}"')
+        server.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert "Network is unreachable" in messages(proof)
 
 
 MODULES = {

@@ -19,6 +19,17 @@ def test_each_key_field_is_varied() -> None:
     assert distinct_payloads(made)[:2] == [{"id": 8, "day": "2026-01-01"}, {"id": 7, "day": "2026-01-02"}]
 
 
+def test_an_example_that_differs_in_everything_leaves_who_goes_by_another_field_to_be_found() -> None:
+    fields: dict[str, Any] = {"change": {"type": "string"}, "tenant": {"type": "string"}}
+    first, other = {"change": "c1", "tenant": "acme"}, {"change": "c5", "tenant": "globex"}
+    made = spec(["change"], fields, first)
+    assert made.payload is not None
+    made.payload["examples"].append(other)
+    assert distinct_payloads(made) == [other, {"change": "c5", "tenant": "acme"}]
+    made.payload["examples"].append({"change": "c6", "tenant": "acme"})
+    assert len(distinct_payloads(made)) == 2  # the author has given one
+
+
 def test_the_border_between_two_fields_is_moved() -> None:
     made = spec(["a", "b"], {"a": {"type": "integer"}, "b": {"type": "integer"}}, {"a": 7, "b": 11})
     assert {"a": 71, "b": 1} in distinct_payloads(made)

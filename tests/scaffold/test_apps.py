@@ -162,3 +162,21 @@ def test_what_counts_outcomes_is_imported_by_the_handler_alone(tmp_path: Path) -
     written = write(tmp_path, Combination("celery", store="django"), files)
     counting = [change.path for change in written.plan.changes if "import trace" in change.after]
     assert counting == [TASKS]
+
+
+@pytest.mark.parametrize("where", ["setting", "fixture"])
+def test_its_tests_run_where_a_celery_task_that_is_run_at_once_raises(tmp_path: Path, where: str) -> None:
+    """An error that reaches the tracer's caller is no retry, and no dead letter."""
+    said = {
+        "setting": {"shop/celery.py": f"{APP}app.conf.task_eager_propagates = True\n"},
+        "fixture": {
+            "tests/conftest.py": "import pytest\n\nfrom shop.celery import app\n\n\n@pytest.fixture(autouse=True)\n"
+            'def eager(monkeypatch):\n    monkeypatch.setitem(app.conf, "task_eager_propagates", True)\n'
+        },
+    }
+    written = write(tmp_path, Combination("celery"), said[where])
+    done = written.run("pytest", "-q", "tests/test_send_receipt.py")
+    assert done.returncode == 0, done.stdout
+    assert "task_eager_propagates" not in write(tmp_path / "plain", Combination("celery")).text(
+        "tests/test_send_receipt.py"
+    )

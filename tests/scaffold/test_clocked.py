@@ -97,6 +97,12 @@ def test_a_daemon_of_uwsgi_is_an_example_too(tmp_path: Path) -> None:
     assert written.text("uwsgi.ini") == f"{ini}attach-daemon = ./manage.py send_receipt\n"
 
 
+def test_in_django_a_lost_connection_is_let_go_before_each_look(tmp_path: Path) -> None:
+    loop = "        while True:\n            close_old_connections()  #"
+    runners = [write(tmp_path / store, replace(POLLER, store=store)).text(RUNNER) for store in ("django", "sqlite3")]
+    assert [loop in text for text in runners] == [True, False]
+
+
 def test_outside_an_app_of_django_nothing_could_start_it(tmp_path: Path) -> None:
     files = samples.files(replace(POLLER, store="django"))
     spec = samples.spec(replace(POLLER, store="receiver", dead="none")) | {"handler": "jobs.tasks:send_receipt"}

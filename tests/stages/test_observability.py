@@ -61,6 +61,13 @@ def test_a_failure_says_whether_it_comes_again(tmp_path, said, left):
     assert bool(result.facts["answers"]["retries"]) is left
 
 
+def test_a_logger_of_a_longer_name_answers(tmp_path):
+    lines = {name: line.replace("log.", "main_logger.") for name, line in FULL.items()}
+    assert rules(observe(tmp_path / "repo", "from shop.logs import main_logger", **lines)) == []
+    lines = {name: line.replace("log.", "catalog.") for name, line in FULL.items()}
+    assert rules(observe(tmp_path / "other", "from shop.logs import catalog", **lines)) != []
+
+
 def test_self_log_answers(tmp_path):
     lines = {name: f"self.{line}" for name, line in FULL.items()}
     assert rules(observe(tmp_path / "repo", **lines)) == []

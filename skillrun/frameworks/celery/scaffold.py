@@ -17,17 +17,25 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 MESSAGE = "kwargs"
+_PROPAGATES = (
+    *("task_eager_propagates", "TASK_EAGER_PROPAGATES", "CELERY_TASK_EAGER_PROPAGATES"),
+    *("CELERY_EAGER_PROPAGATES", "CELERY_EAGER_PROPAGATES_EXCEPTIONS"),
+)
 TESTS = "run by Celery's own tracer in this process: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `shared`, the repository's tasks are `@shared_task`."""
+    """What these templates need to know beyond `Facts`.
+
+    `shared`: the repository's tasks are `@shared_task`; `propagates`: somewhere a task that is run at once raises.
+    """
     texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
     shared = sum(text.count("@shared_task") for text in texts)
     return {
         "shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts),
         "own_task": _has_own_task(project, facts),
+        "propagates": any(any(project.modules_with(word)) for word in _PROPAGATES),
         "due": f"due_{facts.name}",
         "loading": find_loading(project, facts),
         "publishes": True,  # a tick of the clock publishes too

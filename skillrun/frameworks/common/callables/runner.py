@@ -155,6 +155,7 @@ def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
         needed.append("import logging")
     if facts.trigger == "poller":
         needed += ["import random", "import time"]
+        needed += ["from django.db import close_old_connections"] if facts.django else []
         every = seconds(facts.every_s or 60)
         yield callables.ticking(facts, render, "runner_poller.py.jinja", needed, ticked, every=every)
     else:
