@@ -72,6 +72,8 @@ class Live(Recorder):
         plan = dict(self.plans.get(str(number)) or self.plans.get("*") or {})
         jitter = plan.pop("jitter", None)
         if jitter:
+            if self.jitter.highest is None:  # not before it is needed: the worker itself draws lots as well
+                self.jitter.install()
             self.jitter.highest = jitter == "high"
         self.file.delivery = number
         self.begin(self.file, plan)
@@ -153,7 +155,6 @@ def _boot(config: dict[str, Any]) -> Any:
     audit = Audit(recorder, config["scratch"], config["free"])
     audit.servers = tuple(config["servers"])
     audit.install()
-    recorder.jitter.install()
     return worker
 
 
