@@ -58,6 +58,22 @@ def test_what_is_cut_off_a_wait_is_told_once(tmp_path: Path) -> None:
     assert watch.cut(None) == 0.0
 
 
+def test_a_worker_that_died_before_it_was_up_is_waited_for_no_longer(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    watch = Watch(file)
+    dead = [{"e": "entered", "delivery": 1}, {"e": "fault", "do": "kill-worker", "at": "after:pay#1", "delivery": 1}]
+    file.write_text("".join(json.dumps(event) + "\n" for event in dead))
+    watch.read()
+    assert not watch.at_rest
+    watch.started = len(watch.events)
+    later = [{"e": "entered", "delivery": 2}, {"e": "over", "delivery": 2}, {"e": "ready", "delivery": 2}]
+    for event, rests in zip(later, (False, False, True), strict=True):
+        with file.open("a") as stream:
+            stream.write(json.dumps(event) + "\n")
+        watch.read()
+        assert watch.at_rest is rests
+
+
 def test_random_keys_are_compared_by_their_repetition() -> None:
     assert differing(performed=(("email", "'x'"), ("email", "'x'"))) == []
     assert differing(performed=(("email", "'x'"), ("email", "'y'"))) == ["effects"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import dramatiq
@@ -35,7 +36,8 @@ class Worker:
         self.module = handler.partition(":")[0]
         self._redirect(actor.broker)
         self._hook_waits(type(actor.broker))
-        actor.broker.add_middleware(_Middleware(self.bench))
+        self.middleware = _Middleware(self.bench)
+        actor.broker.add_middleware(self.middleware)
         return driver.function()
 
     def _redirect(self, broker: Any) -> None:
@@ -65,19 +67,37 @@ class Worker:
     def work(self) -> None:
         arguments = [self.module, "--processes", "1", "--threads", "1", "--worker-fork-timeout", _ONLINE_MS]
         command: Any = cli
+        run, middleware = command.worker_process, self.middleware
+        command.worker_process = lambda *rest: run(*rest[:-1], _Online(rest[-1], middleware))
         command.main(command.make_argument_parser().parse_args(arguments))
 
 
 class _Middleware(dramatiq.Middleware):
-    """Says when the worker is there, and when a message has passed through every other middleware."""
+    """Says when the worker is there, and when a message has passed through every other middleware.
+
+    No message is processed before the main process knows of the worker: one that dies while it tells holds a lock
+    that the main process waits for, and for ever.
+    """
 
     def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+        self.bench, self.online = bench, threading.Event()
 
-    def after_worker_boot(self, broker: Any, worker: Any) -> None:
-        self.bench.ready()
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        self.online.wait()
 
     def after_process_message(self, broker: Any, message: Any, *, result: Any = None, exception: Any = None) -> None:
         self.bench.over()
 
     after_skip_message = after_process_message
+
+
+class _Online:
+    """The event that the main process waits for."""
+
+    def __init__(self, event: Any, middleware: _Middleware) -> None:
+        self.event, self.middleware = event, middleware
+
+    def set(self) -> None:
+        self.event.set()
+        self.middleware.bench.ready()
+        self.middleware.online.set()

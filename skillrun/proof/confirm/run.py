@@ -98,6 +98,7 @@ class Watch:
         self.events: list[dict[str, Any]] = []
         self.waited = 0  # how many of them `cut` has seen
         self.moved = 0  # how many of them are older than the last move
+        self.started = 0  # how many of them are older than the worker that is there now
 
     def read(self) -> bool:
         """Whether there was anything new."""
@@ -122,6 +123,13 @@ class Watch:
             elif kind == "fault" and event["do"] in ("kill", "kill-worker"):
                 found = "killed"
         return found
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the worker came up, lives, and has done with its last delivery. One may die before it is up."""
+        mine = self.events[self.started :]
+        dies = any(event["e"] == "fault" and event["do"] == "kill-worker" for event in mine)
+        return any(event["e"] == "ready" for event in mine) and not dies and self.last in ("killed", "over")
 
     def cut(self, wait_s: float | None) -> float:
         """Seconds that jobs were made to wait for since this was asked, beyond those that they really waited."""
@@ -258,8 +266,9 @@ class Stage:
                 starts += 1
                 if starts > _MOST_STARTS:
                     raise NotConfirmed(f"the worker died {_MOST_STARTS} times")
+                watch.started = len(watch.events)
                 worker, quiet_since = self._start(config, "work"), time.monotonic()
-            elif self._is_done(watch, starts) and time.monotonic() - quiet_since > _QUIET_S:
+            elif watch.at_rest and time.monotonic() - quiet_since > _QUIET_S:
                 if not moves:
                     return watch
                 watch.moved = len(watch.events)
@@ -271,11 +280,6 @@ class Stage:
         """A wait that was cut short passes for the keys of the handler all the same."""
         if seconds > 0:
             self.setting.jump(seconds)
-
-    def _is_done(self, watch: Watch, starts: int) -> bool:
-        ready = sum(event["e"] == "ready" for event in watch.events)
-        gone = sum(event["e"] == "fault" and event["do"] == "kill-worker" for event in watch.events)
-        return ready >= starts > gone and watch.last in ("killed", "over")
 
     def _after_death(self, schedule: Schedule, watch: Watch, known: int) -> int:
         """The worker is gone: time passes until its message comes back. How many kills there were."""
