@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof import ticks
-from skillrun.proof.history import Event, History
+from skillrun.proof.history import Event, History, lasts
 from skillrun.proof.reference import items_of
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 
@@ -219,13 +219,17 @@ def double_kills(history: History) -> Iterator[Schedule]:
 
 
 def failing_kills(history: History) -> Iterator[Schedule]:
-    """A death while a job is given up: while its retry is published or its dead letter written."""
+    """A death while a job is given up: before its last attempt gets to the error, while its retry is published, or its
+    dead letter written.
+    """
     met = [n for n, d in enumerate(history.runs) if any(e.kind == "fault" for e in d.events)]
     for number in sorted({met[0], met[-1]} if met else ()):
         events = list(history.runs[number].events)
         after = next(i for i, e in enumerate(events) if e.kind == "fault")
         own = [e for e in events[after:] if e.kind == "at"]
-        for at in kill_points([*own, *callback_points(history, number)]):
+        claimed = number == met[-1] != met[0] and any(e.kind == "at" and lasts(e) for e in events[:after])
+        before = [str(events[after]["at"])] if claimed else []
+        for at in [*before, *kill_points([*own, *callback_points(history, number)])]:
             yield Schedule(history.schedule.family, (*history.schedule.faults, Fault("kill", at, number + 1)))
 
 

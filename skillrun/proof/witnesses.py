@@ -31,8 +31,9 @@ def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[
     made = []
     for judgement in logs.judge(found):
         question = judgement.rule.partition(".")[2]
-        wanted = found[question].example
-        item = next((t for t in tried if any(d.outcome == wanted for d in t.history.runs)), tried[0])
+        wanted, schedule = found[question].example, found[question].schedule
+        posing = (t for t in tried if any(d.outcome == wanted for d in t.history.runs) or t.schedule == schedule)
+        item = next(posing, tried[0])
         made.append(Witness(item, judgement, RERUNS))
     return made
 

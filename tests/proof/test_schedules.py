@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from histories import commit, fault, history, raised
 
 from skillrun.errors import Misuse
-from skillrun.proof.families import switch_points
+from skillrun.proof.families import failing_kills, switch_points
 from skillrun.proof.history import Event
 from skillrun.proof.schedule import EVERY, Fault, Schedule, parse_schedule
 
@@ -82,3 +83,13 @@ def test_another_delivery_gets_in_between_two_transactions(begun: bool) -> None:
     between = ["after:commit#1"] if begun else []
     alone = ["before:select-a#1", "before:commit#1"]
     assert switch_points(steps) == [*alone, *between, "before:update-a#1", "before:update-a#2"]
+
+
+def test_a_death_between_the_last_claim_and_its_effect() -> None:
+    text = "raise=TimeoutError@before:email#*/*"
+    before = ("at", {"when": "before", "name": "email#1", "kind": "effect"})
+    attempt = [*commit(), before, fault("raise", "before:email#1"), raised("builtins:TimeoutError")]
+    found = [str(schedule) for schedule in failing_kills(history(text, attempt, attempt))]
+    assert found == [f"{text} kill@before:email#1/2"]
+    unclaimed = attempt[2:]
+    assert list(failing_kills(history(text, unclaimed, unclaimed))) == []

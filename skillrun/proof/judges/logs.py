@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.history import Delivery, Event, History, lasts
 from skillrun.proof.judges.publishing import unnamed_field
 from skillrun.proof.reference import REFUTED, Judgement, Reference, hit_items
+from skillrun.proof.schedule import Schedule
 from skillrun.proof.ticks import is_idle, is_polled
 
 QUESTIONS = {
@@ -32,10 +33,12 @@ class Answer:
     logger: str = ""
     example: str = ""  # the delivery without one: how it ended
     near: str = ""  # a record of it that would do, if it carried the key fields: its place and what is missing
+    schedule: Schedule | None = None  # where that shows, if it is one alone
 
 
 def answers(histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]) -> dict[str, Answer]:
     """Question -> answer, over the deliveries of all histories that were not cut short."""
+    histories = list(histories)
     asked = [
         h for h in histories if not h.hung and h.schedule.poison is None and h.schedule.family not in _NOT_ASKED
         and unnamed_field(h, reference) is None
@@ -49,10 +52,47 @@ def answers(histories: Iterable[History], reference: Reference, payloads: Mappin
     for history, delivery in whole:
         if not history.schedule.has_crash or delivery.number == 1:
             by_kind.setdefault(kinds[id(delivery)], []).append(delivery)
-    return {
+    found = {
         question: _answer(question, yes(by_kind), no(by_kind), reference, payloads)
         for question, (yes, no) in _CLASSES.items()
     }
+    early = _too_early(by_kind, histories, reference, payloads)
+    return {**found, "succeeded": early} if early and found["succeeded"].by != "no" else found
+
+
+def _too_early(by_kind: dict[str, list[Delivery]], histories: Iterable[History], reference: Reference,
+               payloads: Mapping[int, Any]) -> Answer | None:  # fmt: skip
+    """Where each record of success is also there when the commit fails that it speaks of: the last of them."""
+    if reference.is_batch:
+        return None
+    failing = [h for h in histories if h.schedule.family == "store-error"]
+    found = [(history, delivery) for history in failing for delivery in undone(history, reference)]
+    yes, no = (pick(by_kind) for pick in _CLASSES["succeeded"])
+    if _answer("succeeded", yes, [*no, *(d for _, d in found)], reference, payloads).by != "no":
+        return None
+    said = {template(e) for d in yes for e in d.all("log")} - {template(e) for d in no for e in d.all("log")}
+    for history, delivery in found:
+        records = [e for e in delivery.all("log") if template(e) in said]
+        if records:
+            near = f"{records[-1]['text']!r} is logged before the commit, and stays where that fails"
+            return Answer("no", example="fails with its commit", near=near, schedule=history.schedule)
+    return None
+
+
+def undone(history: History, reference: Reference) -> Iterator[Delivery]:
+    """Deliveries that failed with the first commit that they made, and had done nothing else that lasts: up to there.
+
+    What they said of success is wrong. An effect that left the process stays done, whatever becomes of its marker.
+    """
+    leaves = {effect.name for effect in reference.effects if effect.guarantee != "transactional"}
+    for delivery in history.runs:
+        fault = next((event for event in delivery.all("fault") if event["do"] == "fail"), None)
+        if fault is None or delivery.died or delivery.outcome == "succeeded":
+            continue
+        before = tuple(event for event in delivery.events if event.number < fault.number)
+        left = any(e.kind == "published" or (e.kind == "performed" and e["effect"] in leaves) for e in before)
+        if not left and not any(e.kind == "at" and lasts(e) for e in before):
+            yield replace(delivery, events=before)
 
 
 def _was_cancelled(delivery: Delivery) -> bool:
@@ -265,4 +305,5 @@ def judge(found: Mapping[str, Answer]) -> Iterator[Judgement]:
             said = f"the logs do not tell: {QUESTIONS[question]}"
             want = "a record with the key fields that is there exactly when the answer is yes"
             seen = f"none in a delivery that {answer.example}" + (f"; {answer.near}" if answer.near else "")
+            seen = answer.near if answer.schedule else seen
             yield Judgement(REFUTED, f"logs.{question}", said, expected=want, seen=seen)

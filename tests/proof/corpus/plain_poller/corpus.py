@@ -62,6 +62,8 @@ MUTANTS = [
     Mutant("D07", "no cap", ((P, WAIT, 'wait = BASE_S * 2 ** row["attempts"]'),)),
     Mutant("D08", "a timeout is not caught: the row waits for its lease, and its attempts for nobody", (
         (P, "(mailer.Unavailable, TimeoutError)", "mailer.Unavailable"),)),
+    Mutant("D09", "a run that died in its last attempt has used it up: the row is nobody's, and no dead letter is written",
+           ((P, f"or {LEASED}\norder", "or (status = 'sending' and lease_until <= :now and attempts < 5)\norder"),), quick=True),
     Mutant("E01", "a run that died keeps its row for ever", (
         (P, f"or {LEASED}\norder", "\norder"), (P, f"where id = :id and ((status = 'pending' and due_at <= :now) or {LEASED})", "where id = :id and status = 'pending' and due_at <= :now")),
         quick=True),
