@@ -77,6 +77,7 @@ class Explorer:
         self.refused: set[int] = set()  # poison that the application itself takes no job from
         self.orders = Orders(setting.spec.failures)
         self.base = 0.0  # where virtual time begins
+        self.daily = False  # each day's ticks are a job of their own
 
     # -- messages
 
@@ -95,9 +96,27 @@ class Explorer:
         self.payloads = dict(payloads)
         spec = self.setting.spec
         self.polled, self.clocked = ticks.is_polled(spec, self.facts), ticks.is_clocked(spec, self.facts)
-        timed = self.clocked or (self.polled and spec.trigger is not None and spec.trigger.type == "cron")
-        if timed and not self.setting.servers and spec.trigger:
-            self.base = ticks.noon(spec.trigger.timezone)
+        if self.clocked or (self.polled and spec.trigger is not None and spec.trigger.type == "cron"):
+            self._begin_at(12)
+
+    def _begin_at(self, hour: int) -> None:
+        """Far from midnight, where no server has a clock of its own."""
+        trigger = self.setting.spec.trigger
+        if trigger is not None and not self.setting.servers:
+            self.base = ticks.at_hour(hour, trigger.timezone)
+
+    def find_days(self) -> None:
+        """Whether the tick of the next day does other work under other keys, although no work was left or brought."""
+        day = self.run(Schedule("once", moves=(f"wait={int(ticks.DAY_S)}", "redeliver")))
+        told = [{(call["subject"], call["key"]) for call in run.all("performed")} for run in day.runs]
+        done = {text for call in told[0] for text in call} if told else set()
+        others = [call for calls in told[1:] for call in calls]
+        self.set_daily(not day.hung and bool(others) and not any(done & set(call) for call in others))
+
+    def set_daily(self, daily: bool) -> None:
+        if daily and not self.daily:
+            self.daily = True
+            self._begin_at(1)
 
     def begin(self, payloads: Mapping[int, Any]) -> None:
         """Has every message published once: job 0 through the application's own way where the spec names it.
@@ -331,6 +350,9 @@ class Explorer:
         if ticks.is_faulty(delivery) or (run.schedule.poison is not None and run.count == 1):
             run.tries += 1
             run.since, run.follow = run.now, ticks.waits(self.setting.spec, run.tries)
+            if self.daily:  # at least the next tick; no later one of another day
+                ends = self.base + 22.5 * 3600.0
+                run.follow[1:] = [wait for wait in run.follow[1:] if run.now + wait < ends]
         elif ticks.is_idle(delivery):
             run.idle += 1
         elif run.follow and not self.orders.items:  # of several pieces of work it was perhaps another one

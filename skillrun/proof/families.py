@@ -88,10 +88,9 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
     clocked = ticks.is_clocked(spec, facts)
-    cron = (
-        bool(facts.get("ticks")) and spec.trigger is not None and spec.trigger.type == "cron" and spec.enqueue is None
-    )
-    plan.add("window", [] if cron else _windows(spec))
+    cron = spec.trigger is not None and spec.trigger.type == "cron" and spec.enqueue is None
+    another = bool(facts.get("ticks")) and (cron or bool(facts.get("daily")))  # on another day
+    plan.add("window", [] if another else _windows(spec))
     items = items_of(once) if facts.get("ticks") else {}
     failing = [f"{name}!" if name in items else name for name in _failing(spec, boundaries)]
     plan.add("error", _errors(spec, _failing(spec, boundaries), facts, permanent=False))
@@ -105,7 +104,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("kill", _kills(kills, facts))
     lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
     polled = ticks.is_polled(spec, facts)
-    plan.add("kill", _next_day(spec, polled) if polled else [])
+    plan.add("kill", _next_day(spec, polled) if polled and not facts.get("daily") else [])
     plan.add("kill-lose", [] if facts.get("ticks") else [*lost, *_next_day(spec, polled)])
     plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
     plan.add("stall", _stalls(spec, switch_points(boundaries), clocked))
@@ -121,7 +120,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
         plan.skipped["poison"] = "a tick takes no payload"
     if facts.get("ticks"):
         plan.skipped["kill-lose"] = "no message is lost where ticks look for their work"
-    if cron:
+    if another:
         plan.skipped["window"] = "a tick of another day is another job"
     return plan
 

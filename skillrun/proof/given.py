@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Misuse
+from skillrun.errors import Blocked, Misuse
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, POISON
 from skillrun.proof.reference import INCOMPLETE, Judgement
@@ -13,6 +13,13 @@ from skillrun.proof.schedule import Schedule
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
+
+
+def check_key(spec: JobSpec) -> None:
+    """Raises Blocked for a keyed strategy without a key: nothing says then which deliveries are the same job."""
+    if spec.idempotency is not None and spec.idempotency.strategy == "keyed" and not spec.idempotency.key:
+        hint = "name the payload fields of the key; of a tick without a payload: {strategy: invariant, invariant: ...}"
+        raise Blocked("idempotency: a keyed strategy without key fields", hint=hint)
 
 
 def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> None:

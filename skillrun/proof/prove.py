@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.explorer import Explorer, NotPublished
 from skillrun.proof.families import MOST, Plan, double_kills, failing_kills, last_chance, plan_schedules
-from skillrun.proof.given import check_given, unreached
+from skillrun.proof.given import check_given, check_key, unreached
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import DIRECT, POISON, payloads_of
 from skillrun.proof.judges import logs
@@ -37,6 +37,7 @@ def prove(target: Target, *, only: str | None = None, progress: OnProgress | Non
     The same spec, code and machine give the same schedules in the same order, and so the same first witness.
     """
     begun = time.monotonic()
+    check_key(target.spec)
     with _Session(target, progress or (lambda what, done, of: None), workers) as session:
         session.stop_early = stop_early
         try:
@@ -174,8 +175,9 @@ class _Session:
     def _plan(self, explorer: Explorer) -> Plan:
         caller = [e for e in explorer.caller.events if e.kind == "at"] if explorer.caller else []
         plan = plan_schedules(
-            self.target.spec, self.reference.once, dict(explorer.facts), sorted(self.reference.jobs), caller
-        )
+            self.target.spec, self.reference.once, {**explorer.facts, "daily": explorer.daily},
+            sorted(self.reference.jobs), caller,
+        )  # fmt: skip
         unpublished = {POISON - job for job in explorer.unpublished if job < 0}
         for job, why in explorer.unpublished.items():
             self.problems.append(Judgement(INCOMPLETE, "not-published", f"{_job_words(job)}: {why}"))
@@ -219,6 +221,7 @@ class _Session:
     def _run(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
         """A schedule's history, and what it is compared with."""
         explorer.orders.items = self.explorers[0].orders.items
+        explorer.set_daily(self.explorers[0].daily)
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         return history, replace(self.reference, apart=apart)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[History, ...]]:
     """What the schedules are compared with, and the single runs that are histories of their own."""
+    if explorer.polled and spec.enqueue is None:
+        explorer.find_days()
     once = explorer.run(ONCE)
     if once.hung or once.runs[0].died:
         return Reference(spec, once, {}, explorer.facts), (once,)

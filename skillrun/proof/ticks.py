@@ -97,10 +97,10 @@ def is_idle(delivery: Delivery) -> bool:
 # -- clocked
 
 
-def noon(zone: str | None) -> float:
-    """Seconds from now to noon of this day in a time zone: far from every midnight."""
+def at_hour(hour: int, zone: str | None) -> float:
+    """Seconds from now to a full hour of this day in a time zone."""
     now = datetime.now(_zone(zone))
-    return now.replace(hour=12, minute=0, second=0, microsecond=0).timestamp() - time.time()
+    return now.replace(hour=hour, minute=0, second=0, microsecond=0).timestamp() - time.time()
 
 
 def before_midnight(zone: str | None) -> float:

@@ -275,3 +275,10 @@ def test_examples_that_break_the_payload_schema_are_refused(tmp_path: Path) -> N
     assert done.returncode == 4
     assert "payload.examples.0.order_id: x is text, not a whole number" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_key_without_fields_is_no_key(tmp_path: Path) -> None:
+    keyed = {"idempotency": {"strategy": "keyed", "key": []}}
+    proof = proof_of(plain_repo(tmp_path / "repo", changed=keyed))
+    assert messages(proof) == "blocked: idempotency: a keyed strategy without key fields"
+    assert "invariant" in proof.incomplete[0].expected

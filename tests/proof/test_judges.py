@@ -178,6 +178,15 @@ def test_two_jobs_at_once_leave_what_one_of_their_orders_does(rows: Any, expecte
     assert rules(state.judge, seen, against(spec(), orders=orders)) == expected
 
 
+@pytest.mark.parametrize(("supersedes", "expected"), [(True, []), (False, ["effect.lost"])])
+def test_a_job_may_supersede_an_older_one_that_runs_beside_it(supersedes: bool, expected: list[str]) -> None:
+    newer, nothing = [*effect(key="'2'"), *commit(), RETURNED, ACKED], [RETURNED, ACKED]
+    orders = history("job=0 job=1", DONE, newer), history("job=1 job=0", newer, nothing if supersedes else DONE)
+    reference = against(spec(), jobs={1: history("once", newer)}, orders=orders)
+    beside = history("beside=1 switch@before:email#1", newer, nothing)
+    assert rules(effects.judge, beside, reference) == expected
+
+
 @pytest.mark.parametrize(
     ("store", "sql", "expected"),
     [
@@ -352,6 +361,24 @@ def answered(*told: Any, failing: Any = (), fields: str = "id=7") -> dict[str, s
     bad = history(f"raise={AWAY}@before:email#1", [MET, *failing, raised(AWAY), retry(), ACKED], [*told, *DONE])
     found = logs.answers([good, bad], against(spec(), facts={"loggers": ["library."]}), {0: {"id": 7}})
     return {question: answer.by for question, answer in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("retried", "given_up", "by"),
+    [
+        ({}, {}, "no"),
+        ({"text": "failed id=7 will_retry=True"}, {"text": "failed id=7 will_retry=False"}, "application"),
+        ({"extra": {"will_retry": True}}, {"extra": {"will_retry": False}}, "application"),
+    ],
+)
+def test_yes_and_no_are_two_records(retried: dict[str, Any], given_up: dict[str, Any], by: str) -> None:
+    failed = {"text": "failed id=7", "template": "failed id=%s will_retry=%s"}
+    attempts = (
+        [log(**{**failed, **retried}), raised(AWAY), retry(), ACKED],
+        [log(**{**failed, **given_up}), raised(AWAY)],
+    )
+    histories = [history("once", DONE), history(f"raise={AWAY}@before:email#1/*", *([MET, *told] for told in attempts))]
+    assert logs.answers(histories, against(spec()), {0: {"id": 7}})["retry"].by == by
 
 
 def test_the_four_questions_are_answered_by_difference() -> None:

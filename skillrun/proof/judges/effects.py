@@ -21,6 +21,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """What happened more often, or less often, than the guarantee allows."""
     for effect in reference.effects:
         yield from _keys(history, reference, effect)
+        if _is_as_in_turn(history, reference, effect):
+            continue
         if must_complete(history, reference):
             yield from _GUARANTEES[effect.guarantee or "keyed"](history, reference, effect)
             continue
@@ -28,6 +30,20 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _others(history, reference, effect)
         if effect.guarantee == "at_most_once":  # also of a job that was given up
             yield from _repeated(history, reference, effect)
+
+
+def _is_as_in_turn(history: History, reference: Reference, effect: Effect) -> bool:
+    """Two distinct jobs at once call what they call one after the other, in one of the two orders: the later one may
+    supersede the earlier.
+    """
+    if history.schedule.beside is None:
+        return False
+    seen = _calls(history, effect)
+    return any(seen == _calls(order, effect) for order in reference.orders)
+
+
+def _calls(history: History, effect: Effect) -> Counter[tuple[str, str]]:
+    return Counter((str(call["key"]), str(call["subject"])) for call in history.performed(effect.name))
 
 
 def _others(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:

@@ -21,6 +21,7 @@ QUESTIONS = {
 }
 _NOT_ASKED = ("late-error", "store-error")  # the spec says nothing of how such a delivery ends
 _SUCCESS = re.compile(r"(?<!un)(?<!not )(?<!no )succe(?:ss(?:ful(?:ly)?)?|eded)\b(?!\s*[=:])", re.IGNORECASE)
+_FLAG = re.compile(r"\b\w+['\"]?\s*[=:]\s*(?:true|false|yes|no)\b", re.IGNORECASE)
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
 
 
@@ -233,10 +234,18 @@ def _near(question: str, delivery: Delivery, elsewhere: set[str], fields: list[t
 
 
 def template(event: Event) -> str:
-    """A record without what differs each time: its format where it has one, else its text without numbers and ids."""
+    """A record without what differs each time: its format where it has one, else its text without numbers and ids.
+
+    What it says yes or no to (`will_retry=False`, also among its extra fields) is part of it.
+    """
     text = event["template"] if event["template"] is not None and "%" in event["template"] else event["text"]
     text = event["text"] if text is None else text
-    return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}"
+    flags = _FLAG.findall(f"{event['text']} {_extra(event)}")
+    return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}|{' '.join(flags)}"
+
+
+def _extra(event: Event) -> str:
+    return " ".join(f"{name}={value}" for name, value in (event["extra"] or {}).items())
 
 
 def _says_why(event: Event, delivery: Delivery) -> bool:
@@ -253,7 +262,7 @@ def _says_why(event: Event, delivery: Delivery) -> bool:
 
 def carries(event: Event, fields: list[tuple[str, str]]) -> bool:
     """Every key field's value is in the record."""
-    text = f"{event['text']} {' '.join(f'{k}={v}' for k, v in (event['extra'] or {}).items())}"
+    text = f"{event['text']} {_extra(event)}"
     return all(_has(text, name, value) for name, value in fields)
 
 
