@@ -118,7 +118,10 @@ def _recorded(case: Case, policy: Policy, dead_letter: DeadLetter) -> Iterator[F
     handler = case.handler
     where = {"path": handler.path, "line": handler.line} if handler else {}
     if policy.dead_letter is None:
-        hint = f"after the last attempt and on a permanent error, write a row to {dead_letter.where} and do not retry"
+        thing = "row" if dead_letter.kind == "table" else "message"
+        hint = f"after the last attempt and on a permanent error, write a {thing} to {dead_letter.where}, do not retry"
+        if dead_letter.kind == "queue" and case.use is not None and case.use.id in _OWN_PLACE:
+            hint = f"{hint}; where {case.use.id}'s own dead letters are meant: dead_letter: {{kind: framework}}"
         yield blocker("dead-letter.not-written", "no code writes a record after the last attempt", hint=hint, **where)
     elif dead_letter.where and not _named(case, dead_letter.where):
         message = f"nothing in the repository names the {dead_letter.kind} {dead_letter.where}"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import helpers
 import pytest
+import samples
 from samples import Combination
-from writing import write
+from writing import case_of, write
+
+from skillrun.scaffold.plan import plan
 
 TASKS = "shop/tasks.py"
 BASE = Combination("dramatiq")
@@ -46,6 +50,14 @@ def test_dead_letters_of_the_library_need_no_actor(tmp_path: Path) -> None:
     written = write(tmp_path, Combination("dramatiq", dead="framework"))
     assert "bury_send_receipt" not in written.names(TASKS)
     assert "def after_nack(" in written.text(TASKS)
+
+
+def test_a_queue_of_dead_letters_is_the_librarys_own(tmp_path: Path) -> None:
+    made = plan(case_of(helpers.build_tree(tmp_path, samples.files(Combination("dramatiq", dead="queue")))))
+    assert [finding.message for finding in made.missing] == [
+        "Dramatiq's workers would take the dead letters out of a queue dead: dead_letter.kind is to be framework, for "
+        "the dead-letter queue that it has itself, table or none"
+    ]
 
 
 def test_a_broker_that_has_the_current_message_gets_no_second_one(tmp_path: Path) -> None:

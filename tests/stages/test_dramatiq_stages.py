@@ -181,6 +181,16 @@ def test_dramatiqs_own_dead_letters_are_a_place(tmp_path: Path) -> None:
     assert cases.rules(cases.examine("dead-letter", case)) == []
 
 
+def test_who_means_dramatiqs_own_dead_letters_is_told_their_name(tmp_path: Path) -> None:
+    spec = copy.deepcopy(cases.SPEC) | {"dead_letter": {"kind": "queue", "where": "default.XQ"}}
+    _, files, _ = BROKEN["no record"]
+    case = cases.build(tmp_path / "r", FILES | files, spec=yaml.safe_dump(spec), alone=True)
+    found = next(f for f in cases.examine("dead-letter", case).findings if f.rule == "dead-letter.not-written")
+    assert found.hint and found.hint.endswith(
+        "where dramatiq's own dead letters are meant: dead_letter: {kind: framework}"
+    )
+
+
 def test_an_error_of_a_library_is_an_exception(tmp_path: Path) -> None:
     """`Exception` is retried, whatever a library derives its errors from."""
     changes = {"failures__transient": ["shop.mailer:Unavailable", "requests:Timeout"]}

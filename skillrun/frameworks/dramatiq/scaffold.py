@@ -28,11 +28,10 @@ _SCHEDULERS = ("periodiq", "dramatiq-crontab", "apscheduler")
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Dramatiq cannot do of what the spec asks for, a sentence each."""
-    where = facts.dead_letter_where
-    if facts.dead_letter == "queue" and not where.endswith(".XQ"):
+    if facts.dead_letter == "queue":
         yield (
-            f"Dramatiq's workers would take the dead letters out of a queue {where}: dead_letter.where is to be "
-            "default.XQ, the dead-letter queue that it has"
+            f"Dramatiq's workers would take the dead letters out of a queue {facts.dead_letter_where}: "
+            "dead_letter.kind is to be framework, for the dead-letter queue that it has itself, table or none"
         )
     if _is_clocked(facts):
         yield from runner.problems(facts)
