@@ -235,6 +235,23 @@ def test_a_factory_without_an_engine_opens_nothing(make_repo: Callable[..., Path
     assert connect is not None and connect.name == kind
 
 
+@pytest.mark.parametrize("change", ["rebound by a function", "another job's store"])
+def test_a_name_that_others_cannot_use_opens_nothing(make_repo: Callable[..., Path], change: str) -> None:
+    files = dict(MAPPED)
+    if change == "rebound by a function":
+        text = dedent(MAPPED["shop/models.py"])
+        files["shop/models.py"] = f"{text}\n\ndef configure():\n    global Session\n    Session = sessionmaker()\n"
+        name = "engine"
+    else:
+        files["shop/archive_store.py"] = (
+            "from contextlib import contextmanager\n\nfrom shop.models import Session\n\n\n"
+            "@contextmanager\ndef _writing():\n    with Session() as session, session.begin():\n        yield session\n"
+        )
+        name = "Session"
+    connect = store_cases.find(store_cases.case_of(make_repo(files), store_cases.spec())).connect
+    assert connect is not None and connect.name == name
+
+
 @pytest.mark.parametrize(
     ("read", "variable"),
     [

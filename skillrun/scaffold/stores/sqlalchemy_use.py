@@ -149,15 +149,25 @@ def find_opening(project: Project, base: Base | None, near: str) -> Opening | No
 
 
 def _openings(project: Project) -> Iterator[tuple[int, Opening]]:
-    """(rank, opening): a context manager of the repository's own comes before the factory that it uses."""
+    """(rank, opening): a context manager of the repository's own comes before the factory that it uses.
+
+    A module's private names are its own, such as those of the store that another job was written with.
+    """
     for module in _modules(project, ("sessionmaker", "scoped_session", "create_engine", "contextmanager")):
         for node in module.tree.body:
             symbol = Symbol(module.name, getattr(node, "name", _assigned(node)[0]), path=module.path)
+            if symbol.name.startswith("_") or symbol.name in _rebound(module):
+                continue
             if isinstance(node, ast.FunctionDef) and _is_scope(module, node):
                 yield 0, Opening(symbol, f"{symbol.name}()", commits=_commits(node), url=_url(project, module))
             value = _assigned(node)[1]
             if isinstance(value, ast.Call):
                 yield from _made(project, module, symbol, value)
+
+
+def _rebound(module: Module) -> set[str]:
+    """Names that a function gives another value (`global Session`): who imports them has the old one."""
+    return {name for node in ast.walk(module.tree) if isinstance(node, ast.Global) for name in node.names}
 
 
 def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> Iterator[tuple[int, Opening]]:

@@ -63,6 +63,8 @@ def _openings(project: Project) -> Iterator[Opening]:
             called = _connecting(node)
             if called is None or module is None or not isinstance(node, ast.FunctionDef) or _needs_arguments(node):
                 continue
+            if node.name.startswith("_"):
+                continue
             managed = any("contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list)
             given = called.args[0] if called.args else None
             symbol, where = Symbol(module.name, node.name, path=path), f"{path}:{node.lineno}"
