@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -32,9 +33,37 @@ GRADES = {**dict.fromkeys(("idempotency", "retry", "dead-letter", "observability
 def judge(combination: samples.Combination, folder: Path) -> list[str]:
     """What is wrong with what the scaffold wrote; nothing where the run is a success with what it proves proved."""
     repo = helpers.build_tree(folder / "repo", samples.files(combination))
-    done = cli(repo, "run", SKILL, "--implement", "scaffold", "--trust", "--json")
+    report, problems = scaffolded(repo)
+    if not report:
+        return problems
+    stale = cli(repo, "status").stdout.partition("stale since then:")[2]
+    problems += [f"stale at once: {stale.strip()}"] if stale else []
+    added = shops.telemetry(shops.ledger_of(repo))[-1]["tests_added"]
+    problems += [f"tests_added: {added}"] if added != ("integration" if combination.broker else "unit") else []
+    return [*problems, *(brokers.wrong_over_broker(repo, combination.framework) if combination.broker else [])]
+
+
+def judge_second(combination: samples.Combination, folder: Path) -> list[str]:
+    """As `judge`, of another job beside a first one: it uses what the first has made, and leaves it alone."""
+    repo = helpers.build_tree(folder / "repo", samples.files(combination))
+    first = repo / ".skillrun" / "jobs" / "send-receipt.json"
+    _, problems = scaffolded(repo, "--spec", str(first.relative_to(repo)))
+    spec = json.loads(samples.files(combination)[str(first.relative_to(repo))])
+    handler = spec["handler"].replace("send_receipt", "notify_customer")
+    store = spec["idempotency"]["dedupe"]["store"].replace("receipts", "notified")
+    idempotency = {**spec["idempotency"], "dedupe": {**spec["idempotency"]["dedupe"], "store": store}}
+    second = first.with_name("notify-customer.json")
+    second.write_text(json.dumps({**spec, "job": "notify-customer", "handler": handler, "idempotency": idempotency}))
+    for job in (second, first):  # what stands there already is seen once more
+        problems += scaffolded(repo, "--spec", str(job.relative_to(repo)))[1]
+    return problems
+
+
+def scaffolded(repo: Path, *given: str) -> tuple[dict[str, Any], list[str]]:
+    """(the report, empty where there is none; what is wrong with it)."""
+    done = cli(repo, "run", SKILL, "--implement", "scaffold", "--trust", "--json", *given)
     if not done.stdout.startswith("{"):
-        return [f"no report: {done.stderr.strip()[-300:]}"]
+        return {}, [f"no report: {done.stderr.strip()[-300:]}"]
     report = json.loads(done.stdout)
     problems = [
         f"{stage['id']}: {finding['rule']}: {finding['message']}"
@@ -48,14 +77,10 @@ def judge(combination: samples.Combination, folder: Path) -> list[str]:
         if stage["status"] != "not_applicable"
         and (stage["status"] != "passed" or stage["grade"] not in (GRADES.get(stage["id"], stage["grade"]), None))
     ]
-    stale = cli(repo, "status").stdout.partition("stale since then:")[2]
-    problems += [f"stale at once: {stale.strip()}"] if stale else []
-    again = cli(repo, "run", SKILL, "--implement", "scaffold", "--dry-run")
+    again = cli(repo, "run", SKILL, "--implement", "scaffold", "--dry-run", *given)
     if again.stdout.strip():
         problems.append(f"not the same the second time: {again.stdout[:300]}")
-    added = shops.telemetry(shops.ledger_of(repo))[-1]["tests_added"]
-    problems += [f"tests_added: {added}"] if added != ("integration" if combination.broker else "unit") else []
-    return [*problems, *(brokers.wrong_over_broker(repo, combination.framework) if combination.broker else [])]
+    return report, problems
 
 
 def cli(repo: Path, *args: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from matrix import judge
+from matrix import judge, judge_second
 from samples import Combination
 
 QUICK = Combination("celery")
@@ -34,3 +34,9 @@ def test_the_plainest_job_is_linted_typed_tested_and_proved(tmp_path: Path) -> N
 @pytest.mark.parametrize("combination", SLICE, ids=str)
 def test_what_is_written_is_linted_typed_tested_and_proved(combination: Combination, tmp_path: Path) -> None:
     assert judge(combination, tmp_path) == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("combination", [Combination("dramatiq"), Combination("celery", store="sqlalchemy")], ids=str)
+def test_a_second_job_stands_beside_the_first(combination: Combination, tmp_path: Path) -> None:
+    assert judge_second(combination, tmp_path) == []

@@ -168,7 +168,7 @@ def _sqlite3(case: Case, wanted: Wanted, end: str) -> Store:
     own = f"{wanted.folder}{wanted.handler}_{end}.py"  # what it made the last time is still its own
     tables = sqlite3.Tables(
         done=bool(wanted.table) and _is_missing(case, wanted.table, own),
-        dead=bool(wanted.dead_table) and _is_missing(case, wanted.dead_table, own),
+        dead=bool(wanted.dead_table) and _is_missing(case, wanted.dead_table, own, *_others_stores(case)),
     )
     database = database_behind(opening.variable, opening.where, postgresql=False, file=opening.file, is_url=False)
     facts = {"opening": opening, "tables": tables, "dead_table": wanted.dead_table, "database": database}
@@ -177,8 +177,14 @@ def _sqlite3(case: Case, wanted: Wanted, end: str) -> Store:
     return _store(wanted, "sqlite3", end, {**facts, "setup": setup, "notes": notes}, connect=opening.symbol)
 
 
-def _is_missing(case: Case, table: str, own: str) -> bool:
-    return all(found.path == own for found in uniqueness.tables(case.project, table))
+def _is_missing(case: Case, table: str, *but: str) -> bool:
+    """Whether nothing makes it; `but`: paths that do not count."""
+    return all(found.path in but for found in uniqueness.tables(case.project, table))
+
+
+def _others_stores(case: Case) -> list[str]:
+    """The stores of other jobs: each makes the tables that it writes to, whichever is there first."""
+    return [path for path in case.tree.search("What a background job remembers") if not is_aside(path)]
 
 
 # -- Redis, and the receiver
