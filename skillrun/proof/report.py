@@ -10,6 +10,7 @@ from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import cause
 from skillrun.proof.judges.attempts import attempts, measured_delays
 from skillrun.proof.judges.logs import QUESTIONS
+from skillrun.proof.next_steps import next_step
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.reference import HINT, was_met
 from skillrun.proof.schedule import ONCE, parse_schedule
@@ -188,7 +189,8 @@ def _log_answers(answers: Mapping[str, Answer]) -> dict[str, Any]:
 
 
 def _incomplete(judgement: Judgement) -> dict[str, Any]:
-    return {"rule": judgement.rule, "message": shown(judgement.message), "hint": shown(judgement.expected) or None}
+    step = next_step(judgement)
+    return {"rule": judgement.rule, "message": shown(judgement.message), "hint": shown(step) if step else None}
 
 
 def _hints(proof: Proof) -> list[str]:
