@@ -526,7 +526,9 @@ class Explorer:
             early=run.early,
             hung=run.hung,
             notes=tuple(notes),
-        )
+            payloads={d.job: self.payloads[d.job] for d in run.deliveries if d.job and d.job in self.payloads
+                      and d.job < ticks.NEXT},
+        )  # fmt: skip
 
     def _dead_letters(self, run: _Run) -> int | None:
         """In the library's own place, or published to the queue that the spec names; None: see proof.dead_letters."""

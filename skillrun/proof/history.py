@@ -137,6 +137,7 @@ class History:
     early: int = 0  # the delivery after which a job that came again was in the dead letters already
     hung: str | None = None  # the boundary after which a process had to be ended
     notes: tuple[str, ...] = ()
+    payloads: Mapping[int, Any] = field(default_factory=dict)  # of the other jobs that it delivers, by their numbers
 
     @cached_property
     def runs(self) -> tuple[Delivery, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from skillrun.proof.probe.recorder import brief
 from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
@@ -91,8 +92,11 @@ def _began(history: History, delivery: Delivery, event: Event) -> str:
         return "publishes another message for the same job"
     if delivery.op == "call":
         return "the application publishes the job"
+    if delivery.job and delivery.job in history.payloads:
+        what = "a distinct job" if delivery.job > 0 else "a job that cannot be done"
+        return f"begins, with {what}: {brief(repr(history.payloads[delivery.job]))}"
     if delivery.job > 0:
-        return f"begins, with a distinct job (payload.examples or a variation, number {delivery.job})"
+        return "begins, with a distinct job: the tick of another day"
     fresh = history.schedule.fresh and delivery is not history.runs[0]
     return "begins, in an interpreter with another hash seed and time zone" if fresh else "begins"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 from histories import (
@@ -29,6 +30,20 @@ from skillrun.proof.story import MOST_STEPS, replay_command, story
 KILL = [*effect(), fault("kill", "after:email#1"), KILLED]
 MARKED_FIRST: list[Told] = [*commit(), fault("kill", "before:email#1"), KILLED]
 AWAY = fault("raise", "before:email#1", error="app.mail:Away")
+
+
+@pytest.mark.parametrize(
+    ("job", "payloads", "text"),
+    [
+        (1, {1: {"id": 8}}, "begins, with a distinct job: {'id': 8}"),
+        (-2, {-2: {"id": "no"}}, "begins, with a job that cannot be done: {'id': 'no'}"),
+        (901, {}, "begins, with a distinct job: the tick of another day"),
+    ],
+)
+def test_another_job_shows_its_payload(job: int, payloads: dict[int, dict[str, object]], text: str) -> None:
+    told = history("redeliver", DONE, payloads=payloads)
+    other = replace(told, deliveries=(replace(told.deliveries[0], job=job),))
+    assert story(other)[0].text == text
 
 
 def test_a_story_has_what_matters_in_order_with_places() -> None:
