@@ -7,6 +7,7 @@ from typing import Any
 
 import helpers
 import pytest
+import receipt_job
 import yaml
 from bundled import bundled_skill
 
@@ -106,40 +107,7 @@ FILES: dict[str, str] = {
             assert outbox == []
         """,
 }
-SPEC: dict[str, Any] = {
-    "version": 1,
-    "job": "send-receipt",
-    "intent": {"what": "Email a receipt", "why_async": "SMTP is slow"},
-    "trigger": {"type": "event"},
-    "payload": {
-        "type": "object",
-        "required": ["order_id", "email"],
-        "properties": {"order_id": {"type": "integer"}, "email": {"type": "string"}},
-        "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
-    },
-    "handler": "shop.tasks:send_receipt",
-    "enqueue": {"call": "shop.orders:settle"},
-    "idempotency": {"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "table receipts", "window": "7d"}},
-    "effects": [
-        {
-            "name": "email",
-            "call": "shop.mailer:send",
-            "key_arg": "idempotency_key",
-            "window": "24h",
-            "guarantee": "keyed",
-        }
-    ],
-    "failures": {
-        "transient": ["shop.mailer:Unavailable", "TimeoutError"],
-        "permanent": ["shop.mailer:BadAddress"],
-        "acceptable_delay": "15m",
-    },
-    "retry": {
-        "max_attempts": 5,
-        "backoff": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": False},
-    },
-    "dead_letter": {"kind": "table", "where": "dead_jobs"},
-}
+SPEC = {**receipt_job.SPEC, "enqueue": {"call": "shop.orders:settle"}}
 
 
 def case_of(root: Path, files: dict[str, str] | None = None, **spec: Any) -> Case:
