@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging.config
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from arq.connections import ArqRedis  # type: ignore[import-not-found,unused-ignore]
@@ -24,7 +23,6 @@ class Worker:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.told = False
 
     def boot(self, handler: str) -> Any:
         driver = self.driver = self.bench.driver.Driver(self.bench.probe)
@@ -34,8 +32,8 @@ class Worker:
         driver.target = names.find(handler)[2]
         driver.prepare(handler)
         around: Any = sys.modules["_skillrun_probe.wrap"].around
-        around(Polling, "_poll_iteration", lambda *_: self._ready())
-        around(Polling, "run_job", lambda *_: self._over())
+        around(Polling, "_poll_iteration", lambda *_: self.bench.polling())
+        around(Polling, "run_job", lambda *_: self.bench.delivering())
         return driver.function()
 
     def _cut_waits(self) -> None:
@@ -56,20 +54,6 @@ class Worker:
 
         made: Callable[..., None] = swap(Retry.__init__, init)
         before: Callable[..., Any] = swap(ArqRedis.enqueue_job, enqueue)
-
-    @contextlib.contextmanager
-    def _ready(self) -> Iterator[None]:
-        if not self.told:
-            self.told = True
-            self.bench.ready()
-        yield
-
-    @contextlib.contextmanager
-    def _over(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self.bench.over()
 
     def publish(self, payload: Any) -> None:
         self.driver.publish(payload)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rq import Queue
@@ -23,7 +22,6 @@ class Worker:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.seen: list[Queue] = []
-        self.told = False
         self.swap: Any = sys.modules["_skillrun_probe.swap"].swap
         self.around: Any = sys.modules["_skillrun_probe.wrap"].around
 
@@ -78,24 +76,12 @@ class Worker:
     # -- working
 
     def _hook_worker(self) -> None:
-        for name, context in (("dequeue_job_and_maintain_ttl", self._ready), ("perform_job", self._over)):
+        for name, context in (
+            ("dequeue_job_and_maintain_ttl", self.bench.polling),
+            ("perform_job", self.bench.delivering),
+        ):
             owner = next(kind for kind in Forking.__mro__ if name in vars(kind))
             self.around(owner, name, lambda *_, context=context, **__: context())
-
-    @contextlib.contextmanager
-    def _ready(self) -> Iterator[None]:
-        """It has looked for what dead workers left."""
-        if not self.told:
-            self.told = True
-            self.bench.ready()
-        yield
-
-    @contextlib.contextmanager
-    def _over(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self.bench.over()
 
     def work(self) -> None:
         """With the queue as the application makes it: its serialiser and its classes of jobs."""

@@ -9,12 +9,14 @@ that the library asks for is told, and then cut to `wait_s`, so that nobody has 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from . import names
@@ -111,6 +113,7 @@ class Bench:
         self.probe = Probe(recorder, config["settings"])
         self.broker: str = config["broker"]
         self.queues: list[str] = config["queues"]
+        self.polled = False
 
     def ready(self) -> None:
         """The worker takes messages from now on."""
@@ -119,6 +122,22 @@ class Bench:
     def over(self) -> None:
         """The library has done with a delivery all that it does."""
         self.recorder.emit("over")
+
+    @contextlib.contextmanager
+    def polling(self) -> Iterator[None]:
+        """Around each look for messages: before the first one, the worker is ready."""
+        if not self.polled:
+            self.polled = True
+            self.ready()
+        yield
+
+    @contextlib.contextmanager
+    def delivering(self) -> Iterator[None]:
+        """Around all that the library does with a delivery."""
+        try:
+            yield
+        finally:
+            self.over()
 
     def cut(self, seconds: float) -> float:
         """Tells for how long a job is to wait; how long it shall."""
