@@ -122,7 +122,7 @@ def _lost_after_kill(history: History, killed: Delivery, effect: str | None) -> 
             return "the message is acknowledged before the work is done: a death loses it"
         return None
     if not done and _committed(killed):
-        return "the marker is committed before the effect"
+        return "the marker is committed before the effect, or a claim that outlives its process"
     if any(run.raised is not None for run in later):
         return "what the first delivery left behind makes the next one fail"
     return None

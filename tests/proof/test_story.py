@@ -85,7 +85,7 @@ CAUSES: dict[str, tuple[History, str, str]] = {
     "marker, then effect": (
         history("kill@before:email#1", MARKED_FIRST, [RETURNED, ACKED]),
         "effect.lost",
-        "the marker is committed before the effect",
+        "the marker is committed before the effect, or a claim that outlives its process",
     ),
     "acknowledged early": (
         history("kill@before:email#1", [fault("kill", "before:email#1"), KILLED], lost=1),
