@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import helpers
+import receipt_job
 import yaml
 from bundled import bundled_skill
 
@@ -28,12 +29,7 @@ from skillrun.stages.interface import Case
 SPEC: dict[str, Any] = {
     "version": 1,
     "job": "send-receipt",
-    "payload": {
-        "type": "object",
-        "required": ["order_id", "email"],
-        "properties": {"order_id": {"type": "integer"}, "email": {"type": "string"}},
-        "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
-    },
+    "payload": receipt_job.SPEC["payload"],
     "handler": "shop.tasks:send_receipt",
     "message": "kwargs",
     "idempotency": {"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "table receipts", "window": "7d"}},

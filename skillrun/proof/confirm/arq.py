@@ -18,6 +18,7 @@ class ArqBroker(RedisBroker):
     The job of a worker that died has a key of its own, which runs out like any other: that is all there is to age.
     """
 
+    ALONE = True
     OWN = re.compile(r"arq:(job|in-progress|retry|result):.*")
 
     def _own(self) -> RedisServer | None:

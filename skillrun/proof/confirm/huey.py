@@ -15,6 +15,8 @@ _MESSAGES = ("task", "schedule")
 class HueyBroker:
     """The file of `huey.storage.SqliteStorage`."""
 
+    ALONE = False
+
     def __init__(self, setting: Setting) -> None:
         self.file = setting.place.run / "huey.db"
         self.url = str(self.file)

@@ -15,6 +15,7 @@ class NotConfirmed(Exception):
 class Broker(Protocol):
     """A private broker, seen from outside. Made with a Setting whose servers run."""
 
+    ALONE: bool  # no keys that the library counts time by lie where the handler's do: those may age at any moment
     url: str  # for the worker
 
     def reset(self) -> None:

@@ -22,6 +22,7 @@ class RedisBroker:
     CLOCKED = re.compile(r"(?!)")  # sorted sets by time: in it, everything becomes older
     PER_SECOND = 1.0
     MINE = re.compile(r"")  # the library's keys
+    ALONE = False
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting

@@ -259,7 +259,7 @@ class Stage:
         while time.monotonic() < deadline:
             if watch.read() or self._broker.waiting():
                 quiet_since = time.monotonic()
-            if self.setting.driver == "arq":  # the others' own keys may lie in the same Redis
+            if self._broker.ALONE:
                 self._pass_time(watch.cut(self.wait_s))
             if worker.ended:
                 known = self._after_death(schedule, watch, known)
