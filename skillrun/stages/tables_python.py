@@ -74,7 +74,9 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     derived = {node.name.lower(), f"{app}_{node.name}".lower()}
     if name.lower() in derived:
         return "exact"
-    words = {name.replace("_", ""), name.partition("_")[2].replace("_", "")}
+    prefix, _, rest = name.partition("_")
+    of_app = prefix.lower() in module.path.lower().split("/")  # Django leads a table's name with its app's
+    words = {name.replace("_", ""), rest.replace("_", "") if of_app else ""}
     singular = {form for word in words for form in (word, word.removesuffix("s"), _singular(word))}
     return "alike" if node.name.lower() in singular else None
 

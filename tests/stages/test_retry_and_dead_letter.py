@@ -243,6 +243,16 @@ def test_the_table_that_django_derives_from_a_model_is_known(tmp_path):
     assert has(other, "dead-letter.unknown-place")
 
 
+def test_a_table_is_no_other_model_that_its_name_ends_in(tmp_path):
+    text = KEPT.format(on_failure="Lost.objects.create(why=repr(exc))", options=AUTO)
+    models = "from django.db import models\nclass Lost(models.Model):\n    why = models.TextField()\n"
+    files = {"shop/tasks.py": text, "shop/models.py": models}
+    with_app = examine("dead-letter", build(tmp_path / "a", files, {"dead_letter.where": "shop_losts"}))
+    assert not has(with_app, "dead-letter.unknown-place")
+    other = examine("dead-letter", build(tmp_path / "b", files, {"dead_letter.where": "notified_lost"}))
+    assert has(other, "dead-letter.unknown-place")
+
+
 @pytest.mark.parametrize("stage", ["retry", "dead-letter"])
 def test_it_blocks_while_there_is_no_handler_to_compare_with(tmp_path, stage):
     result = examine(stage, build(tmp_path / "repo", changes={"handler": "shop.tasks:nothing"}))
