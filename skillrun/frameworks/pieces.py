@@ -53,6 +53,7 @@ class Conventions:
     metrics: str | None = None  # prometheus_client | statsd | opentelemetry, where the repository uses it
     metrics_client: Symbol | None = None  # statsd: the client that code imports, e.g. datadog:statsd
     metrics_count: str = "incr"  # statsd: the client's method that counts, incr or increment
+    python: tuple[int, int] = (3, 10)  # the oldest that the code must run on
     source_root: str = ""  # the folder that leads import paths, "src", "backend" or ""
 
 

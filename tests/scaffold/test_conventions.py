@@ -556,3 +556,19 @@ def test_the_client_of_statsd_is_the_repositorys_own(read: Read) -> None:
 def test_datadogs_client_counts_with_another_method(read: Read) -> None:
     found = read({"shop/mail.py": "from datadog import statsd\nstatsd.increment('x')\n"})
     assert (found.metrics_client, found.metrics_count) == (Symbol("datadog", "statsd"), "increment")
+
+
+@pytest.mark.parametrize(
+    ("files", "oldest"),
+    [
+        ({"pyproject.toml": '[project]\nname = "x"\nrequires-python = ">=3.8,<4"\n'}, (3, 8)),
+        ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "^3.9"\n'}, (3, 9)),
+        ({"setup.cfg": "[options]\npython_requires = ~=3.12\n"}, (3, 12)),
+        ({"setup.py": "setup(name='x', python_requires='>=3.7')\n"}, (3, 7)),
+        ({".python-version": "3.9.18\n"}, (3, 9)),
+        ({"pyproject.toml": '[project]\nname = "x"\nrequires-python = ">=2.7"\n'}, (3, 10)),
+        ({"pyproject.toml": "[project]\n", "setup.cfg": "what is this"}, (3, 10)),
+    ],
+)
+def test_the_oldest_python_that_it_must_run_on(read: Read, files: dict[str, str], oldest: tuple[int, int]) -> None:
+    assert read(files).python == oldest

@@ -23,6 +23,7 @@ from skillrun.scaffold.manner.integration import find_integration
 from skillrun.scaffold.manner.loggers import Logger, find_log_style, find_logger
 from skillrun.scaffold.manner.neighbours import Neighbour, find_neighbours, find_tests
 from skillrun.scaffold.manner.operating import find_metrics, find_notes
+from skillrun.scaffold.manner.pythons import find_python
 from skillrun.scaffold.manner.testhomes import TestHome, find_test_home
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
         metrics=metrics.library if metrics else None,
         metrics_client=Symbol(*metrics.client) if metrics and metrics.client else None,
         metrics_count=metrics.count if metrics else _USUAL.metrics_count,
+        python=find_python(tree, handler_path) or _USUAL.python,
         source_root=source_root(handler_path, module),
     )
 
