@@ -43,6 +43,7 @@ def examine(case: Case) -> StageResult:
     findings = [*_known_to_framework(case, handler), *_wired(case, spec), *_enqueuer(case, spec)]
     findings += signature_findings(case, spec, handler)
     findings += [*_declared_calls(case, spec, handler), *_undeclared_calls(case, spec, handler), *_stubs(case, spec)]
+    findings += _unfilled(case, spec, handler)
     findings += [*_in_loops(case, spec, handler), *_thin(handler), *case.rule_findings(ID)]
     return StageResult(
         status=status_of(findings),
@@ -208,6 +209,26 @@ def _stubs(case: Case, spec: JobSpec) -> Iterator[Finding]:
         message = f"{effect.call} is still a stub: it raises NotImplementedError"
         hint = "fill it in: the proof and the tests replace it, so only production would notice"
         yield warning("handler.stub-adapter", message, hint=hint, path=adapter.path, line=adapter.line)
+
+
+def _unfilled(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    """Whoever starts the job asks a function that nobody has filled in: nothing is ever due."""
+    names = [handler.dotted, *([spec.enqueue.call] if spec.enqueue else [])]
+    owners = {
+        (use.path, function.name): case.project.define(use.module, function)
+        for name in names
+        for use in case.project.uses(name)
+        if (function := use.module.function_of(use.node)) is not None
+    }
+    asked = {c.name: c for owner in owners.values() for c in case.project.calls(owner, depth=0) if c.resolved}
+    adapters = {effect.call.replace(":", ".") for effect in spec.effects or () if effect.call}
+    for name in sorted(asked.keys() - adapters):
+        source = case.project.definition(name)
+        if source is None or source.is_class or not _is_unwritten(source.node.body[-1]):
+            continue
+        message = f"{source.dotted} is still a stub: it raises NotImplementedError, so nothing is ever due"
+        hint = "fill it in: it says what is due, and the proof brings payloads of its own"
+        yield warning("handler.stub-source", message, hint=hint, path=source.path, line=source.line)
 
 
 def _is_unwritten(last: ast.stmt) -> bool:

@@ -301,6 +301,21 @@ def test_an_adapter_that_is_still_a_stub_is_said(tmp_path, body, said):
     assert result.status == "passed"
 
 
+@pytest.mark.parametrize(
+    ("due", "said"),
+    [
+        ('    raise NotImplementedError("a stub")\n', True),
+        ("    return [1]\n", False),
+        ("    if not orders:\n        raise NotImplementedError\n    return orders\n", False),
+    ],
+)
+def test_a_stub_that_says_what_is_due_is_said(tmp_path, due, said):
+    tick = f"from shop.tasks import send_receipt\n\ndef due(orders=None):\n{due}\n"
+    tick += "\ndef tick():\n    for order in due():\n        send_receipt.delay(order, 'a@example.com')\n"
+    result = handler(tmp_path / "repo", SEND, tick=tick)
+    assert has(result, "handler.stub-source") is said
+
+
 def test_an_adapter_that_does_not_exist_blocks(tmp_path):
     result = examine("handler", build(tmp_path / "repo", changes={"effects.0.call": "shop.post:send"}))
     found = finding(result, "handler.no-adapter")
