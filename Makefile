@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -54,6 +54,14 @@ bench: $(VENV)/.installed
 proof-corpus: $(VENV)/.installed
 	$(BIN)/python tests/proof/corpus/run.py $(CORPUS)
 
+# An environment for each job library as its own users have it, built once and kept; with them the corpus is proved in those.
+FRAMEWORKS := $(patsubst tests/frameworks/%.txt,.venv-frameworks/%/.installed,$(wildcard tests/frameworks/*.txt))
+.venv-frameworks/%/.installed: tests/frameworks/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+frameworks: $(FRAMEWORKS)
+
 proof-bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/proof_bench.py
 
@@ -82,4 +90,4 @@ proof-corpus-quick: $(VENV)/.installed
 ci: .node/.installed lint test real crash bench proof-bench proof-corpus-quick
 
 clean:
-	rm -rf $(VENV) .node
+	rm -rf $(VENV) .node .venv-frameworks

@@ -91,7 +91,6 @@ def _leave(code: int) -> NoReturn:
 if __name__ == "__main__":
     for name in LOADED:
         importlib.import_module(name)
-    sys.modules["skillrun.cli.app"].parser()
     gc.collect()
     gc.freeze()  # a fork shares these pages
     wanted = serve(socket.socket(fileno=int(sys.argv[1])))

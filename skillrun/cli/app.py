@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from typer.models import CommandInfo
 
 from skillrun.cli.ledger import ledger_app
 from skillrun.cli.options import AgentName, DryRun, Job, Json, LedgerFile, Pairs, Repo, Run, Spec, User
@@ -31,7 +34,7 @@ _INTERRUPTED = 130
 def invoke(arguments: list[str]) -> int:
     """Parses and runs; returns the exit code. Typer's own complaints become exit code 2."""
     try:
-        code = parser()(args=arguments, prog_name="skillrun", standalone_mode=False)
+        code = parser(frozenset(arguments) & _names(app))(args=arguments, prog_name="skillrun", standalone_mode=False)
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _usage_error() as complaint:
@@ -43,9 +46,36 @@ def invoke(arguments: list[str]) -> int:
 
 
 @cache
-def parser() -> Any:
-    """Click's command for all of them: built once in a process, which takes longer than most commands."""
-    return typer.main.get_command(app)
+def parser(words: frozenset[str]) -> Any:
+    """Click's command, with the parameters of those that `words` name: to read all takes longer than most commands.
+
+    The others can only be listed: no command runs whose name is not in the arguments.
+    """
+    return typer.main.get_command(_read(app, words))
+
+
+def _names(of: typer.Typer) -> frozenset[str]:
+    names = {info.name for info in of.registered_commands}
+    for group in of.registered_groups:
+        names |= {group.name, *(_names(group.typer_instance) if group.typer_instance else ())}
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def _read(of: typer.Typer, words: frozenset[str]) -> typer.Typer:
+    """The same commands; those that `words` do not name take nothing and do nothing."""
+    made = copy(of)
+    made.registered_commands = [info if info.name in words else _listed(info) for info in of.registered_commands]
+    made.registered_groups = [copy(group) for group in of.registered_groups]
+    for group in made.registered_groups:
+        if group.typer_instance is not None:
+            group.typer_instance = _read(group.typer_instance, words)
+    return made
+
+
+def _listed(info: CommandInfo) -> CommandInfo:
+    made = copy(info)
+    made.help, made.callback = info.help or inspect.getdoc(info.callback), lambda: None
+    return made
 
 
 def _usage_error() -> type[Exception]:

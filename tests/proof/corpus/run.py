@@ -3,6 +3,7 @@
     python tests/proof/corpus/run.py [NAME ...] [--only MUTANT] [--quick]
 
 Each folder beside this file is a small repository with a correct handler, and a `corpus.py` with MUTANTS and VARIANTS.
+A library that has an environment of its own (`make frameworks`) is proved in that one.
 Prints a table; exit 1 where a mutant survives unargued or a correct handler is not proved.
 """
 
@@ -10,17 +11,20 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 WIDTHS = (8, 7, 9, 6, 8, 13)
 HERE = Path(__file__).resolve().parent
+VENVS = HERE.parents[2] / ".venv-frameworks"
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,21 @@ def try_one(name: str, module: ModuleType, made: Mutant | Variant | None) -> Out
     return Outcome(name, id_, what, kind, verdict, detail, time.monotonic() - begun)
 
 
+@contextmanager
+def environment_of(driver: str | None) -> Iterator[None]:
+    """The library's own environment is the activated one, where it was built."""
+    own = VENVS / (driver or "plain_cron")
+    before = os.environ.get("VIRTUAL_ENV")
+    if (own / ".installed").exists():
+        os.environ["VIRTUAL_ENV"] = str(own)
+    try:
+        yield
+    finally:
+        os.environ.pop("VIRTUAL_ENV", None)
+        if before is not None:
+            os.environ["VIRTUAL_ENV"] = before
+
+
 def outcomes(names: list[str], only: str | None = None, *, quick: bool = False) -> Iterator[Outcome]:
     """One after the other: a proof uses every core itself."""
     for name in names:
@@ -116,7 +135,9 @@ def outcomes(names: list[str], only: str | None = None, *, quick: bool = False) 
         cases = [None, *module.VARIANTS, *module.MUTANTS]
         for made in cases:
             if (made.id if made else "correct") == only or (only is None and (not quick or made is None or made.quick)):
-                yield try_one(name, module, made)
+                with environment_of(module.DRIVER):
+                    done = try_one(name, module, made)
+                yield done
 
 
 def summary(done: list[Outcome]) -> str:
