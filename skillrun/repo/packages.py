@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _JAVASCRIPT = frozenset({"javascript", "typescript"})
-_BUILDS = ("production", "prod")  # what Laravel Mix and old Angular projects call it
+_BUILDS = ("build:production", "build:prod", "production", "prod")  # where nothing is just called build
 _CALLED = re.compile(r"(?:npm|pnpm|yarn|bun)\s+(?:run\s+)?([\w:.-]+)(?:\s+--.*)?")
 _DEEP = 3  # scripts that call scripts
 

@@ -140,13 +140,17 @@ def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def _merged(uses: Iterable[FrameworkUse]) -> list[FrameworkUse]:
-    """One use of each library: several recognisers may know it, one a language. Home-made is what no library is."""
+    """One use of each library: several recognisers may know it, one a language. Home-made is what no library is.
+
+    A library without a scheduler has its jobs started by the clock that is in use beside it.
+    """
     found: dict[str, FrameworkUse] = {}
     for use in uses:
         found[use.id] = _joined(found[use.id], use) if use.id in found else use
     if found.keys() - {*_NO_LIBRARY, _HOME_MADE}:
         found.pop(_HOME_MADE, None)
-    return list(found.values())
+    clocks = [use.scheduler or use.id for use in found.values() if use.id in _CLOCKS]
+    return [replace(u, scheduler=clocks[0]) if clocks and u.scheduler is None else u for u in found.values()]
 
 
 def _joined(one: FrameworkUse, other: FrameworkUse) -> FrameworkUse:
@@ -233,10 +237,10 @@ def _show_python(path: str, data: bytes, recognisers: list[Recogniser]) -> Itera
 def _primary(uses: Sequence[FrameworkUse]) -> str | None:
     """The one library, or the one that clearly carries more; None where there is none or no clear one.
 
-    What only the clock starts comes after every library that carries jobs; of two alike, a scheduler after a queue.
+    What only the clock starts comes after every library that carries jobs.
     """
     carried = [use for use in uses if use.id not in _NO_LIBRARY] or uses
-    weights = sorted(((use.app is not None, len(use.task_modules), use.id not in _CLOCKS), use.id) for use in carried)
+    weights = sorted(((use.id not in _CLOCKS, use.app is not None, len(use.task_modules)), use.id) for use in carried)
     if not weights or (len(weights) > 1 and weights[-1][0] == weights[-2][0]):
         return None
     return weights[-1][1]

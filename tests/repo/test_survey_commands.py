@@ -258,6 +258,8 @@ def test_package_json_of_a_javascript_project_and_beside_python(tmp_path: Path) 
     root = {"package.json": package}
     check_finds(tmp_path / "top", root, lint="npm run lint", test="npm test", build="npm run build")
     check_finds(tmp_path / "small", {"ui/package.json": package})
+    named = {"src/index.js": "f()\n" * 400, "package.json": '{"scripts": {"build:production": "x", "build:e2e": "y"}}'}
+    check_finds(tmp_path / "named", named, build="npm run build:production")
     absent = '{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'
     check_finds(tmp_path / "none", {"src/index.js": "f()\n" * 400, "package.json": absent})
 

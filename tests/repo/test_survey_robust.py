@@ -9,6 +9,7 @@ from pathlib import Path
 
 import helpers
 
+from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
 from skillrun.frameworks.celery.recognise import CeleryRecogniser
 from skillrun.frameworks.interface import FrameworkUse
 from skillrun.repo.manifests import Manifests
@@ -193,3 +194,16 @@ def test_primary_is_the_one_that_carries_more(make_repo: MakeRepo) -> None:
     root = make_repo({"app.py": APP, "needle.py": "needle = 1", "requirements.txt": "celery\n"})
     assert survey(Tree(root), [_Counting(), CeleryRecogniser()]).primary == "celery"
     assert survey(Tree(root), []).primary is None
+
+
+def test_what_carries_jobs_comes_before_the_clock_beside_it(make_repo: MakeRepo) -> None:
+    clock = "from apscheduler.schedulers.background import BackgroundScheduler\nscheduler = BackgroundScheduler()\n"
+    jobs = {
+        f"jobs{n}.py": "from clock import scheduler\n@scheduler.scheduled_job('cron')\ndef f(): pass\n" for n in (1, 2)
+    }
+    files = {"app.py": APP, "clock.py": clock, **jobs, "requirements.txt": "celery\napscheduler\n"}
+    found = survey(Tree(make_repo(files)), [CeleryRecogniser(), APSchedulerRecogniser()])
+    assert found.primary == "celery"
+    assert found.use("celery").scheduler == "apscheduler"
+    alone = survey(Tree(make_repo({**files, "app.py": ""})), [CeleryRecogniser(), APSchedulerRecogniser()])
+    assert alone.primary == "apscheduler"

@@ -103,6 +103,21 @@ def test_finds_tasks(tmp_path: Path, name: str) -> None:
     assert use.scheduler == ("rq cron" if name == "cron" else None)
 
 
+@pytest.mark.parametrize(
+    ("asked", "scheduler"),
+    [
+        ("import django_rq\nscheduler = django_rq.get_scheduler('default')\n", "rq-scheduler"),
+        ("from django_rq import get_scheduler\nscheduler = get_scheduler()\n", "rq-scheduler"),
+        ("from rq_scheduler import Scheduler\nscheduler = Scheduler(connection=r)\n", "rq-scheduler"),
+        ("import django_rq\nqueue = django_rq.get_queue('default')\n", None),
+    ],
+)
+def test_finds_the_scheduler(tmp_path: Path, asked: str, scheduler: str | None) -> None:
+    use = use_in(tmp_path, REQUIRED | {"shop/queues.py": QUEUE, "shop/jobs.py": DECORATED, "shop/when.py": asked})
+    assert use is not None
+    assert use.scheduler == scheduler
+
+
 def test_functions_by_name_and_through_a_flask_object(tmp_path: Path) -> None:
     named = "from rq import Queue\nQueue(connection=r).enqueue('shop.tasks.send')\n"
     check_finds(tmp_path / "name", {"a.py": named, "shop/tasks.py": TASKS}, None, "a.py", "shop/tasks.py")

@@ -63,6 +63,13 @@ class _File:
         """It imports the library itself."""
         return any(origin.partition(".")[0] in _LIBRARIES for origin in self.names.values())
 
+    @property
+    def has_scheduler(self) -> bool:
+        """It imports rq-scheduler, or asks django-rq for it."""
+        origins = set(self.names.values())
+        asks = "django_rq" in origins and any("django_rq.get_scheduler(" in line for line in self.lines)
+        return asks or any(one.startswith(("rq_scheduler", "django_rq.get_scheduler")) for one in origins)
+
     def origin(self, name: str) -> str:
         """The dotted origin of a name; "path:name" for what this file defines."""
         first, dot, rest = name.partition(".")
@@ -145,7 +152,7 @@ class RqRecogniser:
         modes = {launch.mode for _, launch in self._launches}
         if "cron" in modes or found.has_cron():
             return "rq cron"
-        scheduled = any(o.startswith("rq_scheduler") for file in self._files for o in file.names.values())
+        scheduled = any(file.has_scheduler for file in self._files)
         return "rq-scheduler" if "scheduler" in modes or scheduled else None
 
     def _evidence(
