@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks import apscheduler, arq, celery, dramatiq, huey, plain_cron, rq
+from skillrun.frameworks import apscheduler, arq, celery, dramatiq, huey, plain_cron, rq, taskiq
 from skillrun.frameworks.interface import Framework
 from skillrun.frameworks.known.catalogue import TITLES as RECOGNISED_ONLY
 from skillrun.frameworks.known.catalogue import known_recognisers
@@ -20,6 +20,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "huey": huey,
     "plain-cron": plain_cron,
     "rq": rq,
+    "taskiq": taskiq,
 }
 
 

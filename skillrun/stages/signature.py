@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.arguments import is_injected
 from skillrun.stages.interface import Case, error
 from skillrun.verdict import Finding
 
@@ -52,10 +53,11 @@ def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple
         return None
     positional = [*arguments.posonlyargs, *arguments.args]
     plain = len(positional) - len(arguments.defaults)
-    needed = [arg.arg for arg in positional[:plain]]
-    optional = [arg.arg for arg in positional[plain:]]
-    for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        (needed if default is None else optional).append(arg.arg)
+    defaults = [*[None] * plain, *arguments.defaults, *arguments.kw_defaults]
+    needed, optional = list[str](), list[str]()
+    for arg, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
+        if not is_injected(case.project, parts[0].module, arg, default):
+            (needed if default is None else optional).append(arg.arg)
     if needed and (needed[0] in ("self", "cls") or _asks(handler, "bind")):
         needed = needed[1:]
     if needed and case.use is not None and case.use.id == "arq":  # its context comes first

@@ -23,10 +23,10 @@ dead_letter: {kind: none, reason: it may be lost}
 """
 REPOS = {
     "a timer in Node": {"package.json": "{}", "server/cron.js": "setInterval(f, 30_000);\n"},
-    "taskiq": {
-        "requirements.txt": "taskiq\n",
-        "shop/worker.py": "from taskiq import InMemoryBroker\n\nbroker = InMemoryBroker()\n\n"
-        "@broker.task\nasync def send_receipt(order_id): ...\n",
+    "dbos": {
+        "requirements.txt": "dbos\n",
+        "shop/worker.py": "from dbos import DBOS\n\ndb = DBOS(config={})\n\n"
+        "@DBOS.workflow()\ndef send_receipt(order_id): ...\n",
     },
     "sidekiq": {
         "Gemfile": 'gem "sidekiq"\n',

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from skillrun.frameworks.common.reading import held_value
+from skillrun.repo.python import Module, Project
+
 
 @dataclass(frozen=True)
 class Given:
@@ -53,6 +56,15 @@ def mismatch(taken: ast.arguments, given: Given) -> str | None:
     needed += [name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None]
     missing = [name for name in needed if name not in given.named]
     return f"{', '.join(missing)} is missing" if missing else None
+
+
+def is_injected(project: Project, module: Module, arg: ast.arg, default: ast.expr | None) -> bool:
+    """A parameter that the library fills (`TaskiqDepends`): by its default, its annotation, or an alias of that."""
+    note = arg.annotation
+    held = held_value(project, note, module) if isinstance(note, ast.Name | ast.Attribute) else None
+    return any(
+        "Depends(" in ast.unparse(node) for node in (note, default, held[0] if held else None) if node is not None
+    )
 
 
 def shown(taken: ast.arguments) -> str:

@@ -9,29 +9,6 @@ _WEB = ("django", "flask", "fastapi", "starlette", "aiohttp", "tornado", "sanic"
 
 PYTHON = (
     Known(
-        id="taskiq",
-        title="Taskiq",
-        language="python",
-        distributions=("taskiq", "taskiq-*"),
-        modules=("taskiq*",),
-        words=(b"taskiq", b".task"),
-        apps=("call taskiq_*.*Broker", "call taskiq.*Broker*"),
-        tasks=("mark ~app.task", "mark taskiq.*.task", "mark taskiq.*.async_shared_broker.task"),
-        sends=("call ~app.task", "call taskiq.TaskiqScheduler", "call taskiq.*.TaskiqScheduler"),
-        schedules={"call taskiq.*TaskiqScheduler": "taskiq scheduler"},
-        brokers={
-            "call taskiq_redis.*": "redis",
-            "call taskiq_aio_pika.*": "rabbitmq",
-            "call taskiq_nats.*": "nats",
-            "call taskiq_aio_kafka.*": "kafka",
-            "call taskiq_pg.*": "postgres",
-            "call taskiq.*InMemoryBroker": "memory",
-        },
-        starts=("taskiq", "worker"),
-        objects=True,
-        own="taskiq/abc/broker.py",
-    ),
-    Known(
         id="procrastinate",
         title="Procrastinate",
         language="python",

@@ -1,0 +1,71 @@
+"""taskiq: how it is recognised, what its tasks really do, who kicks them, and what people get wrong.
+
+A handler is a function that a broker's `task` decorator takes, or `register_task`. `brokers.py` reads the brokers with
+their middlewares, `tasks.py` a task's labels and the calls that kick it, `policy.py` and `deadletter.py` conclude;
+`wiring.py` finds who enqueues or schedules it, `hooks.py` the middlewares' methods; `rules/` holds what people get
+wrong, each with its source. taskiq itself is never imported.
+
+For a proof (taskiq 0.13, taskiq-redis 1.2): `Receiver.callback` runs a message; whatever the task raises is caught,
+handed to `on_error` of the middlewares in reverse order, and then the message is acknowledged: an exception by itself
+brings nothing back. A retry is another message, sent by a middleware while the task asks for it (`retry_on_error`):
+`max_retries`, 3 by default, counts runs. `SmartRetryMiddleware` waits through its schedule source; without one it sets
+the label `delay`, which no broker of taskiq-redis reads. Only RedisStreamBroker gives the message of a dead worker
+back: when it was idle for `idle_timeout` (600 s), and another message comes after it. There are no dead letters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.taskiq.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.taskiq.rules.catalogue import RULES as RULES
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.survey import Recogniser
+
+ID = "taskiq"
+TITLE = "Taskiq"
+
+
+def recogniser() -> Recogniser:
+    """A fresh recogniser for one pass over the files."""
+    from skillrun.frameworks.taskiq.recognise import recogniser as made
+
+    return made()
+
+
+def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
+    """The function behind an import path, also where the object is what `register_task(f)` returned."""
+    from skillrun.frameworks.taskiq import tasks
+
+    return tasks.find_handler(project, handler)
+
+
+def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    """The decorator or the call that makes the handler a task, or None."""
+    from skillrun.frameworks.taskiq.tasks import read_task
+
+    return read_task(project, handler).registered
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The effective policy of a handler."""
+    from skillrun.frameworks.taskiq import policy
+
+    return policy.read_policy(project, handler)
+
+
+def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+    """Every place that kicks or schedules the handler."""
+    from skillrun.frameworks.taskiq import wiring
+
+    return wiring.find_wiring(project, handler)
+
+
+def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+    """Event -> the method of the repository's own middlewares that taskiq calls then."""
+    from skillrun.frameworks.taskiq import hooks
+
+    return hooks.find_hooks(project, handler)

@@ -1,0 +1,136 @@
+"""The effective policy of a taskiq task: what its labels, its senders and its broker's middlewares say together.
+
+Defaults are those of taskiq 0.13: nothing is retried unless the task or the middleware says so, three runs, 5 s. Where
+a task may have several brokers, one that is no memory counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.frameworks.common.reading import import_path, place_of
+from skillrun.frameworks.interface import Backoff, Place, Policy
+from skillrun.frameworks.taskiq.brokers import Broker, Part
+from skillrun.frameworks.taskiq.deadletter import clause_record, find_record
+from skillrun.frameworks.taskiq.retries import NONE, backoff, own_bound, runs, types
+from skillrun.frameworks.taskiq.tasks import label, read_task
+from skillrun.repo.python import Definition, Project, is_known
+
+IDLE_S = 600.0  # taskiq_redis/redis_broker.py: idle_timeout
+_DEFAULT_RUNS = 3
+
+
+def read_policy(project: Project, handler: Definition) -> Policy:
+    """The policy of a handler; what cannot be read is named in `unknown`."""
+    return project.remember(("taskiq.policy", handler.dotted), lambda: _Reader(project, handler).read())
+
+
+def ack_type(project: Project, handler: Definition) -> tuple[str, Place | None]:
+    """When a message is acknowledged: when_saved, unless the label says otherwise."""
+    value, place = label(project, read_task(project, handler), "ack_type", "when_saved")
+    text = value if isinstance(value, str) else place.text if place is not None else ""
+    found = (word for word in ("when_received", "when_executed", "manual") if word in text.lower())
+    return next(found, "when_saved"), place
+
+
+def idle_s(project: Project, broker: Broker) -> tuple[Any, Place | None]:
+    """After how many seconds a stream's pending message may be claimed; None for a broker that has no such time."""
+    if not broker.kind.endswith("RedisStreamBroker"):
+        return None, None
+    node = broker.options.get("idle_timeout")
+    value = project.literal(node, broker.module) if node is not None else IDLE_S * 1000
+    place = place_of(broker.module, node) if node is not None else None
+    return (value / 1000 if isinstance(value, int | float) else value), place
+
+
+@dataclass
+class _Reader:
+    project: Project
+    handler: Definition
+    sources: dict[str, Place | None] = field(default_factory=dict)
+    unknown: dict[str, Place] = field(default_factory=dict)
+
+    def read(self) -> Policy:
+        self.task = read_task(self.project, self.handler)
+        broker = self.task.broker
+        retrying = broker.retrying if broker is not None else ()
+        if broker is not None and broker.unread:
+            self.unknown["middlewares"] = broker.place
+        attempts = self._attempts(retrying)
+        part = retrying[-1] if retrying and attempts > 1 else None
+        record = find_record(self.project, self.task)
+        permanent = clause_record(self.project, self.handler)
+        self.sources |= {"dead_letter": record, "dead_letter_permanent": permanent}
+        late = broker is not None and broker.gives_back and self._acknowledged() != "when_received"
+        return Policy(
+            max_attempts=attempts,
+            backoff=self._backoff(part, broker, attempts),
+            retried=self._retried(part),
+            not_retried=("taskiq.exceptions:NoResultError",) if part else (),
+            acks_late=late,
+            reject_on_worker_lost=late,
+            visibility_timeout_s=self._number("visibility_timeout_s", *idle_s(self.project, broker))
+            if broker
+            else None,
+            time_limit_s=self._number("time_limit_s", *label(self.project, self.task, "timeout")),
+            serializer="json",
+            dead_letter=record or (permanent if attempts == 1 else None),
+            sources=self.sources,
+            unknown=self.unknown,
+        )
+
+    def _acknowledged(self) -> str:
+        found, self.sources["acks_late"] = ack_type(self.project, self.handler)
+        return found
+
+    def _attempts(self, retrying: tuple[Part, ...]) -> int:
+        """The most that any middleware lets run, and never more than the handler's own count."""
+        found = [(runs(self.project, self.task, part), part) for part in retrying]
+        self.sources["max_attempts"] = self._said_at(found[-1][1]) if found else None
+        for value, part in found:
+            if not is_known(value):
+                self.unknown["max_attempts"] = part.place
+        most = max((int(value) if is_known(value) else _DEFAULT_RUNS for value, _ in found), default=1)
+        bound = own_bound(self.project, self.handler)
+        if bound is None or most == 1:
+            return most
+        place = place_of(bound.module, bound.node)
+        if bound.runs is None:
+            self.unknown["max_attempts"] = place
+        elif bound.runs < most:
+            self.sources["max_attempts"] = place
+        return min(bound.runs or most, most)
+
+    def _said_at(self, part: Part) -> Place:
+        found = self.task.labels.get("max_retries")
+        if found is not None:
+            return place_of(found[1], found[0])
+        node = part.options.get("default_retry_count")
+        return place_of(part.module, node) if node is not None else part.place
+
+    def _backoff(self, part: Part | None, broker: Broker | None, attempts: int) -> Backoff:
+        self.sources["backoff"] = part.place if part else None
+        if part is None or broker is None:
+            return NONE
+        found = backoff(self.project, self.task, part, broker, attempts)
+        if found is None:
+            self.unknown["backoff"] = part.place
+        return found or NONE
+
+    def _retried(self, part: Part | None) -> tuple[str, ...]:
+        self.sources["retried"] = part.place if part else None
+        if part is None:
+            return ()
+        if part.unread and "types_of_exceptions" not in {*part.options, *self.task.labels}:
+            self.unknown["retried"] = part.place
+        named = types(self.project, self.task, part)
+        return tuple(import_path(self.project, name) for name in named or ("builtins.Exception",))
+
+    def _number(self, name: str, value: Any, place: Place | None) -> float | None:
+        self.sources[name] = place
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            return None if value is None else float(value)
+        if not is_known(value) and place is not None:
+            self.unknown[name] = place
+        return None

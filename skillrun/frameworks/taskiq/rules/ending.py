@@ -1,0 +1,145 @@
+"""Rules about the end of a task: what nobody hears of, what is recorded too often, and what is gone with its worker."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.facts import at, calls_of, seconds, tell
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, hook_records
+from skillrun.frameworks.taskiq.policy import ack_type, idle_s
+from skillrun.frameworks.taskiq.tasks import read_task
+from skillrun.verdict import Finding, Severity
+
+_ASKS = ("NoResultError", "_retries")
+_SHORT_S = 60.0  # a task without a timeout may well take longer
+
+
+def _expects_record(job: Job) -> bool:
+    return job.spec.dead_letter is not None and job.spec.dead_letter.kind in ("table", "queue")
+
+
+def failure_unrecorded(job: Job) -> Iterator[Finding]:
+    """Nothing is recorded at all."""
+    task = read_task(job.project, job.handler)
+    if not _expects_record(job) or (task.broker is not None and task.broker.unread):
+        return
+    if find_record(job.project, task) is None and clause_record(job.project, job.handler) is None:
+        message = "nothing is recorded when the task is given up: taskiq acknowledges it, and keeps no dead letters"
+        hint = "on_error of a middleware of your own, where result.error is no NoResultError"
+        yield tell(job, "failure-unrecorded", Severity.WARNING, at(job, task.registered), message, hint)
+
+
+def record_each_time(job: Job) -> Iterator[Finding]:
+    """A middleware's `on_error` keeps a record of failures that are retried as well."""
+    task = read_task(job.project, job.handler)
+    broker = task.broker
+    if broker is None or not broker.retrying or job.policy.max_attempts == 1:
+        return
+    order = [part.own for part in broker.parts]
+    retrying = max(number for number, part in enumerate(broker.parts) if part.retries)
+    for (name, method), place in hook_records(job.project, task):
+        if name != "on_error":
+            continue
+        text = ast.unparse(method.node)
+        later = (
+            next((n for n, own in enumerate(order) if own and job.project.member([own], name) == method), -1) > retrying
+        )
+        if not any(word in text for word in _ASKS):
+            message = "on_error is called at every failure, also of one that is retried: each leaves a record"
+            hint = "if not isinstance(result.error, NoResultError): the retrying middleware sets it where it retries"
+            yield tell(job, "record-each-time", Severity.ERROR, place, message, hint)
+        elif later and "_retries" not in text:
+            message = (
+                "on_error is called in reverse order: this one before that of the retries, when nothing says yet that "
+                "the task is retried"
+            )
+            yield tell(job, "record-each-time", Severity.ERROR, place, message, "put it before the retries in the list")
+
+
+def record_after_ack(job: Job) -> Iterator[Finding]:
+    """The message is acknowledged before `post_execute`, and the record is written in it."""
+    task = read_task(job.project, job.handler)
+    acked, _ = ack_type(job.project, job.handler)
+    for (name, _), place in hook_records(job.project, task):
+        if name != "on_error" and acked in ("when_executed", "when_received"):
+            message = (
+                f"{name} comes after the acknowledgement ({acked}): a worker that dies in between leaves no record"
+            )
+            yield tell(job, "record-after-ack", Severity.WARNING, place, message, "on_error, or ack_type when_saved")
+
+
+def loses_jobs(job: Job) -> Iterator[Finding]:
+    """A broker that has let go of a message when a worker takes it."""
+    broker = read_task(job.project, job.handler).broker
+    if broker is not None and not broker.gives_back and not broker.in_memory:
+        name = broker.kind.rpartition(".")[2]
+        message = f"{name} gives no message back: a job whose worker dies, or is deployed over, is lost"
+        yield tell(job, "loses-jobs", Severity.WARNING, broker.place, message, "RedisStreamBroker, which acknowledges")
+
+
+def in_memory(job: Job) -> Iterator[Finding]:
+    """The only broker works in the process that kicks."""
+    task = read_task(job.project, job.handler)
+    if task.broker is not None and task.broker.in_memory:
+        message = "InMemoryBroker runs the task in the process that kicks it: no worker, nothing left after a restart"
+        yield tell(
+            job, "in-memory", Severity.ERROR, task.broker.place, message, "a broker with a queue; this one for tests"
+        )
+
+
+def acked_early(job: Job) -> Iterator[Finding]:
+    """Acknowledged before it runs."""
+    found, place = ack_type(job.project, job.handler)
+    if found == "when_received":
+        message = "acknowledged when it was received: a job whose worker dies is lost"
+        yield tell(job, "acked-early", Severity.ERROR, at(job, place), message, "leave ack_type at when_saved")
+
+
+def never_acked(job: Job) -> Iterator[Finding]:
+    """The task is to acknowledge its message, and does not."""
+    found, place = ack_type(job.project, job.handler)
+    acks = any(isinstance(c.node.func, ast.Attribute) and c.node.func.attr == "ack" for c in calls_of(job))
+    if found == "manual" and not acks:
+        message = "ack_type manual, and the task never calls context.ack(): its message comes back for ever"
+        yield tell(job, "never-acked", Severity.ERROR, at(job, place), message, "await context.ack() when it is done")
+
+
+def claimed_later(job: Job) -> Iterator[Finding]:
+    """What a worker left pending waits for the next message."""
+    broker = read_task(job.project, job.handler).broker
+    if broker is not None and broker.kind.endswith("RedisStreamBroker"):
+        message = (
+            "a message that a dead worker left pending is claimed after another message has come, and not before: in a "
+            "quiet stream it waits"
+        )
+        hint = "a task that is scheduled every minute in the same stream, or a sweep of your own"
+        yield tell(job, "claimed-later", Severity.NOTE, broker.place, message, hint)
+
+
+def idle_timeout(job: Job) -> Iterator[Finding]:
+    """Another worker claims the message while the first one still works on it."""
+    broker = read_task(job.project, job.handler).broker
+    idle, place = idle_s(job.project, broker) if broker is not None else (None, None)
+    limit = job.policy.time_limit_s
+    if not isinstance(idle, int | float) or idle >= (limit or _SHORT_S):
+        return
+    than = f"the task's timeout is {seconds(limit)}" if limit else "the task has no timeout"
+    message = f"idle_timeout is {seconds(idle)}, and {than}: another worker claims the message while this one runs it"
+    severity = Severity.ERROR if limit else Severity.WARNING
+    yield tell(
+        job, "idle-timeout", severity, at(job, place), message, "longer than any run takes; it is in milliseconds"
+    )
+
+
+def schedule_unread(job: Job) -> Iterator[Finding]:
+    """The label `schedule`, and no scheduler that reads labels."""
+    found = read_task(job.project, job.handler).labels.get("schedule")
+    if found is None or any(True for _ in job.project.modules_with("LabelScheduleSource")):
+        return
+    message = "no LabelScheduleSource reads this label: the task is never scheduled"
+    hint = "TaskiqScheduler(broker, sources=[LabelScheduleSource(broker)])"
+    place: Place = place_of(found[1], found[0])
+    yield tell(job, "schedule-unread", Severity.ERROR, place, message, hint)

@@ -1,0 +1,249 @@
+"""Rules about what is run again, how often, and after which wait."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.facts import at, call_place, calls_of, effect_calls, spec_name, tell
+from skillrun.frameworks.common.reading import held_value, in_tests, place_of
+from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.taskiq.brokers import Broker, Part
+from skillrun.frameworks.taskiq.retries import asks, has_source, types
+from skillrun.frameworks.taskiq.tasks import Task, read_task
+from skillrun.repo.python import Call, Module
+from skillrun.verdict import Finding, Severity
+
+_WANTED = ("retry_on_error", "max_retries", "types_of_exceptions")
+_CONTEXT = ("taskiq.Context", "taskiq.context.Context")
+
+
+def _task(job: Job) -> Task:
+    return read_task(job.project, job.handler)
+
+
+def _retrying(job: Job) -> tuple[Broker, Part] | None:
+    """The middleware that counts: the last of the list is asked first."""
+    broker = _task(job).broker
+    return (broker, broker.retrying[-1]) if broker is not None and broker.retrying else None
+
+
+def _wanted(job: Job) -> int:
+    retry = job.spec.retry
+    return retry.max_attempts or 1 if retry is not None and retry.kind is None else 1
+
+
+def no_retry_middleware(job: Job) -> Iterator[Finding]:
+    """The task is to be retried, and no middleware of its broker does that."""
+    task = _task(job)
+    broker = task.broker
+    if broker is None or broker.unread or (broker.parts and any(part.unread or part.own for part in broker.parts)):
+        return
+    named = next((task.labels[name] for name in _WANTED if name in task.labels), None)
+    if not broker.retrying and (named is not None or _wanted(job) > 1):
+        place = place_of(named[1], named[0]) if named is not None else broker.place
+        said = "this label is read by nobody" if named is not None else f"the spec asks for {_wanted(job)} attempts"
+        message = f"no middleware of the broker retries, and {said}: a task that fails is acknowledged and done with"
+        hint = "broker.with_middlewares(SmartRetryMiddleware(default_retry_count=5, schedule_source=...))"
+        yield tell(job, "no-retry-middleware", Severity.ERROR, place, message, hint)
+
+
+def retry_not_asked(job: Job) -> Iterator[Finding]:
+    """`max_retries` alone asks for nothing."""
+    task, found = _task(job), _retrying(job)
+    if found is None or asks(job.project, task, found[1]) is not False:
+        return
+    count = task.labels.get("max_retries")
+    if count is not None or (_wanted(job) > 1 and "retry_on_error" not in task.labels):
+        place = place_of(count[1], count[0]) if count is not None else at(job, task.registered)
+        message = "the task does not ask for retries (retry_on_error), and the middleware retries by request alone"
+        hint = "@broker.task(retry_on_error=True), or default_retry_label=True in the middleware"
+        yield tell(job, "retry-not-asked", Severity.ERROR, place, message, hint)
+
+
+def runs_not_retries(job: Job) -> Iterator[Finding]:
+    """One attempt is missing: the count was taken for the number of retries."""
+    if _retrying(job) is None or "max_attempts" in job.policy.unknown:
+        return
+    most = job.policy.max_attempts
+    if most is not None and most > 1 and most == _wanted(job) - 1:
+        message = f"max_retries is {most}, and taskiq counts runs: {most} attempts, where the spec asks for {most + 1}"
+        place = at(job, job.policy.sources.get("max_attempts"))
+        yield tell(job, "runs-not-retries", Severity.ERROR, place, message, f"max_retries={most + 1}")
+
+
+def delay_unread(job: Job) -> Iterator[Finding]:
+    """`SmartRetryMiddleware` sets a label, and the broker does not look at it."""
+    found = _retrying(job)
+    if found is None or found[1].kind != "SmartRetryMiddleware" or found[1].unread or has_source(found[1]):
+        return
+    broker, part = found
+    if not broker.waits and job.policy.max_attempts != 1:
+        name = broker.kind.rpartition(".")[2]
+        message = f"without schedule_source the wait is the label `delay`, which {name} does not read: it runs at once"
+        hint = "schedule_source=ListRedisScheduleSource(...), and a TaskiqScheduler that reads it"
+        yield tell(job, "delay-unread", Severity.ERROR, part.place, message, hint)
+
+
+def no_wait(job: Job) -> Iterator[Finding]:
+    """All runs are over before an outage can pass."""
+    found = _retrying(job)
+    if found is not None and found[1].kind == "SimpleRetryMiddleware" and job.policy.max_attempts != 1:
+        message = "SimpleRetryMiddleware kicks the task again at once: all runs are over before an outage can pass"
+        hint = "SmartRetryMiddleware with a schedule_source"
+        yield tell(job, "no-wait", Severity.WARNING, found[1].place, message, hint)
+
+
+def source_takes_none(job: Job) -> Iterator[Finding]:
+    """A source that knows the tasks' labels alone."""
+    found = _retrying(job)
+    node = found[1].options.get("schedule_source") if found is not None else None
+    if found is None or node is None or _made(job, node, found[1].module) != "LabelScheduleSource":
+        return
+    message = "LabelScheduleSource takes no schedules: on_error ends in NotImplementedError, and no retry is sent"
+    hint = "ListRedisScheduleSource(...), which keeps what is added to it"
+    yield tell(job, "source-takes-none", Severity.ERROR, place_of(found[1].module, node), message, hint)
+
+
+def _made(job: Job, node: ast.expr, module: Module) -> str:
+    """The class that an expression is an object of; "" where that cannot be told."""
+    held = held_value(job.project, node, module)
+    func = held[0].func if held is not None and isinstance(held[0], ast.Call) else None
+    name = held[1].resolve(func) if held is not None and func is not None else None
+    return job.project.origin(name).rpartition(".")[2] if name else ""
+
+
+def source_unread(job: Job) -> Iterator[Finding]:
+    """The retries wait in a source, and no scheduler takes them out."""
+    found = _retrying(job)
+    if found is None or not has_source(found[1]):
+        return
+    part, sources = found[1], list(schedule_sources(job))
+    kind = _made(job, part.options["schedule_source"], part.module)
+    if kind and None not in sources and kind not in {_made(job, *one) for one in sources if one}:
+        message = "no TaskiqScheduler has this schedule source among its sources: the retries are kept, and never sent"
+        hint = "TaskiqScheduler(broker, sources=[...]), and `taskiq scheduler module:scheduler` beside the workers"
+        place = place_of(part.module, part.options["schedule_source"])
+        yield tell(job, "source-unread", Severity.ERROR, place, message, hint)
+
+
+def schedule_sources(job: Job) -> Iterator[tuple[ast.expr, Module] | None]:
+    """The sources of every scheduler; None for what cannot be told."""
+    for module in job.project.modules_with("TaskiqScheduler"):
+        for node in () if in_tests(module.path) else ast.walk(module.tree):
+            name = module.resolve(node.func) if isinstance(node, ast.Call) else None
+            if not isinstance(node, ast.Call) or not name or not name.endswith("TaskiqScheduler"):
+                continue
+            given = (
+                node.args[1]
+                if len(node.args) > 1
+                else next((k.value for k in node.keywords if k.arg == "sources"), None)
+            )
+            held = held_value(job.project, given, module) if given is not None else None
+            if held is None or not isinstance(held[0], ast.List | ast.Tuple):
+                yield None
+            else:
+                yield from ((one, held[1]) for one in held[0].elts)
+
+
+def product_of_delays(job: Job) -> Iterator[Finding]:
+    """`use_delay_exponent` has no exponent."""
+    found = _retrying(job)
+    if found is None or job.project.literal(found[1].options.get("use_delay_exponent"), found[1].module) is not True:
+        return
+    part = found[1]
+    said = "5, 10, 15 s" if has_source(part) else "5, 10, 30, 60 s: each wait is made of the one before"
+    message = f"use_delay_exponent multiplies the wait by the number of the retry ({said}), it does not double it"
+    hint = "a subclass with make_delay(self, message, retries), where the waits are to double"
+    yield tell(job, "product-of-delays", Severity.WARNING, part.place, message, hint)
+
+
+def retries_twice(job: Job) -> Iterator[Finding]:
+    """Each of them sends a retry of each failure."""
+    broker = _task(job).broker
+    if broker is not None and len(broker.retrying) > 1:
+        asking = [part for part in broker.retrying if asks(job.project, _task(job), part) is not False]
+        if len(asking) > 1:
+            message = "two middlewares retry this task: each failure is sent again twice"
+            yield tell(job, "retries-twice", Severity.ERROR, asking[1].place, message, "keep one of them")
+
+
+def permanent_retried(job: Job) -> Iterator[Finding]:
+    """An error that the spec calls permanent leaves the task, and the middleware retries whatever does."""
+    found, failures = _retrying(job), job.spec.failures
+    if found is None or failures is None or job.policy.max_attempts == 1 or "retried" in job.policy.unknown:
+        return
+    named = types(job.project, _task(job), found[1])
+    for written in dict.fromkeys(error.type for error in failures.permanent):
+        bases = ancestors(job.project, short(spec_name(job, written)))
+        if named is not None and not bases & {short(name) for name in named}:
+            continue
+        call = next((call for call in effect_calls(job) if not _taken(call, bases)), None)
+        if call is not None:
+            message = (
+                f"{written} is permanent in the spec, and leaves the task: the middleware retries it like any other"
+            )
+            hint = "types_of_exceptions=(...) with the transient errors, in the middleware or as a label of the task"
+            yield tell(job, "permanent-retried", Severity.ERROR, call_place(call), message, hint)
+            return
+
+
+def _taken(call: Call, bases: frozenset[str]) -> bool:
+    """A clause around the call lets it end there, as far as can be told."""
+    clause = next((c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None)
+    return clause is not None and not clause.always_raises
+
+
+def reject(job: Job) -> Iterator[Finding]:
+    """`context.reject()` raises an exception, and that is all."""
+    for call in calls_of(job):
+        if call.node.func and _of_context(job, call, "reject"):
+            retried = " and is retried like any other" if job.policy.max_attempts != 1 else ""
+            message = (
+                f"reject() raises TaskRejectedError, which taskiq acknowledges{retried}: no broker keeps the message"
+            )
+            hint = "record the dead letter, and return"
+            yield tell(job, "reject", Severity.ERROR, call_place(call), message, hint)
+
+
+def requeue(job: Job) -> Iterator[Finding]:
+    """`context.requeue()` kicks the message once more, at once."""
+    for call in calls_of(job):
+        if _of_context(job, call, "requeue"):
+            message = "requeue() sends the same message at once and counts nothing: a lasting error turns into a loop"
+            hint = "raise the error, and let SmartRetryMiddleware wait and count"
+            yield tell(job, "requeue", Severity.ERROR, call_place(call), message, hint)
+
+
+def _of_context(job: Job, call: Call, word: str) -> bool:
+    """A method of the parameter that is taskiq's context."""
+    owner = call.node.func.value if isinstance(call.node.func, ast.Attribute) and call.node.func.attr == word else None
+    function = call.module.function_of(call.node)
+    if not isinstance(owner, ast.Name) or function is None:
+        return False
+    every = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    given = next((one.annotation for one in every if one.arg == owner.id), None)
+    words = (
+        [node for node in ast.walk(given) if isinstance(node, ast.Name | ast.Attribute)] if given is not None else []
+    )
+    return any(job.project.origin(call.module.resolve(one) or "") in _CONTEXT for one in words)
+
+
+def thread_timeout(job: Job) -> Iterator[Finding]:
+    """`timeout` on a plain function: it goes on in its thread."""
+    found = _task(job).labels.get("timeout")
+    if found is not None and isinstance(job.handler.node, ast.FunctionDef):
+        message = (
+            "timeout cancels nothing in a plain function: it goes on in its thread, while the task counts as failed "
+            "and may be retried beside it"
+        )
+        place: Place = place_of(found[1], found[0])
+        yield tell(
+            job,
+            "thread-timeout",
+            Severity.WARNING,
+            place,
+            message,
+            "async def, or a timeout in the client that it calls",
+        )
