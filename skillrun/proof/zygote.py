@@ -95,7 +95,8 @@ class Running:
         self.events.append(event)
         if event["e"] == "began":
             self.pid = event["pid"]
-        self.paused = event["e"] == "fault" and event["do"] == "pause"
+        if event["e"] == "fault" and event["do"] == "pause":
+            self.paused = True  # until it is resumed: another thread of it may say something more
         self.rests = self.stays and event["e"] == "end"
 
     def close(self) -> None:
