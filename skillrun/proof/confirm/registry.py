@@ -11,6 +11,7 @@ from skillrun.proof.confirm.dramatiq import DramatiqBroker
 from skillrun.proof.confirm.huey import HueyBroker
 from skillrun.proof.confirm.interface import Broker
 from skillrun.proof.confirm.rq import RqBroker
+from skillrun.proof.confirm.taskiq import TaskiqBroker
 
 if TYPE_CHECKING:
     from skillrun.proof.setting import Setting
@@ -21,4 +22,5 @@ BROKERS: dict[str, Callable[[Setting], Broker]] = {
     "dramatiq": DramatiqBroker,
     "huey": HueyBroker,
     "rq": RqBroker,
+    "taskiq": TaskiqBroker,
 }

@@ -20,9 +20,19 @@ VALID = """    if not isinstance(parcel_id, int) or not address:
 DONE = '    log.info("announcement sent parcel=%s", parcel_id)\n'
 TASK = "@broker.task\n"
 PARAMETERS = 'parcel_id: int | None = None, address: str = "") -> None:'
-CONTEXT = 'parcel_id: int | None = None, address: str = "", context: Annotated[Context, TaskiqDepends()] = None) -> None:'
-ASKS = ((T, PARAMETERS, CONTEXT), (T, LOGGING, LOGGING + "from typing import Annotated\n\nfrom taskiq import Context, TaskiqDepends\n"))
-REDIS = (T, LOGGING, LOGGING + "import os\n\nfrom redis.asyncio import Redis\n\nredis = Redis.from_url(os.environ.get(\"REDIS_URL\", \"redis://\"))\n")
+CONTEXT = (
+    'parcel_id: int | None = None, address: str = "", context: Annotated[Context, TaskiqDepends()] = None) -> None:'
+)
+ASKS = (
+    (T, PARAMETERS, CONTEXT),
+    (T, LOGGING, LOGGING + "from typing import Annotated\n\nfrom taskiq import Context, TaskiqDepends\n"),
+)
+REDIS = (
+    T,
+    LOGGING,
+    LOGGING
+    + 'import os\n\nfrom redis.asyncio import Redis\n\nredis = Redis.from_url(os.environ.get("REDIS_URL", "redis://"))\n',
+)
 KIQ = "    await announce.kiq(parcel_id=parcel_id, address=address)\n"
 TYPES = "        types_of_exceptions=(carrier.Unavailable, TimeoutError),\n"
 SOURCE = "        schedule_source=due,\n"
@@ -238,13 +248,13 @@ async def bury(session, parcel_id, reason):
         await session.rollback()
     logger.error("given up: %s", reason, extra={"parcel_id": parcel_id})
 '''
-_STARTED = '''
+_STARTED = """
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)
 async def start(state):
     engine = create_async_engine(f"sqlite+aiosqlite:///{os.environ['PARCELS_DB']}", connect_args={"timeout": 10})
     state.sessions = async_sessionmaker(engine, expire_on_commit=False)
-'''
+"""
 
 _SHARED = '''"""The background job: announce one parcel; a shared task, whose payload is a model."""
 

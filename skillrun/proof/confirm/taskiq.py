@@ -1,0 +1,72 @@
+"""Taskiq on Redis: streams, lists, and the schedules in which retries wait."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.proof.confirm.redis import RedisBroker
+from skillrun.proof.services.resp import Command
+
+_NEXT = {"task_id": "another", "task_name": "skillrun:another", "labels": {}, "args": [], "kwargs": {}}
+
+
+class TaskiqBroker(RedisBroker):
+    """What a worker has is pending in its consumer group; only after a next message somebody looks for that."""
+
+    QUEUE = re.compile(r"(?!.*:(?:time:.*|cron|interval)$)(.+)")
+    WAITS = re.compile(r".+:data:[^:]+")  # a schedule
+    ALONE = True
+
+    def _streams(self) -> list[str]:
+        return [key for key, kind in self._keys().items() if kind == b"stream"]
+
+    def _groups(self) -> Iterator[tuple[str, str, str]]:
+        """(stream, group, the last id that was given to a worker)."""
+        for stream in self._streams():
+            groups: Any = self.resp.call("XINFO", "GROUPS", stream)
+            for group in groups:
+                told = dict(zip(group[::2], group[1::2], strict=True))
+                yield stream, told[b"name"].decode(), told[b"last-delivered-id"].decode()
+
+    def _new(self) -> Iterator[tuple[str, list[bytes]]]:
+        """(stream, fields) of the messages that no worker was given."""
+        for stream, _, last in self._groups():
+            entries: Any = self.resp.call("XRANGE", stream, f"({last}", "+")
+            yield from ((stream, fields) for _, fields in entries)
+
+    def _pending(self) -> Iterator[tuple[str, str, Any]]:
+        """(stream, group, [id, consumer, idle ms, times]) of what a worker has."""
+        for stream, group, _ in self._groups():
+            entries: Any = self.resp.call("XPENDING", stream, group, "-", "+", 1000)
+            yield from ((stream, group, entry) for entry in entries)
+
+    def waiting(self) -> int:
+        scheduled = sum(1 for key in self._keys() if self.WAITS.fullmatch(key))
+        return super().waiting() + scheduled + len(list(self._new())) + len(list(self._pending()))
+
+    def queues(self) -> list[str]:
+        return sorted({*super().queues(), *self._streams()})
+
+    def keep(self) -> None:
+        super().keep()
+        self.kept += [("XADD", stream, "*", *fields) for stream, fields in self._new()]
+
+    def clear(self) -> None:
+        groups = list(self._groups())
+        super().clear()
+        again: Iterator[Command] = (("XGROUP", "CREATE", stream, group, "0", "MKSTREAM") for stream, group, _ in groups)
+        self.resp.pipeline(again)
+
+    def age(self, seconds: float) -> None:
+        """And another message comes: without one nobody claims what is pending."""
+        super().age(seconds)
+        touched = set()
+        for stream, group, (id_, consumer, idle, _) in list(self._pending()):
+            older = int(idle) + round(seconds * 1000)
+            self.resp.call("XCLAIM", stream, group, consumer, 0, id_, "IDLE", older, "JUSTID")
+            touched.add(stream)
+        for stream in touched:
+            self.resp.call("XADD", stream, "*", "data", json.dumps(_NEXT))
