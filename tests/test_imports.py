@@ -203,12 +203,13 @@ def test_every_module_opens_with_a_sentence() -> None:
         assert read(path).opens_with_a_sentence, name
 
 
+LIBRARIES = "celery|kombu|rq|dramatiq|huey|arq|taskiq|taskiq_redis|procrastinate|django_q|django_tasks"
+
+
 def test_no_framework_is_imported_by_skillrun_itself() -> None:
     for path in PACKAGE.rglob("*.py"):
         if "examples" not in path.parts and not in_target(path):
-            assert not re.search(r"^\s*(import|from) (celery|kombu|rq|dramatiq|huey|arq)\b", path.read_text(), re.M), (
-                path
-            )
+            assert not re.search(rf"^\s*(import|from) ({LIBRARIES})\b", path.read_text(), re.M), path
 
 
 def loaded(repo: Path, *args: str) -> set[str]:
@@ -250,7 +251,7 @@ def test_what_runs_in_the_target_knows_the_library_alone() -> None:
     """The zygote has the standard library, its own files, and in a driver the job library: no skillrun, no pydantic."""
     for path in (path for path in PACKAGE.rglob("*.py") if in_target(path)):
         own = (
-            {path.parent.name, "kombu", "billiard", "django", "redis"}
+            {path.parent.name, "kombu", "billiard", "django", "redis", "taskiq_redis"}
             if path.parent.parent.name == "frameworks"
             else set()
         )
