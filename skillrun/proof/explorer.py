@@ -408,14 +408,18 @@ class Explorer:
     def _before_commit(self, run: _Run, args: list[Any], plan: dict[str, Any]) -> None:
         """A worker is faster than the publisher: the message is delivered while the publisher stands still."""
         caller = self._fork(run, "call", args, plan=plan)
-        state = self.processes.follow([caller], caller)
+        state, before = self.processes.follow([caller], caller), 0
         if state == "paused":
             published = [e for e in caller.running.events if e["e"] == "published" and e["to_handler"]]
             run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in published]
+            before = len(published)
             self._drain_beside(run, caller)
         if not caller.running.ended:
             self._finish_process(run, [caller], caller)
-        run.deliveries.append(self._delivery(run, caller))
+        delivery = self._delivery(run, caller)
+        run.deliveries.append(delivery)
+        later = delivery.retries[before:]  # a message that is a row is there with the commit, and not before
+        run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in later]
 
     def _drain_beside(self, run: _Run, other: Process) -> None:
         """Delivers what waits while another process stands still; where it holds what they need, it goes on first."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked, Refused
+from skillrun.frameworks.folders import folder_of
 from skillrun.proof import aside
 from skillrun.proof.packages import find_python
 from skillrun.proof.scratch import Workplace
@@ -20,7 +21,6 @@ from skillrun.proof.zygote import Zygote, network_wall
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
-_FRAMEWORKS = Path(__file__).parent.parent / "frameworks"
 _NO_NETWORK = (
     "proof.setup has no network, so that it finds no database of yours: proof.services starts servers for it, and "
     "{postgresql} and {redis} in proof.env are where they are"
@@ -156,7 +156,7 @@ class Setting:
         """What the zygote is told at its start; see probe/main.py."""
         spec, failures = self.spec, self.spec.failures
         errors = [[e.type, list(e.args)] for e in (*failures.transient, *failures.permanent)] if failures else []
-        driver = _FRAMEWORKS / self.driver / "probe.py" if self.driver else None
+        driver = folder_of(self.driver) / "probe.py" if self.driver else None
         paths = [str((self.root / path).resolve()) for path in self.paths] or [str(self.root)]
         free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
         servers = [str(self.place.run), *(str(server.folder) for server in self.servers if hasattr(server, "folder"))]

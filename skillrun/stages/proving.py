@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked
+from skillrun.frameworks.folders import with_driver
 from skillrun.proof.result import Target
 from skillrun.stages.interface import PROOF_PARTS, Case, CommandPlan, error, note, warning
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Definition
 
 _PLAIN = ("apscheduler", "plain-cron")
-_PROBES = Path(__file__).resolve().parent.parent / "frameworks"
 
 
 def proof_target(case: Case) -> Target:
@@ -63,14 +63,11 @@ def _driver(case: Case, handler: Definition) -> str | None:
     use = case.use
     if use is None or use.id in _PLAIN or case.handler is None:
         return None
-    if (_PROBES / use.id / "probe.py").is_file():
+    known = with_driver()
+    if use.id in known:
         return use.id
-    hint = f"jobs of {', '.join(sorted(_probes()))} and plain callables can be proved"
+    hint = f"jobs of {', '.join(known)} and plain callables can be proved"
     raise Blocked(f"{handler.path}:{handler.line}: a job of {use.id}, which the proof cannot run yet", hint=hint)
-
-
-def _probes() -> list[str]:
-    return [path.parent.name for path in _PROBES.glob("*/probe.py")]
 
 
 def _publishers(spec: JobSpec) -> list[str]:

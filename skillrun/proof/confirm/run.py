@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.folders import folder_of
 from skillrun.proof.confirm.interface import Broker, NotConfirmed, Seen
 from skillrun.proof.confirm.registry import BROKERS
 from skillrun.proof.schedule import EVERY, Fault, Schedule
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).resolve().parent
 _SUPERVISOR = _HERE.parents[1] / "validations" / "supervisor.py"
-_FRAMEWORKS = _HERE.parents[1] / "frameworks"
 _MAIN = _HERE.parent / "probe" / "main.py"
 _BOOT = (
     "import importlib.util as u, sys; s = u.spec_from_file_location('_skillrun_main', sys.argv[1]); "
@@ -224,7 +224,7 @@ class Stage:
         driver = str(self.target.driver)
         config = {
             **self.setting.config(), "events": str(self.events), "broker": self._broker.url,
-            "worker": str(_FRAMEWORKS / driver / "confirm.py"), "wait_s": self.wait_s,
+            "worker": str(folder_of(driver) / "confirm.py"), "wait_s": self.wait_s,
             "plans": {}, "queues": [], "call": None, "payload": None, **more,
         }  # fmt: skip
         file = self.setting.place.run / f"{op}.json"

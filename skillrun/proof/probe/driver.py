@@ -16,6 +16,12 @@ from .names import NotThere, find, set_up_django
 from .recorder import Recorder
 from .swap import swap
 
+When = Callable[[Callable[[], None]], None]
+
+
+def _at_once(tell: Callable[[], None]) -> None:
+    tell()
+
 
 class Probe:
     """What a driver may use. A driver is `class Driver` in `frameworks/<id>/probe.py`, made with this object.
@@ -38,16 +44,21 @@ class Probe:
             return send()
 
     @contextlib.contextmanager
-    def publishing(self, told: dict[str, Any]) -> Iterator[None]:
-        """As `publish`, around a sending that is awaited; what is known afterwards alone is put into `told` inside."""
+    def publishing(self, told: dict[str, Any], when: When = _at_once) -> Iterator[None]:
+        """As `publish`, around a sending that is awaited; what is known afterwards alone is put into `told` inside.
+
+        `when` is given what reports the publish: in a transaction that is not before its commit.
+        """
         recorder, label, to_handler = self.recorder, told["label"], told["to_handler"]
         name = recorder.next_name(f"publish-{label}" if not to_handler else "publish")
         where = {"kind": "publish", "to_handler": to_handler, "label": label, "place": recorder.place()}
         recorder.boundary("before", name, **where)
         with recorder.quiet():
             yield
-        recorder.emit("published", name=name, in_handler=recorder.depth > 0, in_effect=recorder.effect_depth > 0,
-                      place=where["place"], **told)  # fmt: skip
+        when(functools.partial(
+            recorder.emit, "published", name=name, in_handler=recorder.depth > 0,
+            in_effect=recorder.effect_depth > 0, place=where["place"], **told,
+        ))  # fmt: skip
         recorder.boundary("after", name, **where)
 
     def settle(self, how: str, *, delay: float = 0.0, message: dict[str, Any] | None = None, why: str = "") -> None:

@@ -50,6 +50,7 @@ class Recorder:
         self.effect_depth = 0
         self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: RuntimeError(name)
         self.jump: Callable[[float], None] = lambda seconds: None
+        self.committed: Callable[[Any], None] = lambda connection: None  # a database's, before anything can happen
         self._lock = threading.RLock()
 
     @property

@@ -1,0 +1,1 @@
+"""Django tasks: its driver in a proof."""

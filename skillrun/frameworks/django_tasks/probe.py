@@ -1,0 +1,277 @@
+"""Django's tasks in the repository's interpreter: real rows in the proof's own database, claimed and run by db_worker.
+
+Loaded by path into the zygote (see proof/probe/main.py); standard library, Django and django-tasks-db alone.
+A message is a task's row as it was published, so that any copy of the database can have it. `Worker.run` claims it and
+`Worker.run_task` does the rest; its end is what that left in the row. The row of a worker that dies stays RUNNING, and
+nothing runs it again. A row that is written in a transaction is there with its commit: until then nothing is published.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.driver import Probe
+
+ID = "proof"  # of the worker
+_ON_KILL = "the row of a worker that dies stays RUNNING, and no worker takes it again: the job is lost"
+_NO_BACKEND = "{handler} goes to {backend}, and the proof knows django_tasks_db.DatabaseBackend: set TASKS by proof.env"
+_NO_LIBRARY = "there is no django_tasks_db from 0.12 on, the backend that the proof knows: {error}"
+_NO_TABLE = "the table of django_tasks_db is not there, have proof.setup migrate: {error}"
+
+
+def _part(name: str) -> Any:
+    return importlib.import_module(f"_skillrun_probe.{name}")
+
+
+class Library:
+    """What the driver needs of Django and django-tasks-db; made when the settings were read. Raises NotThere."""
+
+    def __init__(self) -> None:
+        self.backend = self._of("django_tasks_db.backend")
+        self.compat = self._of("django_tasks_db.compat")
+        if not self._of("django.apps").apps.is_installed("django_tasks_db"):
+            raise _part("names").NotThere(_NO_LIBRARY.format(error="INSTALLED_APPS does not have it"))
+        self.models = self._of("django_tasks_db.models")
+        self.worker = self._of("django_tasks_db.management.commands.db_worker")
+        self.db = self._of("django.db")
+        self.serializers = self._of("django.core.serializers")
+        self.version = str(self._of("django_tasks_db").__version__)
+
+    def _of(self, name: str) -> Any:
+        try:
+            return importlib.import_module(name)
+        except (ImportError, ValueError) as error:
+            raise _part("names").NotThere(_NO_LIBRARY.format(error=error)) from error
+
+
+class Told:
+    """Waits in a transaction of Django's, which forgets it where it is rolled back."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell: Callable[[], None] | None = tell
+
+    def __call__(self) -> None:
+        tell, self.tell = self.tell, None
+        if tell is not None:
+            tell()
+
+
+class Driver:
+    """See proof/probe/driver.py for what each method promises."""
+
+    CONTROL: tuple[str, ...] = ()
+    LOGGERS = ("django_tasks", "django.tasks")
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.task: Any = None
+        self.wanted: Any = None  # the id of the row that a worker may take
+        self.delivered: str | None = None
+        probe.recorder.committed = self._committed
+
+    # -- the beginning
+
+    def boot(self, handler: str) -> dict[str, Any]:
+        self.prepare(handler)
+        self._only_wanted()
+        self._warm()
+        return {
+            "library": f"django-tasks-db {self.library.version}", "redelivery_s": 1.0, "acks_late": False,
+            "lossy": True, "bounded_kills": True, "max_attempts": 1, "same_process": True, "counts_dead": True,
+            "alike": True, "on_kill": _ON_KILL, "broker_error": "django.db.utils:OperationalError",
+        }  # fmt: skip
+
+    def prepare(self, handler: str) -> None:
+        """Reads the settings, finds the task, and hears of every task that is enqueued. Raises NotThere."""
+        names = _part("names")
+        names.set_up_django()
+        self.library = Library()
+        self._capture()
+        _, _, self.task = names.find(handler)
+        if not isinstance(self.task, self.library.compat.Task):
+            raise names.NotThere(f"{handler} is no Django task but {type(self.task).__name__}")
+        backend = self.task.get_backend()
+        if not isinstance(backend, self.library.backend.DatabaseBackend):
+            kind = type(backend)
+            raise names.NotThere(_NO_BACKEND.format(handler=handler, backend=f"{kind.__module__}.{kind.__qualname__}"))
+        self.takes = _without_context(self.function(), self.task.takes_context)
+        for name in (self.library.compat.TASKS_LOGGER, "django_tasks_db"):  # as db_worker does
+            logging.getLogger(name).setLevel(logging.INFO)
+
+    def function(self) -> Any:
+        return inspect.unwrap(self.task.func)
+
+    def _only_wanted(self) -> None:
+        """A worker may find other rows: of retries that wait, of jobs that a caller left."""
+        queries = self.library.models.DBTaskResultQuerySet
+        before: Callable[..., Any] = _part("swap").swap(
+            queries.get_locked, lambda rows: before(rows.filter(pk=self.wanted))
+        )
+
+    def _warm(self) -> None:
+        """What Django compiles on first use is there before the forks; no connection outlives this."""
+        try:
+            self.library.models.DBTaskResult.objects.ready().first()
+        except self.library.db.DatabaseError as error:
+            raise _part("names").NotThere(_NO_TABLE.format(error=error)) from error
+        self.library.db.connections.close_all()
+
+    # -- publishing
+
+    def _capture(self) -> None:
+        """Every row that a backend makes is a publish."""
+        kind, swap = self.library.backend.DatabaseBackend, _part("swap").swap
+
+        def made(backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
+            if not self.probe.recorder.watching:
+                return before(backend, task, args, kwargs)
+            return self._publish(lambda: before(backend, task, args, kwargs), task, args, kwargs)
+
+        async def amade(backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
+            """The same row, in the thread where Django would make it."""
+            adapted = importlib.import_module("asgiref.sync").sync_to_async
+            return await adapted(backend._task_to_db_task)(task, args, kwargs)
+
+        before: Callable[..., Any] = swap(kind._task_to_db_task, made)
+        swap(kind._atask_to_db_task, amade)
+
+    def _publish(self, send: Callable[[], Any], task: Any, args: Any, kwargs: Any) -> Any:
+        mine = task.func is self.task.func
+        arguments = self.probe.bound(self.takes, args, kwargs) if mine else None
+        told = {"message": {}, "to_handler": mine, "delay": 0.0, "label": task.module_path, "callback": False}
+        with self.probe.publishing(told, self._once_committed):
+            row = send()
+            told["message"] = {
+                "id": str(row.pk), "row": self.library.serializers.serialize("json", [row]),
+                "queue": row.queue_name, "arguments": arguments,
+            }  # fmt: skip
+            told["delay"] = self._until(row)
+            self.parent = self.delivered if mine else None
+        return row
+
+    def _until(self, row: Any) -> float:
+        """Seconds until it may be run."""
+        if row.run_after is None or row.run_after == self.library.models.get_date_max():
+            return 0.0
+        left: float = (row.run_after - _now(row.run_after)).total_seconds()
+        return max(0.0, round(left, 2))
+
+    def _once_committed(self, tell: Callable[[], None]) -> None:
+        """At once, or with the transaction that the row is in."""
+        parent = self.parent
+
+        def both() -> None:
+            tell()
+            if parent is not None:
+                self._mark(parent)
+
+        transaction, models = self.library.db.transaction, self.library.models
+        using = self.library.db.router.db_for_write(models.DBTaskResult)
+        if transaction.get_connection(using).in_atomic_block:
+            transaction.on_commit(Told(both), using=using)
+        else:
+            both()
+
+    def _committed(self, connection: Any) -> None:
+        """Before Django itself tells anybody: it may not come to that."""
+        for held in self.library.db.connections.all(initialized_only=True):
+            if held.connection is connection:
+                for _, function, *_ in list(held.run_on_commit):
+                    if isinstance(function, Told):
+                        function()
+
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
+        """Into the queue, and with the priority, of the application's own row."""
+        args, kwargs = self.probe.arguments(payload, self.takes)
+        task = self.task
+        if like is not None:
+            row = self._row(like).object
+            task = task.using(priority=row.priority, queue_name=row.queue_name, backend=row.backend_name)
+        task.enqueue(*args, **kwargs)
+
+    # -- delivering
+
+    def _row(self, message: dict[str, Any]) -> Any:
+        """The row as it was published, not yet saved."""
+        return next(iter(self.library.serializers.deserialize("json", message["row"])))
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        self.delivered = message["id"]
+        worker, row = self._claimed(message)
+        try:
+            worker.run_task(row)
+        except Exception as error:  # what the row cannot be told of ends the worker
+            self.probe.settle("lost", why=f"the worker ends with {type(error).__name__}, and the row stays RUNNING")
+            return
+        if row.status == self.library.compat.TaskResultStatus.FAILED:
+            self.probe.settle("dead", why="its row is FAILED")
+        else:
+            self.probe.settle("acked")
+
+    def _claimed(self, message: dict[str, Any]) -> tuple[Any, Any]:
+        """(worker, row): brought as it was published, and taken by the worker's own loop."""
+        taken: list[Any] = []
+        brought = self._row(message)
+        self.wanted = brought.object.pk
+        with self.probe.recorder.quiet():
+            time.sleep(self._until(brought.object))  # a worker may be late, but not early
+            while not taken:  # another copy at its end may close what was brought for this one
+                brought.save()
+                worker = self._worker(brought.object.backend_name)
+                worker.run_task = taken.append
+                worker.run()
+            del worker.run_task
+        return worker, taken[0]
+
+    def _worker(self, backend: str) -> Any:
+        """One that looks once."""
+        return self.library.worker.Worker(
+            queue_names=["*"], interval=0, batch=False, backend_name=backend, startup_delay=False, max_tasks=0,
+            worker_id=f"{ID}-{os.getpid()}", excluded_queue_names=[],
+        )  # fmt: skip
+
+    # -- deaths
+
+    def _mark(self, id_: str) -> None:
+        """Whoever dies after the publish of its retry has lost nothing."""
+        with self.probe.recorder.quiet():
+            self._file(id_).write_bytes(b"")
+
+    def _file(self, id_: str) -> Path:
+        return Path(self.probe.settings["scratch"]) / f".retried-{id_}"
+
+    def died(self, message: dict[str, Any], who: str) -> None:
+        if self._file(message["id"]).exists():
+            self.probe.settle("acked", why="its retry was in the queue already")
+        else:
+            self.probe.settle("lost", why="its row stays RUNNING")
+
+    def rehearse(self) -> None:
+        """The files are not yet there that it would open."""
+
+    def dead_letters(self) -> int | None:
+        """The FAILED rows."""
+        return int(self.library.models.DBTaskResult.objects.failed().count())
+
+
+def _now(like: Any) -> Any:
+    return type(like).now(like.tzinfo)
+
+
+def _without_context(function: Any, takes_context: bool) -> Callable[..., None]:
+    """Has the handler's parameters but for `context`, which the worker gives."""
+
+    def takes(*args: Any, **kwargs: Any) -> None: ...
+
+    signature = inspect.signature(function)
+    given = list(signature.parameters.values())[1 if takes_context else 0 :]
+    takes.__signature__ = signature.replace(parameters=given)  # type: ignore[attr-defined]
+    return takes
