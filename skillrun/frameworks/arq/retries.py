@@ -7,44 +7,21 @@ as a try, a death too.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.countdown import Countdown
-from skillrun.frameworks.common.guards import count_let_through, tests_before
-from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.again import Path, Tries, bound_of, decorators
 from skillrun.frameworks.interface import Backoff
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Place
-    from skillrun.repo.python import Call, Definition, Handler, Module, Project
+    from skillrun.repo.python import Call, Definition, Handler, Project
 
 RETRY = ("arq.worker.Retry", "arq.Retry")
-_LIKE_A_COUNT = re.compile(r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE)  # `log.attempts < 3`, `tries_left(job_try)`
 _DEEP = 2  # functions of the repository that are followed
 
 
-@dataclass(frozen=True)
-class Path:
-    """One `raise Retry(...)`. `bound` is the last try that it lets through to a run after it; None: no comparison."""
-
-    call: Call
-    clause: Handler | None
-    backoff: Backoff | None  # None: it cannot be read
-    bound: int | None = None
-    bound_place: Place | None = None
-    bound_unread: bool = False  # something compares the try with what cannot be read
-    around: bool = False  # in a decorator of the handler
-
-    @property
-    def place(self) -> Place:
-        """Where it is raised."""
-        return place_of(self.call.module, self.call.node)
-
-
-class Tries(Countdown):
+class JobTry(Tries):
     """`ctx["job_try"]` counts from 1: what it is at each retry."""
 
     def is_retries(self, node: ast.expr) -> bool:
@@ -58,19 +35,6 @@ class Tries(Countdown):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
             return bool(node.args) and isinstance(node.args[0], ast.Constant) and node.args[0].value == "job_try"
         return False
-
-    def counts(self, node: ast.expr, module: Module) -> bool:
-        """The try itself, also by the name of a local variable that holds it."""
-        if not isinstance(node, ast.Name):
-            return self.is_retries(node)
-        function = module.function_of(node)
-        bound = module.bindings(function).get(node.id, []) if function is not None else []
-        return any(one.value is not None and self.is_retries(one.value) for one in bound)
-
-    def _number(self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
-        if self.is_retries(node):
-            return retries + 1
-        return super()._number(node, module, retries, given, depth)
 
 
 def find_retries(project: Project, handler: Definition) -> tuple[Path, ...]:
@@ -93,24 +57,6 @@ def _is_raised(project: Project, call: Call) -> bool:
     return is_retry(project, call) and isinstance(next(call.module.parents(call.node), None), ast.Raise)
 
 
-def decorators(project: Project, handler: Definition) -> tuple[Definition, ...]:
-    """The repository's own around the handler."""
-    named = (node.func if isinstance(node, ast.Call) else node for node in handler.decorators)
-    found = (project.definition(handler.module.resolve(node) or "") for node in named)
-    return tuple(one for one in found if one is not None and not one.is_class)
-
-
-def clauses(project: Project, handler: Definition) -> tuple[Handler, ...]:
-    """The except clauses of the handler, of what it calls, and of its decorators."""
-    around = [
-        project.handler(decorator.module, node)
-        for decorator in decorators(project, handler)
-        for node in ast.walk(decorator.node)
-        if isinstance(node, ast.ExceptHandler)
-    ]
-    return (*project.handlers(handler, depth=1), *around)
-
-
 def is_retry(project: Project, call: Call) -> bool:
     """`Retry(...)` of arq's own, or of a class derived from it."""
     return any(name in RETRY for name in (call.origin, *project.ancestors(call.origin)))
@@ -129,12 +75,12 @@ def raises_retry(project: Project, clause: Handler) -> bool:
 
 
 def _read(project: Project, call: Call) -> Path:
-    tries = Tries(project, {})
-    bound, place, unread = _bound(tries, call)
+    tries = JobTry(project, {})
+    bound, place, unread = bound_of(tries, call)
     return Path(call, call.in_except, _backoff(tries, call), bound, place, unread)
 
 
-def _backoff(tries: Tries, call: Call) -> Backoff | None:
+def _backoff(tries: JobTry, call: Call) -> Backoff | None:
     node = call.argument(0, "defer")
     if node is None:
         spread = any(keyword.arg is None for keyword in call.node.keywords)
@@ -142,22 +88,3 @@ def _backoff(tries: Tries, call: Call) -> Backoff | None:
     if isinstance(node, ast.Constant) and not node.value:
         return Backoff("none")
     return tries.backoff(node, call.module)
-
-
-def _bound(tries: Tries, call: Call) -> tuple[int | None, Place | None, bool]:
-    """The least of all comparisons on the way, in its own function."""
-    found: list[tuple[int, Place]] = []
-    unread = False
-    for test, holds in tests_before(call.module, call.node):
-        parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and holds else [test]
-        for part in parts:
-            limit = count_let_through(part, holds, lambda node: tries.counts(node, call.module))
-            number = tries.number(limit[0], call.module) if limit else None
-            if limit is not None and number is not None:
-                found.append((int(number) + limit[1], place_of(call.module, part)))
-            elif _LIKE_A_COUNT.search(ast.unparse(part)):
-                unread = True
-    if not found:
-        return None, None, unread
-    least = min(found, key=lambda pair: pair[0])
-    return least[0], least[1], unread

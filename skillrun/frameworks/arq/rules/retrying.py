@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from skillrun.frameworks.arq.policy import max_tries, retries_on
-from skillrun.frameworks.arq.retries import Path, find_retries, raises_retry
+from skillrun.frameworks.arq.retries import find_retries, raises_retry
 from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.again import Path, taking, tries_itself
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
@@ -19,7 +19,6 @@ from skillrun.repo.python import Call, Handler, is_known
 from skillrun.verdict import Finding, Severity
 
 _OF_RETRY = {"builtins.RuntimeError", "builtins.Exception", "builtins.BaseException"}  # class Retry(RuntimeError)
-_TRIERS = re.compile(r"\s*(?:from|import) (?:tenacity|backoff|stamina)\b")
 _HINT = "except ... as error: raise Retry(defer=...) from error, while ctx['job_try'] allows it"
 
 
@@ -35,7 +34,7 @@ def plain_exception(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in failures.transient):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = _taking(call, bases)
+            clause = taking(call, bases)
             around = (path.clause for path in _paths(job) if path.around and path.clause is not None)
             if _comes_again(job, call, clause) or any(c.bare or bases & set(c.exceptions) for c in around):
                 continue
@@ -48,19 +47,9 @@ def plain_exception(job: Job) -> Iterator[Finding]:
 
 def _comes_again(job: Job, call: Call, clause: Handler | None) -> bool:
     """As far as can be told; a clause that raises on some of its ways alone is not judged."""
-    if _tries_itself(job, call):
+    if tries_itself(job.project, call):
         return True
     return clause is not None and (raises_retry(job.project, clause) or not clause.always_raises)
-
-
-def _tries_itself(job: Job, call: Call) -> bool:
-    """A library tries again within one run, in the module of the call or on the way to it."""
-    via = (found.module for name in call.via if (found := job.project.definition(name)) is not None)
-    return any(_TRIERS.match(line) for module in (call.module, *via) for line in module.lines)
-
-
-def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
-    return next((c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None)
 
 
 def permanent_retried(job: Job) -> Iterator[Finding]:
@@ -69,7 +58,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = _taking(call, bases)
+            clause = taking(call, bases)
             path = next((p for p in _paths(job) if clause is not None and p.clause == clause), None)
             if path is not None and not _asks(path):
                 message = f"{written} is permanent in the spec, and this clause raises Retry for it"

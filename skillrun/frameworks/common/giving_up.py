@@ -1,0 +1,90 @@
+"""Where a handler that says itself when it runs again leaves a record once it is given up."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.again import Tries, bodies, clauses
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.records import first_record
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import Place
+    from skillrun.repo.python import Definition, Handler, Module, Project
+
+
+@dataclass(frozen=True)
+class Record:
+    """`how` is for a reader."""
+
+    place: Place
+    how: str
+
+
+def beside(
+    project: Project, handler: Definition, is_again: Callable[[Handler], bool], way: Collection[str] = ()
+) -> Iterator[Record]:
+    """In a clause that leads to another run, and in one around it that takes what it raises instead.
+
+    `way`: names of exceptions that are themselves the way to another run.
+    """
+    every = clauses(project, handler)
+    again = [clause for clause in every if is_again(clause)]
+    for clause in again:
+        yield from kept(project, clause.node.body, clause.module, "beside the retry")
+        raised = _raised_instead(project, clause, way)
+        for other in every:
+            if other not in again and (other.broad or raised & set(other.exceptions)) and raised:
+                yield from kept(project, other.node.body, other.module, "a clause around the retry's")
+
+
+def by_count(project: Project, handler: Definition, tries: Callable[[Definition], Tries]) -> Iterator[Record]:
+    """In a branch that the number of the try decides."""
+    for part in bodies(project, handler):
+        counted = tries(part)
+        for node in ast.walk(part.node):
+            if isinstance(node, ast.If) and _asks(counted, node.test, part.module):
+                yield from kept(project, [node], part.module, "by the number of the try")
+
+
+def in_clauses(project: Project, handler: Definition) -> Iterator[Record]:
+    """In any clause: of a handler that is never run again each of them ends the job."""
+    for clause in clauses(project, handler):
+        yield from kept(project, clause.node.body, clause.module, "the except clause")
+
+
+def kept(project: Project, body: Iterable[ast.stmt], module: Module, how: str) -> Iterator[Record]:
+    """The first call of some statements that may leave a record."""
+    record = first_record(project, list(_steps(body)), module)
+    if record is not None:
+        yield Record(place_of(module, record), how)
+
+
+def _raised_instead(project: Project, clause: Handler, way: Collection[str]) -> frozenset[str]:
+    """What a clause raises where it leads to no other run, with its bases: somebody around it may record that."""
+    found: set[str] = set()
+    for node in (n for n in ast.walk(clause.node) if isinstance(n, ast.Raise) and n.exc is not None):
+        named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        name = project.origin(clause.module.resolve(named) or "") if named is not None else ""
+        bases = project.ancestors(name) if name else ()
+        if bases and not set(way) & {name, *bases}:
+            found |= {name, *bases} - {"builtins.object"}
+    return frozenset(found)
+
+
+def _asks(tries: Tries, test: ast.expr, module: Module) -> bool:
+    return any(isinstance(node, ast.expr) and tries.counts(node, module) for node in ast.walk(test))
+
+
+def _steps(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of all branches but what is raised: building an exception leaves nothing."""
+    for statement in body:
+        inner = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
+        if isinstance(statement, ast.If | ast.For | ast.AsyncFor | ast.While | ast.Try):
+            for block in inner:
+                yield from _steps(block)
+        elif not isinstance(statement, ast.Raise):
+            yield statement
