@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks import apscheduler, arq, celery, dramatiq, huey, plain_cron, rq, taskiq
+from skillrun.frameworks import apscheduler, arq, celery, django_tasks, dramatiq, huey, plain_cron, rq, taskiq
 from skillrun.frameworks.interface import Framework
 from skillrun.frameworks.known.catalogue import TITLES as RECOGNISED_ONLY
 from skillrun.frameworks.known.catalogue import known_recognisers
@@ -16,6 +16,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "apscheduler": apscheduler,
     "arq": arq,
     "celery": celery,
+    "django-tasks": django_tasks,
     "dramatiq": dramatiq,
     "huey": huey,
     "plain-cron": plain_cron,

@@ -58,7 +58,7 @@ def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple
     for arg, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
         if not is_injected(case.project, parts[0].module, arg, default):
             (needed if default is None else optional).append(arg.arg)
-    if needed and (needed[0] in ("self", "cls") or _asks(handler, "bind")):
+    if needed and (needed[0] in ("self", "cls") or _asks(handler, "bind") or _asks(handler, "takes_context")):
         needed = needed[1:]
     if needed and case.use is not None and case.use.id == "arq":  # its context comes first
         needed = needed[1:]
@@ -67,6 +67,6 @@ def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple
 
 
 def _asks(handler: Definition, option: str) -> bool:
-    """`bind=True` (Celery): the first parameter is the task; `context=True` (Huey): it comes as `task=`."""
+    """`bind=True` (Celery), `takes_context=True` (Django): the library gives the first one; `context=True` (Huey)."""
     keywords = [k for d in handler.decorators if isinstance(d, ast.Call) for k in d.keywords]
     return any(k.arg == option and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)

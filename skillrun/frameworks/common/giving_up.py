@@ -24,8 +24,20 @@ class Record:
     how: str
 
 
+Left = Callable[[ast.stmt], bool]
+"""Whether a statement is itself the way to another run, and so no record."""
+
+
+def _nothing(statement: ast.stmt) -> bool:
+    return False
+
+
 def beside(
-    project: Project, handler: Definition, is_again: Callable[[Handler], bool], way: Collection[str] = ()
+    project: Project,
+    handler: Definition,
+    is_again: Callable[[Handler], bool],
+    way: Collection[str] = (),
+    left: Left = _nothing,
 ) -> Iterator[Record]:
     """In a clause that leads to another run, and in one around it that takes what it raises instead.
 
@@ -34,20 +46,22 @@ def beside(
     every = clauses(project, handler)
     again = [clause for clause in every if is_again(clause)]
     for clause in again:
-        yield from kept(project, clause.node.body, clause.module, "beside the retry")
+        yield from kept(project, clause.node.body, clause.module, "beside the retry", left)
         raised = _raised_instead(project, clause, way)
         for other in every:
             if other not in again and (other.broad or raised & set(other.exceptions)) and raised:
                 yield from kept(project, other.node.body, other.module, "a clause around the retry's")
 
 
-def by_count(project: Project, handler: Definition, tries: Callable[[Definition], Tries]) -> Iterator[Record]:
+def by_count(
+    project: Project, handler: Definition, tries: Callable[[Definition], Tries], left: Left = _nothing
+) -> Iterator[Record]:
     """In a branch that the number of the try decides."""
     for part in bodies(project, handler):
         counted = tries(part)
         for node in ast.walk(part.node):
             if isinstance(node, ast.If) and _asks(counted, node.test, part.module):
-                yield from kept(project, [node], part.module, "by the number of the try")
+                yield from kept(project, [node], part.module, "by the number of the try", left)
 
 
 def in_clauses(project: Project, handler: Definition) -> Iterator[Record]:
@@ -56,9 +70,11 @@ def in_clauses(project: Project, handler: Definition) -> Iterator[Record]:
         yield from kept(project, clause.node.body, clause.module, "the except clause")
 
 
-def kept(project: Project, body: Iterable[ast.stmt], module: Module, how: str) -> Iterator[Record]:
+def kept(
+    project: Project, body: Iterable[ast.stmt], module: Module, how: str, left: Left = _nothing
+) -> Iterator[Record]:
     """The first call of some statements that may leave a record."""
-    record = first_record(project, list(_steps(body)), module)
+    record = first_record(project, [step for step in _steps(body) if not left(step)], module)
     if record is not None:
         yield Record(place_of(module, record), how)
 

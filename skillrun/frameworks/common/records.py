@@ -15,6 +15,7 @@ _PLAIN_WORDS = """debug info warning warn error exception critical log print ret
     begin begin_nested atomic transaction dumps"""
 _LIBRARIES_THAT_LEAVE_NOTHING = (
     *("logging.", "structlog.", "sentry_sdk.", "builtins.", "traceback.", "datetime.", "time.", "uuid."),
+    "django.utils.timezone.",
 )
 _FOLLOWED = 3  # functions of the repository that are read on the way to a record
 _LEAVES_NOTHING = frozenset(_PLAIN_WORDS.split())

@@ -1,1 +1,69 @@
-"""Django tasks: its driver in a proof."""
+"""Django's tasks: how they are recognised, what they really do, who enqueues them, and what people get wrong.
+
+`django.tasks` (Django 6) and its backport `django_tasks` alike. `recognise.py` finds their use; `tasks.py` reads a
+task's options, `backends.py` the setting TASKS; `retries.py` finds how a handler enqueues itself again, `policy.py` and
+`deadletter.py` conclude; `wiring.py` finds who enqueues, `hooks.py` receivers of the signals; `rules/` holds what
+people get wrong, each with its source. Neither library is ever imported.
+
+For a proof (django-tasks-db 0.13, management/commands/db_worker.py): the worker claims a row (READY becomes RUNNING, in
+a transaction of its own) and runs it once; it ends SUCCESSFUL, or FAILED after any exception, also SystemExit.
+Nothing is run again: `context.attempt` is 1, and a row whose worker dies stays RUNNING (django-tasks#46). A row is
+written in the transaction that is open: it is there with the commit. Django itself has no backend with a worker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.django_tasks.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.django_tasks.rules.catalogue import RULES as RULES
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.survey import Recogniser
+
+ID = "django-tasks"
+TITLE = "Django tasks"
+
+
+def recogniser() -> Recogniser:
+    """A fresh recogniser for one pass over the files."""
+    from skillrun.frameworks.django_tasks.recognise import recogniser as made
+
+    return made()
+
+
+def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
+    """The task's function behind an import path "module:object", or None."""
+    from skillrun.frameworks.django_tasks.tasks import find_task
+
+    return find_task(project, handler)
+
+
+def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    """The decorator or the call that makes the handler a task, or None."""
+    from skillrun.frameworks.django_tasks.tasks import read_task
+
+    return read_task(project, handler).registered
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The effective policy of a handler."""
+    from skillrun.frameworks.django_tasks import policy
+
+    return policy.read_policy(project, use, handler)
+
+
+def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+    """Every place that enqueues or schedules the handler."""
+    from skillrun.frameworks.django_tasks import wiring
+
+    return wiring.find_wiring(project, handler)
+
+
+def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+    """Event -> the repository's receiver of the signal that is sent then."""
+    from skillrun.frameworks.django_tasks import hooks
+
+    return hooks.find_hooks(project)

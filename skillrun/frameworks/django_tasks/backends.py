@@ -1,0 +1,80 @@
+"""The setting TASKS: which backend a task goes to, and which queues that takes.
+
+Sources: django/tasks/__init__.py (`TaskBackendHandler`), django/tasks/backends/base.py.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.django_tasks.tasks import Task
+from skillrun.frameworks.interface import FrameworkUse, Place
+from skillrun.repo.python import Module, Project, is_known
+
+DEFAULT = "default"
+DATABASE = ("django_tasks_db.DatabaseBackend", "django_tasks_db.backend.DatabaseBackend",
+            "django_tasks.backends.database.DatabaseBackend")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One entry of TASKS. `kind` is its class's name where it can be read: ImmediateBackend, DatabaseBackend, ..."""
+
+    alias: str
+    place: Place
+    path: str | None  # of the class
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The class's own name; "" where it cannot be read."""
+        return (self.path or "").rpartition(".")[2]
+
+    @property
+    def is_database(self) -> bool:
+        """It writes a row in the transaction that is open."""
+        return self.path in DATABASE
+
+
+def find_backends(project: Project, use: FrameworkUse, task: Task) -> tuple[Backend, ...]:
+    """The backends that a task may go to: one for each settings module that sets TASKS."""
+    node = task.options.get("backend")
+    alias = project.literal(node, task.handler.module) if node is not None else DEFAULT
+    if not isinstance(alias, str):
+        return ()
+    found = (_backend(project, module, alias) for module in settings(project, use))
+    return tuple(one for one in found if one is not None)
+
+
+def settings(project: Project, use: FrameworkUse) -> tuple[Module, ...]:
+    """The settings modules: those that DJANGO_SETTINGS_MODULE names, and those that were seen to set TASKS."""
+    paths = [app.partition(":")[0] for app in use.apps if app.endswith(":TASKS")]
+    seen = (project.module(path) for path in paths if not in_tests(path))
+    every = [*project.settings_modules(), *(module for module in seen if module is not None)]
+    return tuple({module.path: module for module in every}.values())
+
+
+def _backend(project: Project, module: Module, alias: str) -> Backend | None:
+    bound = module.bindings(module.tree).get("TASKS", [])
+    if not bound:
+        return None
+    value = project.variable(module, "TASKS")
+    entry = value.get(alias) if isinstance(value, dict) else None
+    if not isinstance(entry, dict):
+        return None
+    node = bound[0].value if bound[0].value is not None else bound[0].node
+    path = entry.get("BACKEND")
+    return Backend(alias, place_of(module, _named(node, "BACKEND") or node), path if isinstance(path, str) else None,
+                   {name: held for name, held in entry.items() if is_known(held)})  # fmt: skip
+
+
+def _named(node: ast.AST, key: str) -> ast.expr | None:
+    """Where a key of a written-out setting stands."""
+    for held in ast.walk(node):
+        for name in held.keys if isinstance(held, ast.Dict) else ():
+            if isinstance(name, ast.Constant) and name.value == key:
+                return name
+    return None

@@ -1,0 +1,136 @@
+"""How a handler enqueues itself again: after which errors and waits, and up to which attempt.
+
+The library runs a row once, so the attempt's number goes along as an argument: `enqueue(number, attempt=attempt + 1)`.
+Source: `Worker.run_task` in django_tasks_db/management/commands/db_worker.py.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.again import Path, Tries, bodies, bound_of
+from skillrun.frameworks.django_tasks.tasks import Site, find_sites, is_own, read_task
+from skillrun.frameworks.interface import Backoff
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Definition, Handler, Module, Project
+
+_NOW = ("now", "utcnow")
+
+
+class Attempts(Tries):
+    """A parameter that each enqueueing raises by one."""
+
+    def __init__(self, project: Project, name: str | None, first: int) -> None:
+        super().__init__(project, {})
+        self.name, self.first = name, first
+
+    def is_retries(self, node: ast.expr) -> bool:
+        """The parameter itself."""
+        return isinstance(node, ast.Name) and node.id == self.name
+
+    def _call(self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+        """`timezone.now() + timedelta(...)` counts from now on."""
+        name = module.resolve(node.func) or ""
+        return 0.0 if name.rpartition(".")[2] in _NOW else super()._call(node, module, retries, given, depth)
+
+
+@dataclass(frozen=True)
+class Again:
+    """One enqueueing of the handler by itself. `count` is the parameter with the attempt; None where there is none."""
+
+    path: Path
+    site: Site
+    count: str | None
+    first: int  # what it is in the first run
+
+    @property
+    def attempts(self) -> int | None:
+        """How many runs there are at most; None where nothing bounds them."""
+        if self.path.bound is None or self.count is None:
+            return None
+        return max(1, self.path.bound - self.first + 1)
+
+
+def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:
+    """Every enqueueing of the handler's own task on its way, in order."""
+    return project.remember(("django-tasks.again", handler.dotted), lambda: tuple(_find(project, handler)))
+
+
+def attempts_in(project: Project, handler: Definition, part: Definition) -> Attempts:
+    """What counts the attempts in one of the handler's functions."""
+    found = next((one for one in find_again(project, handler) if one.site.node in set(ast.walk(part.node))), None)
+    return Attempts(project, found.count if found else None, found.first if found else 1)
+
+
+def enqueues_again(project: Project, handler: Definition, clause: Handler) -> bool:
+    """Some way through a clause, or through a function that it calls, enqueues the handler."""
+    own = {id(one.site.call) for one in find_again(project, handler)}
+    for node in (n for n in ast.walk(clause.node) if isinstance(n, ast.Call)):
+        if id(node) in own:
+            return True
+        called = project.definition(clause.module.resolve(node.func) or "")
+        if called is not None and any(id(inner) in own for inner in ast.walk(called.node)):
+            return True
+    return False
+
+
+def _find(project: Project, handler: Definition) -> Iterator[Again]:
+    task = read_task(project, handler)
+    around = [part.node for part in bodies(project, handler)[1:]]
+    for site in find_sites(project, task):
+        if site.call is None or not is_own(project, task, site):
+            continue
+        count, first = _count(project, handler, site)
+        tries = Attempts(project, count, first)
+        call = project.call_at(site.module, site.call)
+        bound, place, unread = bound_of(tries, call)
+        outside = any(above in around for above in site.module.parents(site.call))
+        clause = call.in_except or _calling(project, handler, call.module, site)
+        path = Path(call, clause, _backoff(tries, site), bound, place, unread, around=outside)
+        yield Again(path, site, count, first)
+
+
+def _calling(project: Project, handler: Definition, module: Module, site: Site) -> Handler | None:
+    """Of an enqueueing in a function of its own, the clause that calls it."""
+    function = module.function_of(site.node)
+    if function is None or function is handler.node:
+        return None
+    name = project.define(module, function).dotted
+    return next((call.in_except for call in project.calls(handler, depth=1) if call.origin == name), None)
+
+
+def _count(project: Project, handler: Definition, site: Site) -> tuple[str | None, int]:
+    """(parameter, its first value) of `attempt=attempt + 1`, or of the same by position."""
+    given = [*site.call.args, *(k.value for k in site.call.keywords)] if site.call is not None else []
+    for node in given:
+        is_sum = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.left, ast.Name)
+        if is_sum and isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name):
+            return node.left.id, _first(project, handler, site, node.left.id)
+    return None, 1
+
+
+def _first(project: Project, handler: Definition, site: Site, name: str) -> int:
+    """A parameter's default in the function around the call, else in the handler."""
+    around = site.module.function_of(site.node)
+    for function, module in ((around, site.module), (handler.node, handler.module)):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        args = [*function.args.posonlyargs, *function.args.args]
+        pairs = [*zip(args[len(args) - len(function.args.defaults) :], function.args.defaults, strict=True)]
+        pairs += [(a, d) for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if d]
+        value = next((project.literal(default, module) for arg, default in pairs if arg.arg == name), None)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return 1
+
+
+def _backoff(tries: Attempts, site: Site) -> Backoff | None:
+    node = site.option("run_after")
+    if node is None:
+        unread = site.using is not None and any(keyword.arg is None for keyword in site.using.keywords)
+        return None if unread else Backoff("none")
+    return tries.backoff(node, site.module)

@@ -1,0 +1,115 @@
+"""Rules about the end of a job: records that are undone, FAILED rows that mislead."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.again import clauses, taking
+from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.records import first_record
+from skillrun.frameworks.django_tasks.retries import enqueues_again
+from skillrun.frameworks.django_tasks.rules.retrying import again_of, is_undone
+from skillrun.frameworks.interface import Job, Place
+from skillrun.repo.python import Handler
+from skillrun.verdict import Finding, Severity
+
+_PRUNES = re.compile(r"prune_db_task_results\b(?P<rest>[^\n]*)")
+_STARTED_IN = ("*.yml", "*.yaml", "*.sh", "Procfile", "Makefile", "*crontab*", "*.cron", "Dockerfile*", "*.service")
+
+
+def _kind(job: Job) -> str | None:
+    return job.spec.dead_letter.kind if job.spec.dead_letter is not None else None
+
+
+def record_rolled_back(job: Job) -> Iterator[Finding]:
+    """The record of a clause stands in a transaction that the clause's own exception undoes."""
+    if _kind(job) != "table":
+        return
+    for clause in clauses(job.project, job.handler):
+        for statement in ast.walk(clause.node):
+            record = first_record(job.project, [statement], clause.module) if isinstance(statement, ast.Expr) else None
+            if record is None or not is_undone(job, clause.module, statement):
+                continue
+            if _is_enqueueing(job, record):
+                continue
+            message = "the dead letter is written inside of a transaction that the exception below undoes: none is left"
+            hint = "catch, record and raise outside of atomic()"
+            yield tell(job, "record-rolled-back", Severity.ERROR, place_of(clause.module, record), message, hint)
+
+
+def _is_enqueueing(job: Job, call: ast.Call) -> bool:
+    return any(one.site.call is call for one in again_of(job))
+
+
+def failed_at_every_attempt(job: Job) -> Iterator[Finding]:
+    """The clause enqueues again, and raises all the same."""
+    for one in again_of(job):
+        clause = one.path.clause
+        if clause is None or not _raises_with(clause, one.path.call.node):
+            continue
+        message = (
+            "enqueued again, and raised as well: each attempt leaves a FAILED row, also of a job that succeeds later"
+        )
+        severity = Severity.ERROR if _kind(job) == "framework" else Severity.WARNING
+        yield tell(job, "failed-at-every-attempt", severity, one.path.place, message, "return after the enqueueing")
+
+
+def _raises_with(clause: Handler, node: ast.AST) -> bool:
+    """A raise stands behind it in the same block, or in a block around that."""
+    below = node
+    for above in clause.module.parents(node):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(above, name, None)
+            later = block[block.index(below) :] if isinstance(block, list) and below in block else []
+            if any(isinstance(statement, ast.Raise) for statement in later):
+                return True
+        if above is clause.node:
+            return False
+        below = above
+    return False
+
+
+def given_up_as_successful(job: Job) -> Iterator[Finding]:
+    """dead_letter: framework, and a clause that ends the job without raising."""
+    failures = job.spec.failures
+    if _kind(job) != "framework" or failures is None:
+        return
+    seen: set[ast.AST] = set()
+    for error in failures.permanent:
+        bases = ancestors(job.project, short(spec_name(job, error.type)))
+        for call in effect_calls(job):
+            clause = taking(call, bases)
+            if clause is None or clause.node in seen or clause.reraises:
+                continue
+            if enqueues_again(job.project, job.handler, clause):
+                continue
+            seen.add(clause.node)
+            message = f"{error.type} ends here without an exception: its row is SUCCESSFUL, and no dead letter"
+            place = Place(clause.path, clause.line)
+            yield tell(job, "given-up-as-successful", Severity.ERROR, place, message, "raise it on")
+
+
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A clause takes a permanent error and keeps nothing of it."""
+    if _kind(job) != "framework":
+        yield from swallowing.permanent_not_recorded(job)
+
+
+def failed_rows_pruned(job: Job) -> Iterator[Finding]:
+    """Something runs prune_db_task_results without a word about the failed ones."""
+    if _kind(job) != "framework":
+        return
+    tree = job.project.tree
+    for path in sorted({path for glob in _STARTED_IN for path in (*tree.match(glob), *tree.match(f"**/{glob}"))}):
+        text = (tree.read(path) or b"").decode("utf-8", "replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            found = _PRUNES.search(line)
+            if found and not line.lstrip().startswith("#") and "--failed-min-age-days" not in found["rest"]:
+                message = "the FAILED rows are the dead letters, and this deletes them with the others, after 14 days"
+                hint = "--failed-min-age-days with as long as somebody needs to look at them"
+                yield tell(job, "failed-rows-pruned", Severity.WARNING, Place(path, number, line), message, hint)

@@ -1,0 +1,201 @@
+"""Rules about what is run again, how often, and after which wait."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.again import bodies, taking, tries_itself
+from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.facts import effect_calls, is_atomic, spec_name, tell
+from skillrun.frameworks.common.reading import held_value, place_of
+from skillrun.frameworks.django_tasks.policy import counted
+from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find_again
+from skillrun.frameworks.django_tasks.tasks import find_sites, read_task
+from skillrun.frameworks.interface import Job
+from skillrun.repo.python import Call, Handler, Module
+from skillrun.verdict import Finding, Severity
+
+_HINT = "except ... as error: ship.using(run_after=timezone.now() + wait).enqueue(..., attempt=attempt + 1)"
+_NAIVE = ("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today")
+
+
+def again_of(job: Job) -> tuple[Again, ...]:
+    """The ways by which the handler enqueues itself."""
+    return find_again(job.project, job.handler)
+
+
+def no_retry(job: Job) -> Iterator[Finding]:
+    """A transient error leaves the handler as it is."""
+    retry, failures = job.spec.retry, job.spec.failures
+    if retry is None or retry.kind == "none" or failures is None or (retry.max_attempts or 1) < 2:
+        return
+    if job.policy.max_attempts != 1 and not again_of(job):
+        return  # a loop within the run, or one that cannot be read
+    for written in dict.fromkeys(error.type for error in failures.transient):
+        bases = ancestors(job.project, short(spec_name(job, written)))
+        for call in effect_calls(job):
+            clause = taking(call, bases)
+            if _comes_again(job, call, clause) or _around(job, bases):
+                continue
+            place = place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
+            what = "is raised again from this clause" if clause else "leaves the handler from this call"
+            message = f"{written} is transient in the spec, and {what}: the task is FAILED, and nothing runs it again"
+            yield tell(job, "no-retry", Severity.ERROR, place, message, _HINT)
+            break
+
+
+def _around(job: Job, bases: frozenset[str]) -> bool:
+    """A decorator's clause takes it and enqueues again."""
+    clauses = (one.path.clause for one in again_of(job) if one.path.around and one.path.clause is not None)
+    return any(
+        c.bare or not c.exceptions or _untold(job, c) or bases & {short(n) for n in c.exceptions} for c in clauses
+    )
+
+
+def _untold(job: Job, clause: Handler) -> bool:
+    """`except errors`, where the decorator is given them."""
+    return any("." not in name for name in clause.exceptions)
+
+
+def _comes_again(job: Job, call: Call, clause: Handler | None) -> bool:
+    """As far as can be told; a clause that raises on some of its ways alone is not judged."""
+    if tries_itself(job.project, call):
+        return True
+    return clause is not None and (enqueues_again(job.project, job.handler, clause) or not clause.always_raises)
+
+
+def retry_unbounded(job: Job) -> Iterator[Finding]:
+    """It enqueues itself, and no comparison of the attempt stands before it."""
+    for one in counted(again_of(job)):
+        if one.attempts is not None or one.path.bound_unread or one.path.clause is None:
+            continue
+        said = "no argument counts the attempts" if one.count is None else f"nothing compares {one.count}"
+        message = f"the task enqueues itself after each error, and {said}: it is tried for ever"
+        hint = "if attempt >= ATTEMPTS: record the dead letter, and raise; else enqueue(..., attempt=attempt + 1)"
+        yield tell(job, "retry-unbounded", Severity.ERROR, one.path.place, message, hint)
+
+
+def attempt_is_always_one(job: Job) -> Iterator[Finding]:
+    """`if context.attempt < 5`, or the same of the result's `attempts`."""
+    for part in bodies(job.project, job.handler):
+        for node in ast.walk(part.node):
+            if isinstance(node, ast.Compare) and any(_is_attempt(side) for side in (node.left, *node.comparators)):
+                message = (
+                    f"{ast.unparse(node)}: each retry is a row of its own, so the attempt of the context is always 1"
+                )
+                hint = "let the attempt go along as an argument: enqueue(..., attempt=attempt + 1)"
+                yield tell(job, "attempt-is-always-one", Severity.ERROR, place_of(part.module, node), message, hint)
+
+
+def _is_attempt(node: ast.expr) -> bool:
+    return ast.unparse(node).endswith(("context.attempt", "context.task_result.attempts"))
+
+
+def permanent_retried(job: Job) -> Iterator[Finding]:
+    """The clause that takes a permanent error enqueues the task again, whatever the error is."""
+    failures = job.spec.failures
+    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
+        bases = ancestors(job.project, short(spec_name(job, written)))
+        for call in effect_calls(job):
+            clause = taking(call, bases)
+            one = next((one for one in again_of(job) if clause is not None and one.path.clause == clause), None)
+            if one is not None and not _asks(one):
+                message = f"{written} is permanent in the spec, and this clause enqueues the task again for it"
+                hint = "a clause of its own before this one: record it, and raise"
+                yield tell(job, "permanent-retried", Severity.ERROR, one.path.place, message, hint)
+                break
+
+
+def _asks(one: Again) -> bool:
+    """Something other than the number of the attempt decides about it."""
+    tests = [node.test for node in one.path.call.module.parents(one.path.call.node) if isinstance(node, ast.If)]
+    return any(one.count is None or one.count not in ast.unparse(test) for test in tests) or one.path.bound_unread
+
+
+def retry_at_once(job: Job) -> Iterator[Finding]:
+    """Enqueued again without run_after."""
+    for one in counted(again_of(job)):
+        if one.path.clause is not None and one.path.backoff is not None and one.path.backoff.kind == "none":
+            message = "enqueued again without run_after: all attempts are used up before an outage can pass"
+            hint = "ship.using(run_after=timezone.now() + timedelta(seconds=...)).enqueue(...)"
+            yield tell(job, "retry-at-once", Severity.WARNING, one.path.place, message, hint)
+
+
+def flat_wait(job: Job) -> Iterator[Finding]:
+    """The spec asks for growing waits, the code waits the same each time."""
+    backoff = job.spec.retry.backoff if job.spec.retry else None
+    for one in counted(again_of(job)):
+        fixed = one.path.clause is not None and one.path.backoff is not None and one.path.backoff.kind == "fixed"
+        if fixed and backoff and backoff.kind == "exponential":
+            message = "the wait is the same before every attempt, and the spec asks for growing ones"
+            hint = "make it of the attempt: timedelta(seconds=min(2 * 2 ** (attempt - 1), 60))"
+            yield tell(job, "flat-wait", Severity.WARNING, one.path.place, message, hint)
+
+
+def retry_rolled_back(job: Job) -> Iterator[Finding]:
+    """In `atomic`, and followed by a raise that leaves it."""
+    for one in again_of(job):
+        if is_undone(job, one.path.call.module, one.path.call.node):
+            message = "enqueued inside of a transaction that the exception below undoes: no retry is there"
+            hint = "raise after the block, or return: the retry's row stands for the failed attempt"
+            yield tell(job, "retry-rolled-back", Severity.ERROR, one.path.place, message, hint)
+
+
+def is_undone(job: Job, module: Module, node: ast.AST) -> bool:
+    """A statement in `atomic` (a block, or a decorator of the function) is followed by a raise on its own level."""
+    below: ast.AST = node
+    raises = False
+    for above in module.parents(node):
+        raises = raises or _raises_after(above, below)
+        if isinstance(above, ast.With | ast.AsyncWith):
+            names = (module.resolve(_called(item.context_expr)) or "" for item in above.items)
+            if raises and any(is_atomic(job.project, name) for name in names):
+                return True
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+            decorators = (module.resolve(_called(one)) or "" for one in above.decorator_list)
+            return raises and any(is_atomic(job.project, name) for name in decorators)
+        below = above
+    return False
+
+
+def _called(node: ast.expr) -> ast.expr:
+    return node.func if isinstance(node, ast.Call) else node
+
+
+def _raises_after(above: ast.AST, below: ast.AST) -> bool:
+    """Of the statements behind one in its block, one raises for certain."""
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(above, name, None)
+        if isinstance(block, list) and below in block:
+            return any(isinstance(statement, ast.Raise) for statement in block[block.index(below) + 1 :])
+    return False
+
+
+def naive_run_after(job: Job) -> Iterator[Finding]:
+    """`run_after=datetime.now() + ...`."""
+    if any(job.project.variable(module, "USE_TZ") is False for module in job.project.settings_modules()):
+        return
+    for site in find_sites(job.project, read_task(job.project, job.handler)):
+        node = site.option("run_after")
+        held = held_value(job.project, node, site.module) if node is not None else None
+        for inner in ast.walk(held[0]) if held is not None else ():
+            if held is not None and isinstance(inner, ast.Call) and _is_naive(job, held[1], inner):
+                message = (
+                    f"{ast.unparse(inner)} has no time zone: enqueueing raises InvalidTask (run_after must be aware)"
+                )
+                hint = "timezone.now() of django.utils"
+                yield tell(job, "naive-run-after", Severity.ERROR, site.place, message, hint)
+                break
+
+
+def _is_naive(job: Job, module: Module, node: ast.Call) -> bool:
+    return module.resolve(node.func) in _NAIVE and not node.args and not node.keywords
+
+
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """What ends in the handler is a success, unless it is enqueued again there."""
+    own = {one.path.clause.node.lineno for one in again_of(job) if one.path.clause is not None}
+    says = "the task is SUCCESSFUL, and nothing runs it again"
+    yield from (found for found in swallowing.swallowed_exception(job, says) if found.line not in own)

@@ -1,0 +1,130 @@
+"""Rules about how a task is run: dead workers, backends without a worker, queues, the context."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.facts import at, tell
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.django_tasks.backends import find_backends
+from skillrun.frameworks.django_tasks.tasks import find_sites, read_task
+from skillrun.frameworks.django_tasks.wiring import find_wiring
+from skillrun.frameworks.interface import Job, Place
+from skillrun.verdict import Finding, Severity
+
+_LOOKS_AT_ROWS = re.compile(rb"DBTaskResult|django_tasks_d")
+_RUNNING = re.compile(rb"\bRUNNING\b|\.running\(\)")
+_WORKER = "db_worker"
+_QUEUES = re.compile(r"--queue-name[=\s,\"']+(?P<names>[^\s\"']+)")
+
+
+def lost_on_kill(job: Job) -> Iterator[Finding]:
+    """Nothing looks for rows that stay RUNNING, and nothing enqueues the job again."""
+    trigger = job.spec.trigger.type if job.spec.trigger else None
+    once = all(effect.guarantee == "at_most_once" for effect in job.spec.effects or ()) and job.spec.effects
+    if trigger in ("cron", "poller") or once or _found_again(job) or _is_swept(job):
+        return
+    message = "the row of a worker that dies while it runs this job stays RUNNING for ever: the job is lost"
+    hint = "keep what is due in a table, and let a scheduled command enqueue again what was not done in time"
+    place = at(job, read_task(job.project, job.handler).registered)
+    yield tell(job, "lost-on-kill", Severity.WARNING, place, message, hint)
+
+
+def _found_again(job: Job) -> bool:
+    """Something enqueues it by the clock too."""
+    return any(wiring.kind == "schedule" for wiring in find_wiring(job.project, job.handler))
+
+
+def _is_swept(job: Job) -> bool:
+    """Code of the repository looks at RUNNING rows."""
+    for module in job.project.modules_with("DBTaskResult"):
+        text = "\n".join(module.lines).encode()
+        if not in_tests(module.path) and _LOOKS_AT_ROWS.search(text) and _RUNNING.search(text):
+            return True
+    return False
+
+
+def no_worker(job: Job) -> Iterator[Finding]:
+    """Every settings module has a backend that no worker reads."""
+    backends = find_backends(job.project, job.use, read_task(job.project, job.handler))
+    if not backends or not all(one.kind in ("ImmediateBackend", "DummyBackend") for one in backends):
+        return
+    for one in backends[:1]:
+        does = "runs it where it is enqueued" if one.kind == "ImmediateBackend" else "never runs it"
+        message = f"{one.kind} {does}: there is no worker, and a failure has nobody to look at it"
+        hint = 'TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}, and manage.py db_worker'
+        yield tell(job, "no-worker", Severity.ERROR, one.place, message, hint)
+
+
+def enqueue_on_commit(job: Job) -> Iterator[Finding]:
+    """A setting that is not read any more."""
+    for one in find_backends(job.project, job.use, read_task(job.project, job.handler)):
+        if "ENQUEUE_ON_COMMIT" in one.settings:
+            message = "ENQUEUE_ON_COMMIT is not read since django-tasks 0.12, nor by Django: a task is enqueued at once"
+            hint = (
+                "transaction.on_commit(partial(ship.enqueue, ...)); with the database backend the row waits by itself"
+            )
+            yield tell(job, "enqueue-on-commit", Severity.WARNING, one.place, message, hint)
+
+
+def _queues(job: Job) -> Iterator[tuple[str, Place]]:
+    """(queue, where it is said), of the task and of `using(queue_name=...)`."""
+    task = read_task(job.project, job.handler)
+    node = task.options.get("queue_name")
+    if node is not None:
+        name = job.project.literal(node, task.handler.module)
+        if isinstance(name, str):
+            yield name, place_of(task.handler.module, node)
+    for site in find_sites(job.project, task):
+        said = site.option("queue_name")
+        value = job.project.literal(said, site.module) if said is not None else None
+        if isinstance(value, str):
+            yield value, site.place
+
+
+def unknown_queue(job: Job) -> Iterator[Finding]:
+    """QUEUES does not have it."""
+    backends = find_backends(job.project, job.use, read_task(job.project, job.handler))
+    for name, place in _queues(job):
+        for one in backends:
+            known = one.settings.get("QUEUES", ["default"]) if one.path is not None else []
+            if isinstance(known, list | tuple) and known and name not in known:
+                message = f"the queue {name} is none of the backend's ({', '.join(map(str, known))}): InvalidTask"
+                hint = f'"QUEUES": [..., "{name}"] in TASKS; [] lets any name through'
+                yield tell(job, "unknown-queue", Severity.ERROR, place, message, hint)
+                break
+
+
+def unread_queue(job: Job) -> Iterator[Finding]:
+    """No worker that is started here reads it."""
+    starts = [place for place in job.use.evidence if _WORKER in place.text]
+    read = {name for place in starts for name in _read_by(place.text)}
+    for name, place in _queues(job):
+        if starts and name not in read and "*" not in read:
+            message = f"the queue {name} is read by no db_worker that is started here ({', '.join(sorted(read))})"
+            hint = f"--queue-name default,{name}, or '*'"
+            yield tell(job, "unread-queue", Severity.WARNING, place, message, hint)
+
+
+def _read_by(command: str) -> list[str]:
+    found = _QUEUES.search(command)
+    return found["names"].split(",") if found else ["default"]
+
+
+def context_first(job: Job) -> Iterator[Finding]:
+    """takes_context and the parameters do not go together."""
+    task, node = read_task(job.project, job.handler), job.handler.node
+    if task.registered is None or isinstance(node, ast.ClassDef):
+        return
+    own = len(node.decorator_list) <= 1  # below another decorator the parameters are that one's
+    first = next((arg.arg for arg in (*node.args.posonlyargs, *node.args.args)), None)
+    takes = "takes_context" in task.options
+    if takes and task.is_on(job.project, "takes_context") and first != "context" and own:
+        message = "takes_context wants the first parameter to be named context: InvalidTask when it is imported"
+        hint = f"def {job.handler.name}(context, ...)"
+        yield tell(job, "context-first", Severity.ERROR, task.registered, message, hint)
+    elif not takes and first == "context" and own and not node.args.defaults:
+        message = "nobody gives the context: without takes_context=True each run fails with TypeError"
+        yield tell(job, "context-first", Severity.ERROR, task.registered, message, "@task(takes_context=True)")

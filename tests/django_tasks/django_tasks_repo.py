@@ -1,0 +1,197 @@
+"""Real repositories with a task of Django's, what skillrun reads in them, and a small shop that every stage passes."""
+
+from __future__ import annotations
+
+import copy
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helpers
+import yaml
+from bundled import bundled_skill
+from receipt_job import SPEC
+
+from skillrun.contract.job import JobSpec
+from skillrun.contract.spec import load_spec
+from skillrun.frameworks import django_tasks
+from skillrun.frameworks.interface import FrameworkUse, Job, Place, Policy
+from skillrun.repo.git import open_repo
+from skillrun.repo.python import Definition, Project
+from skillrun.repo.survey import Survey
+from skillrun.repo.tree import Tree
+from skillrun.stages.interface import Case
+from skillrun.stages.registry import STAGES
+from skillrun.verdict import Finding, StageResult
+
+SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
+MAILER = """
+    class Unavailable(Exception): ...
+    class BadAddress(Exception): ...
+
+    def send(order_id, email="", *, idempotency_key=None):
+        Receipt.objects.get_or_create(order_id=order_id)
+        post(email, headers={"Idempotency-Key": idempotency_key})
+    """
+DEAD = """
+    from shop.models import DeadJob
+
+    def record(payload, reason):
+        DeadJob.objects.create(payload=payload, reason=reason)
+    """
+SETTINGS = """
+    INSTALLED_APPS = ["django_tasks", "django_tasks_db", "shop"]
+    TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+    """
+MODELS = """
+    from django.db import models
+
+    class Order(models.Model):
+        email = models.TextField()
+
+    class Receipt(models.Model):
+        order_id = models.IntegerField(unique=True)
+
+        class Meta:
+            db_table = "receipts"
+
+    class DeadJob(models.Model):
+        payload = models.TextField()
+        reason = models.TextField()
+
+        class Meta:
+            db_table = "dead_jobs"
+    """
+TASKS = '''
+    import logging
+    from datetime import timedelta
+
+    from django.utils import timezone
+    from django_tasks import task
+
+    from shop import dead_jobs, mailer
+
+    log = logging.getLogger(__name__)
+    ATTEMPTS = 5
+
+
+    @task()
+    def send_receipt(order_id, email, attempt=1):
+        """Emails one receipt.
+
+        A dead letter is a row in dead_jobs; mend the cause, then settle the order again to run it once more.
+        """
+        log.info("receipt started order_id=%s attempt=%s", order_id, attempt)
+        try:
+            mailer.send(order_id, email, idempotency_key=f"receipt-{order_id}")
+        except (mailer.Unavailable, TimeoutError) as error:
+            if attempt >= ATTEMPTS:
+                log.error("receipt failed order_id=%s: %r", order_id, error)
+                dead_jobs.record(order_id, repr(error))
+                raise
+            log.warning("receipt failed order_id=%s, will retry, attempt %s: %r", order_id, attempt, error)
+            wait = timedelta(seconds=min(2 * 2 ** (attempt - 1), 60))
+            send_receipt.using(run_after=timezone.now() + wait).enqueue(order_id, email, attempt=attempt + 1)
+            return
+        except mailer.BadAddress as error:
+            log.error("receipt failed order_id=%s: %r", order_id, error)
+            dead_jobs.record(order_id, repr(error))
+            raise
+        log.info("receipt sent order_id=%s", order_id)
+    '''
+FILES: dict[str, str] = {
+    "requirements.txt": "django>=5.2\ndjango-tasks-db[compat]>=0.12\n",
+    "Procfile": "worker: python manage.py db_worker\n",
+    "manage.py": 'import os\n\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n',
+    "shop/__init__.py": "",
+    "shop/settings.py": SETTINGS,
+    "shop/models.py": MODELS,
+    "shop/mailer.py": MAILER,
+    "shop/dead_jobs.py": DEAD,
+    "shop/orders.py": """
+        from django.db import transaction
+
+        from shop.tasks import send_receipt
+
+        @transaction.atomic
+        def settle(order_id, email):
+            send_receipt.enqueue(order_id, email)
+        """,
+    "shop/tasks.py": TASKS,
+    "tests/test_tasks.py": """
+        import pytest
+        from shop import mailer, tasks
+
+        def test_happy(outbox):
+            tasks.send_receipt.call(7, "a@example.com")
+            assert outbox == ["receipt-7"]
+
+        def test_retryable(outbox, mail, queue):
+            mail.failures = [mailer.Unavailable("down")]
+            tasks.send_receipt.call(7, "a@example.com")
+            tasks.send_receipt.call(7, "a@example.com", attempt=2)
+            assert outbox == ["receipt-7"]
+
+        def test_terminal(outbox, mail):
+            mail.failures = [mailer.BadAddress("bad")]
+            with pytest.raises(mailer.BadAddress):
+                tasks.send_receipt.call(7, "a@example.com")
+            assert outbox == []
+        """,
+}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A repository with one handler."""
+
+    project: Project
+    use: FrameworkUse
+    handler: Definition
+
+    @property
+    def policy(self) -> Policy:
+        return django_tasks.read_policy(self.project, self.use, self.handler)
+
+    @property
+    def wiring(self) -> list[tuple[str, str]]:
+        """(kind, how) of every place outside tests."""
+        found = django_tasks.find_wiring(self.project, self.use, self.handler)
+        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
+
+
+def open_shop(
+    root: Path, tasks: str, *, worker: str = "", files: Mapping[str, str] | None = None, **modules: str
+) -> Shop:
+    """A repository whose shop/tasks.py is given; `modules` are more of its package, `worker` is a command line."""
+    every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD, "shop/models.py": MODELS}
+    every |= {"shop/tasks.py": tasks, "shop/settings.py": SETTINGS, **(files or {})}
+    every |= {f"shop/{name}.py": text for name, text in modules.items()}
+    project = Project(Tree(helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in every.items()})))
+    seen = (Place("Procfile", 1, worker),) if worker else ()
+    use = FrameworkUse("django-tasks", app="shop/settings.py:TASKS", apps=("shop/settings.py:TASKS",), evidence=seen)
+    found = django_tasks.find_handler(project, use, "shop.tasks:send_receipt")
+    assert found is not None
+    return Shop(project, use, found)
+
+
+def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
+    """What one rule says of the shop under the sample's spec with `spec` laid over it."""
+    value = {**SPEC, **(spec or {})}
+    job = Job(shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy)
+    found = next(r for r in django_tasks.RULES if r.id == f"django-tasks.{rule}")
+    return list(found.find(job))
+
+
+def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+    value = {**copy.deepcopy(SPEC), **(spec or {})}
+    helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
+    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+
+
+def examine(stage: str, case: Case) -> StageResult:
+    """What a stage says of a case."""
+    return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)
