@@ -103,6 +103,22 @@ def send_receipt(order_id):
     assert found.retried == ("builtins:TimeoutError",)
 
 
+def test_a_loop_over_its_waits_is_named(tmp_path: Path) -> None:
+    """How many attempts follow it cannot be told: they are not none."""
+    looped = f"""{HEAD}import time
+
+@task()
+def send_receipt(order_id):
+    for wait in (2, 4):
+        try:
+            return mailer.send(order_id)
+        except TimeoutError:
+            time.sleep(wait)
+    mailer.send(order_id)
+"""
+    assert set(read(tmp_path, looped).policy.unknown) == {"max_attempts", "backoff", "retried"}
+
+
 def test_a_decorator_of_its_own(tmp_path: Path) -> None:
     wrapped = f"""{HEAD}import functools
 

@@ -70,6 +70,23 @@ def clause(
 
 
 PLAIN = "@task()\ndef send_receipt(order_id, attempt=1):\n    mailer.send(order_id)\n"
+LOOP = """import time
+def patiently(order_id):
+    for wait in (2, 4, 8, 16):
+        try:
+            return mailer.send(order_id)
+        except (mailer.Unavailable, TimeoutError):
+            time.sleep(wait)
+    mailer.send(order_id)
+
+@task()
+def send_receipt(order_id):
+    try:
+        patiently(order_id)
+    except Exception as error:
+        dead_jobs.record(order_id, error)
+        raise
+"""
 LAST = "if attempt >= ATTEMPTS:\n    dead_jobs.record(order_id, error)\n    raise\n"
 BOUNDED = clause(LAST + AGAIN)
 REJECTED = "    except mailer.BadAddress as error:\n        dead_jobs.record(order_id, error)\n        raise\n"
@@ -112,11 +129,15 @@ def test_no_retry(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("no-retry", clause("again(order_id, attempt)") + f"def again(order_id, attempt):\n    {AGAIN}\n")
     check_ignores("no-retry", "from tenacity import retry\n" + PLAIN)
     check_ignores("no-retry", PLAIN, spec={"retry": {"kind": "none", "reason": "one is all"}})
+    inner = "try:\n    mailer.send(order_id)\nexcept Exception:\n    free(order_id)\n    raise"
+    check_ignores("no-retry", BOUNDED.replace("mailer.send(order_id)", textwrap.indent(inner, " " * 8).strip()))
+    check_ignores("no-retry", LOOP)
 
 
 def test_retry_unbounded(check_finds: Check, check_ignores: Check) -> None:
     check_finds("retry-unbounded", clause("send_receipt.enqueue(order_id)"), ERROR, "no argument counts")
     check_finds("retry-unbounded", clause(AGAIN), ERROR, "nothing compares attempt")
+    check_finds("retry-unbounded", clause(LAST + "send_receipt.enqueue(order_id)"), ERROR, "attempt does not go along")
     check_ignores("retry-unbounded", BOUNDED)
     check_ignores("retry-unbounded", clause(f"if attempt < 5:\n    {AGAIN}\n    return\nraise"))
     check_ignores("retry-unbounded", clause(f"if order.attempts < limit():\n    {AGAIN}"))
@@ -129,6 +150,7 @@ def test_attempt_is_always_one(check_finds: Check, check_ignores: Check) -> None
     )
     check_finds("attempt-is-always-one", context.format("a = 1 < context.task_result.attempts"), ERROR, "always 1")
     check_ignores("attempt-is-always-one", context.format("log(context.attempt)"))
+    check_finds("attempt-is-always-one", context.format("n = context.attempt; m = n > 4"), ERROR, "always 1")
     check_ignores("attempt-is-always-one", BOUNDED)
 
 
@@ -184,6 +206,7 @@ def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
     check_finds("swallowed-exception", clause("return {'ok': False}"), ERROR, "SUCCESSFUL")
     check_ignores("swallowed-exception", BOUNDED)
     check_ignores("swallowed-exception", clause("raise"))
+    check_ignores("swallowed-exception", LOOP)
 
 
 # How it ends

@@ -165,6 +165,8 @@ def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
     """`for attempt in range(5): try: ...; break; except X: sleep(...)`."""
     tried = next((node for node in loop.body if isinstance(node, ast.Try)), None)
     counted = isinstance(loop.iter, ast.Call) and module.resolve(loop.iter.func) == "builtins.range"
+    if tried is not None and not counted and _waits_for(loop):
+        yield Way(place_of(module, loop), readable=False, loop=loop)
     if tried is None or not counted or not isinstance(loop.iter, ast.Call) or not _ends(loop, tried):
         return
     again = [clause for clause in tried.handlers if not _never_goes_on(clause)]
@@ -178,6 +180,12 @@ def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
     retried = tuple(n for c in again for n in (project.exception_names(c.type, module) or ("builtins.BaseException",)))
     wait = _wait(project, module, loop, again, first)
     yield Way(place_of(module, loop), max(past - first, 1), wait, retried, loop=loop)
+
+
+def _waits_for(loop: ast.For) -> bool:
+    """`for wait in (30, 60): try: ... except X: sleep(wait)`: its turns are attempts, and not pieces of work."""
+    sleeps = (node for node in ast.walk(loop) if isinstance(node, ast.Call) and last_word(node.func) == "sleep")
+    return any(ast.unparse(arg) == ast.unparse(loop.target) for call in sleeps for arg in call.args)
 
 
 def _ends(loop: ast.For, tried: ast.Try) -> bool:

@@ -6,9 +6,10 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.again import bodies, taking, tries_itself
+from skillrun.frameworks.common.again import bodies, clauses, taking, tries_itself
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, is_atomic, spec_name, tell
+from skillrun.frameworks.common.guards import tests_before
 from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.django_tasks.policy import counted
 from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find_again
@@ -35,9 +36,10 @@ def no_retry(job: Job) -> Iterator[Finding]:
         return  # a loop within the run, or one that cannot be read
     for written in dict.fromkeys(error.type for error in failures.transient):
         bases = ancestors(job.project, short(spec_name(job, written)))
-        for call in effect_calls(job):
+        calls = effect_calls(job)
+        for call in () if any(_is_in_loop(call, bases) for call in calls) else calls:
             clause = taking(call, bases)
-            if _comes_again(job, call, clause) or _around(job, bases):
+            if _comes_again(job, call, bases) or _around(job, bases):
                 continue
             place = place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
             what = "is raised again from this clause" if clause else "leaves the handler from this call"
@@ -59,29 +61,60 @@ def _untold(job: Job, clause: Handler) -> bool:
     return any("." not in name for name in clause.exceptions)
 
 
-def _comes_again(job: Job, call: Call, clause: Handler | None) -> bool:
-    """As far as can be told; a clause that raises on some of its ways alone is not judged."""
-    if tries_itself(job.project, call):
-        return True
-    return clause is not None and (enqueues_again(job.project, job.handler, clause) or not clause.always_raises)
+def _comes_again(job: Job, call: Call, bases: frozenset[str]) -> bool:
+    """As far as can be told: a clause raises it on to the one around, and one that raises on some of its ways alone is
+    not judged.
+    """
+    taken = [c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}]
+    ends = (enqueues_again(job.project, job.handler, clause) or not clause.always_raises for clause in taken)
+    return tries_itself(job.project, call) or any(ends)
+
+
+def _is_in_loop(call: Call, bases: frozenset[str]) -> bool:
+    """The clause that takes it goes on with the next turn of a loop."""
+    clause = taking(call, bases)
+    return clause is not None and goes_round(clause)
+
+
+def goes_round(clause: Handler) -> bool:
+    """A clause in a loop that ends neither the loop nor its function."""
+    block = next((node for node in clause.module.parents(clause.node) if isinstance(node, ast.Try)), None)
+    around = next(clause.module.parents(block), None) if block is not None else None
+    ends = any(isinstance(node, ast.Raise | ast.Return | ast.Break) for node in clause.node.body)
+    return isinstance(around, ast.For | ast.AsyncFor | ast.While) and not ends
 
 
 def retry_unbounded(job: Job) -> Iterator[Finding]:
     """It enqueues itself, and no comparison of the attempt stands before it."""
     for one in counted(again_of(job)):
-        if one.attempts is not None or one.path.bound_unread or one.path.clause is None:
+        forgotten = _forgotten(one)
+        if one.attempts is not None or one.path.clause is None or (one.path.bound_unread and not forgotten):
             continue
         said = "no argument counts the attempts" if one.count is None else f"nothing compares {one.count}"
+        said = f"{forgotten} does not go along, so it is the first one each time" if forgotten else said
         message = f"the task enqueues itself after each error, and {said}: it is tried for ever"
         hint = "if attempt >= ATTEMPTS: record the dead letter, and raise; else enqueue(..., attempt=attempt + 1)"
         yield tell(job, "retry-unbounded", Severity.ERROR, one.path.place, message, hint)
+
+
+def _forgotten(one: Again) -> str | None:
+    """A parameter that is compared before the enqueueing, and not given to it."""
+    function = one.site.module.function_of(one.site.node)
+    if one.count is not None or function is None or one.site.call is None:
+        return None
+    names = [arg.arg for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
+    given = {keyword.arg for keyword in one.site.call.keywords} | set(names[: len(one.site.call.args)])
+    tests = (test for test, _ in tests_before(one.site.module, one.site.node))
+    compared = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
+    return next((name for name in names if name in compared - given), None) if None not in given else None
 
 
 def attempt_is_always_one(job: Job) -> Iterator[Finding]:
     """`if context.attempt < 5`, or the same of the result's `attempts`."""
     for part in bodies(job.project, job.handler):
         for node in ast.walk(part.node):
-            if isinstance(node, ast.Compare) and any(_is_attempt(side) for side in (node.left, *node.comparators)):
+            sides = (node.left, *node.comparators) if isinstance(node, ast.Compare) else ()
+            if isinstance(node, ast.Compare) and any(_is_attempt(job, side, part.module) for side in sides):
                 message = (
                     f"{ast.unparse(node)}: each retry is a row of its own, so the attempt of the context is always 1"
                 )
@@ -89,8 +122,10 @@ def attempt_is_always_one(job: Job) -> Iterator[Finding]:
                 yield tell(job, "attempt-is-always-one", Severity.ERROR, place_of(part.module, node), message, hint)
 
 
-def _is_attempt(node: ast.expr) -> bool:
-    return ast.unparse(node).endswith(("context.attempt", "context.task_result.attempts"))
+def _is_attempt(job: Job, node: ast.expr, module: Module) -> bool:
+    """Itself, or a variable that holds it."""
+    held = held_value(job.project, node, module) if isinstance(node, ast.Name) else None
+    return ast.unparse(held[0] if held else node).endswith(("context.attempt", "context.task_result.attempts"))
 
 
 def permanent_retried(job: Job) -> Iterator[Finding]:
@@ -195,7 +230,8 @@ def _is_naive(job: Job, module: Module, node: ast.Call) -> bool:
 
 
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """What ends in the handler is a success, unless it is enqueued again there."""
-    own = {one.path.clause.node.lineno for one in again_of(job) if one.path.clause is not None}
+    """What ends in the handler is a success, unless it is enqueued again there, or goes on with a loop."""
+    own = {one.path.clause.line for one in again_of(job) if one.path.clause is not None}
+    own |= {clause.line for clause in clauses(job.project, job.handler) if goes_round(clause)}
     says = "the task is SUCCESSFUL, and nothing runs it again"
     yield from (found for found in swallowing.swallowed_exception(job, says) if found.line not in own)
