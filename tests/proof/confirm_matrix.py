@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.proof.confirm.interface import Confirmed
 
-SUBJECTS = ("celery_receipt", "rq_invoice", "dramatiq_refund", "huey_shipment", "arq_confirmation", "taskiq_parcel")
+SUBJECTS = (
+    "celery_receipt",
+    "rq_invoice",
+    "dramatiq_refund",
+    "huey_shipment",
+    "arq_confirmation",
+    "taskiq_parcel",
+    "django_tasks_notice",
+)
 
 
 def schedules(spec: JobSpec) -> Iterator[tuple[str, str]]:

@@ -175,6 +175,20 @@ def keep_failed(sender: object, task_result: TaskResult, **more: object) -> None
         (TASKS, "from django.utils import timezone\nfrom django_tasks import task\n",
          "from django.dispatch import receiver\nfrom django.utils import timezone\n"
          "from django_tasks import TaskResult, TaskResultStatus, task\nfrom django_tasks.signals import task_finished\n"))),
+    Variant("postgresql", "in PostgreSQL, where nobody waits for the whole database", edits=(
+        (SPEC, 'env: {PRESS_DB: "{scratch}/press.db", ', 'env: {PRESS_DB: "{postgresql}", '),
+        (SPEC, 'database: "{scratch}/press.db"', 'services: [postgresql]\n  database: "{postgresql}"'),
+        (SETTINGS, "import os\n", "import os\nfrom urllib.parse import parse_qs, urlsplit\n"),
+        (SETTINGS, "DATABASES = {", 'URL = urlsplit(os.environ.get("PRESS_DB", "postgresql://press@/press"))\nDATABASES = {'),
+        (SETTINGS, """        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("PRESS_DB", "press.db"),
+        "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
+""", """        "ENGINE": "django.db.backends.postgresql",
+        "NAME": URL.path.strip("/"),
+        "USER": URL.username,
+        "HOST": parse_qs(URL.query).get("host", [URL.hostname])[0],
+        "PORT": URL.port or "",
+"""))),
     Variant("async", "a coroutine, which enqueues with aenqueue", edits=(
         (TASKS, HEAD, HEAD.replace("def send", "async def send")),
         (TASKS, "        notify(number)\n", "        await sync_to_async(notify)(number)\n"),
