@@ -105,7 +105,10 @@ JOBS = """
         await sync_to_async(write)(f"{do} {attempt} {context.attempt}")
         return result
 
+    @transaction.atomic
     def publish():
+        with connection.cursor() as cursor:
+            cursor.execute("select count(*) from told")
         main.using(queue_name="slow", priority=7).enqueue("done")
     """
 DOES = ("done", "heard", "twice", "undone", "within", "together", "sends", "leaves", "object", "other")
@@ -180,6 +183,20 @@ def test_a_row_is_there_with_its_commit_and_not_before(explorer: Explorer) -> No
     assert (outcomes(before), told(before), before.lost) == (["died"], [], 1)
     after = under(explorer, "together", "kill@after:commit#1")
     assert (outcomes(after), told(after), after.lost) == (["died", "succeeded"], ["stored", "done 2 1"], 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "runs"),
+    [
+        ("caller-pause@after:publish#1", 1),  # no worker sees it before the commit, one does after it
+        ("caller-kill@before:commit#1", 1),  # the caller's second call alone
+        ("caller-kill@after:commit#1", 2),
+    ],
+)
+def test_what_a_publisher_leaves_is_what_it_committed(explorer: Explorer, fault: str, runs: int) -> None:
+    history = explorer.run(parse_schedule(fault))
+    assert any(event.kind == "fault" for event in history.events)
+    assert (outcomes(history), told(history)) == (["succeeded"] * runs, ["done 1 1"] * runs)
 
 
 def test_a_killed_job_is_lost_unless_its_retry_was_in_the_queue(explorer: Explorer) -> None:

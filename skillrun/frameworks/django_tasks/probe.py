@@ -14,13 +14,11 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skillrun.proof.probe.driver import Probe
 
-ID = "proof"  # of the worker
 _ON_KILL = "the row of a worker that dies stays RUNNING, and no worker takes it again: the job is lost"
 _NO_BACKEND = "{handler} goes to {backend}, and the proof knows django_tasks_db.DatabaseBackend: set TASKS by proof.env"
 _NO_LIBRARY = "there is no django_tasks_db from 0.12 on, the backend that the proof knows: {error}"
@@ -74,7 +72,8 @@ class Driver:
         self.probe = probe
         self.task: Any = None
         self.wanted: Any = None  # the id of the row that a worker may take
-        self.delivered: str | None = None
+        self.delivered: str | None = None  # the id of the row that is run
+        self.parent: str | None = None  # of the retry that is being published
         probe.recorder.committed = self._committed
 
     # -- the beginning
@@ -235,27 +234,27 @@ class Driver:
         """One that looks once."""
         return self.library.worker.Worker(
             queue_names=["*"], interval=0, batch=False, backend_name=backend, startup_delay=False, max_tasks=0,
-            worker_id=f"{ID}-{os.getpid()}", excluded_queue_names=[],
+            worker_id=f"proof-{os.getpid()}", excluded_queue_names=[],
         )  # fmt: skip
 
     # -- deaths
 
     def _mark(self, id_: str) -> None:
         """Whoever dies after the publish of its retry has lost nothing."""
-        with self.probe.recorder.quiet():
-            self._file(id_).write_bytes(b"")
+        with self.probe.recorder.quiet(), open(self._file(id_), "wb"):
+            pass
 
-    def _file(self, id_: str) -> Path:
-        return Path(self.probe.settings["scratch"]) / f".retried-{id_}"
+    def _file(self, id_: str) -> str:
+        return os.path.join(self.probe.settings["scratch"], f".retried-{id_}")
 
     def died(self, message: dict[str, Any], who: str) -> None:
-        if self._file(message["id"]).exists():
+        if os.path.exists(self._file(message["id"])):
             self.probe.settle("acked", why="its retry was in the queue already")
         else:
             self.probe.settle("lost", why="its row stays RUNNING")
 
     def rehearse(self) -> None:
-        """The files are not yet there that it would open."""
+        """Nothing: the database is put in place after the process was forked."""
 
     def dead_letters(self) -> int | None:
         """The FAILED rows."""
