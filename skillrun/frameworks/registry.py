@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks import apscheduler, arq, celery, django_tasks, dramatiq, huey, plain_cron, rq, taskiq
+from skillrun.frameworks import apscheduler, arq, celery, django_tasks, dramatiq, huey, plain_cron, procrastinate, rq, taskiq
 from skillrun.frameworks.interface import Framework
 from skillrun.frameworks.known.catalogue import TITLES as RECOGNISED_ONLY
 from skillrun.frameworks.known.catalogue import known_recognisers
@@ -20,6 +20,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "dramatiq": dramatiq,
     "huey": huey,
     "plain-cron": plain_cron,
+    "procrastinate": procrastinate,
     "rq": rq,
     "taskiq": taskiq,
 }

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.arguments import is_injected
+from skillrun.repo.source import last_word
 from skillrun.stages.interface import Case, error
 from skillrun.verdict import Finding
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.repo.python import Definition
+
+_GIVES_FIRST = ("bind", "takes_context", "pass_context")  # Celery, Django, Procrastinate: the first one is the library's
 
 
 def signature_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
@@ -58,15 +61,17 @@ def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple
     for arg, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
         if not is_injected(case.project, parts[0].module, arg, default):
             (needed if default is None else optional).append(arg.arg)
-    if needed and (needed[0] in ("self", "cls") or _asks(handler, "bind") or _asks(handler, "takes_context")):
+    if needed and (needed[0] in ("self", "cls") or any(_asks(handler, one) for one in _GIVES_FIRST)):
         needed = needed[1:]
     if needed and case.use is not None and case.use.id == "arq":  # its context comes first
         needed = needed[1:]
     given = ("task",) if _asks(handler, "context") else ()
+    if any(isinstance(d, ast.Call) and last_word(d.func) == "periodic" for d in handler.decorators):
+        needed, optional = [n for n in needed if n != "timestamp"], [*optional, "timestamp"]  # of Procrastinate's tick
     return tuple(n for n in needed if n not in given), tuple(n for n in optional if n not in given)
 
 
 def _asks(handler: Definition, option: str) -> bool:
-    """`bind=True` (Celery), `takes_context=True` (Django): the library gives the first one; `context=True` (Huey)."""
+    """An option of the decorator is True; `context=True` (Huey) gives `task=`."""
     keywords = [k for d in handler.decorators if isinstance(d, ast.Call) for k in d.keywords]
     return any(k.arg == option and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)

@@ -9,25 +9,6 @@ _WEB = ("django", "flask", "fastapi", "starlette", "aiohttp", "tornado", "sanic"
 
 PYTHON = (
     Known(
-        id="procrastinate",
-        title="Procrastinate",
-        language="python",
-        distributions=("procrastinate",),
-        modules=("procrastinate*",),
-        words=(b"procrastinate", b".task"),
-        apps=("call procrastinate.App", "call procrastinate.app.App"),
-        tasks=("mark ~app.task", "mark procrastinate.contrib.django.app.task", "mark procrastinate.Blueprint().task"),
-        sends=("call procrastinate.Blueprint", "call procrastinate.blueprints.Blueprint"),
-        schedules={
-            "mark ~app.periodic": "procrastinate periodic",
-            "mark procrastinate.contrib.django.app.periodic": "procrastinate periodic",
-        },
-        broker="postgres",
-        starts=("procrastinate", "worker"),
-        objects=True,
-        own="procrastinate/app.py",
-    ),
-    Known(
         id="django-q2",
         title="Django Q2",
         language="python",

@@ -1,0 +1,68 @@
+"""Procrastinate: how it is recognised, what its tasks really do, who defers them, and what people get wrong.
+
+A handler is a function under `@app.task` or `@blueprint.task`. `tasks.py` finds what makes it one, `retries.py` reads
+its strategy, `recovery.py` who gives back the jobs of dead workers, `policy.py` and `deadletter.py` conclude;
+`wiring.py` finds what defers it and its periodic schedules; `rules/` holds what people get wrong, each with its source.
+The library itself is never imported.
+
+For a proof (Procrastinate 3, procrastinate/worker.py, sql/schema.sql): a job is `doing` while it runs, and its status
+is written when it has ended. `retry=3` and `max_attempts=3` are three retries, so four runs; `max_attempts=0` bounds
+nothing. The job of a dead worker stays `doing` until somebody calls `get_stalled_jobs` and `retry_job`, and with it its
+lock; `retry_job` counts an attempt, and nothing but an exception asks for the bound. A job that fails is kept as
+`failed`: that is the only dead letter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.procrastinate.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.procrastinate.rules.catalogue import RULES as RULES
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.survey import Recogniser
+
+ID = "procrastinate"
+TITLE = "Procrastinate"
+
+
+def recogniser() -> Recogniser:
+    """A fresh recogniser for one pass over the files."""
+    from skillrun.frameworks.procrastinate.recognise import recogniser as made
+
+    return made()
+
+
+def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
+    """The function behind an import path; also where the object is what `app.task(...)(function)` returned."""
+    from skillrun.frameworks.procrastinate import tasks
+
+    return tasks.find_task(project, use, handler)
+
+
+def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    """The decorator or the call that makes it a task, or None."""
+    from skillrun.frameworks.procrastinate import tasks
+
+    return tasks.read_task(project, use, handler).registered
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The effective policy of a handler."""
+    from skillrun.frameworks.procrastinate import policy
+
+    return policy.read_policy(project, use, handler)
+
+
+def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+    """Every place that defers or schedules the handler."""
+    from skillrun.frameworks.procrastinate import wiring
+
+    return wiring.find_wiring(project, use, handler)
+
+
+def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
+    """None: what a middleware or a strategy does is read where the dead letter is looked for."""
+    return {}

@@ -1,0 +1,92 @@
+"""What a handler does by the number of the attempt: `context.job.attempts`, counted from 0.
+
+Source: procrastinate/jobs.py (`Job.attempts`): how often the job was run, and retried by whoever found it stalled,
+before this run.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.countdown import Countdown
+from skillrun.frameworks.common.guards import count_let_through, tests_before
+from skillrun.frameworks.common.reading import place_of
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import Place
+    from skillrun.repo.python import Definition, Handler, Module, Project
+
+_LIKE_A_COUNT = re.compile(r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The attempt from which on a clause raises no more; None: it always does. `unread`: something else decides."""
+
+    last: int | None
+    place: Place | None = None
+    unread: bool = False
+
+
+class Attempts(Countdown):
+    """`context.job.attempts` at each retry."""
+
+    def is_retries(self, node: ast.expr) -> bool:
+        """`context.job.attempts`, and `job.attempts` of a job that the context held."""
+        return isinstance(node, ast.Attribute) and node.attr == "attempts"
+
+    def counts(self, node: ast.expr, module: Module) -> bool:
+        """The count itself, also by the name of a local variable that holds it."""
+        if not isinstance(node, ast.Name):
+            return self.is_retries(node)
+        function = module.function_of(node)
+        bound = module.bindings(function).get(node.id, []) if function is not None else []
+        return any(one.value is not None and self.is_retries(one.value) for one in bound)
+
+    def shift(self, node: ast.expr, module: Module) -> int | None:
+        """0 for the count, 1 for `attempts + 1`; None for anything else."""
+        if self.counts(node, module):
+            return 0
+        if isinstance(node, ast.Name):
+            function = module.function_of(node)
+            bound = module.bindings(function).get(node.id, []) if function is not None else []
+            value = bound[0].value if len(bound) == 1 else None
+            return self.shift(value, module) if isinstance(value, ast.BinOp) else None
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.right, ast.Constant):
+            added = node.right.value
+            return added if isinstance(added, int) and self.counts(node.left, module) else None
+        return None
+
+    def asked(self, node: ast.AST, module: Module) -> bool:
+        """Whether an expression has the count in it."""
+        return any(isinstance(n, ast.expr) and self.counts(n, module) for n in ast.walk(node))
+
+
+def raised(project: Project, handler: Definition) -> tuple[Bound, ...]:
+    """The bounds of what the handler's own clauses raise, one for each `raise`."""
+    found = (bound for clause in project.handlers(handler, depth=1) for bound in _bounds(project, clause))
+    return tuple(found)
+
+
+def _bounds(project: Project, clause: Handler) -> Iterator[Bound]:
+    for node in ast.walk(clause.node):
+        if isinstance(node, ast.Raise):
+            yield _bound(Attempts(project, {}), node, clause.module)
+
+
+def _bound(attempts: Attempts, node: ast.AST, module: Module) -> Bound:
+    found: list[Bound] = []
+    unread = False
+    for test, holds in tests_before(module, node):
+        limit = count_let_through(test, holds, lambda one: attempts.shift(one, module) is not None)
+        number = attempts.number(limit[0], module) if limit else None
+        if limit is not None and number is not None and isinstance(test, ast.Compare):
+            shift = attempts.shift(test.left, module) or 0
+            found.append(Bound(int(number) + limit[1] - shift, place_of(module, test)))
+        elif _LIKE_A_COUNT.search(ast.unparse(test)):
+            unread = True
+    return min(found, key=lambda one: one.last or 0, default=Bound(None, unread=unread))

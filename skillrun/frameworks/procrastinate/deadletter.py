@@ -1,0 +1,94 @@
+"""Where a job leaves a record when it is given up, beside the status `failed` that Procrastinate keeps.
+
+Counted: a branch on the number of the attempt, in the handler and what is around it; a clause that ends the job for
+good; a strategy of the repository's own that records when it decides against a retry; a middleware that catches.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.reading import held_value, place_of
+from skillrun.frameworks.common.records import first_record
+from skillrun.frameworks.procrastinate.attempts import Attempts
+from skillrun.frameworks.procrastinate.retries import read_strategy
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import Place
+    from skillrun.frameworks.procrastinate.tasks import Task
+    from skillrun.repo.python import Definition, Module, Project
+
+
+@dataclass(frozen=True)
+class Record:
+    """`how` is for a reader."""
+
+    place: Place
+    how: str
+
+
+def find_record(project: Project, task: Task) -> Record | None:
+    """The first record that is left after the last attempt, else of a permanent error."""
+    return next(_records(project, task), None)
+
+
+def _records(project: Project, task: Task) -> Iterator[Record]:
+    attempts, strategy = Attempts(project, {}), read_strategy(project, task)
+    around = tuple(_around(project, task))
+    for part in (*_bodies(project, task.handler), *around):
+        for node in ast.walk(part.node):
+            if isinstance(node, ast.If) and attempts.asked(node.test, part.module):
+                yield from _kept(project, [node], part.module, "by the number of the attempt")
+    own = project.definition(f"{strategy.custom}.get_retry_decision") if strategy.custom else None
+    if own is not None:
+        yield from _kept(project, getattr(own.node, "body", []), own.module, "get_retry_decision")
+    if strategy.tries_again:
+        return
+    for clause in project.handlers(task.handler, depth=1):
+        yield from _kept(project, clause.node.body, clause.module, "the except clause")
+    for part in around:
+        for clause in project.handlers(part):
+            yield from _kept(project, clause.node.body, clause.module, "a middleware")
+
+
+def _bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
+    via = {name for call in project.calls(handler, depth=1) for name in call.via}
+    called = (found for name in sorted(via) if (found := project.definition(name)))
+    named = (node.func if isinstance(node, ast.Call) else node for node in handler.decorators)
+    decorators = (project.definition(handler.module.resolve(node) or "") for node in named)
+    return (handler, *called, *(one for one in decorators if one is not None and not one.is_class))
+
+
+def _around(project: Project, task: Task) -> Iterator[Definition]:
+    """The task's own middlewares."""
+    option = task.option("task_middleware")
+    held = held_value(project, *option) if option else None
+    if held is not None and isinstance(held[0], ast.List | ast.Tuple):
+        found = (project.definition(held[1].resolve(one) or "") for one in held[0].elts)
+        yield from (one for one in found if one is not None and not one.is_class)
+
+
+def _kept(project: Project, body: Iterable[ast.stmt], module: Module, how: str) -> Iterator[Record]:
+    record = first_record(project, list(_steps(body)), module)
+    if record is not None:
+        yield Record(place_of(module, record), how)
+
+
+def _steps(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of all branches but what is raised or returned: building that leaves nothing."""
+    for statement in body:
+        inner = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
+        if isinstance(statement, ast.If | ast.For | ast.AsyncFor | ast.While | ast.Try | ast.With | ast.AsyncWith):
+            for block in inner:
+                yield from _steps(block)
+        elif not isinstance(statement, ast.Raise) and not _builds(statement):
+            yield statement
+
+
+def _builds(statement: ast.stmt) -> bool:
+    """`return RetryDecision(...)`."""
+    value = statement.value if isinstance(statement, ast.Return) else None
+    return isinstance(value, ast.Call) and ast.unparse(value.func).endswith("RetryDecision")

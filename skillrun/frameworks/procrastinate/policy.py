@@ -1,0 +1,98 @@
+"""The effective policy of a task: what its strategy and its own code say together.
+
+A job is acknowledged when it has ended (procrastinate/worker.py `_persist_job_status`); that it comes back after a
+death is up to the repository's own code (`recovery.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.reading import import_path
+from skillrun.frameworks.interface import Backoff, Place, Policy
+from skillrun.frameworks.procrastinate.attempts import raised
+from skillrun.frameworks.procrastinate.deadletter import find_record
+from skillrun.frameworks.procrastinate.recovery import HEARTBEAT_S, find_recoveries
+from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
+from skillrun.frameworks.procrastinate.tasks import read_task
+from skillrun.repo.python import is_known
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.repo.python import Definition, Project
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The policy of a handler; what cannot be read is named in `unknown`."""
+    key = ("procrastinate.policy", use.app, handler.dotted)
+    return project.remember(key, lambda: _Reader(project, use, handler).read())
+
+
+@dataclass
+class _Reader:
+    project: Project
+    use: FrameworkUse
+    handler: Definition
+    sources: dict[str, Place | None] = field(default_factory=dict)
+    unknown: dict[str, Place] = field(default_factory=dict)
+
+    def read(self) -> Policy:
+        task = read_task(self.project, self.use, self.handler)
+        strategy = read_strategy(self.project, task)
+        recovery = next(iter(find_recoveries(self.project, self.use)), None)
+        record = find_record(self.project, task)
+        self.sources |= dict.fromkeys(("max_attempts", "backoff", "retried"), strategy.place)
+        self.sources |= {"dead_letter": record.place if record else None}
+        self.sources |= {"reject_on_worker_lost": recovery.place if recovery else None}
+        attempts = self._attempts(strategy)
+        return Policy(
+            max_attempts=attempts,
+            backoff=self._backoff(strategy) if attempts != 1 else Backoff("none"),
+            retried=self._retried(strategy),
+            not_retried=self._spared(strategy),
+            acks_late=True,
+            reject_on_worker_lost=recovery is not None,
+            visibility_timeout_s=(recovery.wait_s or HEARTBEAT_S) if recovery is not None else None,
+            dead_letter=record.place if record else None,
+            sources=self.sources,
+            unknown=self.unknown,
+        )
+
+    def _attempts(self, strategy: Strategy) -> int | None:
+        """The strategy's bound, or the handler's own where every clause of it stops raising before."""
+        if not is_known(strategy.retries):
+            self._unread("max_attempts", strategy)
+        bounds = raised(self.project, self.handler)
+        lasts = [bound for bound in bounds if bound.last is not None]
+        own = max((bound.last or 0 for bound in lasts), default=None) if len(lasts) == len(bounds) else None
+        most = strategy.retries if is_known(strategy.retries) else None
+        if own is not None and strategy.tries_again and (most is None or own < most):
+            self.sources["max_attempts"] = lasts[-1].place
+            self.unknown.pop("max_attempts", None)
+            return own + 1
+        if most is None and any(bound.unread for bound in bounds):
+            self._unread("max_attempts", strategy)
+        return None if most is None else int(most) + 1
+
+    def _backoff(self, strategy: Strategy) -> Backoff:
+        read = strategy.backoff()
+        if read is None:
+            self._unread("backoff", strategy)
+        return read or Backoff("none")
+
+    def _retried(self, strategy: Strategy) -> tuple[str, ...]:
+        if not strategy.tries_again:
+            return ()
+        if strategy.exceptions is None:
+            self._unread("retried", strategy)
+        return tuple(import_path(self.project, name) for name in strategy.exceptions or ())
+
+    def _spared(self, strategy: Strategy) -> tuple[str, ...]:
+        """Exceptions that a clause of the handler takes and does not raise again."""
+        found = (clause for clause in self.project.handlers(self.handler, depth=1) if not clause.reraises)
+        names = dict.fromkeys(name for clause in found for name in clause.exceptions if name not in ANY)
+        return tuple(import_path(self.project, name) for name in names) if strategy.tries_again else ()
+
+    def _unread(self, name: str, strategy: Strategy) -> None:
+        self.unknown[name] = strategy.place or Place(self.handler.path, self.handler.line)

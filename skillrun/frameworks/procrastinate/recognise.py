@@ -1,0 +1,36 @@
+"""Is Procrastinate in use, and where: its apps and blueprints, tasks, periodic tasks, worker starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.known.entry import Known
+from skillrun.frameworks.known.recognise import KnownRecogniser
+
+if TYPE_CHECKING:
+    from skillrun.repo.survey import Recogniser
+
+ENTRY = Known(
+    id="procrastinate",
+    title="Procrastinate",
+    language="python",
+    distributions=("procrastinate",),
+    modules=("procrastinate*",),
+    words=(b"procrastinate", b".task"),
+    apps=("call procrastinate.App", "call procrastinate.app.App"),
+    tasks=("mark ~app.task", "mark procrastinate.contrib.django.app.task", "mark procrastinate.Blueprint().task"),
+    sends=("call procrastinate.Blueprint", "call procrastinate.blueprints.Blueprint"),
+    schedules={
+        "mark ~app.periodic": "procrastinate periodic",
+        "mark procrastinate.contrib.django.app.periodic": "procrastinate periodic",
+    },
+    broker="postgres",
+    starts=("procrastinate", "worker"),
+    objects=True,
+    own="procrastinate/app.py",
+)
+
+
+def recogniser() -> Recogniser:
+    """Read as the libraries are that are only recognised: marks over one pass."""
+    return KnownRecogniser(ENTRY)

@@ -1,0 +1,106 @@
+"""Who gives back the jobs of workers that died: code of the repository's that calls `get_stalled_jobs`.
+
+Sources: procrastinate/manager.py (`get_stalled_jobs`, `retry_job`); "Retry stalled jobs" in its documentation. The
+library itself never does: issues #307 and #1518.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.crontab import read_fields
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.procrastinate.tasks import read_task
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse, Place
+    from skillrun.repo.python import Definition, Module, Project
+
+HEARTBEAT_S = 30.0  # `seconds_since_heartbeat` of get_stalled_jobs, and `stalled_worker_timeout` of the worker
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """A call of `get_stalled_jobs`, and the function around it."""
+
+    call: ast.Call
+    module: Module
+    function: Definition | None
+    cron: str | None = None  # of the periodic task that it is
+    periodic: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return place_of(self.module, self.call)
+
+    @property
+    def wait_s(self) -> float | None:
+        """At most so long after a death: the heartbeat's time, and one period; None where the schedule is not read."""
+        period = _period_s(self.cron) if self.cron else None
+        return HEARTBEAT_S + period if period is not None else None
+
+    @property
+    def asks_attempts(self) -> bool:
+        """Something in the function looks at how often the job was tried."""
+        node = self.function.node if self.function is not None else self.module.tree
+        return any(isinstance(n, ast.Attribute) and n.attr == "attempts" for n in ast.walk(node))
+
+    @property
+    def by_age(self) -> ast.expr | None:
+        """`nb_seconds`: how long a job may run before it is taken for stalled, its worker alive or not."""
+        named = next((k.value for k in self.call.keywords if k.arg == "nb_seconds"), None)
+        node = named or next(iter(self.call.args), None)
+        return None if isinstance(node, ast.Constant) and node.value is None else node
+
+
+def find_recoveries(project: Project, use: FrameworkUse) -> tuple[Recovery, ...]:
+    """Every one outside tests, those that a periodic task makes first."""
+    key = ("procrastinate.recoveries", use.app)
+    return project.remember(key, lambda: tuple(sorted(_find(project, use), key=lambda one: not one.periodic)))
+
+
+def _find(project: Project, use: FrameworkUse) -> Iterator[Recovery]:
+    for module in project.modules_with("get_stalled_jobs"):
+        for node in ast.walk(module.tree) if not in_tests(module.path) else ():
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(node, ast.Call) and isinstance(called, ast.Attribute) and called.attr == "get_stalled_jobs":
+                yield _recovery(project, use, node, module)
+
+
+def _recovery(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> Recovery:
+    around = module.function_of(call)
+    function = project.define(module, around) if around is not None else None
+    for one in (function, *_callers(project, function)) if function is not None else ():
+        periodics = read_task(project, use, one).periodics
+        if periodics:
+            cron = project.literal(periodics[0].cron, periodics[0].module)
+            return Recovery(call, module, function, cron if isinstance(cron, str) else None, periodic=True)
+    return Recovery(call, module, function)
+
+
+def _callers(project: Project, function: Definition) -> Iterator[Definition]:
+    for seen in project.uses(function.dotted):
+        caller = seen.module.function_of(seen.node)
+        if caller is not None and caller is not function.node:
+            yield project.define(seen.module, caller)
+
+
+def _period_s(cron: str) -> float | None:
+    """Seconds between two ticks, at most, of the usual schedules; None for one that is not read."""
+    fields = read_fields(" ".join(cron.split()[:5]))  # a sixth column is for seconds
+    if fields is None:
+        return None
+    for name, size, whole in (("minute", 60.0, 60), ("hour", 3600.0, 24)):
+        text = fields[name]
+        if text == "*":
+            return size
+        if text.startswith("*/"):
+            return float(text[2:]) * size
+        if "," in text or "-" in text:
+            return size * whole
+    return _DAY_S

@@ -1,0 +1,56 @@
+"""Rules about the end of a job: what is left of one that failed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.facts import at, tell
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.interface import Job
+from skillrun.frameworks.procrastinate.deadletter import find_record
+from skillrun.frameworks.procrastinate.tasks import read_task
+from skillrun.verdict import Finding, Severity
+
+
+def failure_unrecorded(job: Job) -> Iterator[Finding]:
+    """The spec names a table or a queue, and nothing is written at the last attempt."""
+    letter = job.spec.dead_letter
+    task = read_task(job.project, job.use, job.handler)
+    if letter is None or letter.kind not in ("table", "queue") or task.registered is None:
+        return
+    if find_record(job.project, task) is None:
+        message = "nothing is recorded when the job is given up: its status `failed` is all that is left"
+        hint = "in the handler, where context.job.attempts is the last one; or dead_letter: {kind: framework}"
+        yield tell(job, "failure-unrecorded", Severity.WARNING, at(job, task.registered), message, hint)
+
+
+def failed_deleted(job: Job) -> Iterator[Finding]:
+    """Failed jobs are deleted, and they are the dead letters."""
+    letter = job.spec.dead_letter
+    if letter is None or letter.kind != "framework":
+        return
+    for word, option, value in (("delete_jobs", "delete_jobs", "always"), ("remove_failed", "remove_failed", True)):
+        for module in job.project.modules_with(word):
+            for node in ast.walk(module.tree) if not in_tests(module.path) else ():
+                found = _given(node, option)
+                if found is not None and job.project.literal(found, module) == value:
+                    message = f"{option}={value!r} deletes jobs that failed, and their status is the dead letter"
+                    hint = "keep them until somebody has looked: delete_jobs='successful', remove_failed=False"
+                    yield tell(job, "failed-deleted", Severity.WARNING, place_of(module, found), message, hint)
+
+
+def _given(node: ast.AST, option: str) -> ast.expr | None:
+    """As a keyword, or as an entry of a dict."""
+    if isinstance(node, ast.keyword) and node.arg == option:
+        return node.value
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == option), None)
+    return None
+
+
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A clause takes a permanent error and keeps nothing of it."""
+    yield from swallowing.permanent_not_recorded(job)

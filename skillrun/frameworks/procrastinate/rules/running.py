@@ -1,0 +1,101 @@
+"""Rules about how a worker finds a task and calls it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.facts import tell
+from skillrun.frameworks.common.reading import options_of, place_of
+from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.procrastinate.tasks import Task, read_task
+from skillrun.verdict import Finding, Severity
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Module
+
+
+def _task(job: Job) -> Task:
+    return read_task(job.project, job.use, job.handler)
+
+
+def periodic_timestamp(job: Job) -> Iterator[Finding]:
+    """A periodic task is always given `timestamp`."""
+    node, task = job.handler.node, _task(job)
+    if isinstance(node, ast.ClassDef) or not task.periodics or len(job.handler.decorators) > 2:
+        return
+    names = {arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)}
+    if "timestamp" not in names and node.args.kwarg is None:
+        message = f"{job.handler.name} takes no timestamp, and a periodic task is given one: each run raises TypeError"
+        place = Place(job.handler.path, job.handler.line)
+        yield tell(job, "periodic-timestamp", Severity.ERROR, place, message, "add timestamp: int")
+
+
+def periodic_overlap(job: Job) -> Iterator[Finding]:
+    """The next tick is deferred whether the last one has ended or not."""
+    task = _task(job)
+    for periodic in task.periodics:
+        given = {keyword.arg for keyword in periodic.call.keywords}
+        if not given & {"lock", "queueing_lock"} and not task.options.keys() & {"lock", "queueing_lock"}:
+            message = (
+                "a tick that takes longer than its period runs beside the next one, and ticks pile up in an outage"
+            )
+            hint = f"lock={job.handler.name!r}, and queueing_lock={job.handler.name!r} for ticks that wait"
+            yield tell(job, "periodic-overlap", Severity.NOTE, periodic.place, message, hint)
+
+
+def task_not_imported(job: Job) -> Iterator[Finding]:
+    """The worker imports its app's module and import_paths: a task elsewhere is not found."""
+    task = _task(job)
+    found = job.project.lookup(task.owner) if task.owner else None
+    if found is None or found.module is None or task.django or found.binding is None:
+        return
+    value = found.binding.value
+    is_app = isinstance(value, ast.Call) and (found.module.resolve(value.func) or "").rpartition(".")[2] == "App"
+    if not isinstance(value, ast.Call) or not is_app:
+        return
+    options, unread = options_of(job.project, value, found.module)
+    paths = job.project.literal(options["import_paths"], found.module) if "import_paths" in options else []
+    if unread or not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+        return
+    wanted = job.handler.module.path
+    if not _reaches(job, found.module, wanted, set()) and not any(_leads(job, str(p), wanted) for p in paths):
+        message = f"the worker imports this module and import_paths, and neither leads to {job.handler.module.name}"
+        hint = f'import_paths=["{job.handler.module.name}"]: else each of its jobs fails with TaskNotFound'
+        place = place_of(found.module, value)
+        yield tell(job, "task-not-imported", Severity.ERROR, place, message, hint)
+
+
+def _leads(job: Job, name: str, wanted: str) -> bool:
+    path = job.project.locate(name)
+    module = job.project.module(path) if path else None
+    return module is None or _reaches(job, module, wanted, set())
+
+
+def _reaches(job: Job, module: Module, wanted: str, seen: set[str]) -> bool:
+    """Whether importing a module imports that file, as far as the text tells; what cannot be told counts as so."""
+    if module.path == wanted or len(seen) > 200:
+        return True
+    seen.add(module.path)
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
+            "import_module",
+            "import_string",
+        ):
+            return True
+        for name in _imported(node, module):
+            path = job.project.locate(name)
+            inner = job.project.module(path) if path and path not in seen else None
+            if inner is not None and _reaches(job, inner, wanted, seen):
+                return True
+    return False
+
+
+def _imported(node: ast.AST, module: Module) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = module.absolute(node.module, node.level)
+        yield base
+        yield from (f"{base}.{alias.name}" for alias in node.names)

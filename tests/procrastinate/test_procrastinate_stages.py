@@ -1,0 +1,81 @@
+"""The stages on a Procrastinate task: a small shop that passes, and the same shop broken in one way at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import procrastinate_repo
+import pytest
+
+CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+
+
+@pytest.mark.parametrize("stage", CHEAP)
+def test_the_small_shop_passes(tmp_path: Path, stage: str) -> None:
+    result = procrastinate_repo.examine(stage, procrastinate_repo.build(tmp_path / "repo"))
+    assert [f for f in result.findings if f.severity != "note"] == []
+    assert result.status in (("passed", "pending") if stage == "tests" else ("passed",))
+
+
+def edited(path: str, old: str, new: str) -> dict[str, str]:
+    text = procrastinate_repo.FILES[path]
+    assert old in text
+    return {path: text.replace(old, new)}
+
+
+BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
+    "no task": ("handler", edited("shop/tasks.py", "@app.task", "@dict"), "handler.not-registered"),
+    "nobody defers it": ("handler", edited("shop/orders.py", "send_receipt.defer", "print"), "handler.not-wired"),
+    "another parameter": (
+        "handler",
+        edited("shop/tasks.py", "(context, order_id, email)", "(context, order_id, email, copy)"),
+        "handler.signature-differs",
+    ),
+    "fewer attempts": ("retry", edited("shop/tasks.py", "RETRIES = 4", "RETRIES = 3"), "retry.max-attempts-differs"),
+    "another wait": (
+        "retry",
+        edited("shop/tasks.py", "exponential_wait=2", "exponential_wait=3"),
+        "retry.backoff-differs",
+    ),
+    "an error that is let out": (
+        "retry",
+        edited("shop/tasks.py", "(mailer.Unavailable, TimeoutError)", "(mailer.Unavailable,)"),
+        "procrastinate.transient-not-retried",
+    ),
+    "a worker that dies loses the job": (
+        "retry",
+        {"shop/stalled.py": ""},
+        "procrastinate.stalled-never-retried",
+    ),
+    "no dead letter": (
+        "dead-letter",
+        edited("shop/tasks.py", "dead_jobs.record(order_id, repr(error))", "pass"),
+        "dead-letter.not-written",
+    ),
+    "silence about retries": (
+        "observability",
+        edited("shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, attempt', 'str("'),
+        "observability.retries",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_shop_fails_where_it_should(tmp_path: Path, name: str) -> None:
+    stage, files, rule = BROKEN[name]
+    result = procrastinate_repo.examine(stage, procrastinate_repo.build(tmp_path / "repo", files))
+    assert rule in {f.rule for f in result.findings if f.severity in ("blocker", "error")}
+
+
+def test_failed_jobs_are_dead_letters_of_its_own(tmp_path: Path) -> None:
+    letter = {"dead_letter": {"kind": "framework"}}
+    result = procrastinate_repo.examine("dead-letter", procrastinate_repo.build(tmp_path / "repo", spec=letter))
+    assert result.status == "passed"
+
+
+def test_a_scaffold_says_that_it_has_no_templates(tmp_path: Path) -> None:
+    from skillrun.scaffold.plan import plan
+
+    made = plan(procrastinate_repo.build(tmp_path / "repo"))
+    assert made.changes == ()
+    assert [finding.message for finding in made.missing] == ["skillrun has no templates for procrastinate"]
