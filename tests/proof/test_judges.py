@@ -480,3 +480,12 @@ def test_a_delivery_that_fails_does_not_say_success(told: str, expected: list[st
     failing = [log("export succeeded id=7"), MET, log(told), raised(AWAY), retry(), ACKED]
     seen = history(f"raise={AWAY}@before:email#1", failing, DONE)
     assert rules(logs.lies, seen, against(made, once)) == expected
+
+
+def test_what_the_library_says_of_a_handler_whose_decorator_gave_up_is_no_lie() -> None:
+    made = spec(payload={"type": "object", "examples": [{"id": 7}]})
+    said = log("job export id=7 ended with status: Success", logger="procrastinate.worker")
+    once = history("once", [*effect(), said, RETURNED, ACKED])
+    seen = history(f"raise={AWAY}@before:email#1", [MET, raised(AWAY), said, ACKED])
+    assert rules(logs.lies, seen, against(made, once, facts={"loggers": ["procrastinate"]})) == []
+    assert rules(logs.lies, seen, against(made, once)) == ["logs.lie"]

@@ -13,7 +13,8 @@ from typing import Any
 from skillrun.frameworks.arq.deadletter import find_record
 from skillrun.frameworks.arq.retries import find_retries, raises_retry
 from skillrun.frameworks.arq.workers import Entry, Found, find_entries
-from skillrun.frameworks.common.again import Path, clauses
+from skillrun.frameworks.common.again import Path
+from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.reading import import_path, place_of
 from skillrun.frameworks.interface import Backoff, Place, Policy
 from skillrun.repo.python import UNKNOWN, Definition, Project, is_known

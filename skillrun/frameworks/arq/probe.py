@@ -147,7 +147,7 @@ class Driver:
         """Finds the settings of the workers that run it, and its names there. One such worker; raises NotThere."""
         if not inspect.iscoroutinefunction(self.function()):
             raise _part("names").NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
-        self.takes = _without_context(self.function())
+        self.takes = _part("shapes").without_context(self.function())
         self._find_settings(handler)
         return self._looked_at()
 
@@ -438,18 +438,6 @@ _OPTIONS = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_e
 
 def _database(pool: Any) -> int:
     return int(pool.connection_pool.connection_kwargs.get("db") or 0)
-
-
-def _without_context(function: Any) -> Callable[..., None]:
-    """Has the handler's parameters but for `ctx`, which arq gives."""
-
-    def takes(*args: Any, **kwargs: Any) -> None: ...
-
-    signature = inspect.signature(function)
-    names = [name for name in signature.parameters if name not in ("self", "cls")]
-    rest = [signature.parameters[name] for name in names[1:]]
-    takes.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
-    return takes
 
 
 def _of_tick(worker: InProcess, name: str, number: int) -> dict[str, Any]:

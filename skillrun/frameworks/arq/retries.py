@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.again import Path, Tries, bound_of, decorators
+from skillrun.frameworks.common.again import Path, Tries, bound_of
+from skillrun.frameworks.common.around import decorators
 from skillrun.frameworks.interface import Backoff
 
 if TYPE_CHECKING:

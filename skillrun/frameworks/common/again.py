@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.around import decorators
 from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.errors import short
 from skillrun.frameworks.common.guards import count_let_through, tests_before
@@ -60,24 +61,6 @@ class Tries(Countdown):
         if self.is_retries(node):
             return retries + self.first
         return super()._number(node, module, retries, given, depth)
-
-
-def decorators(project: Project, handler: Definition) -> tuple[Definition, ...]:
-    """The repository's own around the handler."""
-    named = (node.func if isinstance(node, ast.Call) else node for node in handler.decorators)
-    found = (project.definition(handler.module.resolve(node) or "") for node in named)
-    return tuple(one for one in found if one is not None and not one.is_class)
-
-
-def clauses(project: Project, handler: Definition) -> tuple[Handler, ...]:
-    """The except clauses of the handler, of what it calls, and of its decorators."""
-    around = [
-        project.handler(decorator.module, node)
-        for decorator in decorators(project, handler)
-        for node in ast.walk(decorator.node)
-        if isinstance(node, ast.ExceptHandler)
-    ]
-    return (*project.handlers(handler, depth=1), *around)
 
 
 def bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:

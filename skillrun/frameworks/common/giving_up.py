@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.again import Tries, bodies, clauses
+from skillrun.frameworks.common.again import Tries, bodies
+from skillrun.frameworks.common.around import clauses, raised_instead
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 
@@ -47,7 +48,7 @@ def beside(
     again = [clause for clause in every if is_again(clause)]
     for clause in again:
         yield from kept(project, clause.node.body, clause.module, "beside the retry", left)
-        raised = _raised_instead(project, clause, way)
+        raised = raised_instead(project, clause, frozenset(way))
         for other in every:
             if other not in again and (other.broad or raised & set(other.exceptions)) and raised:
                 yield from kept(project, other.node.body, other.module, "a clause around the retry's")
@@ -77,18 +78,6 @@ def kept(
     record = first_record(project, [step for step in _steps(body) if not left(step)], module)
     if record is not None:
         yield Record(place_of(module, record), how)
-
-
-def _raised_instead(project: Project, clause: Handler, way: Collection[str]) -> frozenset[str]:
-    """What a clause raises where it leads to no other run, with its bases: somebody around it may record that."""
-    found: set[str] = set()
-    for node in (n for n in ast.walk(clause.node) if isinstance(n, ast.Raise) and n.exc is not None):
-        named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        name = project.origin(clause.module.resolve(named) or "") if named is not None else ""
-        bases = project.ancestors(name) if name else ()
-        if bases and not set(way) & {name, *bases}:
-            found |= {name, *bases} - {"builtins.object"}
-    return frozenset(found)
 
 
 def _asks(tries: Tries, test: ast.expr, module: Module) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.again import clauses
+from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.callables import policy as callables
 from skillrun.frameworks.common.reading import import_path
 from skillrun.frameworks.django_tasks.deadletter import find_record

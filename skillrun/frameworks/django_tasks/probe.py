@@ -74,7 +74,7 @@ class Driver:
         self.wanted: Any = None  # the id of the row that a worker may take
         self.delivered: str | None = None  # the id of the row that is run
         self.parent: str | None = None  # of the retry that is being published
-        probe.recorder.committed = self._committed
+        probe.recorder.ended = self._ended
 
     # -- the beginning
 
@@ -179,9 +179,9 @@ class Driver:
         else:
             both()
 
-    def _committed(self, connection: Any) -> None:
-        """Before Django itself tells anybody: it may not come to that."""
-        for held in self.library.db.connections.all(initialized_only=True):
+    def _ended(self, connection: Any, what: str) -> None:
+        """Before Django itself tells anybody: it may not come to that. It forgets what is rolled back."""
+        for held in () if what != "commit" else self.library.db.connections.all(initialized_only=True):
             if held.connection is connection:
                 for _, function, *_ in list(held.run_on_commit):
                     if isinstance(function, Told):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.guards import count_let_through, tests_before
 from skillrun.frameworks.common.reading import place_of
@@ -67,8 +68,8 @@ class Attempts(Countdown):
 
 
 def raised(project: Project, handler: Definition) -> tuple[Bound, ...]:
-    """The bounds of what the handler's own clauses raise, one for each `raise`."""
-    found = (bound for clause in project.handlers(handler, depth=1) for bound in _bounds(project, clause))
+    """The bounds of what the clauses of the handler and its decorators raise, one for each `raise`."""
+    found = (bound for clause in clauses(project, handler) for bound in _bounds(project, clause))
     return tuple(found)
 
 

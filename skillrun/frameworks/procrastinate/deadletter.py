@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.around import clauses, decorators, raised_instead
 from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.procrastinate.attempts import Attempts
@@ -45,10 +46,14 @@ def _records(project: Project, task: Task) -> Iterator[Record]:
     own = project.definition(f"{strategy.custom}.get_retry_decision") if strategy.custom else None
     if own is not None:
         yield from _kept(project, getattr(own.node, "body", []), own.module, "get_retry_decision")
+    every = clauses(project, task.handler)
+    instead = frozenset(name for clause in every for name in raised_instead(project, clause))
+    for clause in every:
+        ends = not strategy.tries_again or (clause.reraises and not clause.always_raises)
+        if ends or (not clause.reraises and instead & set(clause.exceptions)):
+            yield from _kept(project, clause.node.body, clause.module, "the except clause")
     if strategy.tries_again:
         return
-    for clause in project.handlers(task.handler, depth=1):
-        yield from _kept(project, clause.node.body, clause.module, "the except clause")
     for part in around:
         for clause in project.handlers(part):
             yield from _kept(project, clause.node.body, clause.module, "a middleware")
@@ -57,9 +62,7 @@ def _records(project: Project, task: Task) -> Iterator[Record]:
 def _bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
     via = {name for call in project.calls(handler, depth=1) for name in call.via}
     called = (found for name in sorted(via) if (found := project.definition(name)))
-    named = (node.func if isinstance(node, ast.Call) else node for node in handler.decorators)
-    decorators = (project.definition(handler.module.resolve(node) or "") for node in named)
-    return (handler, *called, *(one for one in decorators if one is not None and not one.is_class))
+    return (handler, *called, *decorators(project, handler))
 
 
 def _around(project: Project, task: Task) -> Iterator[Definition]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.reading import import_path
 from skillrun.frameworks.interface import Backoff, Place, Policy
 from skillrun.frameworks.procrastinate.attempts import raised
@@ -90,7 +91,7 @@ class _Reader:
 
     def _spared(self, strategy: Strategy) -> tuple[str, ...]:
         """Exceptions that a clause of the handler takes and does not raise again."""
-        found = (clause for clause in self.project.handlers(self.handler, depth=1) if not clause.reraises)
+        found = (clause for clause in clauses(self.project, self.handler) if not clause.reraises)
         names = dict.fromkeys(name for clause in found for name in clause.exceptions if name not in ANY)
         return tuple(import_path(self.project, name) for name in names) if strategy.tries_again else ()
 

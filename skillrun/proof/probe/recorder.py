@@ -50,7 +50,10 @@ class Recorder:
         self.effect_depth = 0
         self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: RuntimeError(name)
         self.jump: Callable[[float], None] = lambda seconds: None
-        self.committed: Callable[[Any], None] = lambda connection: None  # a database's, before anything can happen
+        # of a driver whose messages are rows: does a connection's transaction take some along? how did it end, "commit"
+        # or "rollback", told before anything else can happen
+        self.carries: Callable[[Any], bool] = lambda connection: False
+        self.ended: Callable[[Any, str], None] = lambda connection, what: None
         self._lock = threading.RLock()
 
     @property

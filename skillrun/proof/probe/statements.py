@@ -97,21 +97,17 @@ class Statements:
         link = self.link(connection)
         is_mine = self.recorder.mine or (link.mine and self.recorder.watching)
         holds, link.holds, link.mine, link.outer = link.holds, False, False, None
-        if not holds or not is_mine or not self.is_open(connection):
+        asked = holds and is_mine and self.is_open(connection)
+        if not asked and not self.recorder.carries(connection):
             yield
-            self._tell_commit(connection, what)
+            self.recorder.ended(connection, what)
             return
         name = self.recorder.next_name(what)
         fields: dict[str, Any] = {"kind": what, "store": self.store_of(connection), "place": self.place()}
         self.recorder.boundary("before", name, self.failure, **fields)
         yield
-        self._tell_commit(connection, what)
+        self.recorder.ended(connection, what)
         self.recorder.boundary("after", name, **fields)
-
-    def _tell_commit(self, connection: Any, what: str) -> None:
-        """To a driver whose messages are rows: they are there from now on, whatever happens next."""
-        if what == "commit":
-            self.recorder.committed(connection)
 
     def _tell_age(self, connection: Any, link: Link) -> None:
         """A connection from before the fork shares its socket, or its cache, with every other delivery."""

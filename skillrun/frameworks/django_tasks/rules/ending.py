@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.again import clauses, taking
+from skillrun.frameworks.common.again import taking
+from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.again import bodies, clauses, taking, tries_itself
+from skillrun.frameworks.common.again import bodies, taking, tries_itself
+from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, is_atomic, spec_name, tell
 from skillrun.frameworks.common.guards import tests_before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.around import around
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, effect_calls, spec_name, tell
 from skillrun.frameworks.interface import Job
@@ -79,7 +80,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            if taken & bases and _leaves(call, bases):
+            if taken & bases and _leaves(job, call, bases):
                 message = f"{written} is permanent in the spec, leaves the handler from this call, and is retried"
                 hint = f"retry_exceptions without it, or a clause of its own{_IN_ALL if taken & set(ANY) else ''}"
                 place = at(job, strategy.place)
@@ -90,9 +91,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 _IN_ALL = "; without retry_exceptions every exception is retried"
 
 
-def _leaves(call: Call, bases: frozenset[str]) -> bool:
-    """No clause around it takes the error for good."""
-    taking = next((c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None)
+def _leaves(job: Job, call: Call, bases: frozenset[str]) -> bool:
+    """No clause around it, or in a decorator, takes the error for good."""
+    every = (*call.in_try, *around(job.project, job.handler))
+    taking = next((c for c in every if c.bare or bases & {short(name) for name in c.exceptions}), None)
     return taking is None or taking.always_raises
 
 
