@@ -29,6 +29,7 @@ SUBJECTS = (
     "huey_shipment",
     "arq_confirmation",
     "taskiq_parcel",
+    "procrastinate_reminder",
     "django_tasks_notice",
 )
 

@@ -1,4 +1,4 @@
-"""Celery, RQ, Dramatiq, Huey, arq and Django's tasks with real workers: what the drivers simulate is what happens."""
+"""The libraries with their real workers: what the drivers simulate is what happens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ import run as corpus  # noqa: E402
 
 pytestmark = pytest.mark.long
 MUTANTS = (("celery_receipt", "B02"), ("rq_invoice", "B02"), ("dramatiq_refund", "B02"), ("huey_shipment", "B02"),
-           ("arq_confirmation", "D09"), ("django_tasks_notice", "B01"))  # fmt: skip
+           ("arq_confirmation", "D09"), ("procrastinate_reminder", "D02"), ("procrastinate_reminder", "D14"),
+           ("django_tasks_notice", "B01"))  # fmt: skip
 
 Build = Callable[[str, str | None], Target]
 

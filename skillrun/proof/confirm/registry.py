@@ -11,6 +11,7 @@ from skillrun.proof.confirm.django_tasks import DjangoTasksBroker
 from skillrun.proof.confirm.dramatiq import DramatiqBroker
 from skillrun.proof.confirm.huey import HueyBroker
 from skillrun.proof.confirm.interface import Broker
+from skillrun.proof.confirm.procrastinate import ProcrastinateBroker
 from skillrun.proof.confirm.rq import RqBroker
 from skillrun.proof.confirm.taskiq import TaskiqBroker
 
@@ -23,6 +24,7 @@ BROKERS: dict[str, Callable[[Setting], Broker]] = {
     "django-tasks": DjangoTasksBroker,
     "dramatiq": DramatiqBroker,
     "huey": HueyBroker,
+    "procrastinate": ProcrastinateBroker,
     "rq": RqBroker,
     "taskiq": TaskiqBroker,
 }

@@ -1,0 +1,69 @@
+"""Procrastinate: on a PostgreSQL of its own, where a worker writes its schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.proof.services.pgwire import Row
+from skillrun.proof.services.postgres import PostgresServer
+
+if TYPE_CHECKING:
+    from skillrun.proof.setting import Setting
+
+_HEARTBEAT = "interval '30 seconds'"  # a worker that was silent for longer is dead: its job waits for nobody
+_MINE = (
+    "status = 'todo' or (status = 'doing' and worker_id in"
+    f" (select id from procrastinate_workers where last_heartbeat > now() - {_HEARTBEAT}))"
+)
+_TABLES = "procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers, procrastinate_workers"
+
+
+class ProcrastinateBroker:
+    """The tables of procrastinate/sql/schema.sql; nothing waits before the application has made them."""
+
+    ALONE = False
+
+    def __init__(self, setting: Setting) -> None:
+        self.server = PostgresServer(setting.place.run / "broker")
+        self.url = self.server.url
+        self.kept: list[object] = []
+
+    def _ask(self, sql: str) -> list[Row]:
+        there = self.server.query("select to_regclass('procrastinate_workers') is not null")
+        return self.server.query(sql) if there[0][0] else []
+
+    def _count(self, which: str) -> int:
+        return len(self._ask(f"select id from procrastinate_jobs where {which}"))
+
+    def reset(self) -> None:
+        self._ask(f"truncate {_TABLES}")
+
+    def waiting(self) -> int:
+        return self._count(_MINE)
+
+    def queues(self) -> list[str]:
+        return [str(name) for [name] in self._ask("select distinct queue_name from procrastinate_jobs")]
+
+    def keep(self) -> None:
+        self.kept = [id_ for [id_] in self._ask("select id from procrastinate_jobs")]
+
+    def again(self) -> None:
+        """As whoever finds a job stalled that had ended after all, but for the status."""
+        ids = ", ".join(map(str, self.kept))
+        self._ask(f"update procrastinate_jobs set status = 'todo', scheduled_at = null where id in ({ids})")
+
+    def clear(self) -> None:
+        self._ask(f"truncate {_TABLES}")
+
+    def age(self, seconds: float) -> None:
+        """Heartbeats and events are older, and the next tick of what gives jobs back is due."""
+        past = f"interval '{seconds} seconds'"
+        self._ask(f"update procrastinate_workers set last_heartbeat = last_heartbeat - {past}")
+        self._ask(f"update procrastinate_events set at = at - {past}")
+        self._ask("delete from procrastinate_periodic_defers")
+
+    def dead(self) -> int | None:
+        return self._count("status = 'failed'")
+
+    def stop(self) -> None:
+        self.server.stop()
