@@ -179,6 +179,13 @@ def test_how_long_that_takes(tmp_path: Path, cron: str, wait: float) -> None:
     assert shop.policy.visibility_timeout_s == wait
 
 
+def test_who_gives_them_back_without_asking_for_stalled_ones(tmp_path: Path) -> None:
+    listed = STALLED.replace("get_stalled_jobs()", "list_jobs_async(status='doing')")
+    shop = open_shop(tmp_path / "r", task(""), stalled=listed)
+    (recovery,) = find_recoveries(shop.project, shop.use)
+    assert (recovery.periodic, recovery.wait_s, recovery.by_age) == (True, 630.0, None)
+
+
 def test_nobody_does(tmp_path: Path) -> None:
     policy = open_shop(tmp_path / "r", task(""), stalled="").policy
     assert (policy.reject_on_worker_lost, policy.visibility_timeout_s, policy.acks_late) == (False, None, True)

@@ -304,6 +304,18 @@ def test_periodic_overlap(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("periodic-overlap", task(above=tick.replace(")", ", lock='mail')")))
 
 
+def test_shutdown_aborts(check_finds: Check, check_ignores: Check) -> None:
+    timed = QUEUE.replace("import_paths", "worker_defaults={'shutdown_graceful_timeout': 30}, import_paths")
+    coroutine = task(GOOD).replace("def send", "async def send")
+    check_finds("shutdown-aborts", coroutine, WARNING, "is aborted", queue=timed)
+    check_finds("shutdown-aborts", task().replace("def send", "async def send"), WARNING, "is aborted", queue=timed)
+    check_ignores("shutdown-aborts", coroutine)
+    check_ignores("shutdown-aborts", task(GOOD), queue=timed)
+    check_ignores("shutdown-aborts", coroutine.replace(", retry_exceptions=PASSING", ""), queue=timed)
+    taken = coroutine.replace("retry_exceptions=PASSING", "retry_exceptions=[TimeoutError, asyncio.CancelledError]")
+    check_ignores("shutdown-aborts", "import asyncio\n" + taken, queue=timed)
+
+
 def test_task_not_imported(check_finds: Check, check_ignores: Check) -> None:
     alone = QUEUE.replace('"shop.tasks", ', "")
     check_finds("task-not-imported", task(), ERROR, "neither leads to shop.tasks", queue=alone)

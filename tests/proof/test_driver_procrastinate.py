@@ -113,6 +113,20 @@ def test_what_gives_back_others_loses_this_one(clinic: Clinic) -> None:
 
 
 @pytest.mark.real
+@edited((STALLED, "get_stalled_jobs()", 'list_jobs_async(status="doing")'))
+def test_what_gives_back_whatever_is_doing(clinic: Clinic) -> None:
+    assert settled(clinic.under(KILL)) == [("requeued", near(630)), ("acked", 0.0)]
+
+
+@pytest.mark.real
+@edited((TASKS, "@app.task", "@over\n@app.task"), (TASKS, "RETRIES = 3\n", "RETRIES = 3\nover = functools.lru_cache\n"),
+        (TASKS, "import logging\n", "import functools\nimport logging\n"),
+        (DESK, "remind.defer", "remind.__wrapped__.defer"))  # fmt: skip
+def test_a_task_below_another_decorator(clinic: Clinic) -> None:
+    assert clinic.under("once").runs[0].outcome == "succeeded"
+
+
+@pytest.mark.real
 @edited((TASKS, STRATEGY, "2"))
 def test_a_number_of_retries_is_one_run_more_and_no_wait(clinic: Clinic) -> None:
     assert settled(clinic.under(DOWN)) == [("requeued", near(0)), ("requeued", near(0)), ("dead", 0.0)]

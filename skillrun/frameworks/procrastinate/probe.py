@@ -48,6 +48,7 @@ _AGAIN = (
     "retry_job counts that as an attempt, and only an exception is held against the bound"
 )
 _FACTS = {"acks_late": True, "same_process": True, "counts_dead": True, "alike": True}
+_GIVES_BACK = ("get_stalled_jobs", "retry_job", "retry_job_by_id", "retry_job_by_id_async")
 _KEPT = ("id", "queue_name", "task_name", "priority", "lock", "queueing_lock", "args", "attempts")
 
 
@@ -210,7 +211,8 @@ class Driver:
         """A blueprint knows its app once the app's module was imported."""
         if isinstance(found, Task) and isinstance(found.blueprint, App):
             return
-        file = inspect.getsourcefile(inspect.unwrap(found.func if isinstance(found, Task) else found))
+        function = inspect.unwrap(found.func if isinstance(found, Task) else found)
+        file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
         for name in _part("modules").whose_text(_makes_app, self.probe.recorder.root, file or self.probe.recorder.root):
             with contextlib.suppress(Exception, SystemExit):
                 importlib.import_module(name)
@@ -218,7 +220,8 @@ class Driver:
     def _task_of(self, function: Any) -> Any:
         """Of a function that was registered by a call."""
         known = (task for app in self.apps for task in app.tasks.values())
-        return next((task for task in known if task.func is function), None)
+        wanted = inspect.unwrap(function) if callable(function) else function
+        return next((task for task in known if inspect.unwrap(task.func) is wanted), None)
 
     def _replace_connectors(self) -> None:
         """Every app's, from its beginning; `replace_connector` puts no other in its place."""
@@ -239,7 +242,8 @@ class Driver:
 
     def find_recoveries(self) -> None:
         periodics = self.app.periodic_registry.periodic_tasks.values()
-        self.recoveries = [one for one in periodics if _mentions(one.task.func, "get_stalled_jobs")]
+        others = (one for one in periodics if one.task is not self.task)
+        self.recoveries = [one for one in others if any(_mentions(one.task.func, word) for word in _GIVES_BACK)]
         if self.recoveries:
             return
         near = self.function().__code__.co_filename
@@ -530,7 +534,7 @@ def _makes_app(text: bytes) -> bool:
 
 def _gives_back(text: bytes) -> bool:
     """Code that a person, or cron, starts: a periodic task that no worker imports never runs."""
-    return b"get_stalled_jobs" in text and b"retry_job" in text and b".periodic(" not in text
+    return b"retry_job" in text and (b"get_stalled_jobs" in text or b"doing" in text) and b".periodic(" not in text
 
 
 def _at_once(work: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Who gives back the jobs of workers that died: code of the repository's that calls `get_stalled_jobs`.
+"""Who gives back the jobs of workers that died: code of the repository's own.
 
-Sources: procrastinate/manager.py (`get_stalled_jobs`, `retry_job`); "Retry stalled jobs" in its documentation. The
-library itself never does: issues #307 and #1518.
+It calls `get_stalled_jobs`, or else `retry_job`. Sources: procrastinate/manager.py; "Retry stalled jobs" in its
+documentation. The library itself never does: issues #307 and #1518.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.crontab import read_fields
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.procrastinate.tasks import read_task
+from skillrun.repo.source import last_word
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse, Place
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S = 30.0  # `seconds_since_heartbeat` of get_stalled_jobs, and `stalled_worker_timeout` of the worker
 _DAY_S = 86_400.0
+_RETRIES = ("retry_job", "retry_job_by_id", "retry_job_by_id_async")
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """A call of `get_stalled_jobs`, and the function around it."""
+    """A call of `get_stalled_jobs`, or of a `retry_job` without one, and the function around it."""
 
     call: ast.Call
     module: Module
@@ -54,7 +56,7 @@ class Recovery:
     def by_age(self) -> ast.expr | None:
         """`nb_seconds`: how long a job may run before it is taken for stalled, its worker alive or not."""
         named = next((k.value for k in self.call.keywords if k.arg == "nb_seconds"), None)
-        node = named or next(iter(self.call.args), None)
+        node = named or (next(iter(self.call.args), None) if last_word(self.call.func) not in _RETRIES else None)
         return None if isinstance(node, ast.Constant) and node.value is None else node
 
 
@@ -65,11 +67,17 @@ def find_recoveries(project: Project, use: FrameworkUse) -> tuple[Recovery, ...]
 
 
 def _find(project: Project, use: FrameworkUse) -> Iterator[Recovery]:
-    for module in project.modules_with("get_stalled_jobs"):
-        for node in ast.walk(module.tree) if not in_tests(module.path) else ():
-            called = node.func if isinstance(node, ast.Call) else None
-            if isinstance(node, ast.Call) and isinstance(called, ast.Attribute) and called.attr == "get_stalled_jobs":
-                yield _recovery(project, use, node, module)
+    yield from _calling(project, use, ("get_stalled_jobs",)) or _calling(project, use, _RETRIES)
+
+
+def _calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -> list[Recovery]:
+    modules = (module for module in project.modules_with(names[0]) if not in_tests(module.path))
+    return [
+        _recovery(project, use, node, module)
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names
+    ]
 
 
 def _recovery(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> Recovery:

@@ -199,6 +199,13 @@ RULES: tuple[Rule, ...] = (
         _in("running", "periodic_overlap"),
     ),
     Rule(
+        "procrastinate.shutdown-aborts",
+        "retry",
+        "After shutdown_graceful_timeout a coroutine is cancelled: unless its strategy retries that, it is `aborted`.",
+        "_abort_running_jobs and _process_job in procrastinate/worker.py",
+        _in("running", "shutdown_aborts"),
+    ),
+    Rule(
         "procrastinate.task-not-imported",
         "handler",
         "A worker knows the tasks of the modules that it imports: any other fails with TaskNotFound.",

@@ -34,14 +34,14 @@ def failed_deleted(job: Job) -> Iterator[Finding]:
     for word, option, value in (("delete_jobs", "delete_jobs", "always"), ("remove_failed", "remove_failed", True)):
         for module in job.project.modules_with(word):
             for node in ast.walk(module.tree) if not in_tests(module.path) else ():
-                found = _given(node, option)
+                found = given(node, option)
                 if found is not None and job.project.literal(found, module) == value:
                     message = f"{option}={value!r} deletes jobs that failed, and their status is the dead letter"
                     hint = "keep them until somebody has looked: delete_jobs='successful', remove_failed=False"
                     yield tell(job, "failed-deleted", Severity.WARNING, place_of(module, found), message, hint)
 
 
-def _given(node: ast.AST, option: str) -> ast.expr | None:
+def given(node: ast.AST, option: str) -> ast.expr | None:
     """As a keyword, or as an entry of a dict."""
     if isinstance(node, ast.keyword) and node.arg == option:
         return node.value

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.facts import tell
-from skillrun.frameworks.common.reading import options_of, place_of
+from skillrun.frameworks.common.reading import in_tests, options_of, place_of
 from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.procrastinate.retries import ANY, read_strategy
+from skillrun.frameworks.procrastinate.rules.giving_up import given
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.verdict import Finding, Severity
 
@@ -43,6 +45,25 @@ def periodic_overlap(job: Job) -> Iterator[Finding]:
             )
             hint = f"lock={job.handler.name!r}, and queueing_lock={job.handler.name!r} for ticks that wait"
             yield tell(job, "periodic-overlap", Severity.NOTE, periodic.place, message, hint)
+
+
+def shutdown_aborts(job: Job) -> Iterator[Finding]:
+    """A coroutine that is cut off at a shutdown is retried where its strategy takes CancelledError."""
+    strategy = read_strategy(job.project, _task(job))
+    taken = {"builtins.BaseException", "asyncio.CancelledError", "asyncio.exceptions.CancelledError"}
+    spared = strategy.custom is not None or not strategy.exceptions or strategy.exceptions == ANY
+    if not isinstance(job.handler.node, ast.AsyncFunctionDef) or taken & set(strategy.exceptions or ()):
+        return
+    if strategy.tries_again and spared:
+        return
+    for module in job.project.modules_with("shutdown_graceful_timeout"):
+        for node in ast.walk(module.tree) if not in_tests(module.path) else ():
+            found = given(node, "shutdown_graceful_timeout")
+            if found is not None and not (isinstance(found, ast.Constant) and found.value is None):
+                message = "a coroutine that runs longer at a shutdown is aborted, and its strategy does not retry that"
+                hint = "asyncio.CancelledError in retry_exceptions, or no timeout here"
+                yield tell(job, "shutdown-aborts", Severity.WARNING, place_of(module, found), message, hint)
+                return
 
 
 def task_not_imported(job: Job) -> Iterator[Finding]:
