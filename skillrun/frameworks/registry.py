@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks import apscheduler, arq, celery, django_tasks, dramatiq, huey, plain_cron, procrastinate, rq, taskiq
+from skillrun.frameworks import (
+    apscheduler,
+    arq,
+    celery,
+    django_tasks,
+    dramatiq,
+    huey,
+    plain_cron,
+    procrastinate,
+    rq,
+    taskiq,
+)
 from skillrun.frameworks.interface import Framework
 from skillrun.frameworks.known.catalogue import TITLES as RECOGNISED_ONLY
 from skillrun.frameworks.known.catalogue import known_recognisers

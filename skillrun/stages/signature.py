@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.repo.python import Definition
 
-_GIVES_FIRST = ("bind", "takes_context", "pass_context")  # Celery, Django, Procrastinate: the first one is the library's
+_GIVES_FIRST = ("bind", "takes_context", "pass_context")  # of Celery, Django, Procrastinate
 
 
 def signature_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
