@@ -116,16 +116,16 @@ JOB = {do: number for number, do in enumerate(DOES)}
 DUMMY = "django_tasks.backends.dummy.DummyBackend"
 
 
-def setting_of(root: Path, *, handler: str = "jobs:main", setup: bool = True, **files: str) -> Setting:
+def setting_of(root: Path, *, settings: str = "conf", setup: bool = True, **files: str) -> Setting:
     """A setting over a small Django project; the files are written."""
     texts = {"conf": SETTINGS, "prepare": PREPARE, "jobs": JOBS} | files
     helpers.write_files(root, {f"{name}.py": textwrap.dedent(text) for name, text in texts.items()})
     proof = Proof(
-        database="{scratch}/app.db", env={"DJANGO_SETTINGS_MODULE": "conf", "APP_DB": "{scratch}/app.db"},
+        database="{scratch}/app.db", env={"DJANGO_SETTINGS_MODULE": settings, "APP_DB": "{scratch}/app.db"},
         setup="python prepare.py" if setup else None, state={"told": "select text from told order by rowid"},
     )  # fmt: skip
-    call = Enqueue(call="jobs:publish") if handler == "jobs:main" else None
-    spec = JobSpec(version=1, job="sample", handler=handler, message="kwargs", proof=proof, enqueue=call)
+    call = Enqueue(call="jobs:publish")
+    spec = JobSpec(version=1, job="sample", handler="jobs:main", message="kwargs", proof=proof, enqueue=call)
     return Setting(spec, root, "django-tasks", ())
 
 
@@ -244,6 +244,14 @@ REFUSED = {
     "no tables": ({}, "have proof.setup migrate"),
     "no task": ({"jobs": "def main(do): ...\n"}, "jobs:main is no Django task but function"),
 }  # fmt: skip
+
+
+def test_it_says_where_the_settings_are_missing(tmp_path: Path) -> None:
+    with (
+        setting_of(tmp_path.resolve(), setup=False, settings="") as setting,
+        pytest.raises(BootFailed, match="no settings"),
+    ):
+        setting.zygote()
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -91,6 +91,8 @@ class Driver:
     def prepare(self, handler: str) -> None:
         """Reads the settings, finds the task, and hears of every task that is enqueued. Raises NotThere."""
         names = _part("names")
+        if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+            raise names.NotThere("Django has no settings: proof.env does not name DJANGO_SETTINGS_MODULE")
         names.set_up_django()
         self.library = Library()
         self._capture()
