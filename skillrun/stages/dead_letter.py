@@ -21,7 +21,7 @@ READS = PROOF_PARTS
 COSTLY = False
 
 # Libraries of the registry that have a dead-letter place of their own; Celery has none (proof research, section 3).
-_OWN_PLACE: frozenset[str] = frozenset({"django-tasks", "dramatiq", "procrastinate", "rq"})
+_OWN_PLACE: frozenset[str] = frozenset({"django-q2", "django-tasks", "dramatiq", "procrastinate", "rq"})
 
 
 def examine(case: Case) -> StageResult:

@@ -1,0 +1,84 @@
+"""What Django Q2 calls around a job: the `hook` of the job, and receivers of its signals.
+
+Sources: django_q/signals.py (`call_hook`: at every save of the Task row, so at each failed attempt and at success),
+django_q/worker.py and django_q/monitor.py (pre_execute, post_execute).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.reading import in_tests
+from skillrun.frameworks.django_q2.sites import real_sites
+from skillrun.repo.python import Definition, Module, Project
+
+_ENDS = ("post_execute", "post_execute_in_worker")
+_COUNT = "attempt_count"
+
+
+def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
+    """Event -> function. What hears of an end hears of failures; of retries too, if it asks for the attempt."""
+    found: dict[str, Definition] = {}
+    for ended in (*job_hooks(project, handler), *_receivers(project, _ENDS)):
+        found.setdefault("failed", ended)
+        if asks_attempt(project, ended):
+            found.setdefault("retried", ended)
+    for begun in _receivers(project, ("pre_execute",)):
+        found.setdefault("started", begun)
+    return found
+
+
+def job_hooks(project: Project, handler: Definition) -> tuple[Definition, ...]:
+    """The functions of the repository that are given as `hook`."""
+    found: dict[str, Definition] = {}
+    for site in real_sites(project, handler):
+        option = site.option("hook")
+        hook = _function(project, *option) if option is not None else None
+        if hook is not None:
+            found.setdefault(hook.dotted, hook)
+    return tuple(found.values())
+
+
+def ends(project: Project, handler: Definition) -> tuple[Definition, ...]:
+    """Whatever is called with a job's end."""
+    return (*job_hooks(project, handler), *_receivers(project, _ENDS))
+
+
+def asks_attempt(project: Project, hook: Definition) -> bool:
+    """What it does depends on the number of the attempt, here or in a function that it calls."""
+    via = {name for call in project.calls(hook, depth=1) for name in call.via}
+    parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
+    return any(_COUNT in ast.unparse(part.node) for part in parts)
+
+
+def _function(project: Project, node: ast.expr, module: Module) -> Definition | None:
+    name = module.resolve(node)
+    text = project.literal(node, module)
+    found = project.definition(name) if name else None
+    found = project.definition(text) if found is None and isinstance(text, str) else found
+    return None if found is None or found.is_class else found
+
+
+def _receivers(project: Project, signals: tuple[str, ...]) -> Iterator[Definition]:
+    for signal in signals:
+        for module in project.modules_with(signal):
+            for node in () if in_tests(module.path) else ast.walk(module.tree):
+                found = _received(project, module, node, signal)
+                if found is not None:
+                    yield found
+
+
+def _received(project: Project, module: Module, node: ast.AST, signal: str) -> Definition | None:
+    """The function of `@receiver(post_execute)`, or of `post_execute.connect(f)`."""
+    if isinstance(node, ast.FunctionDef):
+        given = [arg for one in node.decorator_list if isinstance(one, ast.Call) for arg in one.args]
+        return project.define(module, node) if any(_is(project, module, arg, signal) for arg in given) else None
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "connect":
+        return None
+    heard = bool(node.args) and _is(project, module, node.func.value, signal)
+    return _function(project, node.args[0], module) if heard else None
+
+
+def _is(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
+    return project.origin(module.resolve(node) or "") == f"django_q.signals.{signal}"

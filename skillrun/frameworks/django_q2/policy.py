@@ -1,0 +1,159 @@
+"""The effective policy of a Django Q2 job: Q_CLUSTER, the options where it is queued, and the handler's own publishes.
+
+Sources: django_q/monitor.py (`save_task`: what ends a job), django_q/brokers (which of them give a job back),
+django_q/conf.py (defaults). Where sites differ, the most attempts and the longest time count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.frameworks.common.reading import import_path
+from skillrun.frameworks.django_q2.again import Again, find_again
+from skillrun.frameworks.django_q2.cluster import Cluster, read_cluster
+from skillrun.frameworks.django_q2.deadletter import find_record
+from skillrun.frameworks.django_q2.sites import Site, real_sites
+from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.repo.python import Definition, Handler, Project, is_known
+
+
+def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+    """The policy of a handler; what cannot be read is named in `unknown`."""
+    key = ("django-q2.policy", handler.dotted)
+    return project.remember(key, lambda: _Reader(project, read_cluster(project, use), handler).read())
+
+
+def site_value(project: Project, cluster: Cluster, site: Site | None, name: str, default: str) -> Any:
+    """An option of a site, else Q_CLUSTER's `default`; an `Unknown` where it cannot be read."""
+    found = site.option(name) if site is not None and site.style == "async_task" else None
+    return project.literal(*found) if found is not None else cluster.value(default)
+
+
+def ends_at_failure(project: Project, cluster: Cluster, site: Site | None) -> Any:
+    """Whether a failure is acknowledged, so that nothing runs it again."""
+    return site_value(project, cluster, site, "ack_failure", "ack_failures")
+
+
+def is_cached(project: Project, cluster: Cluster, site: Site | None) -> Any:
+    """Whether the result goes to the cache, where no attempt is counted."""
+    return site_value(project, cluster, site, "cached", "cached")
+
+
+def own_sites(project: Project, handler: Definition) -> tuple[Site | None, ...]:
+    """What publishes the handler's first attempt; None stands for one that nobody publishes yet."""
+    found = [one for one in real_sites(project, handler) if handler.node not in one.module.parents(one.call)]
+    return tuple(found) or (None,)
+
+
+@dataclass
+class _Reader:
+    project: Project
+    cluster: Cluster
+    handler: Definition
+    sources: dict[str, Place | None] = field(default_factory=dict)
+    unknown: dict[str, Place] = field(default_factory=dict)
+
+    def read(self) -> Policy:
+        self.sites = own_sites(self.project, self.handler)
+        gives_back = self.cluster.broker not in ("redis", "")
+        again = find_again(self.project, self.handler)
+        attempts, backoff = self._library() if gives_back else (1, Backoff("none"))
+        if again:
+            attempts, backoff = self._own(again, attempts)
+        elif not self.cluster.broker:
+            self._not_read("max_attempts", "orm")
+        elif attempts != 1:
+            self.sources["retried"] = self.cluster.source("max_attempts") or self.cluster.place
+        record = find_record(self.project, self.handler)
+        self.sources |= {"dead_letter": record.place if record else None, "serializer": None}
+        return Policy(
+            max_attempts=attempts,
+            backoff=backoff,
+            retried=self._retried(again, attempts),
+            not_retried=self._spared(again),
+            acks_late=gives_back,
+            reject_on_worker_lost=gives_back,
+            visibility_timeout_s=self._retry_s() if gives_back else None,
+            time_limit_s=self._limit(),
+            serializer="pickle",
+            dead_letter=record.place if record else None,
+            sources=self.sources,
+            unknown=self.unknown,
+        )
+
+    def _not_read(self, name: str, option: str) -> None:
+        place = self.cluster.source(option) or self.cluster.place
+        self.unknown[name] = place or Place(self.handler.path, self.handler.line)
+
+    def _library(self) -> tuple[int | None, Backoff]:
+        """The most that any site leaves to Django Q2's own retry."""
+        self.sources["max_attempts"] = self.sources["backoff"] = self.cluster.place
+        found = [self._attempts(site) for site in self.sites]
+        most = None if None in found else max(one for one in found if one is not None)
+        if most == 1:
+            return 1, Backoff("none")
+        return most, Backoff("fixed", self._retry_s())
+
+    def _attempts(self, site: Site | None) -> int | None:
+        acked = ends_at_failure(self.project, self.cluster, site)
+        most = self.cluster.value("max_attempts")
+        if not is_known(acked):
+            self._not_read("max_attempts", "ack_failures")
+        elif acked:
+            self.sources["max_attempts"] = self.cluster.source("ack_failures") or (site.place if site else None)
+            return 1
+        if is_known(cached := is_cached(self.project, self.cluster, site)) and cached:
+            return None
+        if not isinstance(most, int | float):
+            self._not_read("max_attempts", "max_attempts")
+            return None
+        self.sources["max_attempts"] = self.cluster.source("max_attempts") or self.cluster.place
+        return int(most) if most > 0 else None
+
+    def _own(self, again: tuple[Again, ...], library: int | None) -> tuple[int | None, Backoff]:
+        """The handler's own count; what it then lets out is Django Q2's to run again."""
+        first = again[0]
+        self.sources |= {"max_attempts": first.bound_place or first.place, "backoff": first.place}
+        self.sources["retried"] = first.place
+        bounds = [one.attempts for one in again]
+        if None in bounds:
+            self.unknown["max_attempts"] = first.place
+        most = max((one for one in bounds if one is not None), default=1)
+        if any(one.backoff is None for one in again):
+            self.unknown["backoff"] = first.place
+        if library != 1 and None not in bounds:
+            self.unknown.setdefault("max_attempts", first.place)
+        return most, first.backoff or Backoff("none")
+
+    def _retry_s(self) -> float:
+        value = self.cluster.value("retry")
+        if not isinstance(value, int | float):
+            self._not_read("backoff", "retry")
+            return 0.0
+        self.sources.setdefault("backoff", self.cluster.source("retry"))
+        return float(value)
+
+    def _limit(self) -> float | None:
+        """The longest time limit of all sites; None where one has none."""
+        values = [site_value(self.project, self.cluster, site, "timeout", "timeout") for site in self.sites]
+        self.sources["time_limit_s"] = self.cluster.source("timeout")
+        if not all(is_known(value) for value in values):
+            self._not_read("time_limit_s", "timeout")
+        known = [value for value in values if isinstance(value, int | float) and value > 0]
+        return float(max(known)) if len(known) == len(values) else None
+
+    def _retried(self, again: tuple[Again, ...], attempts: int | None) -> tuple[str, ...]:
+        if again:
+            return self._paths(name for one in again for name in one.clause.exceptions)
+        return () if attempts == 1 else ("builtins:Exception",)
+
+    def _spared(self, again: tuple[Again, ...]) -> tuple[str, ...]:
+        """What a clause takes and does not raise, where it is no clause that runs it again."""
+        own = {one.clause.node for one in again}
+        found: list[Handler] = [c for c in self.project.handlers(self.handler, depth=1) if c.node not in own]
+        return self._paths(name for clause in found if not clause.reraises for name in clause.exceptions)
+
+    def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(import_path(self.project, name) for name in names))

@@ -1,0 +1,156 @@
+"""Rules about Q_CLUSTER: what it lets run twice, for ever, or never again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.frameworks.common.facts import at, seconds, tell
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.django_q2.again import find_again
+from skillrun.frameworks.django_q2.cluster import Cluster, read_cluster
+from skillrun.frameworks.django_q2.policy import ends_at_failure, is_cached, own_sites
+from skillrun.frameworks.django_q2.sites import Site
+from skillrun.frameworks.interface import Job, Place
+from skillrun.repo.python import is_known
+from skillrun.verdict import Finding, Severity
+
+_NO_RECEIPTS = ("redis", "")
+
+
+def _cluster(job: Job) -> Cluster:
+    return read_cluster(job.project, job.use)
+
+
+def _sites(job: Job) -> tuple[Site | None, ...]:
+    return own_sites(job.project, job.handler)
+
+
+def _wanted(job: Job) -> int | None:
+    """The attempts of the spec; None where it promises no retry."""
+    retry = job.spec.retry
+    return retry.max_attempts if retry is not None and retry.kind is None else None
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
+    """(seconds, where) of Q_CLUSTER's and of each site's own time limit."""
+    cluster = _cluster(job)
+    values = [(cluster.value("timeout"), cluster.source("timeout"))]
+    for site in _sites(job):
+        option = site.option("timeout") if site is not None and site.style == "async_task" else None
+        if site is not None and option is not None:
+            values.append((job.project.literal(*option), site.place))
+    yield from ((number, place) for value, place in values if (number := _number(value)) is not None)
+
+
+def retry_below_timeout(job: Job) -> Iterator[Finding]:
+    """Another worker takes the job while the first one may still be at it."""
+    cluster = _cluster(job)
+    retry = _number(cluster.value("retry"))
+    if cluster.broker in _NO_RECEIPTS or retry is None:
+        return
+    for timeout, place in _timeouts(job):
+        if timeout >= retry:
+            given = "" if cluster.source("retry") else " by default"
+            message = (
+                f"a job may run for {seconds(timeout)}, and after {seconds(retry)}{given} it is taken again: "
+                "a slow one runs twice at once"
+            )
+            hint = f"retry above every timeout, e.g. {timeout * 1.5:g}"
+            where = at(job, place or cluster.place)
+            yield tell(job, "retry-below-timeout", Severity.ERROR, where, message, hint)
+
+
+def no_timeout(job: Job) -> Iterator[Finding]:
+    """Neither Q_CLUSTER nor the site says how long a job may run."""
+    cluster = _cluster(job)
+    if cluster.broker in _NO_RECEIPTS or not is_known(cluster.value("timeout")) or cluster.value("timeout"):
+        return
+    if any(site is None or site.option("timeout") is None for site in _sites(job)):
+        message = "no timeout: a job that hangs is never ended, and is taken once more while it hangs"
+        hint = "timeout: the longest that a job may take, and retry above it"
+        yield tell(job, "no-timeout", Severity.WARNING, at(job, cluster.place), message, hint)
+
+
+def unbounded_attempts(job: Job) -> Iterator[Finding]:
+    """Nothing ends a job that fails."""
+    cluster = _cluster(job)
+    most = cluster.value("max_attempts")
+    if cluster.broker in _NO_RECEIPTS or not is_known(most) or most:
+        return
+    acked = [ends_at_failure(job.project, cluster, site) for site in _sites(job)]
+    if all(is_known(value) and not value for value in acked):
+        given = "is 0" if cluster.source("max_attempts") else "is not set"
+        message = f"max_attempts {given}: a job that fails is run again for ever"
+        place = at(job, cluster.source("max_attempts") or cluster.place)
+        hint = f"max_attempts: {_wanted(job) or 5}"
+        yield tell(job, "unbounded-attempts", Severity.ERROR, place, message, hint)
+
+
+def cached_unbounded(job: Job) -> Iterator[Finding]:
+    """A result in the cache is no Task row, so nothing counts the attempts."""
+    cluster = _cluster(job)
+    if cluster.broker in _NO_RECEIPTS:
+        return
+    for site in _sites(job):
+        cached, acked = (read(job.project, cluster, site) for read in (is_cached, ends_at_failure))
+        if is_known(cached) and cached and is_known(acked) and not acked:
+            own = site is not None and site.option("cached") is not None
+            place = site.place if own and site is not None else at(job, cluster.source("cached"))
+            message = "its result goes to the cache, where no attempt is counted: a failure is run again for ever"
+            hint = "leave cached out, or add ack_failure=True"
+            yield tell(job, "cached-unbounded", Severity.ERROR, place, message, hint)
+            return
+
+
+def redis_gives_nothing_back(job: Job) -> Iterator[Finding]:
+    """The spec promises attempts that this broker cannot give."""
+    cluster, wanted = _cluster(job), _wanted(job)
+    if cluster.broker == "redis" and wanted and wanted > 1 and not find_again(job.project, job.handler):
+        message = f"the Redis broker gives nothing back: a failed job is not run again, and the spec asks for {wanted}"
+        hint = '"orm": "default" in Q_CLUSTER; or the handler schedules itself again'
+        yield tell(job, "redis-gives-nothing-back", Severity.ERROR, at(job, cluster.place), message, hint)
+
+
+def failures_acknowledged(job: Job) -> Iterator[Finding]:
+    """The spec promises attempts, and a failure is the end."""
+    cluster, wanted = _cluster(job), _wanted(job)
+    if cluster.broker in _NO_RECEIPTS or not wanted or wanted < 2 or find_again(job.project, job.handler):
+        return
+    for site in _sites(job):
+        acked = ends_at_failure(job.project, cluster, site)
+        if is_known(acked) and acked:
+            own = site is not None and site.option("ack_failure") is not None
+            place = site.place if own and site is not None else at(job, cluster.source("ack_failures"))
+            message = f"a failure is acknowledged, so nothing runs it again, and the spec asks for {wanted} attempts"
+            hint = f"leave it out, with max_attempts: {wanted}; or let the handler schedule itself again"
+            yield tell(job, "failures-acknowledged", Severity.ERROR, place, message, hint)
+            return
+
+
+def fractional_timeout(job: Job) -> Iterator[Finding]:
+    """`timeout: 0.5` and `timeout: 1e2` are no whole numbers."""
+    for timeout, place in _timeouts(job):
+        if isinstance(timeout, float):
+            message = f"timeout {timeout:g} is no whole number: signal.alarm refuses it, and every run fails"
+            hint = f"timeout: {max(1, round(timeout))}"
+            yield tell(job, "fractional-timeout", Severity.ERROR, at(job, place), message, hint)
+
+
+def sync_left_on(job: Job) -> Iterator[Finding]:
+    """A test's option in what runs for users."""
+    cluster = _cluster(job)
+    place = cluster.source("sync")
+    if cluster.value("sync") is True and place is not None and not in_tests(place.path):
+        message = "sync is on: jobs run where they are queued, and no worker sees one"
+        yield tell(job, "sync-left-on", Severity.ERROR, place, message, "sync in the settings of tests alone")
+    for site in _sites(job):
+        option = site.option("sync") if site is not None and site.style == "async_task" else None
+        if option is not None and job.project.literal(*option) is True:
+            message = "sync=True: the job runs in the caller, and an error of it is the caller's"
+            where = place_of(option[1], option[0])
+            yield tell(job, "sync-left-on", Severity.ERROR, where, message, "leave it out")

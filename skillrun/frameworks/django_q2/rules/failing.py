@@ -1,0 +1,67 @@
+"""Rules about what becomes of an error: what is run again, what is a success, and what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.facts import call_place, calls_of, effect_calls, spec_name, tell
+from skillrun.frameworks.django_q2.again import find_again
+from skillrun.frameworks.django_q2.deadletter import records
+from skillrun.frameworks.interface import Job
+from skillrun.repo.python import Call, Handler
+from skillrun.verdict import Finding, Severity
+
+_EXITS = ("sys.exit", "builtins.exit", "builtins.quit")
+
+
+def permanent_retried(job: Job) -> Iterator[Finding]:
+    """A permanent error leaves the handler, or its clause runs the job again."""
+    failures, own = job.spec.failures, {one.clause.node: one for one in find_again(job.project, job.handler)}
+    if job.policy.max_attempts == 1:
+        return
+    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
+        bases = ancestors(job.project, short(spec_name(job, written)))
+        for call in effect_calls(job):
+            clause = _taking(call, bases)
+            again = own.get(clause.node) if clause is not None else None
+            if again is None and (own or (clause is not None and not clause.always_raises)):
+                continue
+            place = again.place if again is not None else call_place(call)
+            how = "this clause runs the job again" if again is not None else "leaves the handler, which is run again"
+            message = f"{written} is permanent in the spec, and {how} as after any other error"
+            hint = "catch it: record it, and return"
+            yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
+            break
+
+
+def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
+    return next((c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None)
+
+
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """What ends in the handler is a success for Django Q2; a clause that publishes it again leaves something."""
+    yield from swallowing.swallowed_exception(job, "Django Q2 keeps it as a success, and does not run it again")
+
+
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A permanent error ends in a clause, and nothing is left of it."""
+    yield from swallowing.permanent_not_recorded(job)
+
+
+def exits(job: Job) -> Iterator[Finding]:
+    """The process of the worker ends, and nothing is kept of the job."""
+    for call in calls_of(job):
+        if call.origin in _EXITS:
+            message = "this ends the worker's process: no result is kept, no attempt counted, and the job comes again"
+            yield tell(job, "exit", Severity.ERROR, call_place(call), message, "return, or raise an exception")
+
+
+def recorded_each_time(job: Job) -> Iterator[Finding]:
+    """A hook that keeps something and never asks which attempt it was."""
+    for record in records(job.project, job.handler):
+        if record.hook and record.every and job.policy.max_attempts != 1:
+            message = "it is called at every failed attempt, so a job that is run again leaves a record each time"
+            hint = "if not task.success and task.attempt_count >= ATTEMPTS: ..."
+            yield tell(job, "recorded-each-time", Severity.WARNING, record.place, message, hint)

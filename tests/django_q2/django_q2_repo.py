@@ -1,0 +1,173 @@
+"""Real repositories with a Django Q2 job, what skillrun reads in them, and a small shop that every stage passes."""
+
+from __future__ import annotations
+
+import copy
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helpers
+import yaml
+from bundled import bundled_skill
+from receipt_job import SPEC
+
+from skillrun.contract.job import JobSpec
+from skillrun.contract.spec import load_spec
+from skillrun.frameworks import django_q2
+from skillrun.frameworks.interface import FrameworkUse, Job, Policy
+from skillrun.repo.git import open_repo
+from skillrun.repo.python import Definition, Project
+from skillrun.repo.survey import Survey
+from skillrun.repo.tree import Tree
+from skillrun.stages.interface import Case
+from skillrun.stages.registry import STAGES
+from skillrun.verdict import Finding, StageResult
+
+SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
+MAILER = """
+    class Unavailable(Exception): ...
+    class BadAddress(Exception): ...
+
+    def send(order_id, email="", *, idempotency_key=None):
+        connection.execute("INSERT INTO receipts VALUES (?, ?) ON CONFLICT DO NOTHING", (order_id, email))
+        post(email, headers={"Idempotency-Key": idempotency_key})
+    """
+DEAD = """
+    def record(payload, reason):
+        connection.execute("INSERT INTO dead_jobs (payload, reason) VALUES (?, ?)", (payload, reason))
+    """
+CLUSTER = "{'name': 'shop', 'orm': 'default', 'timeout': 60, 'retry': 90, 'max_attempts': 5}"
+TASKS = '''
+    import logging
+    from datetime import timedelta
+
+    from django.utils import timezone
+    from django_q.tasks import schedule
+
+    from shop import dead_jobs, mailer
+
+    log = logging.getLogger(__name__)
+    ATTEMPTS = 5
+
+
+    def send_receipt(order_id, email, attempt=1):
+        """Emails one receipt.
+
+        A dead letter is a row in dead_jobs; mend the cause, then settle the order again to run it once more.
+        """
+        log.info("receipt started order_id=%s job_id=%s", order_id, attempt)
+        try:
+            mailer.send(order_id, email, idempotency_key=f"receipt-{order_id}")
+        except (mailer.Unavailable, TimeoutError) as error:
+            if attempt >= ATTEMPTS:
+                log.error("receipt failed order_id=%s: %r", order_id, error)
+                dead_jobs.record(order_id, repr(error))
+                return
+            log.warning("receipt failed order_id=%s, will retry, attempt %s: %r", order_id, attempt, error)
+            schedule(
+                "shop.tasks.send_receipt", order_id, email, attempt + 1,
+                next_run=timezone.now() + timedelta(seconds=min(2 * 2 ** (attempt - 1), 60)),
+            )
+            return
+        except mailer.BadAddress as error:
+            log.error("receipt failed order_id=%s: %r", order_id, error)
+            dead_jobs.record(order_id, repr(error))
+            return
+        log.info("receipt sent order_id=%s", order_id)
+    '''
+FILES: dict[str, str] = {
+    "requirements.txt": "django\ndjango-q2>=1.7\n",
+    "Procfile": "worker: python manage.py qcluster\n",
+    "shop/__init__.py": "",
+    "shop/mailer.py": MAILER,
+    "shop/dead_jobs.py": DEAD,
+    "shop/schema.sql": """
+        CREATE TABLE receipts (order_id INTEGER NOT NULL, email TEXT NOT NULL, UNIQUE (order_id));
+        CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
+        """,
+    "shop/settings.py": """
+        Q_CLUSTER = {"name": "shop", "orm": "default", "timeout": 60, "retry": 90, "ack_failures": True}
+        """,
+    "shop/orders.py": """
+        from django_q.tasks import async_task
+
+        def settle(order_id, email):
+            async_task("shop.tasks.send_receipt", order_id, email)
+        """,
+    "shop/tasks.py": TASKS,
+    "tests/test_tasks.py": """
+        from shop import mailer, tasks
+
+        def test_happy(outbox):
+            tasks.send_receipt(7, "a@example.com")
+            assert outbox == ["receipt-7"]
+
+        def test_retryable(outbox, mail):
+            mail.failures = [mailer.Unavailable("down")]
+            tasks.send_receipt(7, "a@example.com")
+            tasks.send_receipt(7, "a@example.com", 2)
+            assert outbox == ["receipt-7"]
+
+        def test_terminal(outbox, mail):
+            mail.failures = [mailer.BadAddress("bad")]
+            tasks.send_receipt(7, "a@example.com")
+            assert outbox == []
+        """,
+}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A repository with one handler."""
+
+    project: Project
+    use: FrameworkUse
+    handler: Definition
+
+    @property
+    def policy(self) -> Policy:
+        return django_q2.read_policy(self.project, self.use, self.handler)
+
+    @property
+    def wiring(self) -> list[tuple[str, str]]:
+        """(kind, how) of every place outside tests."""
+        found = django_q2.find_wiring(self.project, self.use, self.handler)
+        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
+
+
+def open_shop(root: Path, tasks: str, *, cluster: str = CLUSTER, **files: str) -> Shop:
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`.
+
+    `cluster` is what Q_CLUSTER is, and whatever lines follow it.
+    """
+    every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD}
+    every |= {"shop/tasks.py": tasks, "shop/settings.py": f"Q_CLUSTER = {cluster}\n"}
+    every |= {f"shop/{name}.py": text for name, text in files.items()}
+    project = Project(Tree(helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in every.items()})))
+    use = FrameworkUse("django-q2", app="shop/settings.py:Q_CLUSTER", apps=("shop/settings.py:Q_CLUSTER",))
+    found = django_q2.find_handler(project, use, "shop.tasks:send_receipt")
+    assert found is not None
+    return Shop(project, use, found)
+
+
+def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
+    """What one rule says of the shop under the sample's spec with `spec` laid over it."""
+    value = {**SPEC, **(spec or {})}
+    job = Job(shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy)
+    found = next(r for r in django_q2.RULES if r.id == f"django-q2.{rule}")
+    return list(found.find(job))
+
+
+def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+    value = {**copy.deepcopy(SPEC), "message": "kwargs", **(spec or {})}
+    helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
+    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+
+
+def examine(stage: str, case: Case) -> StageResult:
+    """What a stage says of a case."""
+    return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)
