@@ -170,6 +170,11 @@ def test_to_run_again_is_none(tmp_path: Path, end: str) -> None:
             "enqueue",
         ),
         ("from django_q.tasks import AsyncTask\nAsyncTask('shop.tasks.send_receipt', 7).run()\n", "enqueue"),
+        (
+            "from functools import partial\nfrom django.db import transaction\nfrom django_q.tasks import async_task\n"
+            "transaction.on_commit(partial(async_task, 'shop.tasks.send_receipt', 7))\n",
+            "enqueue",
+        ),
         ("from django_q.tasks import async_iter\nasync_iter('shop.tasks.send_receipt', [7, 8])\n", "enqueue"),
         ("from django_q.tasks import async_chain\nasync_chain([('shop.tasks.send_receipt', (7,))])\n", "enqueue"),
         ("from django_q.tasks import schedule\nschedule('shop.tasks.send_receipt', 7)\n", "schedule"),

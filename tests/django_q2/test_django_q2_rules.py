@@ -191,6 +191,15 @@ def test_recorded_each_time(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("recorded-each-time", PLAIN, cluster=acked, orders=hooked, hooks=HOOK.format(""))
 
 
+def test_hook_as_function(check_finds: Check, check_ignores: Check) -> None:
+    hooks = HOOK.format(" and task.attempt_count >= 5")
+    given = orders("async_task('shop.tasks.send_receipt', order_id, hook=ended)", "from shop.hooks import ended\n")
+    check_finds("hook-as-function", PLAIN, ERROR, "not called", cluster=WHOLE, orders=given, hooks=hooks)
+    named = with_options("hook='shop.hooks.ended'")
+    check_ignores("hook-as-function", PLAIN, cluster=WHOLE, orders=named, hooks=hooks)
+    check_ignores("hook-as-function", PLAIN, cluster=f"{{{ORM}, 'ack_failures': True}}", orders=given, hooks=hooks)
+
+
 def test_permanent_not_recorded(check_finds: Check, check_ignores: Check) -> None:
     check_finds("permanent-not-recorded", clause("return", "mailer.BadAddress"), ERROR, "without a dead letter")
     kept = clause("dead_jobs.record(order_id, error)", "mailer.BadAddress")

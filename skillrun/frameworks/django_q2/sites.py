@@ -31,6 +31,7 @@ SCHEDULE_OPTIONS = frozenset(
 )
 _ROWS = ("Schedule", "Schedule.objects.create", "Schedule.objects.get_or_create", "Schedule.objects.update_or_create")
 _CHAINS = ("Chain", "async_chain")
+_PARTIAL = "functools.partial"
 _WORDS = (*ENQUEUE, SCHEDULE, "Schedule", *_CHAINS)
 
 
@@ -76,7 +77,7 @@ def real_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
 
 def _sites(project: Project, handler: Definition) -> Iterator[Site]:
     for module, call, style in published(project):
-        for node in _functions(call, style):
+        for node in _functions(module, call, style):
             if means(project, node, module, handler):
                 yield _site(project, module, call, style)
             elif isinstance(node, ast.Name):
@@ -95,10 +96,10 @@ def published(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
 
 def style_of(project: Project, module: Module, call: ast.Call) -> str | None:
     """What kind of publish a call is; None where it is none. A migration's Schedule is what `apps.get_model` gives."""
-    name = module.resolve(call.func) or ""
-    origin = project.origin(name)
+    func = called(module, call)
+    origin = project.origin(module.resolve(func) or "")
     last = origin.rpartition(".")[2]
-    written = ast.unparse(call.func)
+    written = ast.unparse(func)
     if origin.startswith("django_q.") and last in (*ENQUEUE, SCHEDULE, *_CHAINS):
         return "async_task" if last in ("async_task", "async_") else last if last == SCHEDULE else "other"
     in_chain = last == "append" and ".Chain()" in origin
@@ -107,10 +108,16 @@ def style_of(project: Project, module: Module, call: ast.Call) -> str | None:
     return "row" if written in _ROWS and _named(call, "func") is not None else None
 
 
-def _functions(call: ast.Call, style: str) -> Iterator[ast.expr]:
+def called(module: Module, call: ast.Call) -> ast.expr:
+    """What a call calls; of `partial(async_task, ...)`, what it will."""
+    return call.args[0] if call.args and module.resolve(call.func) == _PARTIAL else call.func
+
+
+def _functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.expr]:
     """What stands for the function: the first argument or `func`; in a chain, the first of each tuple."""
     named = _named(call, "func")
-    first = named or (call.args[0] if call.args and style != "row" else None)
+    given = call.args if called(module, call) is call.func else call.args[1:]
+    first = named or (given[0] if given and style != "row" else None)
     if isinstance(first, ast.List | ast.Tuple):
         yield from (one.elts[0] for one in first.elts if isinstance(one, ast.Tuple | ast.List) and one.elts)
     elif first is not None:
@@ -147,7 +154,9 @@ def _site(project: Project, module: Module, call: ast.Call, style: str) -> Site:
         if style == "row" and (node := _named(call, name)) is not None:
             options[name] = node
     kind = "schedule" if style in (SCHEDULE, "row") else "enqueue"
-    return Site(kind, f"{ast.unparse(call.func)}(...)", module, call, style, options, module, unread)
+    func = called(module, call)
+    how = f"{ast.unparse(func)}(...)"
+    return Site(kind, how, module, call, style, options, module, unread, direct=func is call.func)
 
 
 def _through(

@@ -94,6 +94,13 @@ RULES: tuple[Rule, ...] = (
         _in("failing", "recorded_each_time"),
     ),
     Rule(
+        "django-q2.hook-as-function",
+        "dead-letter",
+        "A hook that is given as a function is called at the first attempt alone: the Task row keeps its text.",
+        "hook is a CharField in django_q/models.py; `malformed return hook` in django_q/signals.py",
+        _in("failing", "hook_as_function"),
+    ),
+    Rule(
         "django-q2.permanent-not-recorded",
         "dead-letter",
         "A permanent error that the handler catches and does not record is lost: Django Q2 keeps it as a success.",

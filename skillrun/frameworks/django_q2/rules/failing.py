@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import call_place, calls_of, effect_calls, spec_name, tell
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.deadletter import records
+from skillrun.frameworks.django_q2.sites import real_sites
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
 from skillrun.verdict import Finding, Severity
@@ -65,3 +68,14 @@ def recorded_each_time(job: Job) -> Iterator[Finding]:
             message = "it is called at every failed attempt, so a job that is run again leaves a record each time"
             hint = "if not task.success and task.attempt_count >= ATTEMPTS: ..."
             yield tell(job, "recorded-each-time", Severity.WARNING, record.place, message, hint)
+
+
+def hook_as_function(job: Job) -> Iterator[Finding]:
+    """`hook=ended` where `hook="shop.hooks.ended"` is meant."""
+    for site in real_sites(job.project, job.handler):
+        option = site.option("hook")
+        name = option[1].resolve(option[0]) if option is not None else None
+        if option is not None and name and job.project.definition(name) is not None and job.policy.max_attempts != 1:
+            message = f"the hook {ast.unparse(option[0])} is a function: from the second attempt on it is not called"
+            place = place_of(option[1], option[0])
+            yield tell(job, "hook-as-function", Severity.ERROR, place, message, f'hook="{job.project.origin(name)}"')

@@ -1,0 +1,379 @@
+"""Django Q2 in the repository's interpreter: its own pusher, worker and monitor, one after the other, for one package.
+
+Loaded by path into the zygote (see proof/probe/main.py); standard library, Django and Django Q2 alone.
+A package is a row of OrmQ in the application's database: it is there with the commit of its publisher, is locked for
+`retry` seconds when it is taken, and deleted when it is acknowledged. What becomes of it is read from that row, after a
+delivery and after a death alike. The Redis broker pops a package: nobody gives it back.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import copy
+import datetime
+import importlib
+import inspect
+import operator
+import os
+import pickle
+import pydoc
+import signal
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from multiprocessing.reduction import ForkingPickler
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.driver import Probe
+
+_KEPT = ("arguments", "redelivered", "later")  # of a message, when it becomes another one
+_LOOKS_S = 30.0  # between two looks of the scheduler
+_ON_KILL = "nobody acknowledges it: it is taken again {retry:g} s after it was taken, and no attempt is counted"
+_POPPED = "it was popped from Redis: it is lost"
+_NO_SETTINGS = "Django Q2 reads Django's settings: name DJANGO_SETTINGS_MODULE in proof.env"
+_NO_BROKER = "the proof knows Django Q2's ORM and Redis brokers, and Q_CLUSTER names {name}"
+_NO_TABLE = "Django Q2's tables are not there, have proof.setup migrate: {error}"
+_NO_FUNCTION = "{handler} is no function but {kind}"
+
+
+def _part(name: str) -> Any:
+    return importlib.import_module(f"_skillrun_probe.{name}")
+
+
+class Line:
+    """What multiprocessing's queue between two processes of a cluster does: it pickles, and drops what it cannot."""
+
+    def __init__(self) -> None:
+        self.packed: list[bytes] = []
+        self.last: Any = None
+
+    def put(self, value: Any) -> None:
+        """The feeder's thread only prints its errors."""
+        try:
+            self.packed.append(bytes(ForkingPickler.dumps(value)))
+        except Exception:
+            traceback.print_exc()
+
+    def get(self) -> Any:
+        """The next one; at the end what ends the process that reads it."""
+        if not self.packed:
+            return "STOP"
+        self.last = pickle.loads(self.packed.pop(0))
+        return self.last
+
+
+class Timer:
+    """The value by which a worker tells the sentinel what it does."""
+
+    value = -1.0
+
+    @contextlib.contextmanager
+    def get_lock(self) -> Iterator[None]:
+        """Nobody else looks."""
+        yield
+
+
+class Stopped:
+    """The pusher's event: it looks once."""
+
+    def is_set(self) -> bool:
+        return True
+
+
+class Alarms(types.ModuleType):
+    """`signal` without the machine's own time, which a delivery that stands still would use up."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(signal, name)
+
+    def alarm(self, seconds: int) -> int:
+        """Refuses what is no whole number, as the real one does."""
+        operator.index(seconds)
+        return 0
+
+
+class Driver:
+    """See proof/probe/driver.py for what each method promises."""
+
+    CONTROL: tuple[str, ...] = ()
+    LOGGERS = ("django-q", "traceback")
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.target: Any = None
+        self.collected: list[str] | None = None  # what the scheduler queues, while it runs
+
+    # -- the beginning
+
+    def boot(self, handler: str) -> dict[str, Any]:
+        self.prepare(handler)
+        self._capture()
+        with contextlib.suppress(ImportError):  # before Django Q2 1.8 the sentinel alone keeps the time
+            importlib.import_module("django_q.timeout").signal = Alarms("signal")  # type: ignore[attr-defined]
+        self._warm()
+        return self._facts()
+
+    def prepare(self, handler: str) -> None:
+        """Reads the settings and finds the function. Raises NotThere."""
+        names = _part("names")
+        if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+            raise names.NotThere(_NO_SETTINGS)
+        names.set_up_django()
+        load = importlib.import_module
+        self.cluster, self.conf = load("django_q.cluster"), load("django_q.conf").Conf
+        self.models, self.tasks = load("django_q.models"), load("django_q.tasks")
+        self.signing, self.db = load("django_q.signing").SignedPackage, load("django.db")
+        self.now: Callable[[], Any] = load("django.utils.timezone").now
+        self.conf.SYNC = False  # development may run jobs where they are queued
+        self.broker = load("django_q.brokers").get_broker()
+        self.orm = self._is("orm")
+        if not self.orm and not self._is("redis_broker"):
+            raise names.NotThere(_NO_BROKER.format(name=type(self.broker).__qualname__))
+        _, _, self.target = names.find(handler)
+        if not inspect.isroutine(self.target):
+            raise names.NotThere(_NO_FUNCTION.format(handler=handler, kind=type(self.target).__name__))
+        self.commits = _part("commits").Commits(self.probe.recorder, self.db)
+
+    def _is(self, module: str) -> bool:
+        """Whether the broker is one of Django Q2's, or derived from it."""
+        return any(kind.__module__ == f"django_q.brokers.{module}" for kind in type(self.broker).__mro__)
+
+    def _warm(self) -> None:
+        """What Django compiles on first use is there before the forks; no connection outlives this."""
+        try:
+            for model in (self.models.Task, self.models.Schedule):
+                model.objects.first()
+            self._rows().first() if self.orm else None
+        except self.db.DatabaseError as error:
+            raise _part("names").NotThere(_NO_TABLE.format(error=error)) from error
+        self.db.connections.close_all()
+
+    def _facts(self) -> dict[str, Any]:
+        version = ".".join(map(str, importlib.import_module("django_q").VERSION))
+        return {
+            "library": f"django-q2 {version}",
+            "redelivery_s": float(self.conf.RETRY) if self.orm else 1.0,
+            "acks_late": self.orm,
+            "bounded_kills": not self.orm,
+            "lossy": not self.orm,
+            "same_process": self.conf.RECYCLE != 1,
+            "counts_dead": True,
+            "alike": True,
+            "on_kill": _ON_KILL.format(retry=self.conf.RETRY) if self.orm else _POPPED,
+            "broker_error": "django.db.utils:OperationalError" if self.orm else "redis.exceptions:ConnectionError",
+        }
+
+    def function(self) -> Any:
+        wrapped = inspect.unwrap(self.target)
+        return getattr(wrapped, "__func__", wrapped)
+
+    # -- publishing
+
+    def _capture(self) -> None:
+        """Every package that a broker takes is a publish, and every new row of Schedule."""
+        swap = _part("swap").swap
+
+        def enqueue(broker: Any, pack: Any) -> Any:
+            def send() -> Any:
+                return before(broker, pack) if self.orm else None
+
+            if self.collected is not None:
+                self.collected.append(pack)
+                return send()
+            return self._publish(broker, pack, send) if self.probe.recorder.watching else send()
+
+        def save(row: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self.probe.recorder.watching or not row._state.adding:
+                return saved(row, *args, **kwargs)
+            return self._scheduled(row, lambda: saved(row, *args, **kwargs))
+
+        before: Callable[..., Any] = swap(type(self.broker).enqueue, enqueue)
+        saved: Callable[..., Any] = swap(self.models.Schedule.save, save)
+
+    def _publish(self, broker: Any, pack: str, send: Callable[[], Any]) -> Any:
+        task = self.signing.loads(pack)
+        told = self._told(task["func"], task["args"], task["kwargs"])
+        told["message"] |= {"pack": pack, "id": task["id"], "key": broker.list_key}
+        when = self.commits.when(self.conf.ORM) if self.orm else _at_once
+        with self.probe.publishing(told, when):
+            return send()
+
+    def _scheduled(self, row: Any, send: Callable[[], Any]) -> Any:
+        """The scheduler queues it when it is due."""
+        args, kwargs = _read(row.args, row.kwargs)
+        told = self._told(row.func, args, kwargs)
+        told["delay"] = max(0.0, round((row.next_run - self.now()).total_seconds(), 2)) if row.next_run else 0.0
+        with self.probe.publishing(told, self.commits.when(self.db.router.db_for_write(self.models.Schedule))):
+            result = send()
+            told["message"] |= {"schedule": _serialised(row), "group": row.name or row.pk}
+        return result
+
+    def _told(self, func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        found = func if callable(func) else pydoc.locate(str(func))
+        mine = inspect.unwrap(found) is inspect.unwrap(self.target) if callable(found) else False
+        arguments = self.probe.bound(self.function(), args, kwargs) if mine else None
+        label = func if isinstance(func, str) else f"{func.__module__}.{func.__qualname__}"
+        message = {"arguments": arguments}
+        return {"message": message, "to_handler": mine, "delay": 0.0, "label": label, "callback": False}
+
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
+        """`like`: the application's own message: its hook, its timeout and its other options belong to every one."""
+        args, kwargs = self.probe.arguments(payload, self.function())
+        if like is None:
+            self.tasks.async_task(f"{self.target.__module__}.{self.target.__qualname__}", *args, **kwargs)
+        elif "schedule" in like:
+            row = _row(like["schedule"])
+            row.pk, row.name, row._state.adding = None, None, True
+            row.args, row.kwargs = str(tuple(args)), str(kwargs)
+            row.save()
+        else:
+            name, id_ = self.tasks.uuid()
+            task = {**self.signing.loads(like["pack"]), "id": id_, "name": name, "started": self.now()}
+            pack = self.signing.dumps({**task, "args": tuple(args), "kwargs": kwargs})
+            importlib.import_module("django_q.brokers").get_broker(task.get("cluster")).enqueue(pack)
+
+    # -- delivering
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        if "schedule" in message:
+            queued = self._queued(message)
+            if queued is None:
+                self.probe.settle("requeued", delay=_LOOKS_S, why="the scheduler could not read its row")
+                return
+            message = queued
+        broker = self._lent(message)
+        if broker is None:
+            self.probe.settle("acked", why="ignored")  # another delivery has done it, or has it
+            return
+        tasks, results = Line(), Line()
+        self.cluster.pusher(tasks, Stopped(), broker)
+        ended = self._ends(lambda: self.cluster.worker(tasks, results, Timer(), self.conf.TIMEOUT))
+        ended = self._ends(lambda: self.cluster.monitor(results, broker)) and ended
+        done = results.last is not None and results.last["success"]
+        self._settle(message, failed=not (ended and done))
+
+    def _ends(self, process: Callable[[], None]) -> bool:
+        """Whether a process of the cluster ends as it should; else the sentinel begins another one."""
+        try:
+            process()
+        except (Exception, SystemExit) as error:
+            text = f"{type(error).__name__}: {error}"
+            self.probe.recorder.emit("log", logger="traceback", level="ERROR", template=None, text=text, extra={},
+                                     error=text, place=None)  # fmt: skip
+            return False
+        return True
+
+    def _lent(self, message: dict[str, Any]) -> Any:
+        """The broker, which gives this package alone. None: a package that came back is there no more."""
+        pk = None
+        if self.orm:
+            with self.probe.recorder.quiet():
+                pk = self._take(message)
+            if pk is None:
+                return None
+        broker = copy.copy(self.broker)
+        broker.list_key, broker.dequeue = message["key"], lambda: [(pk, message["pack"])]
+        return broker
+
+    def _rows(self) -> Any:
+        return self.models.OrmQ.objects.using(self.conf.ORM)
+
+    def _held(self, message: dict[str, Any]) -> Any:
+        """Its row; packages are told apart by their text, which holds the task's id."""
+        return self._rows().filter(payload=message["pack"]).first()
+
+    def _take(self, message: dict[str, Any]) -> Any:
+        """As the broker's `dequeue`: the row is locked for as long as `retry` says."""
+        row = self._held(message)
+        if message.get("again") and (row is None or row.lock > self.now()):
+            return None
+        row = row or self._rows().create(key=message["key"], payload=message["pack"], lock=self.now())
+        self._rows().filter(pk=row.pk).update(lock=self.broker.timeout(row))
+        return row.pk
+
+    def _queued(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """What the scheduler makes of a row of Schedule, or has made of it; None where it fails."""
+        with self.probe.recorder.quiet():
+            made = self._made_of(message)
+            if made is not None:
+                return made
+            row = _row(message["schedule"])
+            row.next_run = min(row.next_run, self.now() - datetime.timedelta(seconds=1))
+            row.save()
+            found = self._run_scheduler(row.pk)
+        return self._message(found[0], message) if found else None
+
+    def _run_scheduler(self, pk: Any) -> list[str]:
+        """The packages of one row: others that are due have messages of their own."""
+        manager, self.collected = self.models.Schedule.objects, []
+        manager.select_for_update = lambda: manager.filter(pk=pk)
+        try:
+            self.cluster.scheduler(self.broker)
+            return self.collected
+        finally:
+            del manager.select_for_update
+            self.collected = None
+
+    def _made_of(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """The scheduler groups what it queues by the name of the schedule, or by its id."""
+        for row in self._rows().all() if self.orm else ():
+            if self.signing.loads(row.payload).get("group") == message["group"]:
+                return self._message(row.payload, message)
+        return None
+
+    def _message(self, pack: str, message: dict[str, Any]) -> dict[str, Any]:
+        kept: dict[str, Any] = {name: message[name] for name in _KEPT if name in message}
+        return {**kept, "pack": pack, "id": self.signing.loads(pack)["id"], "key": self.broker.list_key}
+
+    def _settle(self, message: dict[str, Any], *, failed: bool, died: bool = False) -> None:
+        """What the row says, and the Task that is kept of it."""
+        row = self._held(message) if self.orm else None
+        if row is not None:
+            left = max(0.0, round((row.lock - self.now()).total_seconds(), 2))
+            delay = float(self.conf.RETRY) if died and left else left  # the proof's own steps took the rest
+            self.probe.settle("requeued", delay=delay, message={**message, "again": True})
+            return
+        kept = self.models.Task.objects.filter(id=message["id"]).values_list("success", flat=True).first()
+        if kept is False:
+            self.probe.settle("dead", why="a failed Task")
+        elif failed and kept is None:
+            self.probe.settle("lost", why="nothing keeps it")
+        else:
+            self.probe.settle("acked", why="raised" if failed else "")
+
+    def died(self, message: dict[str, Any], who: str) -> None:
+        with self.probe.recorder.quiet():
+            if "schedule" in message:
+                done = self.models.Task.objects.filter(group=message["group"]).values_list("id", flat=True).first()
+                message = self._made_of(message) or {**message, "pack": "", "id": done or ""}
+            self._settle(message, failed=True, died=True)
+
+    def dead_letters(self) -> int | None:
+        """The failed Tasks: those of a job that comes again among them."""
+        return int(self.models.Failure.objects.count())
+
+
+def _at_once(tell: Callable[[], None]) -> None:
+    tell()
+
+
+def _read(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """As the scheduler reads them; of what it cannot read, nothing."""
+    try:
+        given = ast.literal_eval(str(args)) if args else ()
+        named = ast.literal_eval(str(kwargs)) if kwargs else {}
+    except (SyntaxError, ValueError):
+        return (), {}
+    return given if isinstance(given, tuple) else (given,), named if isinstance(named, dict) else {}
+
+
+def _serialised(row: Any) -> str:
+    text: str = importlib.import_module("django.core.serializers").serialize("json", [row])
+    return text
+
+
+def _row(text: str) -> Any:
+    """A row of Schedule, not yet saved."""
+    return next(iter(importlib.import_module("django.core.serializers").deserialize("json", text))).object
