@@ -30,6 +30,7 @@ SUBJECTS = (
     "arq_confirmation",
     "taskiq_parcel",
     "procrastinate_reminder",
+    "django_q2_pass",
     "django_tasks_notice",
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.proof.confirm.arq import ArqBroker
 from skillrun.proof.confirm.celery import CeleryBroker
+from skillrun.proof.confirm.django_q2 import DjangoQ2Broker
 from skillrun.proof.confirm.django_tasks import DjangoTasksBroker
 from skillrun.proof.confirm.dramatiq import DramatiqBroker
 from skillrun.proof.confirm.huey import HueyBroker
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 BROKERS: dict[str, Callable[[Setting], Broker]] = {
     "arq": ArqBroker,
     "celery": CeleryBroker,
+    "django-q2": DjangoQ2Broker,
     "django-tasks": DjangoTasksBroker,
     "dramatiq": DramatiqBroker,
     "huey": HueyBroker,

@@ -1,0 +1,89 @@
+"""A real cluster of Django Q2 on the application's SQLite file, for the confirmation of a proof (see probe/real.py)."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skillrun.proof.probe.real import Bench
+
+
+class Worker:
+    """See proof/probe/real.py. Two times are not waited for: a lock after a death, and the scheduler's next look."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def boot(self, handler: str) -> Any:
+        driver = self.driver = self.bench.driver.Driver(self.bench.probe)
+        driver.prepare(handler)
+        if not driver.orm:
+            raise SystemExit("a real worker of Django Q2 is confirmed on its ORM broker")
+        driver.conf.WORKERS = 1
+        self._hook()
+        driver.db.connections.close_all()
+        return driver.function()
+
+    def _hook(self) -> None:
+        driver, load = self.driver, importlib.import_module
+        wrap: Any = sys.modules["_skillrun_probe.wrap"]
+        orm, status = load("django_q.brokers.orm"), load("django_q.status")
+        wrap.around(orm.ORM, "dequeue", lambda *_: self.bench.polling())
+        wrap.around(driver.cluster.Sentinel, "start", lambda *_: self._sentinel())
+        wrap.around(driver.cluster.Sentinel, "reincarnate", lambda *_: self._after_death())
+        wrap.around(status.Stat, "save", lambda *_: self._scheduling())
+        wrap.around(driver.models.Schedule, "save", self._cut_schedule)
+        load("django_q.signals").post_execute.connect(self._after_result, weak=False)
+
+    @contextmanager
+    def _sentinel(self) -> Iterator[None]:
+        """Whoever kills the worker kills the sentinel: it alone begins processes anew, and the cluster ends with it."""
+        self.bench.recorder.worker = os.getpid()
+        yield
+
+    @contextmanager
+    def _after_death(self) -> Iterator[None]:
+        """In the sentinel. What a dead process had is taken again when its lock is over."""
+        yield
+        self._lock(0.0)
+
+    def _lock(self, seconds: float) -> None:
+        with self.bench.recorder.quiet():
+            self.driver._rows().update(lock=self.driver.now() + datetime.timedelta(seconds=seconds))
+
+    def _after_result(self, task: Any, **_: Any) -> None:
+        """In the monitor, after the acknowledgement, if there is one; else it waits until its lock is over."""
+        with self.bench.recorder.quiet():
+            row = next((row for row in self.driver._rows() if row.task_id() == task["id"]), None)
+        if row is not None:
+            self._lock(self.bench.cut((row.lock - self.driver.now()).total_seconds()))
+        self.bench.over()
+
+    @contextmanager
+    def _scheduling(self) -> Iterator[None]:
+        """The sentinel saves its state at each turn, and calls the scheduler every 30 s."""
+        yield
+        with self.bench.recorder.quiet():
+            self.driver.cluster.scheduler(self.driver.broker)
+
+    @contextmanager
+    def _cut_schedule(self, row: Any, *_: Any, **__: Any) -> Iterator[None]:
+        """A new row that waits is told, and waits less."""
+        wait = (row.next_run - self.driver.now()).total_seconds() if row._state.adding and row.next_run else 0.0
+        if wait > 0:
+            row.next_run = self.driver.now() + datetime.timedelta(seconds=self.bench.cut(wait))
+        yield
+
+    def publish(self, payload: Any) -> None:
+        self.driver.publish(payload)
+
+    def work(self) -> None:
+        """As `manage.py qcluster` does, for the queue that the job is in."""
+        queue: Callable[..., Any] = importlib.import_module("django_q.brokers").get_broker
+        self.driver.cluster.Cluster(queue(next(iter(self.bench.queues), None))).start()
