@@ -14,7 +14,7 @@ from django_q2_repo import SPEC, findings, open_shop
 from skillrun.frameworks.django_q2 import RULES
 from skillrun.verdict import Severity
 
-ERROR, WARNING = Severity.ERROR, Severity.WARNING
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = "from django_q.tasks import async_task, schedule\nfrom shop import dead_jobs, mailer\n"
 PLAIN = "def send_receipt(order_id, email=''):\n    mailer.send(order_id)\n"
 ORM = "'orm': 'default', 'retry': 90"
@@ -120,6 +120,13 @@ def test_cached_unbounded(check_finds: Check, check_ignores: Check) -> None:
     check_finds("cached-unbounded", PLAIN, ERROR, words, cluster=WHOLE.replace("{", "{'cached': True, ", 1))
     check_ignores("cached-unbounded", PLAIN, cluster=WHOLE, orders=with_options("cached=60, ack_failure=True"))
     check_ignores("cached-unbounded", PLAIN, cluster=WHOLE, orders=SETTLE)
+
+
+def test_one_attempt(check_finds: Check, check_ignores: Check) -> None:
+    once = f"{{{ORM}, 'max_attempts': 1}}"
+    check_finds("one-attempt", PLAIN, NOTE, "two attempts before", cluster=once)
+    check_ignores("one-attempt", PLAIN, cluster=once.replace("{", "{'ack_failures': True, ", 1))
+    check_ignores("one-attempt", PLAIN, cluster=WHOLE)
 
 
 def test_redis_gives_nothing_back(check_finds: Check, check_ignores: Check) -> None:

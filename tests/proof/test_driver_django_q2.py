@@ -187,6 +187,20 @@ def test_a_job_that_the_application_schedules(boot: Boot) -> None:
     assert told(under(explorer, "job=1"))[-3:] == ["tried"] * 3
 
 
+@pytest.mark.parametrize(
+    ("options", "runs"),
+    [("schedule_type='C', cron='0 * * * *'", 1), ("schedule_type='D', name='daily'", 1), ("repeats=0", 0)],
+)
+def test_what_the_scheduler_takes(boot: Boot, options: str, runs: int) -> None:
+    explorer = boot(f"""
+    def main(order_id=0):
+        write(f"{{order_id}}")
+        if order_id == 7:
+            Schedule.objects.create(func="jobs.main", args="9", {options})
+    """)
+    assert told(under(explorer, "once")) == ["7", *["9"] * runs]
+
+
 def test_an_argument_that_is_no_literal_stops_the_scheduler(boot: Boot) -> None:
     explorer = boot("""
     def main(order_id=0, when=None):

@@ -5,11 +5,11 @@ A handler is a plain function that `async_task`, `schedule` or a row of Schedule
 once more by itself, `policy.py` and `deadletter.py` conclude; `wiring.py` and `hooks.py` find who publishes and what is
 called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2 itself is never imported.
 
-For a proof (Django Q2 1.11): the ORM broker's row is locked for `retry` seconds when it is taken, and deleted when the
-result is saved (django_q/monitor.py): after a success, after a failure with `ack_failure`, or once the Task row counts
-`max_attempts` (0, the default, is no bound). Else it is taken again when its lock is over, at the same wait each time,
-whatever the exception was. A death saves no result and counts as no attempt. A failure that is not run again stays as a
-row of Task with success=False. The Redis broker pops: what fails, or dies, is gone.
+For a proof (Django Q2 1.6 to 1.11): the ORM broker's row is locked for `retry` seconds when it is taken, and deleted
+when the result is saved (django_q/monitor.py): after a success, after a failure with `ack_failure`, or once the Task
+row counts `max_attempts` (0, the default, is no bound). Else it is taken again when its lock is over, at the same
+wait each time, whatever the exception was. A death saves no result and counts as no attempt. A failure that is not
+run again stays as a row of Task with success=False. The Redis broker pops: what fails, or dies, is gone.
 """
 
 from __future__ import annotations

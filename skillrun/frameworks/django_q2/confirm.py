@@ -38,7 +38,8 @@ class Worker:
         wrap.around(driver.cluster.Sentinel, "start", lambda *_: self._sentinel())
         wrap.around(driver.cluster.Sentinel, "reincarnate", lambda *_: self._after_death())
         wrap.around(status.Stat, "save", lambda *_: self._scheduling())
-        wrap.around(driver.models.Schedule, "save", self._cut_schedule)
+        signals = load("django.db.models.signals")
+        signals.pre_save.connect(self._cut_schedule, sender=driver.models.Schedule, weak=False)
         load("django_q.signals").post_execute.connect(self._after_result, weak=False)
 
     @contextmanager
@@ -72,13 +73,12 @@ class Worker:
         with self.bench.recorder.quiet():
             self.driver.cluster.scheduler(self.driver.broker)
 
-    @contextmanager
-    def _cut_schedule(self, row: Any, *_: Any, **__: Any) -> Iterator[None]:
+    def _cut_schedule(self, instance: Any, **_: Any) -> None:
         """A new row that waits is told, and waits less."""
-        wait = (row.next_run - self.driver.now()).total_seconds() if row._state.adding and row.next_run else 0.0
+        row, now = instance, self.driver.now()
+        wait = (row.next_run - now).total_seconds() if row._state.adding and row.next_run else 0.0
         if wait > 0:
-            row.next_run = self.driver.now() + datetime.timedelta(seconds=self.bench.cut(wait))
-        yield
+            row.next_run = now + datetime.timedelta(seconds=self.bench.cut(wait))
 
     def publish(self, payload: Any) -> None:
         self.driver.publish(payload)

@@ -185,7 +185,8 @@ class Driver:
             return self._publish(broker, pack, send) if self.probe.recorder.watching else send()
 
         def save(row: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self.probe.recorder.watching or not row._state.adding:
+            mine = isinstance(row, self.models.Schedule)  # before Django Q2 1.7 it is every model's own method
+            if not mine or not self.probe.recorder.watching or not row._state.adding:
                 return saved(row, *args, **kwargs)
             return self._scheduled(row, lambda: saved(row, *args, **kwargs))
 
@@ -201,16 +202,20 @@ class Driver:
             return send()
 
     def _scheduled(self, row: Any, send: Callable[[], Any]) -> Any:
-        """The scheduler queues it when it is due."""
+        """The scheduler queues it when it is due: never without a time. To save one with a cron expression sets it."""
         args, kwargs = _read(row.args, row.kwargs)
         told = self._told(row.func, args, kwargs)
-        told["delay"] = max(0.0, round((row.next_run - self.now()).total_seconds(), 2)) if row.next_run else 0.0
         with self.probe.publishing(told, self.commits.when(self.db.router.db_for_write(self.models.Schedule))):
             result = send()
             told["message"] |= {"schedule": _serialised(row), "group": row.name or row.pk}
+            if row.next_run is None or row.repeats == 0:
+                told["to_handler"] = False
+            else:
+                told["delay"] = max(0.0, round((row.next_run - self.now()).total_seconds(), 2))
         return result
 
     def _told(self, func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        """What is reported of a publish; its message is not whole yet."""
         found = func if callable(func) else pydoc.locate(str(func))
         mine = inspect.unwrap(found) is inspect.unwrap(self.target) if callable(found) else False
         arguments = self.probe.bound(self.function(), args, kwargs) if mine else None
@@ -290,7 +295,7 @@ class Driver:
         if message.get("again") and (row is None or row.lock > self.now()):
             return None
         row = row or self._rows().create(key=message["key"], payload=message["pack"], lock=self.now())
-        self._rows().filter(pk=row.pk).update(lock=self.broker.timeout(row))
+        self._rows().filter(pk=row.pk).update(lock=self.now() + datetime.timedelta(seconds=self.conf.RETRY))
         return row.pk
 
     def _queued(self, message: dict[str, Any]) -> dict[str, Any] | None:

@@ -52,6 +52,13 @@ RULES: tuple[Rule, ...] = (
         _in("cluster", "cached_unbounded"),
     ),
     Rule(
+        "django-q2.one-attempt",
+        "retry",
+        "Before Django Q2 1.8 the first failure is not compared with max_attempts: 1 is two attempts.",
+        "django-q2#298; save_task in django_q/monitor.py of 1.6",
+        _in("cluster", "one_attempt"),
+    ),
+    Rule(
         "django-q2.redis-gives-nothing-back",
         "retry",
         "The Redis broker pops a job: one that fails, or whose worker dies, is not run again, whatever `retry` says.",

@@ -107,6 +107,18 @@ def cached_unbounded(job: Job) -> Iterator[Finding]:
             return
 
 
+def one_attempt(job: Job) -> Iterator[Finding]:
+    """max_attempts: 1, and nothing else that ends the job at its first failure."""
+    cluster = _cluster(job)
+    if cluster.broker in _NO_RECEIPTS or cluster.value("max_attempts") != 1:
+        return
+    acked = [ends_at_failure(job.project, cluster, site) for site in _sites(job)]
+    if all(is_known(value) and not value for value in acked):
+        message = "max_attempts: 1 is two attempts before Django Q2 1.8"
+        place = at(job, cluster.source("max_attempts"))
+        yield tell(job, "one-attempt", Severity.NOTE, place, message, "ack_failures: True ends it in every version")
+
+
 def redis_gives_nothing_back(job: Job) -> Iterator[Finding]:
     """The spec promises attempts that this broker cannot give."""
     cluster, wanted = _cluster(job), _wanted(job)
