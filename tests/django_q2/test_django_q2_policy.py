@@ -141,6 +141,23 @@ def test_a_record_of_a_hook_is_a_dead_letter(tmp_path: Path, files: dict[str, st
     assert "failed" in django_q2.find_hooks(shop.project, shop.use, shop.handler)
 
 
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("if task.success:\n        return\n    dead_jobs.record(1, 2)", True),
+        ("if task.success:\n        log.info('done')\n    else:\n        dead_jobs.record(1, 2)", True),
+        ("if not task.success and task.attempt_count > 4:\n        dead_jobs.record(1, 2)", True),
+        ("dead_jobs.record(1, 2)", True),
+        ("if task.success:\n        dead_jobs.record(1, 2)", False),
+        ("if not task.success:\n        return\n    dead_jobs.record(1, 2)", False),
+    ],
+)
+def test_what_a_hook_keeps_of_a_success_is_none(tmp_path: Path, body: str, kept: bool) -> None:
+    hooks = f"from shop import dead_jobs\ndef ended(task):\n    {body}\n"
+    place = open_shop(tmp_path / "r", handler("raise"), hooks=hooks, orders=HOOKED).policy.dead_letter
+    assert (place is not None) == kept
+
+
 def test_a_hook_that_asks_for_the_attempt_hears_of_retries(tmp_path: Path) -> None:
     shop = open_shop(tmp_path / "r", handler("raise"), hooks=HOOK.format(" and task.attempt_count"), orders=HOOKED)
     assert set(django_q2.find_hooks(shop.project, shop.use, shop.handler)) == {"failed", "retried"}

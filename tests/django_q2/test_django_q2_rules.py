@@ -194,6 +194,8 @@ def test_recorded_each_time(check_finds: Check, check_ignores: Check) -> None:
     counting = HOOK.format(" and task.attempt_count >= 5")
     check_finds("recorded-each-time", PLAIN, WARNING, "each time", cluster=WHOLE, orders=hooked, hooks=HOOK.format(""))
     check_ignores("recorded-each-time", PLAIN, cluster=WHOLE, orders=hooked, hooks=counting)
+    done = HOOK.format("").replace("not task.success", "task.success")
+    check_ignores("recorded-each-time", PLAIN, cluster=WHOLE, orders=hooked, hooks=done)
     acked = f"{{{ORM}, 'ack_failures': True}}"
     check_ignores("recorded-each-time", PLAIN, cluster=acked, orders=hooked, hooks=HOOK.format(""))
 
@@ -268,6 +270,8 @@ def test_scheduled_at_start(check_finds: Check, check_ignores: Check) -> None:
     check_finds("scheduled-at-start", PLAIN, ERROR, "at each start", apps=row.format("create"))
     check_ignores("scheduled-at-start", PLAIN, apps=row.format("get_or_create"))
     check_ignores("scheduled-at-start", PLAIN, orders=orders(call))
+    asked = f"if not Schedule.objects.filter(name='x').exists():\n            {call}"
+    check_ignores("scheduled-at-start", PLAIN, apps=ready.replace(call, asked))
 
 
 def test_object_argument(check_finds: Check, check_ignores: Check) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.django_q2.hooks import asks_attempt, ends
+from skillrun.frameworks.django_q2.hooks import asks_attempt, ends, on_failure
 from skillrun.frameworks.django_q2.sites import style_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def find_record(project: Project, handler: Definition) -> Record | None:
 def records(project: Project, handler: Definition) -> Iterator[Record]:
     """Those of the hooks, then those of the handler's clauses."""
     for hook in ends(project, handler):
-        kept = first_record(project, getattr(hook.node, "body", []), hook.module)
+        kept = first_record(project, on_failure(hook), hook.module)
         if kept is not None:
             yield Record(place_of(hook.module, kept), not asks_attempt(project, hook), hook=True)
     for clause in project.handlers(handler, depth=1):

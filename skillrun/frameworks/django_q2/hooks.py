@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.frameworks.common.guards import leaves
 from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.django_q2.sites import real_sites
 from skillrun.repo.python import Definition, Module, Project
@@ -50,6 +51,34 @@ def asks_attempt(project: Project, hook: Definition) -> bool:
     via = {name for call in project.calls(hook, depth=1) for name in call.via}
     parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
     return any(_COUNT in ast.unparse(part.node) for part in parts)
+
+
+def on_failure(hook: Definition) -> list[ast.stmt]:
+    """What a hook does where the attempt failed: it is called for a success too, and asks `task.success`."""
+    return list(_failing(getattr(hook.node, "body", [])))
+
+
+def _failing(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        succeeded = _asks_success(statement.test) if isinstance(statement, ast.If) else None
+        if succeeded is None or not isinstance(statement, ast.If):
+            yield statement
+            continue
+        yield from _failing(statement.orelse if succeeded else statement.body)
+        if not succeeded and leaves(statement.body):
+            return
+
+
+def _asks_success(test: ast.expr) -> bool | None:
+    """True for `task.success`, False where it must not be; None for any other question."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _asks_success(test.operand)
+        return None if inner is None else not inner
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return next((found for part in test.values if (found := _asks_success(part)) is not None), None)
+    named = isinstance(test, ast.Attribute) and test.attr == "success"
+    keyed = isinstance(test, ast.Subscript) and isinstance(test.slice, ast.Constant) and test.slice.value == "success"
+    return True if named or keyed else None
 
 
 def _function(project: Project, node: ast.expr, module: Module) -> Definition | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from skillrun.frameworks.common import publishing
 from skillrun.frameworks.common.arguments import Given, mismatch, shown
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
+from skillrun.frameworks.common.guards import tests_before
 from skillrun.frameworks.common.publishing import row_in
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_q2.again import find_again
@@ -138,7 +139,8 @@ def scheduled_at_start(job: Job) -> Iterator[Finding]:
         around = site.module.function_of(site.call)
         name = ast.unparse(site.call.func)
         at_start = around is None or around.name == "ready"
-        if site.kind != "schedule" or not at_start or name.endswith(("get_or_create", "update_or_create")):
+        asked = any("Schedule" in ast.unparse(test) for test, _ in tests_before(site.module, site.call))
+        if site.kind != "schedule" or not at_start or asked or name.endswith(("get_or_create", "update_or_create")):
             continue
         message = "this makes another row of Schedule at each start of each process: the job runs that many times"
         hint = "Schedule.objects.update_or_create(name=..., defaults={...}), in a migration"
