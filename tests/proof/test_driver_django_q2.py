@@ -255,6 +255,24 @@ def test_who_dies_in_a_hook_has_acknowledged_nothing(boot: Boot) -> None:
     assert told(history)[-4:] == ["tried", "ended 3", "tried", "ended 4"]
 
 
+@pytest.mark.parametrize(("signal", "ends"), [("post_execute", ["succeeded"]), ("pre_execute", ["retried"])])
+def test_a_receiver_that_fails_ends_its_process(boot: Boot, signal: str, ends: list[str]) -> None:
+    """After the acknowledgement that is nothing to the job; before it, no result is kept and no attempt counted."""
+    explorer = boot(f"""
+    from django_q.signals import {signal}
+
+    def main(order_id=0):
+        write(f"{{order_id}}")
+
+    def heard(**more):
+        raise LookupError
+
+    {signal}.connect(heard)
+    """)
+    history = under(explorer, "once")
+    assert (outcomes(history)[:1], history.pending) == (ends, int(ends == ["retried"]))
+
+
 def test_two_at_once_come_back_as_one(boot: Boot) -> None:
     history = under(boot(FAILING), "copies=2 switch@before:insert-told#1")
     assert history.pending == 0

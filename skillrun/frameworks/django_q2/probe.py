@@ -254,10 +254,10 @@ class Driver:
             return
         tasks, results = Line(), Line()
         self.cluster.pusher(tasks, Stopped(), broker)
-        ended = self._ends(lambda: self.cluster.worker(tasks, results, Timer(), self.conf.TIMEOUT))
-        ended = self._ends(lambda: self.cluster.monitor(results, broker)) and ended
+        worked = self._ends(lambda: self.cluster.worker(tasks, results, Timer(), self.conf.TIMEOUT))
+        self._ends(lambda: self.cluster.monitor(results, broker))
         done = results.last is not None and results.last["success"]
-        self._settle(message, failed=not (ended and done))
+        self._settle(message, failed=not (worked and done))
 
     def _ends(self, process: Callable[[], None]) -> bool:
         """Whether a process of the cluster ends as it should; else the sentinel begins another one."""
