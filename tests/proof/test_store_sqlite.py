@@ -338,3 +338,22 @@ def test_classes_of_the_repositorys_own(tmp_path: Path) -> None:
     )
     assert seen(delivery) == [("insert-t#1", True), ("commit#1", None)]
     assert [e["kind"] for e in delivery.all("undeclared")] == ["store"]
+
+
+@pytest.mark.parametrize("python", other_pythons())
+def test_what_returns_rows_is_committed_before_anybody_can_die(tmp_path: Path, python: str) -> None:
+    handler = lines(
+        "c.isolation_level = None",
+        "cursor = c.execute('insert into t values (1, 2), (3, 4), (5, 6) returning id')",
+        "assert (cursor.fetchone(), cursor.fetchmany(1), list(cursor)) == ((1,), [(3,)], [(5,)])",
+        "assert cursor.fetchall() == []",
+        "assert cursor.execute('select id from t order by 1').fetchmany(2) == [(1,), (3,)]",
+        "assert cursor.execute('delete from t where id > 1 returning v').fetchall() == [(4,), (6,)]",
+    )
+    state = {"state": {"left": "select id from t"}, "database": "{scratch}/shop.db"}
+    proof = {**DB, **state, "python": python}
+    assert hooked.run(tmp_path / "whole", handler, **proof).outcome == "succeeded"
+    once = lines("c.isolation_level = None", "c.execute('insert into t values (1, 2) returning id').fetchone()")
+    dying = hooked.history(tmp_path / "dying", once, "kill@after:insert-t#1", **proof)
+    assert [run.outcome for run in dying.runs] == ["died", "succeeded"]
+    assert dying.state == {"left": [[1], [1]]}

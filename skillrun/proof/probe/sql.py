@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+import itertools
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from .statements import Statements
 from .swap import replace_everywhere, swap
 
 _real_monotonic = time.monotonic
+_RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
 _LATE_S = 1.0  # who waits for less than that has asked for it: `timeout=0.1`
 
 
@@ -228,7 +231,11 @@ def _cursor_class(base: Any, statements: Statements) -> Any:
             if not isinstance(sql, str):
                 return base.execute(self, sql, *args)
             with statements.statement(self.connection, sql), _waiting(statements):
-                return base.execute(self, sql, *args)
+                base.execute(self, sql, *args)
+                if _RETURNING.search(sql) and not self.connection.in_transaction:
+                    self._skillrun_rows = iter(base.fetchall(self))
+                    self.__class__ = Returned
+                return self
 
         def executemany(self, sql: str, *args: Any) -> Any:
             if not isinstance(sql, str):
@@ -242,6 +249,33 @@ def _cursor_class(base: Any, statements: Statements) -> Any:
             _run_script(self.connection, sql)
             return self
 
+    class Returned(Cursor):
+        """One statement is committed with the last row that it returns: its rows are there before anybody may die."""
+
+        def execute(self, sql: str, *args: Any) -> Any:
+            self.__class__ = Cursor
+            return self.execute(sql, *args)
+
+        def executemany(self, sql: str, *args: Any) -> Any:
+            self.__class__ = Cursor
+            return self.executemany(sql, *args)
+
+        def fetchone(self) -> Any:
+            return next(self._skillrun_rows, None)
+
+        def fetchmany(self, size: int | None = None) -> Any:
+            return list(itertools.islice(self._skillrun_rows, size or self.arraysize))
+
+        def fetchall(self) -> Any:
+            return list(self._skillrun_rows)
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            return next(self._skillrun_rows)
+
+    _named_like(Returned, base)
     return _named_like(Cursor, base)
 
 

@@ -73,7 +73,7 @@ MUTANTS = [
     Mutant("E02", "the last attempt is never the last", ((TASKS, LAST, "task.attempt_count > ATTEMPTS"),)),
     Mutant("E03", "nothing is called at its end", ((DESK, ', hook="passes.tasks.ended"', ""),)),
     Mutant("E04", "a crash while it is given up leaves two rows", (
-        (TASKS, BURIED, '    with transaction.atomic():\n        FailedJob.objects.create(task="issue_pass", key=number, reason=reason)\n'),
+        (TASKS, BURIED, '    FailedJob.objects.create(task="issue_pass", key=number, reason=reason)\n'),
         (MODELS, '\n    class Meta:\n        constraints = [models.UniqueConstraint(fields=["task", "key"], name="one_row_a_job")]\n', ""))),
     Mutant("E05", "queued for a new pass only, after its commit", (
         (DESK, "@transaction.atomic\n", ""), (DESK, "    Pass.objects", "    _, new = Pass.objects"),
