@@ -32,6 +32,7 @@ class Worker:
         self._replace_connectors()
         self._cut_waits()
         driver.prepare(handler)
+        driver.find_recoveries()
         self.app = driver.app
         self.app.open()
         if not self.app.check_connection():
@@ -76,7 +77,6 @@ class Worker:
     def work(self) -> None:
         """As `procrastinate worker` does; of periodic tasks those alone that give jobs back, at their last tick."""
         logging.basicConfig(level=logging.INFO)
-        self.driver.find_recoveries()
         registry = self.app.periodic_registry
         mine = {key: one for key, one in registry.periodic_tasks.items() if one in self.driver.recoveries}
         registry.periodic_tasks = mine
@@ -86,4 +86,5 @@ class Worker:
     async def _work(self) -> None:
         async with self.app.open_async():
             worker = self.app._worker(fetch_job_polling_interval=0.1, abort_job_polling_interval=_NEVER_S)
+            await self.driver.as_elsewhere()
             await worker.run()

@@ -467,11 +467,14 @@ class Driver:
         store.stalled, store.events[row["id"]] = row, [{"type": "started", "at": now() - _LONG_AGO}]
         for periodic in self.recoveries:
             await self._work(self.app, _job_of(periodic))
-        if self.elsewhere:
-            for job in await self.app.job_manager.get_stalled_jobs():
-                await self.app.job_manager.retry_job(job)
+        await self.as_elsewhere()
         if not self.settled:
             self.probe.settle("lost", why=f"{self._who()} has run, and its status stays `doing`")
+
+    async def as_elsewhere(self) -> None:
+        """What code that no worker runs is taken to do."""
+        for job in await self.app.job_manager.get_stalled_jobs() if self.elsewhere else ():
+            await self.app.job_manager.retry_job(job)
 
     def _who(self) -> str:
         return str(self.recoveries[0].task.name) if self.recoveries else self.elsewhere
