@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 DOMAIN = "backend/domain-logic-module"
 PERSISTENCE = "backend/persistence-layer-change"
 
-_PUBLISH = ("delay", "apply_async", "send_task")
-_SENDING = ("send", "send_with_options")  # Dramatiq's, where what is sent to is a decorated function
+_PUBLISH = ("delay", "apply_async", "send_task", "defer_async", "batch_defer", "batch_defer_async")
+_SENDING = (
+    "send",
+    "send_with_options",
+    "defer",
+)  # where what is sent to is a decorated function: others have these too
 _SQL = ("execute", "executemany", "executescript")
 
 
@@ -122,7 +126,8 @@ def _sent(case: Case, call: Call) -> Undeclared | None:
     owner, _, method = call.name.rpartition(".")
     if call.resolved and (_is_published(case, call.name) or (method == "schedule" and _is_published(case, owner))):
         return Undeclared("publish", call, INTEGRATION)
-    target = case.project.definition(owner) if method in _SENDING and call.resolved else None
+    task = owner.removesuffix(".configure()")
+    target = case.project.definition(task) if method in _SENDING and call.resolved else None
     is_job = target is not None and not target.is_class and bool(target.decorators)
     return Undeclared("publish", call, INTEGRATION) if is_job else None
 

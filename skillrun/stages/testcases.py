@@ -17,7 +17,7 @@ _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$|(^|/)tests?
 _SKIPPED = re.compile(r"(^|\.)(skip|skipTest|xfail|expectedFailure)$")
 _SET_UP = ("setUp", "setUpClass", "asyncSetUp", "setup_method", "setup_class", "setup", "tearDown")
 _ON_COMMIT = ("delay_on_commit", "apply_async_on_commit")
-_PUBLISHING = ("delay", "apply_async", *_ON_COMMIT, "schedule", "send", "send_with_options")
+_PUBLISHING = ("delay", "apply_async", *_ON_COMMIT, "schedule", "send", "send_with_options", "defer", "defer_async")
 _RUNNING = ("apply", "run", "__call__", "__wrapped__", "call_local", "func", "fn")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
