@@ -21,7 +21,8 @@ import run as corpus  # noqa: E402
 pytestmark = pytest.mark.long
 MUTANTS = (("celery_receipt", "B02"), ("rq_invoice", "B02"), ("dramatiq_refund", "B02"), ("huey_shipment", "B02"),
            ("arq_confirmation", "D09"), ("procrastinate_reminder", "D02"), ("procrastinate_reminder", "D14"),
-           ("django_q2_pass", "B01"), ("django_tasks_notice", "B01"))  # fmt: skip
+           ("django_q2_pass", "B01"), ("django_tasks_notice", "B01"),
+           ("taskiq_parcel", "B02"), ("taskiq_parcel", "E10"))  # fmt: skip
 
 Build = Callable[[str, str | None], Target]
 

@@ -115,8 +115,23 @@ def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: 
 
 @edited(*broker("RedisStreamSentinelBroker", "[('localhost', 26379)], 'main'"))
 def test_a_stream_whose_pending_messages_nobody_claims(office: Explorer) -> None:
-    assert "claims nothing" in office.facts["on_kill"]
+    assert "RedisStreamSentinelBroker claims nothing" in office.facts["on_kill"]
     assert settled(under(office, "once")) == [("acked", 0.0)]
+    assert settled(under(office, KILL)) == [("lost", 0.0)]
+
+
+NOTIFIED = """
+class Notified(RedisStreamBroker):
+    async def listen(self):
+        await self.connection.add_listener("taskiq", print)
+        yield
+
+
+due ="""
+
+
+@edited((BROKER, STREAM, "Notified(REDIS)"), (BROKER, "\ndue =", NOTIFIED))
+def test_a_notification_comes_once(office: Explorer) -> None:
     assert settled(under(office, KILL)) == [("lost", 0.0)]
 
 
@@ -124,6 +139,16 @@ def test_a_stream_whose_pending_messages_nobody_claims(office: Explorer) -> None
 def test_what_is_acknowledged_early_is_lost(office: Explorer) -> None:
     assert (office.facts["acks_late"], settled(under(office, KILL))) == (False, [("lost", 0.0)])
     assert settled(under(office, "once")) == [("acked", 0.0)]
+
+
+@edited(
+    (TASKS, "@broker.task\n", "@broker.task(ack_type=AcknowledgeType.WHEN_SAVED)\n"),
+    (TASKS, "from parcels import carrier", "from taskiq import AcknowledgeType\n\nfrom parcels import carrier"),
+)
+def test_a_label_is_a_text_and_an_enumeration_none_that_is_known(office: Explorer) -> None:
+    history = under(office, "once")
+    assert settled(history)[:2] == [("requeued", 120.0)] * 2
+    assert not any(run.entered for run in history.runs)
 
 
 @edited((TASKS, "@broker.task\n", "@broker.task(ack_type='manual')\n"))

@@ -98,7 +98,7 @@ def test_waits(tmp_path: Path, broker: str, backoff: Backoff) -> None:
     [
         ("max_retries=count()", smart("default_retry_label=True", "schedule_source=due"), {"max_attempts"}),
         ("**LABELS", smart("schedule_source=due"), {"max_attempts", "backoff", "time_limit_s"}),
-        ("", f"{STREAM}.with_middlewares(*middlewares())\n", {"middlewares"}),
+        ("", f"{STREAM}.with_middlewares(*middlewares())\n", {"middlewares", "max_attempts"}),
         ("", smart("default_retry_label=True", "default_delay=delay()", "schedule_source=due"), {"backoff"}),
         ("", OWN.format("DELAYS[message.task_id]") + f"{STREAM}.with_middlewares(Own(5, True, schedule_source=due))\n",
          {"backoff"}),
@@ -208,6 +208,13 @@ def test_what_is_no_task(tmp_path: Path, decorator: str) -> None:
     head = "from celery import Celery\nimport celery\nfrom jobs import shared_job\napp = Celery()\n"
     found = open_shop(tmp_path / "r", f"{head}{decorator}\nasync def send_receipt(order_id): ...\n", broker=STREAM)
     assert taskiq.find_registration(found.project, found.use, found.handler) is None
+
+
+def test_a_broker_that_is_made_out_of_sight(tmp_path: Path) -> None:
+    tasks = "from company.queue import broker\n@broker.task\nasync def send_receipt(order_id): ...\n"
+    found = open_shop(tmp_path / "r", tasks, broker="")
+    assert taskiq.find_registration(found.project, found.use, found.handler) is not None
+    assert {"middlewares", "max_attempts"} <= found.policy.unknown.keys()
 
 
 def test_hooks(tmp_path: Path) -> None:

@@ -255,6 +255,11 @@ def test_loses_jobs(check_finds: Check, name: str) -> None:
     check_finds("loses-jobs", WARNING, f"{name} gives no message back", TASK, made)
 
 
+def test_a_notification_is_sent_once(check_finds: Check) -> None:
+    made = "from taskiq_pg import AsyncpgBroker\nbroker = AsyncpgBroker(URL)\n"
+    check_finds("loses-jobs", WARNING, "AsyncpgBroker gives no message back", TASK, made)
+
+
 def test_brokers_that_keep_jobs(check_ignores: Check) -> None:
     check_ignores("loses-jobs")
     check_ignores("loses-jobs", TASK, "broker = InMemoryBroker()")
@@ -270,6 +275,14 @@ def test_acked_early(check_finds: Check, check_ignores: Check) -> None:
     check_finds("acked-early", ERROR, "is lost", task("ack_type='when_received'"))
     check_ignores("acked-early", task("ack_type='when_saved'"))
     check_ignores("acked-early")
+
+
+def test_ack_type_enum(check_finds: Check, check_ignores: Check) -> None:
+    head = "from taskiq import AcknowledgeType\n"
+    early = "ack_type=AcknowledgeType.WHEN_EXECUTED"
+    check_finds("ack-type-enum", ERROR, "which the receiver refuses", head + task(early))
+    check_ignores("ack-type-enum", head + task(f"{early}.value"))
+    check_ignores("ack-type-enum", task("ack_type='when_executed'"))
 
 
 def test_never_acked(check_finds: Check, check_ignores: Check) -> None:

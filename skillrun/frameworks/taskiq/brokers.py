@@ -34,7 +34,7 @@ _PACKAGES = (
     "taskiq taskiq_redis taskiq_aio_pika taskiq_nats taskiq_pg taskiq_aio_kafka taskiq_aio_sqs taskiq_valkey broker"
 )
 _DEAF = ("taskiq.", "taskiq_redis.")
-_FORGETFUL = ("ListQueue", "PubSub", "InMemory", "ZeroMQ", "StreamCluster", "StreamSentinel")
+_FORGETFUL = ("ListQueue", "PubSub", "InMemory", "ZeroMQ", "StreamCluster", "StreamSentinel", "taskiq_pg.")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Broker:
     @property
     def gives_back(self) -> bool:
         """The message of a worker that dies is delivered again."""
-        return not any(word in self.kind.rpartition(".")[2] for word in _FORGETFUL)
+        return not any(word in self.kind for word in _FORGETFUL)
 
     @property
     def waits(self) -> bool:

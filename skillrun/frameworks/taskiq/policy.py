@@ -55,8 +55,8 @@ class _Reader:
         self.task = read_task(self.project, self.handler)
         broker = self.task.broker
         retrying = broker.retrying if broker is not None else ()
-        if broker is not None and broker.unread:
-            self.unknown["middlewares"] = broker.place
+        if broker is None or broker.unread:
+            self.unknown["middlewares"] = broker.place if broker is not None else self._registered()
         attempts = self._attempts(retrying)
         part = retrying[-1] if retrying and attempts > 1 else None
         record = find_record(self.project, self.task)
@@ -80,6 +80,9 @@ class _Reader:
             unknown=self.unknown,
         )
 
+    def _registered(self) -> Place:
+        return self.task.registered or Place(self.handler.path, self.handler.line)
+
     def _acknowledged(self) -> str:
         found, self.sources["acks_late"] = ack_type(self.project, self.handler)
         return found
@@ -92,6 +95,8 @@ class _Reader:
             if not is_known(value):
                 self.unknown["max_attempts"] = part.place
         most = max((int(value) if is_known(value) else _DEFAULT_RUNS for value, _ in found), default=1)
+        if "middlewares" in self.unknown:
+            self.unknown["max_attempts"] = self.unknown["middlewares"]
         bound = own_bound(self.project, self.handler)
         if bound is None or most == 1:
             return most

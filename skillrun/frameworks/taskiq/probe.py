@@ -42,9 +42,10 @@ OLDEST = (0, 12)
 _DEPENDENCY: type = type(TaskiqDepends())
 _LEFT_S = 5.0  # for what a handler started and did not wait for
 _OF_A_RUN = ("_retries", "schedule_id", "X-Taskiq-requeue")  # labels that the library itself writes
+_WORDS = ("xreadgroup", "xautoclaim", "add_listener")  # in a broker's code: how it comes to its messages
 _IN_MEMORY = "the queue is a worker's own memory: a job whose process dies is lost"
 _UNACKED = "{name} acknowledges nothing: a job whose worker dies is lost"
-_NEVER_CLAIMED = "{name} claims nothing that is pending for a dead worker: its job is lost"
+_NEVER_CLAIMED = "{name} claims nothing that a dead worker did not acknowledge: its job is lost"
 _EARLY = "acknowledged before it runs (ack_type when_received): a worker that dies loses it"
 _STREAM = (
     "the message of a worker that dies stays pending, and is claimed by a worker when it was idle for {idle:g} s and "
@@ -198,11 +199,11 @@ class Driver:
     @functools.cached_property
     def _gives_back(self) -> bool:
         """Whether the message of a worker that died is delivered again. Redis streams: by who claims what is pending
-        (`XAUTOCLAIM`), and the brokers for a cluster and for sentinels do not.
+        (`XAUTOCLAIM`), and the brokers for a cluster and for sentinels do not. PostgreSQL: a NOTIFY is sent once.
         """
         functions = list(_functions(type(self.broker)))
-        reads, claims = (any(_names(one, name) for one in functions) for name in ("xreadgroup", "xautoclaim"))
-        return self._acknowledges and (claims or not reads)
+        reads, claims, hears = (any(_names(one, word) for one in functions) for word in _WORDS)
+        return self._acknowledges and (claims or not reads) and not hears
 
     def _is_early(self, labels: dict[str, Any]) -> bool:
         return str(getattr(labels.get("ack_type"), "value", labels.get("ack_type"))).lower() == "when_received"

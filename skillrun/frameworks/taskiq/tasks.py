@@ -134,7 +134,8 @@ def _made(project: Project, task: Task, node: ast.expr, module: Module) -> bool:
     if not isinstance(func, ast.Attribute) or func.attr not in MAKERS:
         return False
     brokers = brokers_of(project, func.value, module)
-    if not brokers and not project.origin(module.resolve(func) or "").startswith("taskiq"):
+    named = "broker" in ast.unparse(func.value).lower()  # one that is made out of sight
+    if not brokers and not named and not project.origin(module.resolve(func) or "").startswith("taskiq"):
         return False
     options, task.unread = options_of(project, node, module) if isinstance(node, ast.Call) else ({}, False)
     task.labels = {name: (value, module) for name, value in options.items() if name not in _NOT_LABELS}

@@ -155,8 +155,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "taskiq.loses-jobs",
         "handler",
-        "Lists, channels and the stream brokers for clusters and sentinels give nothing back when a worker dies.",
-        "listen in taskiq_redis/redis_broker.py, redis_cluster_broker.py and redis_sentinel_broker.py",
+        "Lists, channels, notifications and the stream brokers for clusters and sentinels give nothing back.",
+        "listen in taskiq_redis/redis_broker.py, redis_cluster_broker.py and redis_sentinel_broker.py; taskiq_pg",
         _in("taskiq.rules.ending", "loses_jobs"),
     ),
     Rule(
@@ -172,6 +172,13 @@ RULES: tuple[Rule, ...] = (
         "ack_type when_received acknowledges before the run: a worker that dies loses the job.",
         "AcknowledgeType in taskiq/acks.py",
         _in("taskiq.rules.ending", "acked_early"),
+    ),
+    Rule(
+        "taskiq.ack-type-enum",
+        "handler",
+        "A label is sent as text: AcknowledgeType.WHEN_SAVED arrives as a word that the receiver refuses.",
+        "prepare_label in taskiq/labels.py, parse_acknowledge_type in taskiq/acks.py; seen in a run of our own",
+        _in("taskiq.rules.ending", "ack_type_enum"),
     ),
     Rule(
         "taskiq.never-acked",

@@ -10,7 +10,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job, Place
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, hook_records
 from skillrun.frameworks.taskiq.policy import ack_type, idle_s
-from skillrun.frameworks.taskiq.tasks import read_task
+from skillrun.frameworks.taskiq.tasks import read_task, real_sites
 from skillrun.verdict import Finding, Severity
 
 _ASKS = ("NoResultError", "_retries")
@@ -96,6 +96,23 @@ def acked_early(job: Job) -> Iterator[Finding]:
     if found == "when_received":
         message = "acknowledged when it was received: a job whose worker dies is lost"
         yield tell(job, "acked-early", Severity.ERROR, at(job, place), message, "leave ack_type at when_saved")
+
+
+def ack_type_enum(job: Job) -> Iterator[Finding]:
+    """A member of the enumeration, where its text is meant."""
+    task = read_task(job.project, job.handler)
+    given = [site.labels.get("ack_type") for site in real_sites(job.project, job.handler)]
+    for found in (task.labels.get("ack_type"), *given):
+        node, module = found if found is not None else (None, None)
+        if not isinstance(node, ast.Attribute) or module is None:
+            continue
+        if job.project.origin(module.resolve(node.value) or "").endswith("AcknowledgeType"):
+            message = (
+                f"{ast.unparse(node)} is sent as the text {ast.unparse(node)!r}, which the receiver refuses: no "
+                "message of this task is run, or acknowledged"
+            )
+            hint = f'ack_type="{node.attr.lower()}"'
+            yield tell(job, "ack-type-enum", Severity.ERROR, place_of(module, node), message, hint)
 
 
 def never_acked(job: Job) -> Iterator[Finding]:
