@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import helpers
 import pytest
 from taskiq_repo import OUTCOMES, findings, open_shop
 
+from skillrun.contract.spec import load_spec
+from skillrun.frameworks import taskiq
+from skillrun.frameworks.interface import FrameworkUse, Job
 from skillrun.frameworks.taskiq import RULES
+from skillrun.repo.python import Project
+from skillrun.repo.survey import Survey
+from skillrun.repo.tree import Tree
 from skillrun.verdict import Severity
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "proof" / "corpus"))
+import run as corpus  # type: ignore[import-not-found,unused-ignore]
+
+STYLES = corpus.load("taskiq_parcel").VARIANTS
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = "from shop import dead_jobs, mailer\nfrom shop.broker import broker\nfrom taskiq import Context, TaskiqDepends\n"
@@ -372,3 +385,20 @@ def test_every_rule_has_a_pair() -> None:
     for rule in {rule.id for rule in RULES} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("taskiq.")}"' in text, (rule, check)
+
+
+@pytest.mark.parametrize("id_", [None, *(made.id for made in STYLES)])
+def test_no_correct_style_is_an_error(tmp_path: Path, id_: str | None) -> None:
+    """Those of the corpus, which are proved."""
+    made = next((one for one in STYLES if one.id == id_), None)
+    root = corpus.build("taskiq_parcel", made, tmp_path / "parcels")
+    helpers.git(root, "init", "-q")
+    spec, project = load_spec(root / ".skillrun/jobs/announce.yaml", root=root), Project(Tree(root))
+    use = FrameworkUse("taskiq", app="parcels/broker.py:broker", apps=("parcels/broker.py:broker",))
+    handler = taskiq.find_handler(project, use, str(spec.handler))
+    assert handler is not None
+    policy = taskiq.read_policy(project, use, handler)
+    assert (policy.max_attempts, policy.backoff.delays(3), dict(policy.unknown)) == (4, (5.0, 15.0, 45.0), {})
+    assert policy.dead_letter is not None
+    job = Job(project, Survey(), use, spec, handler, policy)
+    assert [f for rule in RULES for f in rule.find(job) if f.severity in (Severity.BLOCKER, ERROR)] == []
