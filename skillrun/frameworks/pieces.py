@@ -107,6 +107,7 @@ class EffectCall:
     returns: Any = None
     window_s: float | None = None
     handle_arg: str | None = None  # transactional: the parameter that takes the open transaction, where it has one
+    awaited: bool = False  # its adapter is a coroutine function, or will be one
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.comprehension)
 _OTHER_BODIES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_INTO_THREADS = {
+    "asyncio.to_thread": 0,
+    "starlette.concurrency.run_in_threadpool": 0,
+    "fastapi.concurrency.run_in_threadpool": 0,
+}
+"""What calls a function in a thread and waits for it -> the position of that function among its arguments."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,16 @@ def inner_functions(function: ast.AST) -> Iterator[FunctionNode | ast.Lambda]:
             yield node
         elif not isinstance(node, ast.ClassDef):
             waiting[:0] = ast.iter_child_nodes(node)
+
+
+def in_thread(module: Module, node: ast.Call) -> ast.Call | None:
+    """`asyncio.to_thread(send, x)` as the call `send(x)`, which stands inside of it; None for any other call."""
+    at = _INTO_THREADS.get(module.resolve(node.func) or "")
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "run_in_executor":
+        at = 1  # loop.run_in_executor(None, send, x)
+    if at is None or len(node.args) <= at or any(isinstance(arg, ast.Starred) for arg in node.args[: at + 1]):
+        return None
+    return module.inner_call(node, at)
 
 
 def surroundings(module: Module, node: ast.AST) -> Surroundings:

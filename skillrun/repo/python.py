@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from skillrun.repo.calls import Call, Frame, Handler, body_calls, inner_functions, read_handler, surroundings
+from skillrun.repo.calls import Call, Frame, Handler, body_calls, in_thread, inner_functions, read_handler, surroundings
 from skillrun.repo.literals import UNKNOWN, Literals, Unknown, is_known
 from skillrun.repo.names import Definition, Found, Names
 from skillrun.repo.source import Module, last_word
@@ -65,6 +65,11 @@ class Project(Names):
             yield from self._handed_on(frame, function, node, depth)
             yield call
             yield from self._into(frame, call, depth)
+            inner = in_thread(frame.definition.module, node)
+            if inner is not None:
+                handed = self._call(frame, inner)
+                yield handed
+                yield from self._into(frame, handed, depth)
 
     def _call(self, frame: Frame, node: ast.Call) -> Call:
         module = frame.definition.module

@@ -45,6 +45,7 @@ class Module:
     is_package: bool = False
     stars: list[str] = field(default_factory=list)  # modules whose names are all imported
     _scopes: dict[ast.AST, Bindings] = field(default_factory=dict)
+    _inner_calls: dict[tuple[ast.Call, int], ast.Call] = field(default_factory=dict)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -64,6 +65,15 @@ class Module:
         while (above := self._parents.get(node)) is not None:
             yield above
             node = above
+
+    def inner_call(self, node: ast.Call, at: int) -> ast.Call:
+        """The call that another one makes of its argument at a position with those behind it; it stands inside."""
+        key = (node, at)
+        if key not in self._inner_calls:
+            inner = ast.copy_location(ast.Call(node.args[at], node.args[at + 1 :], node.keywords), node)
+            self._parents[inner] = node
+            self._inner_calls[key] = inner
+        return self._inner_calls[key]
 
     def function_of(self, node: ast.AST) -> FunctionNode | None:
         """The function whose body holds a node; None at module or class level."""

@@ -57,6 +57,7 @@ def tests(facts: Facts, render: Renderer, testing: Testing, *, words: str, runs_
     wanted += runs_need(facts, case=case is not None)
     wanted += [*testing.for_unittest, "from unittest.mock import patch", case] if case else testing.for_pytest
     wanted += [] if case else ["import pytest"]
+    wanted += stand_ins_need(facts)
     wanted += [effect.call for effect in facts.effects]
     wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
     wanted.append(Symbol(facts.module, facts.name))
@@ -70,6 +71,11 @@ def tests(facts: Facts, render: Renderer, testing: Testing, *, words: str, runs_
     )  # fmt: skip
     one_file = "{}" not in facts.conventions.test_pattern  # it has all tests, and so gets what it lacks
     return Module(test_path(facts), text) if one_file else NewFile(test_path(facts), text)
+
+
+def stand_ins_need(facts: Facts) -> list[str]:
+    """What stands in for an adapter that is awaited."""
+    return ["from unittest.mock import AsyncMock"] if any(effect.awaited for effect in facts.effects) else []
 
 
 def _only_told(facts: Facts) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
 import sys
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.contract.duration import format_duration
-from skillrun.frameworks.pieces import Facts
+from skillrun.frameworks.pieces import EffectCall, Facts
 from skillrun.scaffold.facts import Names, read_facts, takes, unfilled
 from skillrun.scaffold.stores import redis
 from skillrun.scaffold.writers import has_writer, writer_of
@@ -19,6 +20,7 @@ from skillrun.stages.interface import blocker
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.scaffold.writers import JobWriter
     from skillrun.stages.interface import Case
     from skillrun.verdict import Finding
 
@@ -61,9 +63,17 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     store = find_store(case, spec)
     writer = writer_of(use.id)
     facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
-    facts = replace(facts, django=is_django(case.project))
+    facts = replace(facts, django=is_django(case.project), effects=tuple(_awaited(case, writer, facts)))
     facts = replace(facts, facts=writer.read(case.project, facts))
     return replace(facts, facts={**facts.facts, "context": find_context(case, facts)})
+
+
+def _awaited(case: Case, writer: JobWriter, facts: Facts) -> Iterator[EffectCall]:
+    """The effects, with what their adapters are; one that is to be written is what the library's handlers are."""
+    for effect in facts.effects:
+        adapter = case.project.find(f"{effect.call.module}:{effect.call.name}") if effect.call.exists else None
+        found = isinstance(adapter.node, ast.AsyncFunctionDef) if adapter is not None else False
+        yield replace(effect, awaited=found if effect.call.exists else writer.AWAITS)
 
 
 def _undecided(case: Case) -> Iterator[Finding]:
@@ -110,6 +120,16 @@ def _contradictions(facts: Facts) -> Iterator[str]:
             )
         elif effect.guarantee == "transactional" and effect.handle_arg is None:
             yield f"effect {effect.name} is transactional, and its adapter takes no connection or session"
+        elif effect.guarantee == "transactional" and effect.awaited:
+            yield (
+                f"effect {effect.name} is transactional, and its adapter is a coroutine function: the transaction that "
+                "would be open meanwhile is not one of asyncio"
+            )
+        if effect.awaited and not writer_of(facts.use.id).AWAITS:
+            yield (
+                f"effect {effect.name}: {effect.call.module}:{effect.call.name} is a coroutine function, and the "
+                f"handlers of {facts.use.id} await nothing"
+            )
 
 
 def _forgotten(facts: Facts) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Facts, NewFile, Piece, Symbol
-from skillrun.scaffold.common import case_of, expected
+from skillrun.scaffold.common import case_of, expected, stand_ins_need
 from skillrun.scaffold.render import Renderer
 from skillrun.scaffold.stores.testing import Testing
 
@@ -41,7 +41,7 @@ def integration_test(facts: Facts, render: Renderer, testing: Testing, writer: J
     wanted: list[Symbol | str] = ["from typing import Any", *testing.needed, *broker]
     wanted += [*testing.for_unittest, "from unittest.mock import patch", case] if case else testing.for_pytest
     wanted += ["import pytest"] if marker or not case else []
-    wanted += [effect.call for effect in facts.effects]
+    wanted += [*stand_ins_need(facts), *(effect.call for effect in facts.effects)]
     text = render(
         "integration.py.jinja", facts, case=case.name if case else "", words=_WORDS, needed=wanted, marker=marker,
         fixtures=testing.fixtures, store=testing.values, buries=facts.dead_letter == "table",

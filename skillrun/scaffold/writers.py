@@ -28,6 +28,8 @@ class JobWriter(Protocol):
 
     MESSAGE: str  # kwargs | payload: how a message reaches the handler where the spec does not say
 
+    AWAITS: bool  # its handlers are coroutine functions, and so are the adapters that are still to be written
+
     def read(self, project: Project, facts: Facts) -> dict[str, Any]:
         """What its templates need to know beyond `Facts`; it becomes `facts.facts`."""
 
@@ -49,7 +51,9 @@ class JobWriter(Protocol):
 
 def has_writer(framework: str) -> bool:
     """Whether jobs of a framework can be written."""
-    return find_spec(_module(framework)) is not None
+    from skillrun.frameworks.registry import FRAMEWORKS
+
+    return framework in FRAMEWORKS and find_spec(_module(framework)) is not None
 
 
 def writer_of(framework: str) -> JobWriter:

@@ -217,6 +217,16 @@ def test_it_is_recognised_and_read(tmp_path: Path) -> None:
     assert "arq" not in RECOGNISED_ONLY
 
 
+def test_settings_count_that_name_neither_the_library_nor_redis(tmp_path: Path) -> None:
+    conf = "from arq.connections import RedisSettings\n\nREDIS = RedisSettings()\n"
+    settings = "from shop.conf import REDIS\nfrom shop.jobs import send\n\n\nclass {}:\n    functions = [send]\n"
+    files = {"requirements.txt": "arq\n", "shop/conf.py": conf, "shop/jobs.py": "async def send(ctx): ...\n"}
+    for name, app in (("WorkerSettings", "shop/worker.py:WorkerSettings"), ("Settings", None)):
+        root = helpers.build_tree(tmp_path / name, {**files, "shop/worker.py": settings.format(name)})
+        use = survey(Tree(root), recognisers()).use("arq")
+        assert (use.app if use else None) == app
+
+
 def test_a_worker_of_ones_own_is_the_app_and_not_the_settings_beside_it(tmp_path: Path) -> None:
     files = {
         "requirements.txt": "arq>=0.26\n",

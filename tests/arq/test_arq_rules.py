@@ -178,6 +178,13 @@ def test_permanent_not_recorded(check_finds: Check, check_ignores: Check) -> Non
     check_ignores("permanent-not-recorded", clause(GROWING, more=REJECTED))
 
 
+def test_a_record_that_a_thread_writes_is_one(check_finds: Check, check_ignores: Check) -> None:
+    kept = "    await asyncio.to_thread({}, order_id)\n    raise Retry(defer=9) from error"
+    threads = "import asyncio, logging\nfrom shop import dead_jobs\n"
+    check_finds("failure-unrecorded", threads + clause(kept.format("logging.error")), WARNING, "nothing is recorded")
+    check_ignores("failure-unrecorded", threads + clause(kept.format("dead_jobs.record")))
+
+
 def test_failure_unrecorded(check_finds: Check, check_ignores: Check) -> None:
     check_finds("failure-unrecorded", PLAIN, WARNING, "gone after 3600 s")
     check_ignores("failure-unrecorded", BOUNDED)
@@ -269,7 +276,7 @@ def test_dedupe_forgotten(check_finds: Check, check_ignores: Check) -> None:
     keyed = orders('return await redis.enqueue_job("send_receipt", order_id, _job_id=f"r{order_id}")')
     check_finds("dedupe-forgotten", PLAIN, WARNING, "3600 s (1 h) after it ends", orders=keyed)
     none = listed("func(send_receipt, keep_result=0)")
-    check_finds("dedupe-forgotten", PLAIN, WARNING, "keep_result is 0", orders=keyed, worker=none)
+    check_finds("dedupe-forgotten", PLAIN, NOTE, "keep_result is 0", orders=keyed, worker=none)
     check_ignores("dedupe-forgotten", PLAIN, orders=keyed, worker=listed("func(send_receipt, keep_result=8 * 86400)"))
     check_ignores("dedupe-forgotten", PLAIN, orders=orders('await redis.enqueue_job("send_receipt", order_id)'))
 

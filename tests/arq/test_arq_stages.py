@@ -69,11 +69,3 @@ def test_a_broken_shop_fails_where_it_should(tmp_path: Path, name: str) -> None:
     stage, files, rule = BROKEN[name]
     result = arq_repo.examine(stage, arq_repo.build(tmp_path / "repo", files))
     assert rule in {f.rule for f in result.findings if f.severity in ("blocker", "error")}
-
-
-def test_a_scaffold_says_that_it_has_no_templates(tmp_path: Path) -> None:
-    from skillrun.scaffold.plan import plan
-
-    made = plan(arq_repo.build(tmp_path / "repo"))
-    assert made.changes == ()
-    assert [finding.message for finding in made.missing] == ["skillrun has no templates for arq"]

@@ -125,6 +125,31 @@ def test_calls_in_order_with_what_is_around_them(project: Project) -> None:
     assert [call.path for call in deferred] == ["shop/tasks.py"]
 
 
+THREADS = {
+    "await asyncio.to_thread(post, order_id, copy=True)": True,
+    "await run_in_threadpool(post, order_id)": True,
+    "await asyncio.get_running_loop().run_in_executor(None, post, order_id)": True,
+    "await asyncio.to_thread(*order_id)": False,
+    "await asyncio.gather(post)": False,
+}
+
+
+@pytest.mark.parametrize("call", THREADS)
+def test_what_a_thread_is_given_is_called(make_repo: Callable[..., Path], call: str) -> None:
+    tasks = "import asyncio\nfrom starlette.concurrency import run_in_threadpool\nfrom shop import mailer\n\n"
+    tasks += f"async def work(order_id):\n    try:\n        {call}\n    except OSError:\n        pass\n\n"
+    tasks += "def post(order_id, copy=False):\n    mailer.send(order_id)\n"
+    project = Project(Tree(make_repo({**SHOP, "shop/work.py": tasks})))
+    handler = project.find("shop.work:work")
+    assert handler is not None
+    found = {one.origin: one for one in project.calls(handler)}
+    assert ("shop.work.post" in found) is ("shop.mailer.send" in found) is THREADS[call]
+    if THREADS[call]:
+        post, send = found["shop.work.post"], found["shop.mailer.send"]
+        assert ast.unparse(post.node).startswith("post(order_id")
+        assert (send.via, send.in_try[0].exceptions) == (("shop.work.post",), ("builtins.OSError",))
+
+
 def test_depth_bounds_what_is_followed(project: Project) -> None:
     handler = project.find("shop.tasks:send_receipt")
     assert handler is not None

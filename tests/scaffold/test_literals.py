@@ -69,6 +69,11 @@ ELEMENTS = {
         '"shop.receipts"',
         f'APPS = [\n    "{"a" * 40}",\n    "{"b" * 30}",\n    "shop.receipts",\n]\n',
     ),
+    "too long for a line, below others": (
+        f'X = 1\n\n\n# all\nAPPS = ["{"a" * 40}", "{"b" * 30}"]\n',
+        '"shop.receipts"',
+        f'X = 1\n\n\n# all\nAPPS = [\n    "{"a" * 40}",\n    "{"b" * 30}",\n    "shop.receipts",\n]\n',
+    ),
     "set again later": ("APPS = ['a']\nAPPS = ['b']\n", '"c"', "APPS = ['a']\nAPPS = ['b', 'c']\n"),
 }
 
@@ -135,6 +140,53 @@ ENTRIES = {
 def test_an_entry_of_a_schedule(case: str) -> None:
     before, target, after = ENTRIES[case]
     assert add(before, target, SCHEDULE, '"tick"', ("from celery.schedules import crontab",)) == after
+
+
+SETTINGS = {
+    "an attribute of a class": (
+        "class Settings:\n    x = 1\n    jobs = [a]  # all\n",
+        "class Settings:\n    x = 1\n    jobs = [a, b]  # all\n",
+    ),
+    "one a line": (
+        "class Settings:\n    jobs = [\n        a,\n    ]\n",
+        "class Settings:\n    jobs = [\n        a,\n        b,\n    ]\n",
+    ),
+    "too long for a line": (
+        f"X = 1\n\n\n# why\nclass Settings:\n    jobs = [{'a' * 70}, cde]\n    y = 2\n",
+        f"X = 1\n\n\n# why\nclass Settings:\n    jobs = [\n        {'a' * 70},\n        cde,\n        b,\n    ]\n"
+        "    y = 2\n",
+    ),
+    "a name": (
+        "JOBS = [a]\n\n\nclass Settings:\n    jobs = JOBS\n",
+        "JOBS = [a, b]\n\n\nclass Settings:\n    jobs = JOBS\n",
+    ),
+    "set below the class": (
+        "class Settings:\n    x = 1\n\n\nSettings.jobs = [a]\n",
+        "class Settings:\n    x = 1\n\n\nSettings.jobs = [a, b]\n",
+    ),
+    "none yet": (
+        "class Settings:\n    x = 1\n\n    def f(self):\n        pass\n",
+        "class Settings:\n    x = 1\n    jobs = [b]\n\n    def f(self):\n        pass\n",
+    ),
+    "methods alone": (
+        'class Settings:\n    """All."""\n    def f(self):\n        pass\n',
+        'class Settings:\n    """All."""\n    jobs = [b]\n\n    def f(self):\n        pass\n',
+    ),
+    "tabs": (
+        "class Settings:\n\tjobs = [\n\t\ta,\n\t]\n",
+        "class Settings:\n\tjobs = [\n\t\ta,\n\t\tb,\n\t]\n",
+    ),
+    "another class": (
+        "class Other:\n    jobs = []\n\n\nclass Settings:\n    jobs = []\n",
+        "class Other:\n    jobs = []\n\n\nclass Settings:\n    jobs = [b]\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_an_attribute_of_a_class(case: str) -> None:
+    before, after = SETTINGS[case]
+    assert add(before, "Settings.jobs", "b") == after
 
 
 CALLS = {

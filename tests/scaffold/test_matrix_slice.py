@@ -19,6 +19,8 @@ SLICE = (
     Combination("dramatiq", trigger="cron", store="alembic", dead="framework"),
     Combination("dramatiq", trigger="poller", store="redis", message="payload", retry=False),
     Combination("huey", effect="at_least_once"),
+    Combination("arq", trigger="cron", store="sqlalchemy"),
+    Combination("arq", store="redis", retry=False, message="payload"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),
     Combination("plain_cron", trigger="poller", store="sqlalchemy", dead="none", message="payload"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import helpers
 import pytest
 import samples
 import yaml
@@ -43,6 +44,14 @@ def test_nothing_that_was_there_is_lost(written: Written) -> None:
     for change in written.plan.changes:
         rest = iter(change.after.splitlines())
         assert all(line.rstrip(",") in (one.rstrip(",") for one in rest) for line in (change.before or "").splitlines())
+
+
+def test_a_library_without_templates_is_named(tmp_path: Path) -> None:
+    flow = "from dbos import DBOS\n\ndb = DBOS(config={})\n\n\n@DBOS.workflow()\ndef sweep(): ...\n"
+    files = {**samples.COMMON, "requirements.txt": "dbos\n", "shop/flow.py": flow, SPEC: json.dumps(samples.spec(BASE))}
+    made = plan(case_of(helpers.build_tree(tmp_path / "repo", files)))
+    assert made.changes == ()
+    assert [finding.message for finding in made.missing] == ["skillrun has no templates for dbos"]
 
 
 def test_a_second_time_changes_and_keeps_nothing(written: Written) -> None:

@@ -34,8 +34,8 @@ class Written:
 
     def names(self, path: str) -> list[str]:
         """What a module defines, in order."""
-        body = ast.parse(self.text(path)).body
-        return [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        body, kinds = ast.parse(self.text(path)).body, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        return [node.name for node in body if isinstance(node, kinds)]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Python in the repository: `run("pytest", "-q")` for a module, `run("-c", "...")` for a line."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.callables import scaffold as callables
+from skillrun.frameworks.common.callables.scaffold import AWAITS as AWAITS
 from skillrun.frameworks.common.callables.scaffold import MESSAGE as MESSAGE
 from skillrun.frameworks.common.callables.scaffold import TESTS as TESTS
 from skillrun.frameworks.common.callables.scaffold import broker_needs as broker_needs

@@ -16,7 +16,7 @@ ENTRY = Known(
     language="python",
     distributions=("arq",),
     modules=("arq", "arq.*"),
-    words=(b"arq",),
+    words=(b"arq", b"WorkerSettings"),  # settings may name neither the library nor Redis
     apps=(
         "class *WorkerSettings if arq.*",
         "base arq.worker.BaseWorker",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 MESSAGE = "kwargs"
+AWAITS = False
 _PROPAGATES = (
     *("task_eager_propagates", "TASK_EAGER_PROPAGATES", "CELERY_TASK_EAGER_PROPAGATES"),
     *("CELERY_EAGER_PROPAGATES", "CELERY_EAGER_PROPAGATES_EXCEPTIONS"),

@@ -49,6 +49,11 @@ def every_fields(seconds: float) -> dict[str, str] | None:
     return {"minute": "0", "hour": {1: "*", 24: "0"}.get(hours, f"*/{hours}")}
 
 
+def numbers_in(name: str, text: str) -> list[int]:
+    """The numbers of a field as `read_fields` gives it, in order: all of them for "*"."""
+    return sorted({number for part in text.split(",") for number in _numbers(name, part)})
+
+
 def _field(name: str, text: str) -> str | None:
     if text in ("*", "?"):
         return "*"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
+from skillrun.repo.calls import in_thread
 from skillrun.repo.python import Definition, Module, Project
 
 # What a call may be without leaving a record: logging, reporting, building values.
@@ -25,7 +26,7 @@ def first_record(project: Project, body: Iterable[ast.stmt], module: Module, dep
     """The first call that may leave a record behind; what only builds another call's arguments does not count."""
     for statement in body:
         for call in _outer_calls(statement):
-            if _leaves_something(project, call, module, depth):
+            if _leaves_something(project, in_thread(module, call) or call, module, depth):
                 return call
     return None
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 MESSAGE = "kwargs"
+AWAITS = False
 TESTS = "worked on by Dramatiq's own worker over a StubBroker: retries are real, only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 

@@ -9,6 +9,7 @@ from skillrun.frameworks.common.callables import runner
 from skillrun.frameworks.common.callables import scaffold as callables
 from skillrun.frameworks.common.callables.runner import read as read
 from skillrun.frameworks.common.callables.runner import tests_need as runs_need
+from skillrun.frameworks.common.callables.scaffold import AWAITS as AWAITS
 from skillrun.frameworks.common.callables.scaffold import MESSAGE as MESSAGE
 from skillrun.frameworks.common.callables.scaffold import TESTS as TESTS
 from skillrun.frameworks.common.callables.scaffold import broker_needs as broker_needs

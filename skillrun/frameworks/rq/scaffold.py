@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skillrun.repo.source import Module as Source
 
 MESSAGE = "kwargs"
+AWAITS = False
 TESTS = "RQ's own job, with the retries and the callback that it is enqueued with; Redis and the waits are left out."
 """What the tests' docstring says of how they run the job."""
 _ABANDONED = Symbol("rq.exceptions", "AbandonedJobError")

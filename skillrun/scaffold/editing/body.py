@@ -92,6 +92,31 @@ def at_the_end(module: cst.Module, new: Sequence[Pair]) -> cst.Module:
     return module.with_changes(body=body)
 
 
+def class_at(module: cst.Module, name: str) -> int | None:
+    """The index of a class at the left margin whose body is a block."""
+    for index, node in enumerate(module.body):
+        if isinstance(node, cst.ClassDef) and node.name.value == name and isinstance(node.body, cst.IndentedBlock):
+            return index
+    return None
+
+
+def with_attribute(module: cst.Module, index: int, line: str) -> cst.Module:
+    """A line more in the body of the class of that index: below its other attributes, else below its docstring."""
+    owner = module.body[index]
+    assert isinstance(owner, cst.ClassDef) and isinstance(owner.body, cst.IndentedBlock)
+    lines = list(owner.body.body)
+    at = max((number for number, node in enumerate(lines, 1) if is_attribute(node)), default=0)
+    at = at or int(owner.get_docstring() is not None)
+    new = cst.parse_statement(line, module.config_for_parsing)
+    rest = [spaced(node, 1) if isinstance(node, cst.FunctionDef | cst.ClassDef) else node for node in lines[at:]]
+    made = owner.with_changes(body=owner.body.with_changes(body=[*lines[:at], new, *rest]))
+    return module.with_changes(body=[*module.body[:index], made, *module.body[index + 1 :]])
+
+
+def is_attribute(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.SimpleStatementLine) and isinstance(node.body[-1], cst.Assign | cst.AnnAssign)
+
+
 def after(body: Sequence[Statement], node: Statement, above: Sequence[cst.EmptyLine]) -> Statement:
     """The statement, far enough below the last one and the comments between them."""
     if not body:

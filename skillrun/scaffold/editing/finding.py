@@ -25,10 +25,11 @@ BLOCKS = (
 
 @dataclass(frozen=True)
 class Found:
-    """A small statement and the statement of the module that holds it, by its index."""
+    """A small statement and the statement of the module that holds it, by its index; `base` is its indentation."""
 
     index: int
     node: cst.BaseSmallStatement
+    base: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,34 @@ class Place:
 
 def assignments(module: cst.Module, target: str) -> list[Found]:
     """The statements that assign to a dotted name or extend it; those at the left margin come first, the last of them
-    at the head."""
-    found = [
-        one
-        for one in small_statements(module)
-        if any(get_full_name_for_node(node) == target for node in targets_of(one.node) if not is_subscript(node))
-    ]
+    at the head. `Settings.x` is `x = ...` in the body of the class Settings too."""
+    found = [one for one in small_statements(module) if is_assigned(one, target)]
     direct = [one for one in found if isinstance(module.body[one.index], cst.SimpleStatementLine)]
     plain = [one for one in direct if not isinstance(one.node, cst.AugAssign)]
-    return [*plain[::-1], *(one for one in direct if one not in plain), *(one for one in found if one not in direct)]
+    nested = [one for one in found if one not in direct]
+    return [*plain[::-1], *(one for one in direct if one not in plain), *nested, *attributes(module, target)]
+
+
+def attributes(module: cst.Module, target: str) -> list[Found]:
+    """The statements in the bodies of classes that assign to `Class.attribute`, the last one first."""
+    owner, _, name = target.rpartition(".")
+    made = [one for one in class_statements(module, owner) if is_assigned(one, name)] if owner else []
+    return made[::-1]
+
+
+def class_statements(module: cst.Module, name: str) -> Iterator[Found]:
+    """The small statements directly in the body of a class of that name at the left margin."""
+    for index, statement in enumerate(module.body):
+        if isinstance(statement, cst.ClassDef) and statement.name.value == name:
+            body = statement.body
+            indent = (body.indent or module.default_indent) if isinstance(body, cst.IndentedBlock) else ""
+            for line in body.body:
+                for node in small_within(line):
+                    yield Found(index, node, indent)
+
+
+def is_assigned(one: Found, target: str) -> bool:
+    return any(get_full_name_for_node(node) == target for node in targets_of(one.node) if not is_subscript(node))
 
 
 def is_subscript(node: cst.CSTNode) -> bool:
@@ -81,7 +101,7 @@ def small_within(node: cst.CSTNode) -> Iterator[cst.BaseSmallStatement]:
 def literals_in(module: cst.Module, found: Found) -> list[Place]:
     """The literals that a statement assigns, the last operand of a sum first; a name stands for what it was given."""
     value = getattr(found.node, "value", None)
-    return list(operands(module, found.index, value, "", ())) if value is not None else []
+    return list(operands(module, found.index, value, found.base, ())) if value is not None else []
 
 
 def operands(

@@ -12,7 +12,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 from skillrun.frameworks.pieces import Entry
 from skillrun.scaffold.editing.bindings import bindings, imported
-from skillrun.scaffold.editing.body import at_the_end, header_split
+from skillrun.scaffold.editing.body import at_the_end, class_at, header_split, with_attribute
 from skillrun.scaffold.editing.containers import (
     Container,
     code_of,
@@ -58,9 +58,9 @@ HAND = "add it by hand"
 def add_entry(path: str, existing: str, entry: Entry, own: Collection[str] = (), line_length: int = 88) -> str:
     """The module with one more element in the literal that `entry.target` names; unchanged where it is there.
 
-    A missing `app.conf.x` is assigned at the end where `app` is bound; a missing keyword is added to its call. `own`
-    and `line_length` are as in merge_module. Raises CannotEdit where there is no such literal, or where its key has
-    another value.
+    A missing `app.conf.x` is assigned at the end where `app` is bound, a missing `Settings.x` in the body of its class;
+    a missing keyword is added to its call. `own` and `line_length` are as in merge_module. Raises CannotEdit where
+    there is no such literal, or where its key has another value.
     """
     source = read_source(path, existing, line_length)
     entry = in_manner(entry, source)
@@ -135,13 +135,19 @@ def under_key(source: Source, entry: Entry, name: str, key: str) -> list[Place]:
 
 
 def without_assignment(source: Source, entry: Entry) -> cst.Module:
-    """In `app.conf.update(x=...)` where that sets it; else assigned at the end of the module."""
+    """In `app.conf.update(x=...)` where that sets it, or as an attribute of a class; else at the end of the module."""
     left, _, name = entry.target.rpartition(".")
     calls = calls_of(source.module, f"{left}.update") if left else []
     if any(argument(call, name) for _, call in calls):
         return with_argument(source, entry, f"{left}.update", name)
     if entry.key is not None and is_set(source, entry):
         return source.module
+    owner = class_at(source.module, left)
+    if owner is not None:
+        key, value = alike(entry, source, ())
+        unit = source.module.default_indent
+        module = with_attribute(source.module, owner, f"{name} = {shifted(fresh(key, value, unit), unit)}")
+        return broken(source, module, owner)
     if not left or left.partition(".")[0] not in bindings(source.tree, source.path):
         raise CannotEdit(f"{source.path}:1: {entry.target} is not set here", hint="set it here, then run this again")
     key, value = alike(entry, source, ())
@@ -297,6 +303,7 @@ def broken(source: Source, module: cst.Module, index: int) -> cst.Module:
     if made == code:
         return module
     (statement,) = cst.parse_module(made, module.config_for_parsing).body
+    statement = statement.with_changes(leading_lines=module.body[index].leading_lines)
     return module.with_changes(body=[*module.body[:index], statement, *module.body[index + 1 :]])
 
 

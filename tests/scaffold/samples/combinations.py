@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "plain_cron", "apscheduler")
+FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "plain_cron", "apscheduler")
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "alembic", "django")
 IN_DJANGO = ("celery", "plain_cron")
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
-CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq"), ("cron", "poller"))}
+CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq"), ("cron", "poller"))}
 COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""
 DEAD_LETTERS = {"celery": ("queue",), "rq": ("framework",), "dramatiq": ("framework",)}

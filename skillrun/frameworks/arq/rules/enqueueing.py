@@ -108,7 +108,9 @@ def dedupe_forgotten(job: Job) -> Iterator[Finding]:
             until = f"{seconds(kept)} after it ends (keep_result)" if kept else "it ends (keep_result is 0)"
             message = f"_job_id keeps a second job out until {until}, and the spec's window is {seconds(window)}"
             hint = "remember the key in the handler's own store; _job_id only spares work"
-            yield tell(job, "dedupe-forgotten", Severity.WARNING, place_of(site.module, node), message, hint)
+            # Who keeps no result knows that the id holds no longer than the job.
+            severity = Severity.WARNING if kept else Severity.NOTE
+            yield tell(job, "dedupe-forgotten", severity, place_of(site.module, node), message, hint)
 
 
 def none_ignored(job: Job) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MESSAGE = "payload"
 """How the handler takes its message where the spec does not say."""
+AWAITS = False
 TESTS = "run in this process, with all retries; only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 

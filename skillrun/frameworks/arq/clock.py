@@ -1,0 +1,46 @@
+"""A schedule in the words of arq's `cron`: integers and sets of them, second by second, with a week from Monday.
+
+Source: arq/cron.py (`cron`, `next_cron`): every field that is given has to match; minute is any by default, second 0.
+"""
+
+from __future__ import annotations
+
+from skillrun.frameworks.common.crontab import both_days, every_fields, numbers_in, read_fields
+
+_NAMES = {"day_of_week": "weekday", "month": "month", "day": "day", "hour": "hour", "minute": "minute"}
+
+
+def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[str] | None:
+    """The options of `cron` for a trigger of type cron or poller; None where it has none that mean it."""
+    if trigger == "poller":
+        every = every_s or 60.0
+        if every < 60:
+            divides = every.is_integer() and 60 % every == 0
+            return [f"second={_written(list(range(0, 60, int(every))))}"] if divides else None
+    fields = every_fields(every_s or 60.0) if trigger == "poller" else read_fields(schedule or "")
+    if fields is None or (trigger == "cron" and both_days(fields)):
+        return None
+    given = {name: numbers_in(name, text) for name, text in fields.items() if text != "*"}
+    if not given:
+        return ["second=0"]
+    given.setdefault("minute", list(range(60)))
+    if "day_of_week" in given:
+        given["day_of_week"] = sorted((day - 1) % 7 for day in given["day_of_week"])
+    return [f"{word}={_written(given[name])}" for name, word in _NAMES.items() if name in given]
+
+
+def names_hours(schedule: str | None) -> bool:
+    """Whether it depends on the time zone: it names hours or days."""
+    fields = read_fields(schedule or "") or {}
+    return any(text != "*" for name, text in fields.items() if name != "minute")
+
+
+def _written(numbers: list[int]) -> str:
+    """An integer, a set, or the set of a range where there are many."""
+    if len(numbers) == 1:
+        return str(numbers[0])
+    first, last, step = numbers[0], numbers[-1], numbers[1] - numbers[0]
+    if len(numbers) > 3 and numbers == list(range(first, last + 1, step)):
+        end = last + step if first == 0 else last + 1
+        return f"set(range({first}, {end}{f', {step}' if step > 1 else ''}))"
+    return f"{{{', '.join(map(str, numbers))}}}"

@@ -1,0 +1,388 @@
+"""The job that a scaffold writes for arq: its form, the worker's entries, how it comes to Redis, and its own tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import helpers
+import pytest
+import samples
+from samples import Combination
+from writing import Written, case_of, write
+
+from skillrun.frameworks.arq.clock import crontab
+from skillrun.scaffold.plan import plan
+
+arq_cron = pytest.importorskip("arq.cron")
+croniter = pytest.importorskip("croniter")
+TASKS, WORKER, TESTS = "shop/tasks.py", "shop/worker.py", "tests/test_send_receipt.py"
+SPEC = ".skillrun/jobs/send-receipt.json"
+BASE = Combination("arq")
+CRON = replace(BASE, trigger="cron")
+STUB = 'raise NotImplementedError("shop.mailer:send is still a stub")'
+ERRORS = "class Unavailable(Exception): ...\n\n\nclass BadAddress(Exception): ...\n\n\n"
+BLOCKING = f"{ERRORS}def send(order_id: int, email: str, *, idempotency_key: str) -> None: ...\n"
+
+
+def test_the_handler_and_its_publisher_stand_beside_the_other_jobs(tmp_path: Path) -> None:
+    written = write(tmp_path, BASE)
+    assert {"sweep", "send_receipt", "enqueue_send_receipt"} <= {*written.names(TASKS)}
+    assert "async def send(" in written.text("shop/mailer.py")
+    assert_clean(written)
+
+
+def assert_clean(written: Written) -> None:
+    assert written.run("ruff", "check", "shop", "tests").stdout == "All checks passed!\n"
+    assert written.run("ruff", "format", "--check", "shop", "tests").returncode == 0
+
+
+def test_waits_and_attempts_are_those_of_the_spec_and_deaths_have_room(tmp_path: Path) -> None:
+    written = write(tmp_path, BASE)
+    text = written.text(TASKS)
+    assert "SEND_RECEIPT_ATTEMPTS = 4  #" in text
+    assert "except (mailer.Unavailable, TimeoutError) as error:\n        if ctx[" in text
+    assert 'wait = min(60, 2 * 2 ** (ctx["job_try"] - 1))\n        raise Retry(defer=random.uniform(wait / 2' in text
+    assert "func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5)" in written.text(WORKER)
+
+
+def test_no_retry_says_why(tmp_path: Path) -> None:
+    written = write(tmp_path, replace(BASE, retry=False))
+    assert "    except Exception as error:  # Somebody looks at each failure\n" in written.text(TASKS)
+    assert "Retry" not in written.text(TASKS)
+    assert "func(send_receipt, max_tries=6)" in written.text(WORKER)
+
+
+def test_a_clock_publishes_what_is_due_under_an_id(tmp_path: Path) -> None:
+    written = write(tmp_path, CRON)
+    assert {"due_send_receipt", "tick_send_receipt"} <= {*written.names(TASKS)}
+    assert '_job_id=f"send-receipt:{order_id!r}",' in written.text(TASKS)
+    assert "    cron_jobs = [cron(tick_send_receipt, minute=set(range(0, 60, 5)))]\n" in written.text(WORKER)
+    assert "keep_result=0" in written.text(WORKER)
+    assert_clean(written)
+    assert "_job_id" not in write(tmp_path / "event", BASE).text(TASKS)
+
+
+def test_a_clock_with_hours_says_whose_they_are(tmp_path: Path) -> None:
+    for schedule, said in (("0 3 * * *", True), ("*/5 * * * *", False)):
+        spec = samples.spec(CRON)
+        spec["trigger"] |= {"schedule": schedule, "timezone": "Europe/Berlin"}
+        written = write(tmp_path / str(said), CRON, {SPEC: json.dumps(spec)})
+        assert ("those of Europe/Berlin" in written.text(TASKS)) is said
+
+
+# -- what blocks, and what is awaited
+
+
+ATTEMPTS = {
+    "its adapter is a coroutine function": (
+        BLOCKING.replace("def send", "async def send"),
+        ("async with _in_thread(send_receipt_store.once(order_id)) as first:", "await mailer.send("),
+    ),
+    "its adapter blocks": (
+        BLOCKING,
+        ("await asyncio.to_thread(\n            _attempt_send_receipt, order_id,", "        mailer.send("),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_what_blocks_is_left_to_a_thread(tmp_path: Path, name: str) -> None:
+    mailer, lines = ATTEMPTS[name]
+    written = write(tmp_path, BASE, {"shop/mailer.py": mailer})
+    assert all(line in written.text(TASKS) for line in lines)
+    assert ("AsyncMock" in written.text(TESTS)) is ("async" in mailer)
+    assert "F821" not in written.run("ruff", "check", "shop").stdout
+
+
+def test_of_two_adapters_the_one_that_blocks_is_called_in_a_thread(tmp_path: Path) -> None:
+    spec = samples.spec(BASE)
+    spec["effects"].append({"name": "shelf", "call": "shop.shelf:take", "guarantee": "at_least_once", "reason": "x"})
+    shelf = "def take(order_id: int) -> None: ...\n"
+    text = write(tmp_path, BASE, {SPEC: json.dumps(spec), "shop/shelf.py": shelf}).text(TASKS)
+    assert "        await mailer.send(\n" in text
+    assert "        await asyncio.to_thread(shelf.take, order_id=order_id)\n" in text
+
+
+# -- the worker's settings
+
+
+SENDS = "from arq import create_pool\n\n\nasync def publish():\n    await (await create_pool()).enqueue_job('sweep')\n"
+
+SETTINGS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
+    "a list of its own in the class": (
+        {},
+        (
+            "    functions = [sweep, func(send_receipt,",
+            "from shop.tasks import SEND_RECEIPT_ATTEMPTS, send_receipt, sweep\n",
+        ),
+    ),
+    "jobs by their module": (
+        {
+            WORKER: "import arq\n\nfrom shop import tasks\nfrom shop.queues import REDIS\n\n\nclass WorkerSettings:\n"
+            "    functions = [tasks.sweep]\n    redis_settings = REDIS\n"
+        },
+        (
+            "    functions = [\n        tasks.sweep,\n        arq.func(tasks.send_receipt, "
+            "max_tries=tasks.SEND_RECEIPT_ATTEMPTS + 5),\n    ]\n",
+            "import arq\n\nfrom shop import tasks\nfrom shop.queues import REDIS\n",
+        ),
+    ),
+    "relative imports": (
+        {
+            WORKER: "from .queues import REDIS\nfrom .tasks import sweep\n\n\nclass WorkerSettings:\n"
+            "    functions = [sweep]\n    redis_settings = REDIS\n"
+        },
+        ("from .tasks import SEND_RECEIPT_ATTEMPTS, send_receipt, sweep\n", "functions = [sweep, func(send_receipt"),
+    ),
+    "a dictionary": (
+        {
+            "shop/orders.py": SENDS,
+            WORKER: "from shop.queues import REDIS\nfrom shop.tasks import sweep\n\n"
+            'SETTINGS = {\n    "functions": [sweep],\n    "redis_settings": REDIS,\n}\n',
+        },
+        ('    "functions": [sweep, func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5)],\n',),
+    ),
+    "cron jobs alone": (
+        {
+            WORKER: "from arq import cron\n\nfrom shop.queues import REDIS\nfrom shop.tasks import sweep\n\n\n"
+            "class WorkerSettings:\n    cron_jobs = [cron(sweep, minute=0)]\n    redis_settings = REDIS\n\n"
+            "    async def on_startup(ctx): ...\n"
+        },
+        ("    redis_settings = REDIS\n    functions = [func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5)]\n\n",),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_worker_lists_it(tmp_path: Path, name: str) -> None:
+    files, lines = SETTINGS[name]
+    written = write(tmp_path, BASE, files)
+    for line in lines:
+        assert line in written.text(WORKER)
+    assert plan(case_of(written.root)).changes == ()
+
+
+def test_a_list_that_stands_elsewhere_gets_it_there(tmp_path: Path) -> None:
+    files = {
+        "shop/jobs.py": "from shop.tasks import sweep\n\nJOBS = [\n    sweep,\n]\n",
+        WORKER: "from shop.jobs import JOBS\nfrom shop.queues import REDIS\n\n\nclass WorkerSettings:\n"
+        "    functions = JOBS\n    redis_settings = REDIS\n",
+    }
+    written = write(tmp_path, BASE, files)
+    assert "    sweep,\n    func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5),\n]" in written.text("shop/jobs.py")
+    assert written.text(WORKER) == files[WORKER]
+
+
+def test_of_several_workers_it_is_the_one_with_the_jobs_of_its_module(tmp_path: Path) -> None:
+    other = "from shop.queues import REDIS\n\n\nasync def count(ctx): ...\n\n\nclass CountSettings:\n"
+    other += "    functions = [count]\n    redis_settings = REDIS\n"
+    written = write(tmp_path, BASE, {"shop/counting.py": other})
+    assert "send_receipt" in written.text(WORKER)
+    assert written.text("shop/counting.py") == other
+
+
+# -- Redis
+
+
+def worker(redis: str = "    redis_settings = REDIS\n", head: str = "from shop.queues import REDIS\n") -> str:
+    return f"{head}from shop.tasks import sweep\n\n\nclass WorkerSettings:\n    functions = [sweep]\n{redis}"
+
+
+OWN = "    redis_settings = RedisSettings()\n"
+ARQ = "from arq.connections import RedisSettings\n\n"
+POOLS: dict[str, tuple[Mapping[str, str], tuple[str, ...], str]] = {
+    "settings that any module can import": (
+        {},
+        ("\nfrom shop.queues import REDIS\n", "create_pool(REDIS)"),
+        "import WorkerSettings",
+    ),
+    "settings of the worker's class": (
+        {WORKER: worker(OWN, ARQ)},
+        ("    from shop.worker import WorkerSettings\n", "create_pool(WorkerSettings.redis_settings)"),
+        "\nfrom shop.worker",
+    ),
+    "a name in the worker's module": (
+        {WORKER: worker(head=f"{ARQ}REDIS = RedisSettings()\n")},
+        ("    from shop.worker import REDIS\n", "create_pool(REDIS)"),
+        "\nfrom shop.worker",
+    ),
+    "a queue of its own": (
+        {WORKER: worker('    redis_settings = REDIS\n    queue_name = "mails"\n')},
+        ('create_pool(REDIS, default_queue_name="mails")',),
+        " _queue_name=",
+    ),
+    "serializers": (
+        {
+            "shop/packing.py": "def pack(job: object) -> bytes: ...\n",
+            WORKER: worker(
+                "    redis_settings = REDIS\n    job_serializer = pack\n",
+                "from shop.packing import pack\nfrom shop.queues import REDIS\n",
+            ),
+        },
+        ("create_pool(REDIS, job_serializer=pack)", "from shop.packing import pack\n"),
+        "job_deserializer",
+    ),
+    "nothing": ({WORKER: worker("", "")}, ("create_pool()",), "REDIS"),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_the_publisher_opens_the_workers_redis(tmp_path: Path, name: str) -> None:
+    files, lines, not_there = POOLS[name]
+    written = write(tmp_path, BASE, files)
+    for line in lines:
+        assert line in written.text(TASKS)
+    assert not_there not in written.text(TASKS)
+    assert written.run("-c", "import shop.tasks, shop.worker").returncode == 0
+    assert written.run("-c", "import shop.worker, shop.tasks").returncode == 0
+
+
+# -- the clock
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options"),
+    [
+        ("*/5 * * * *", "minute=set(range(0, 60, 5))"),
+        ("* * * * *", "second=0"),
+        ("30 3 * * *", "hour=3, minute=30"),
+        ("* 3 * * *", "hour=3, minute=set(range(0, 60))"),
+        ("0 8-18/2 * * 1-5", "weekday=set(range(0, 5)), hour=set(range(8, 19, 2)), minute=0"),
+        ("0 0 * * sun", "weekday=6, hour=0, minute=0"),
+        ("0,30 * 1 */6 *", "month={1, 7}, day=1, minute={0, 30}"),
+        ("@daily", "hour=0, minute=0"),
+    ],
+)
+def test_a_schedule_in_arqs_words(schedule: str, options: str) -> None:
+    assert ", ".join(crontab("cron", schedule, None) or ()) == options
+
+
+@pytest.mark.parametrize(
+    ("every", "options"),
+    [
+        (10.0, "second=set(range(0, 60, 10))"),
+        (60.0, "second=0"),
+        (300.0, "minute=set(range(0, 60, 5))"),
+        (7200.0, "hour=set(range(0, 24, 2)), minute=0"),
+    ],
+)
+def test_a_pollers_interval_in_arqs_words(every: float, options: str) -> None:
+    assert ", ".join(crontab("poller", None, every) or ()) == options
+
+
+@pytest.mark.parametrize(
+    ("trigger", "schedule", "every"),
+    [("cron", "0 3 1 * 1", None), ("cron", "0 3 L * *", None), ("poller", None, 7.0), ("poller", None, 0.5)],
+)
+def test_a_clock_that_arq_has_not(trigger: str, schedule: str | None, every: float | None) -> None:
+    assert crontab(trigger, schedule, every) is None
+
+
+@pytest.mark.parametrize("schedule", ["*/5 * * * *", "0 8-18/2 * * 1-5", "0,30 * 1 */6 *", "@daily", "* 3 * * *"])
+def test_arq_runs_it_when_cron_would(schedule: str) -> None:
+    """Its next twenty ticks by arq's own reckoning are those of croniter."""
+    options = eval(f"dict({', '.join(crontab('cron', schedule, None) or ())})")
+    at = datetime(2024, 1, 31, 23, 58)
+    wanted = croniter.croniter(schedule, at)
+    for _ in range(20):
+        at = arq_cron.next_cron(at, **options)
+        assert at.replace(microsecond=0) == wanted.get_next(datetime)
+
+
+# -- what cannot be
+
+
+def said(tmp_path: Path, combination: Combination = BASE, files: Mapping[str, str] | None = None) -> str:
+    root = helpers.build_tree(tmp_path / "repo", {**samples.files(combination), **(files or {})})
+    return " ".join(finding.message for finding in plan(case_of(root)).missing)
+
+
+REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
+    "a queue of dead letters": (replace(BASE, dead="queue"), {}, "no dead letters of its own"),
+    "dead letters of arq's": (replace(BASE, dead="framework"), {}, "no dead letters of its own"),
+    "no settings": (BASE, {WORKER: SENDS}, "no settings of an arq worker"),
+    "settings beside the handler": (
+        BASE,
+        {TASKS: f"{ARQ}async def sweep(ctx): ...\n\n\nclass WorkerSettings:\n    functions = [sweep]\n", WORKER: ""},
+        "write handler: shop.",
+    ),
+    "a pool that nobody else can open": (
+        BASE,
+        {WORKER: worker("    redis_pool = POOL\n", "from shop.queues import REDIS\n\nPOOL = object()\n")},
+        "give the settings redis_settings",
+    ),
+    "retries switched off": (
+        BASE,
+        {WORKER: worker("    redis_settings = REDIS\n    retry_jobs = False\n")},
+        "retry_jobs is False",
+    ),
+    "a transaction over an await": (
+        replace(BASE, effect="transactional"),
+        {"shop/bookings.py": "async def book(connection, order_id: int, email: str) -> None: ...\n"},
+        "is not one of asyncio",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_arq_cannot_do_is_said_first(tmp_path: Path, name: str) -> None:
+    combination, files, words = REFUSED[name]
+    assert words in said(tmp_path, combination, files)
+
+
+def test_nothing_is_said_of_what_it_can(tmp_path: Path) -> None:
+    assert said(tmp_path) == ""
+    assert said(tmp_path / "none", replace(BASE, dead="none", retry=False)) == ""
+
+
+def test_handlers_that_await_nothing_get_no_coroutine_function_as_an_adapter(tmp_path: Path) -> None:
+    files = {"shop/mailer.py": BLOCKING.replace("def send", "async def send")}
+    assert "handlers of celery await nothing" in said(tmp_path, Combination("celery"), files)
+    assert said(tmp_path / "arq", BASE, files) == ""
+
+
+@pytest.mark.parametrize(("field", "message", "refused"), [("redis", "kwargs", True), ("redis", "payload", False)])
+def test_a_field_has_no_name_that_the_handler_needs(tmp_path: Path, field: str, message: str, refused: bool) -> None:
+    spec = samples.spec(replace(BASE, message=message))
+    spec["payload"]["properties"][field] = {"type": "string"}
+    assert (f"takes {field} for itself" in said(tmp_path, BASE, {SPEC: json.dumps(spec)})) is refused
+
+
+# -- its own tests
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "combination",
+    [BASE, replace(BASE, retry=False), replace(BASE, message="payload"), CRON, replace(BASE, effect="transactional")],
+    ids=str,
+)
+def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
+    written = write(tmp_path, combination)
+    whole = written.run("pytest", "-q")
+    assert whole.returncode == 0, whole.stdout
+    for path, old, new in broken(combination):
+        text = written.text(path)
+        assert old in text
+        (written.root / path).write_text(text.replace(old, new))
+        assert written.run("pytest", "-q").returncode == 1, (old, new)
+        (written.root / path).write_text(text)
+
+
+def broken(combination: Combination) -> list[tuple[str, str, str]]:
+    """What no test of the job may let through."""
+    found = [(TASKS, "    send_receipt_store.bury(message, repr(error))\n", ""), (TASKS, '"send_receipt",', '"send",')]
+    found.append((WORKER, "func(send_receipt", "func(sweep"))
+    if combination.retry:
+        found += [(TASKS, "raise Retry(", "raise ValueError("), (WORKER, "SEND_RECEIPT_ATTEMPTS + 5", "3")]
+    if combination.effect == "keyed":
+        found.append((TASKS, "await mailer.send(", "dict("))
+    else:
+        found.append((TASKS, "bookings.book(connection, ", "dict("))
+    if combination.trigger == "cron":
+        found += [(TASKS, "    _settle_send_receipt(message)\n", "    pass\n"), (TASKS, ':{order_id!r}"', '"')]
+    return found
