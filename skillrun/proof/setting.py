@@ -167,7 +167,8 @@ class Setting:
             "scratch": str(self.place.scratch), "free": free, "servers": servers, "kept": aside.committed(self.root),
             "settings": {
                 "message": spec.message, "fields": sorted((spec.payload or {}).get("properties", {})),
-                "redis": self.urls.get("redis"), "enqueue": spec.enqueue.call if spec.enqueue else None,
+                "key": list(spec.idempotency.key) if spec.idempotency else [], "redis": self.urls.get("redis"),
+                "enqueue": spec.enqueue.call if spec.enqueue else None,
                 "queue": spec.dead_letter.where if spec.dead_letter and spec.dead_letter.kind == "queue" else None,
                 "scratch": str(self.place.scratch),
                 "trigger": spec.trigger.model_dump() if spec.trigger else None,

@@ -120,7 +120,7 @@ def _contradictions(facts: Facts) -> Iterator[str]:
             )
         elif effect.guarantee == "transactional" and effect.handle_arg is None:
             yield f"effect {effect.name} is transactional, and its adapter takes no connection or session"
-        elif effect.guarantee == "transactional" and effect.awaited:
+        elif effect.guarantee == "transactional" and effect.awaited and not facts.store.facts.get("awaited"):
             yield (
                 f"effect {effect.name} is transactional, and its adapter is a coroutine function: the transaction that "
                 "would be open meanwhile is not one of asyncio"

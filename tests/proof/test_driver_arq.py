@@ -15,6 +15,7 @@ from skillrun.contract.spec import load_spec
 from skillrun.proof.attempt import try_prove
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
+from skillrun.proof.jobs import POISON
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.services.find import find_redis_server
@@ -150,6 +151,19 @@ def test_an_id_that_is_made_of_the_arguments_is_made_of_the_next_ones(desk: Desk
     assert (messages[0]["id"], messages[1]["id"]) == ("confirm-7", "confirm-8")
     history = desk.under("re-enqueue")
     assert [run.outcome for run in history.runs] == ["succeeded", "succeeded"]
+
+
+@pytest.mark.parametrize(("made", "refused"), [('f"confirm-{booking_id}"', []), ('"confirm"', [1])])
+def test_messages_of_one_job_may_share_an_id_and_distinct_jobs_may_not(
+    tmp_path: Path, made: str, refused: list[int]
+) -> None:
+    keyed = SEND.replace("email)", f"email, _job_id={made})")
+    with setting_of(build(tmp_path.resolve() / "desk", (DESK, SEND, keyed))) as setting:
+        setting.start_servers()
+        setting.set_up()
+        explorer = Explorer(setting)
+        explorer.begin({**PAYLOADS, POISON: {"booking_id": 7, "email": ""}})
+    assert list(explorer.unpublished) == refused
 
 
 @edited((DESK, SEND, KEYED + KEYED))

@@ -107,6 +107,82 @@ def test_of_two_adapters_the_one_that_blocks_is_called_in_a_thread(tmp_path: Pat
     assert "        await asyncio.to_thread(shelf.take, order_id=order_id)\n" in text
 
 
+# -- SQLAlchemy over asyncio
+
+
+ASYNCIO = replace(BASE, store="asyncio")
+STORE = "shop/send_receipt_store.py"
+
+
+def test_sessions_of_asyncio_make_an_asynchronous_store(tmp_path: Path) -> None:
+    written = write(tmp_path, ASYNCIO)
+    assert "async with SessionLocal() as session, session.begin():" in written.text(STORE)
+    assert "    async with send_receipt_store.once(order_id) as first:\n" in written.text(TASKS)
+    assert "    await send_receipt_store.bury(message, repr(error))\n" in written.text(TASKS)
+    assert "thread" not in written.text(TASKS)
+    assert_clean(written)
+
+
+def test_an_adapter_that_blocks_gets_a_thread_beside_it(tmp_path: Path) -> None:
+    text = write(tmp_path, ASYNCIO, {"shop/mailer.py": BLOCKING}).text(TASKS)
+    assert "    async with send_receipt_store.once(" in text
+    assert "        await asyncio.to_thread(\n            mailer.send," in text
+
+
+ENGINE = "from sqlalchemy.ext.asyncio import {0}\n\nengine = create_async_engine('sqlite+aiosqlite:///shop.db')\n"
+MANAGED = (
+    "from contextlib import asynccontextmanager\n" + ENGINE.format("AsyncSession, create_async_engine") + "\n\n"
+    "@asynccontextmanager\nasync def session_scope():\n    async with AsyncSession(engine) as session:\n"
+    "        yield session\n        await session.commit()\n"
+)
+CLASSED = ENGINE.format("AsyncSession, create_async_engine") + ("Session = sessionmaker(engine, class_=AsyncSession)\n")
+OPENED = {
+    "a context manager that commits": (MANAGED, "    async with session_scope() as session:\n"),
+    "an engine alone": (
+        ENGINE.format("create_async_engine"),
+        "    async with AsyncSession(engine) as session, session",
+    ),
+    "a sessionmaker of that class": (
+        "from sqlalchemy.orm import sessionmaker\n" + CLASSED,
+        "    async with Session() as session, session.begin():\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_session_is_opened_as_the_repository_does(tmp_path: Path, name: str) -> None:
+    module, line = OPENED[name]
+    written = write(tmp_path, ASYNCIO, {"shop/db.py": module}, without=("shop/schema.py",))
+    assert line in written.text(STORE)
+    assert "F821" not in written.run("ruff", "check", "shop").stdout
+
+
+def test_handlers_that_await_nothing_get_no_sessions_of_asyncio(tmp_path: Path) -> None:
+    db = samples.files(ASYNCIO)["shop/db.py"]
+    text = write(tmp_path, Combination("celery", store="sqlalchemy"), {"shop/db.py": db}).text(STORE)
+    assert "async" not in text
+    assert 'create_engine(os.environ.get("DATABASE_URL"' in text
+
+
+def test_what_its_tests_need_is_said(tmp_path: Path) -> None:
+    project = samples.files(ASYNCIO)["pyproject.toml"]
+    for name, text in (("with", project), ("without", project.replace(', "aiosqlite"', ""))):
+        notes = " ".join(write(tmp_path / name, ASYNCIO, {"pyproject.toml": text}).plan.notes)
+        assert ("need aiosqlite" in notes) is (name == "without")
+
+
+def test_the_proof_reaches_a_server_by_the_driver_of_asyncio(tmp_path: Path) -> None:
+    files = samples.files(ASYNCIO)
+    db = files["shop/db.py"].replace("sqlite+aiosqlite:///shop.db", "postgresql+asyncpg://localhost/shop")
+    project = files["pyproject.toml"].replace("aiosqlite", "asyncpg")
+    for name, more, url in (
+        ("sqlite", {}, "sqlite+aiosqlite:///{scratch}/app.db"),
+        ("server", {"shop/db.py": db, "pyproject.toml": project}, "postgresql+asyncpg://{postgresql.user}@/"),
+    ):
+        spec = json.loads(write(tmp_path / name, ASYNCIO, more).text(SPEC))
+        assert spec["proof"]["env"]["DATABASE_URL"].startswith(url)
+
+
 # -- the worker's settings
 
 
@@ -358,7 +434,15 @@ def test_a_field_has_no_name_that_the_handler_needs(tmp_path: Path, field: str, 
 @pytest.mark.real
 @pytest.mark.parametrize(
     "combination",
-    [BASE, replace(BASE, retry=False), replace(BASE, message="payload"), CRON, replace(BASE, effect="transactional")],
+    [
+        BASE,
+        replace(BASE, retry=False),
+        replace(BASE, message="payload"),
+        CRON,
+        replace(BASE, effect="transactional"),
+        replace(ASYNCIO, trigger="cron"),
+        replace(ASYNCIO, effect="transactional"),
+    ],
     ids=str,
 )
 def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
@@ -375,14 +459,15 @@ def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combinatio
 
 def broken(combination: Combination) -> list[tuple[str, str, str]]:
     """What no test of the job may let through."""
-    found = [(TASKS, "    send_receipt_store.bury(message, repr(error))\n", ""), (TASKS, '"send_receipt",', '"send",')]
+    found = [(TASKS, "send_receipt_store.bury(message, repr(error))\n", "asyncio.sleep(0)\n")]
+    found.append((TASKS, '"send_receipt",', '"send",'))
     found.append((WORKER, "func(send_receipt", "func(sweep"))
     if combination.retry:
         found += [(TASKS, "raise Retry(", "raise ValueError("), (WORKER, "SEND_RECEIPT_ATTEMPTS + 5", "3")]
     if combination.effect == "keyed":
         found.append((TASKS, "await mailer.send(", "dict("))
     else:
-        found.append((TASKS, "bookings.book(connection, ", "dict("))
+        found.append((TASKS, "bookings.book(", "dict("))
     if combination.trigger == "cron":
-        found += [(TASKS, "    _settle_send_receipt(message)\n", "    pass\n"), (TASKS, ':{order_id!r}"', '"')]
+        found += [(TASKS, "_settle_send_receipt(message)\n", "asyncio.sleep(0)\n"), (TASKS, ':{order_id!r}"', '"')]
     return found

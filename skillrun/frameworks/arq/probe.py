@@ -333,7 +333,7 @@ class Driver:
         ids = _part("ids")
         old, new = ids.values(self.takes, old_args, old_kwargs), ids.values(self.takes, args, kwargs)
         id_ = ids.like(like["id"], old, new)
-        if id_ == like["id"] and old != new:
+        if id_ == like["id"] and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
             raise ValueError(f"two distinct jobs have the same _job_id {id_}: arq enqueues the first one alone")
         return like["function"], like["queue"], {"_job_id": id_, "_expires": like["lives_s"]}
 

@@ -126,14 +126,14 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     clocked = facts.trigger != "event"
     settles = clocked and facts.store.kind != "receiver"
     text = render(
-        "handler.py.jinja", facts, needed=_needed(facts, settles), awaits=_awaits(facts), wait=_wait(facts),
+        "handler.py.jinja", facts, needed=_needed(facts), awaits=_awaits(facts), wait=_wait(facts),
         attempts_name=_attempts_name(facts), given=_given(facts), publisher=facts.facts["publisher"],
         pool=facts.facts["pool"], sent=_sent(facts), publishing=when_to_publish(facts), settles=settles,
         keeps=settles or facts.dead_letter == "table", limits=_LIMITS if facts.dead_letter == "table" else "",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
         handled=[f'message["{key}"]' for key in facts.key], left_out=left_out(facts) if clocked else "",
-        clocked=clocked, hours=_hours(facts),
+        once_awaits=_once_awaits(facts), bury_awaits=_bury_awaits(facts), clocked=clocked, hours=_hours(facts),
     )  # fmt: skip
     return [Module(facts.path, text), *_entries(facts)]
 
@@ -165,20 +165,32 @@ def _attempts_name(facts: Facts) -> str:
 
 
 def _awaits(facts: Facts) -> bool:
-    """Whether an attempt is a coroutine function; where all its adapters block, it is left to a thread as a whole."""
-    return any(effect.awaited for effect in facts.effects)
+    """Whether an attempt is a coroutine function; where all that it calls blocks, it is left to a thread as a whole."""
+    return _once_awaits(facts) or any(effect.awaited for effect in facts.effects)
 
 
-def _needed(facts: Facts, settles: bool) -> list[Symbol | str]:
+def _once_awaits(facts: Facts) -> bool:
+    """Whether the store's `once` is an asynchronous context manager."""
+    return facts.store.kind != "receiver" and bool(facts.store.facts.get("awaited"))
+
+
+def _bury_awaits(facts: Facts) -> bool:
+    """Whether its `bury` is a coroutine function; dead letters may be kept in another place than what is done."""
+    letters = facts.store.facts.get("letters") or facts.store
+    return facts.dead_letter == "table" and bool(letters.facts.get("awaited"))
+
+
+def _needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
         "from typing import Any", facts.conventions.logger_import, *(effect.call for effect in facts.effects),
         facts.invalid,
     ]  # fmt: skip
     remembers, buries = facts.store.kind != "receiver", facts.dead_letter == "table"
     awaits = _awaits(facts)
-    if remembers or buries or settles or not awaits or not all(effect.awaited for effect in facts.effects):
+    blocks = (remembers and not _once_awaits(facts)) or (buries and not _bury_awaits(facts))
+    if blocks or not awaits or not all(effect.awaited for effect in facts.effects):
         needed.append("import asyncio")
-    if awaits and remembers:
+    if awaits and remembers and not _once_awaits(facts):
         needed += ["from collections.abc import AsyncIterator"]
         needed += ["from contextlib import AbstractContextManager, asynccontextmanager"]
     if facts.retries.bounded:

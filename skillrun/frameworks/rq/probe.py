@@ -305,7 +305,7 @@ class Driver:
         new = ids.values(self.function(), args, kwargs)
         made = ids.like(like["id"], old, new)
         job.id = re.sub(r"[^\w-]", "_", made) if made != like["id"] else made
-        if job.id == like["id"] and old != new:
+        if job.id == like["id"] and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
             raise ValueError(f"two distinct jobs have the same job_id {job.id}: the second replaces the first")
         job.created_at = _now()
         queue.enqueue_job(job)

@@ -27,7 +27,8 @@ class Probe:
     """What a driver may use. A driver is `class Driver` in `frameworks/<id>/probe.py`, made with this object.
 
     `settings` holds the proof's settings for it: `redis` (URL or None), `message` (payload | kwargs | None),
-    `fields` (the payload's field names), `queue` (where dead letters go, for kind queue), `trigger` (type, every).
+    `fields` (the payload's field names), `key` (those that make two messages the same job), `queue` (where dead letters
+    go, for kind queue), `trigger` (type, every).
     """
 
     def __init__(self, recorder: Recorder, settings: dict[str, Any]) -> None:

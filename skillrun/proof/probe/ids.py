@@ -21,6 +21,15 @@ def values(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> d
     return found
 
 
+def are_distinct(old: dict[str, str], new: dict[str, str], key: list[str]) -> bool:
+    """Whether two messages are of distinct jobs: their key fields differ, or anything where they have none.
+
+    One with the key of another and another content, such as poison, may have its id.
+    """
+    known = [name for name in key if name in old and name in new]
+    return any(old[name] != new[name] for name in known) if known else old != new
+
+
 def like(id_: str, old: dict[str, str], new: dict[str, str]) -> str:
     """Another random id; an id that the application makes of the arguments is made of these."""
     if _RANDOM.fullmatch(id_) or not old.keys() <= new.keys():

@@ -51,7 +51,8 @@ def database_behind(
         return Database(note=f"{variable.name} names a {kind} database: a proof starts PostgreSQL or uses SQLite")
     if is_url is None:
         is_url = "://" in default or (not default and _URL_NAME.search(variable.name) is not None)
-    return Database({variable.name: f"sqlite:///{_FILE}" if is_url else _FILE}, (), _FILE)
+    scheme = default.partition(":")[0] if default.startswith("sqlite+") else "sqlite"
+    return Database({variable.name: f"{scheme}:///{_FILE}" if is_url else _FILE}, (), _FILE)
 
 
 def with_driver(database: Database, scheme: str) -> Database:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from skillrun.scaffold.stores.database import Database, database_behind, with_dr
 from skillrun.scaffold.stores.redis import Keys
 from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm, setup_command
 from skillrun.scaffold.stores.wanted import Wanted, read_wanted
+from skillrun.scaffold.writers import writer_of
 from skillrun.stages import uniqueness
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ _NO_CONTEXT = (
     "no Flask app and no factory without arguments was found: what runs outside of an app context, such as a dead "
     "letter, needs one opened"
 )
+_NO_AIOSQLITE = "the job's tests need aiosqlite beside SQLAlchemy: add it to what is installed for tests"
 _OLD_SQLALCHEMY = re.compile(r"(==|~=)\s*(0|1\.[0-3])\b|<=?\s*1\.[0-3](\.\d+)?\s*($|[\"',;])|<\s*1\.4\b", re.MULTILINE)
 _POSTGRESQL = ("psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000")
 
@@ -58,7 +61,7 @@ def _in_database(case: Case, spec: JobSpec, wanted: Wanted, end: str = "store") 
     """Tables in the database that the repository uses. `end`: of the module's name."""
     if django_use.is_django(case.project):
         return _django(case, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler", end)
-    return _sqlalchemy(case, wanted, end) or _sqlite3(case, wanted, end)
+    return _sqlalchemy(case, spec, wanted, end) or _sqlite3(case, wanted, end)
 
 
 def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: Any) -> Store:
@@ -127,17 +130,17 @@ def _django(case: Case, wanted: Wanted, where: str, end: str) -> Store:
 # -- SQLAlchemy
 
 
-def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
+def _sqlalchemy(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
     near = f"{wanted.folder}{wanted.handler}_store.py"
     base = sqlalchemy_use.find_base(case.project, near)
-    opening = sqlalchemy_use.find_opening(case.project, base, near)
+    opening = sqlalchemy_use.find_opening(case.project, base, near, awaited=_awaits(case, spec))
     if base is None and opening is None:
         return None
     _refuse_old(case)
     scripts = alembic.find_scripts(case.project)
     migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
     flask = flask_use.find_app(case.project, _app_path(case)) if base is not None and base.style == "flask" else None
-    scheme = _scheme(case)
+    scheme = "postgresql+asyncpg" if opening and opening.awaited and _depends(case, "asyncpg") else _scheme(case)
     orm = plan_orm(case.project, wanted, base, opening, migration, flask, scheme=scheme)
     database = database_of(case.project, base, opening, orm, postgresql=scheme is not None)
     database = with_driver(database, scheme) if scheme else database
@@ -145,14 +148,25 @@ def _sqlalchemy(case: Case, wanted: Wanted, end: str) -> Store | None:
     unmade = None if setup else "how the tables are made was not found: proof.setup needs a command for it"
     lost = _NO_CONTEXT if base is not None and base.style == "flask" and flask is None else None
     made = None if opening else "no session factory or engine was found: the store makes its own from DATABASE_URL"
+    untested = _NO_AIOSQLITE if orm.awaited and not _depends(case, "aiosqlite") else None
+    notes = _notes(made, lost, unmade, untested, database.note)
     return _store(
         wanted,
         "sqlalchemy",
         end,
-        {"orm": orm, "database": database, "notes": _notes(made, lost, unmade, database.note), "setup": setup},
+        {"orm": orm, "database": database, "notes": notes, "setup": setup, "awaited": orm.awaited},
         connect=opening.symbol if opening else None,
         base=base.symbol if base else Symbol(own_tables(wanted).module, "Base", exists=False),
     )
+
+
+def _awaits(case: Case, spec: JobSpec) -> bool:
+    """Whether the store may be one of asyncio: the handler awaits, and a transaction is handed to what awaits too."""
+    if case.use is None or not writer_of(case.use.id).AWAITS:
+        return False
+    calls = [effect.call for effect in spec.effects or () if effect.guarantee == "transactional"]
+    adapters = [case.project.find(call) for call in calls]
+    return all(adapter is not None and isinstance(adapter.node, ast.AsyncFunctionDef) for adapter in adapters)
 
 
 def _app_path(case: Case) -> str:

@@ -41,7 +41,8 @@ class Orm:
     """What the templates need to know: `Store.facts["orm"]`.
 
     `style` is mapped (2.x), column (1.4), sqlmodel or flask. `opened` is the expression that opens a session, as a
-    context manager; `commits` is false where that commits by itself. Symbols that exist already are not written.
+    context manager; `commits` is false where that commits by itself; `awaited`: it is one of asyncio. Symbols that
+    exist already are not written.
     """
 
     columns: tuple[Column, ...]
@@ -57,6 +58,7 @@ class Orm:
     migration: Migration | None = None
     flask: FlaskApp | None = None  # the app whose context the store opens itself
     package: Package | None = None
+    awaited: bool = False
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -214,7 +216,8 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
     done = orm.model.name if orm.model else ""
     base = _base(facts, orm) if orm.own_base else None
     return render(
-        "sqlalchemy_store.py.jinja", facts, needed=_store_imports(store, orm, base), done=done,
+        "sqlalchemy_async_store.py.jinja" if orm.awaited else "sqlalchemy_store.py.jinja", facts,
+        needed=_awaited_imports(store, orm, base) if orm.awaited else _store_imports(store, orm, base), done=done,
         dead=orm.dead.name if orm.dead else "", buries=buries, names=_names(orm), opened=orm.opened,
         parameters=[column.parameter for column in orm.columns], given=[column.given for column in orm.columns],
         commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "", flask=orm.flask,
@@ -241,6 +244,18 @@ def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     return needed
 
 
+def _awaited_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
+    """The same over asyncio."""
+    swaps = {
+        "from contextlib import contextmanager": "from contextlib import asynccontextmanager",
+        "from collections.abc import Iterator": "from collections.abc import AsyncIterator",
+        "from sqlalchemy import orm": "from sqlalchemy.ext.asyncio import AsyncSession",
+    }
+    needed = [swaps.get(one, one) for one in _store_imports(store, orm, base)]
+    needed += ["from sqlalchemy.ext.asyncio import AsyncSession"] if orm.opened.startswith("AsyncSession(") else []
+    return [*needed, *(["import asyncio"] if base else [])]
+
+
 def testing(facts: Facts) -> Testing:
     """A database of its own for each test: a file of SQLite with the job's tables alone."""
     store, orm = facts.store, facts.store.facts["orm"]
@@ -252,11 +267,14 @@ def testing(facts: Facts) -> Testing:
     ]  # fmt: skip
     needed += ["from sqlalchemy import func, select"] if orm.dead else []
     needed += ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
+    if orm.awaited:
+        needed += ["from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine"]
+        needed += ["from sqlalchemy.pool import NullPool"]
     needed += ["from types import SimpleNamespace"] if orm.style == "flask" and not orm.flask else []
     values = {
         "tail": store.tail, "base": _in_tests(base), "models": [_in_tests(model) for model in models],
         "dead": _in_tests(orm.dead) if orm.dead else "",
-        "replaced": _replaced(store, orm), "value": _stand_in(orm),
+        "replaced": _replaced(store, orm), "value": _stand_in(orm), "awaited": orm.awaited,
         "fixture": "job_database" if "database" in {symbol.tail for symbol in (base, *models)} else "database",
     }  # fmt: skip
     return Testing(
@@ -281,6 +299,10 @@ def _replaced(store: Store, orm: Orm) -> str:
 
 def _stand_in(orm: Orm) -> str:
     """What takes the place of the store's way to a session: the same kind of thing, on the test's database."""
+    if orm.awaited:
+        if orm.opened.startswith("AsyncSession("):
+            return "awaited"
+        return f"async_sessionmaker(awaited){'' if orm.commits else '.begin'}"
     if orm.flask is not None:
         return "Sessions"
     if orm.style == "flask":

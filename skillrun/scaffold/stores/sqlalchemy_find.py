@@ -55,6 +55,7 @@ def plan_orm(
         migration=migration,
         flask=flask,
         package=base.package if base is not None else None,
+        awaited=opening is not None and opening.awaited,
     )
 
 

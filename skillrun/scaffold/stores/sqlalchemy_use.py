@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BASES = ("DeclarativeBase", "DeclarativeBaseNoMeta", "MappedAsDataclass")
 _MADE = ("declarative_base", "generate_base", "automap_base")
 _WORDS = (*_BASES, *_MADE, "as_declarative", "SQLAlchemy")
+_ENGINES = ("create_engine", "create_async_engine")
 _SQLMODEL = Symbol("sqlmodel", "SQLModel")
 
 
@@ -40,7 +41,7 @@ class Base:
 class Opening:
     """How a session is opened: the symbol, the expression for `with`, whether it commits by itself.
 
-    `bind` is an expression of the engine, where one without `with` gives it.
+    `bind` is an expression of the engine, where one without `with` gives it; `awaited`: it is opened by `async with`.
     """
 
     symbol: Symbol
@@ -48,6 +49,7 @@ class Opening:
     commits: bool = False
     bind: str | None = None
     url: tuple[Module, ast.expr] | None = None  # what its engine is made with, where that was found
+    awaited: bool = False
 
 
 def find_base(project: Project, near: str) -> Base | None:
@@ -139,13 +141,17 @@ def _models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.Clas
 # -- sessions
 
 
-def find_opening(project: Project, base: Base | None, near: str) -> Opening | None:
-    """The repository's own way to a session: a context manager, a session factory, flask's db, or an engine."""
+def find_opening(project: Project, base: Base | None, near: str, *, awaited: bool = False) -> Opening | None:
+    """The repository's own way to a session: a context manager, a session factory, flask's db, or an engine.
+
+    `awaited`: one of asyncio is wanted, where there is any.
+    """
     if base is not None and base.style == "flask":
         name = base.symbol.name
         return Opening(base.symbol, f"orm.Session({name}.engine)")
     found = sorted(_openings(project), key=lambda one: (one[0], _apart(one[1].symbol.path, near), one[1].symbol.path))
-    return found[0][1] if found else None
+    kinds = (True, False) if awaited else (False,)
+    return next((one for kind in kinds for _, one in found if one.awaited is kind), None)
 
 
 def _openings(project: Project) -> Iterator[tuple[int, Opening]]:
@@ -153,13 +159,15 @@ def _openings(project: Project) -> Iterator[tuple[int, Opening]]:
 
     A module's private names are its own, such as those of the store that another job was written with.
     """
-    for module in _modules(project, ("sessionmaker", "scoped_session", "create_engine", "contextmanager")):
+    for module in _modules(project, ("sessionmaker", "scoped_session", *_ENGINES, "contextmanager")):
         for node in module.tree.body:
             symbol = Symbol(module.name, getattr(node, "name", _assigned(node)[0]), path=module.path)
             if symbol.name.startswith("_") or symbol.name in _rebound(module):
                 continue
-            if isinstance(node, ast.FunctionDef) and _is_scope(module, node):
-                yield 0, Opening(symbol, f"{symbol.name}()", commits=_commits(node), url=_url(project, module))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_scope(module, node):
+                awaited = isinstance(node, ast.AsyncFunctionDef)
+                url = _url(project, module)
+                yield 0, Opening(symbol, f"{symbol.name}()", commits=_commits(node), url=url, awaited=awaited)
             value = _assigned(node)[1]
             if isinstance(value, ast.Call):
                 yield from _made(project, module, symbol, value)
@@ -173,6 +181,7 @@ def _rebound(module: Module) -> set[str]:
 def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> Iterator[tuple[int, Opening]]:
     called, name = _last(module, value.func), symbol.name
     if "async" in ast.unparse(value).lower():
+        yield from _awaited(project, module, symbol, called, value)
         return
     if called in ("sessionmaker", "scoped_session") and not _is_bound(project, name, value):
         return  # each request binds a session of its own: a job has none
@@ -185,6 +194,17 @@ def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> 
         yield 3, Opening(symbol, f"orm.Session({name})", bind=name, url=_url(project, module))
 
 
+def _awaited(
+    project: Project, module: Module, symbol: Symbol, called: str, value: ast.Call
+) -> Iterator[tuple[int, Opening]]:
+    """`async_sessionmaker(engine)`, `sessionmaker(engine, class_=AsyncSession)`, `create_async_engine(...)`."""
+    name, url = symbol.name, _url(project, module)
+    if called in ("async_sessionmaker", "sessionmaker") and (value.args or "bind=" in ast.unparse(value)):
+        yield 1, Opening(symbol, f"{name}()", url=url, awaited=True)
+    elif called == "create_async_engine":
+        yield 3, Opening(symbol, f"AsyncSession({name})", url=url, awaited=True)
+
+
 def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
     """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)` somewhere."""
     calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
@@ -194,27 +214,28 @@ def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
     return bool(project.tree.search(f"{name}.configure"))
 
 
-def _is_scope(module: Module, node: ast.FunctionDef) -> bool:
-    """`@contextmanager def session_scope()` that yields a session and needs no argument."""
-    managed = any(_last(module, one) == "contextmanager" for one in node.decorator_list)
+def _is_scope(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """`@contextmanager def session_scope()` that yields a session and needs no argument; an asynchronous one too."""
+    wanted = "contextmanager" if isinstance(node, ast.FunctionDef) else "asynccontextmanager"
+    managed = any(_last(module, one) == wanted for one in node.decorator_list)
     needs = len(node.args.args) > len(node.args.defaults) or None in node.args.kw_defaults
     return managed and not needs and "session" in ast.unparse(node).lower()
 
 
-def _commits(node: ast.FunctionDef) -> bool:
+def _commits(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     text = ast.unparse(node)
     return ".commit()" in text or ".begin()" in text
 
 
 def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
     """The argument of `create_engine`, in this module or in the only one that has such a call."""
-    found = [(one, node) for one in _modules(project, ("create_engine",)) for node in _engine_urls(one)]
+    found = [(one, node) for one in _modules(project, _ENGINES) for node in _engine_urls(one)]
     return next((one for one in found if one[0].path == module.path), found[0] if found else None)
 
 
 def _engine_urls(module: Module) -> Iterator[ast.expr]:
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Call) and _last(module, node.func) == "create_engine":
+        if isinstance(node, ast.Call) and _last(module, node.func) in _ENGINES:
             url = next((keyword.value for keyword in node.keywords if keyword.arg == "url"), None)
             yield from [*node.args[:1], *([url] if url is not None else [])]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "plain_cron", "apscheduler")
-STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "alembic", "django")
-IN_DJANGO = ("celery", "plain_cron")
+STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
+ONLY = {"django": ("celery", "plain_cron"), "asyncio": ("arq",)}
+"""Stores that some frameworks alone have."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
 CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq"), ("cron", "poller"))}
@@ -23,7 +24,7 @@ class Combination:
 
     framework: str
     trigger: str = "event"  # event | cron | poller
-    store: str = "sqlite3"  # sqlite3 | sqlalchemy | alembic | django | redis | receiver
+    store: str = "sqlite3"  # sqlite3 | sqlalchemy | asyncio | alembic | django | redis | receiver
     dead: str = "table"  # table | queue | framework | none
     retry: bool = True
     effect: str = "keyed"  # keyed | transactional | at_least_once | at_most_once
@@ -48,6 +49,11 @@ def combinations() -> Iterator[Combination]:
                     yield replace(base, trigger=trigger, retry=retry)
 
 
+def stores_of(framework: str) -> Iterator[str]:
+    """Those that a framework has; SQLAlchemy's of asyncio is for handlers that await."""
+    yield from (name for name in STORES if framework in ONLY.get(name, FRAMEWORKS))
+
+
 def usual(framework: str) -> Combination:
     """The plainest job of a framework."""
     if framework in CLOCKED:
@@ -57,11 +63,13 @@ def usual(framework: str) -> Combination:
 
 def _of(base: Combination) -> Iterator[Combination]:
     """The factors that matter to each other are crossed; the others vary one at a time."""
-    for store in (name for name in STORES if name != "django" or base.framework in IN_DJANGO):
+    for store in stores_of(base.framework):
         for retry in (True, False):
             yield replace(base, store=store, retry=retry)
     for effect in ("transactional", "at_least_once", "at_most_once"):
         yield replace(base, effect=effect, retry=effect != "at_most_once")
+    if "asyncio" in stores_of(base.framework):
+        yield replace(base, store="asyncio", effect="transactional")
     if base.message != "payload":
         yield replace(base, message="payload")
     yield replace(base, backoff="tripling")
@@ -89,7 +97,7 @@ def every() -> Iterator[Combination]:
         base = usual(framework)
         own = {"celery": ("cron", "poller"), "rq": ("cron", "poller")}.get(framework, CLOCKS.get(framework, ()))
         for trigger in dict.fromkeys((base.trigger, *own)):
-            for store in (name for name in STORES if name != "django" or framework in IN_DJANGO):
+            for store in stores_of(framework):
                 for dead in ("table", "none", *DEAD_LETTERS.get(framework, ())):
                     for retry in (True, False):
                         if not _is_refused(framework, store, dead, retry):

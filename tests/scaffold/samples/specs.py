@@ -46,7 +46,8 @@ def spec(combination: Combination) -> dict[str, Any]:
     }
     if combination.effect == "transactional":
         made["failures"] |= {"transient": ["TimeoutError"], "permanent": ["ValueError"]}
-        made["proof"] = deepcopy(BOOKED)  # which tables the adapter writes is the author's to say
+        # Which tables the adapter writes is the author's to say.
+        made["proof"] = {**deepcopy(BOOKED), **BOOKED_IN.get(combination.store, {})}
     return made
 
 
@@ -68,6 +69,9 @@ BOOKED: dict[str, Any] = {
     "dead_letters": "select count(*) from dead_jobs",
     "poison": [{}, {"order_id": 0.5, "email": "a@example.com"}],
 }
+BOOKED_IN: dict[str, dict[str, Any]] = {
+    "asyncio": {"env": {"DATABASE_URL": "sqlite+aiosqlite:///{scratch}/app.db"}, "setup": "python -m shop.schema"}
+}
 BACKOFF: dict[str, dict[str, Any]] = {
     "doubling": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True},
     "tripling": {"kind": "exponential", "base": "1s", "factor": 3, "cap": "60s", "jitter": True},
@@ -75,7 +79,7 @@ BACKOFF: dict[str, dict[str, Any]] = {
 }
 TRIGGERS = {"event": {}, "cron": {"schedule": "*/5 * * * *", "timezone": "UTC"}, "poller": {"every": "60s"}}
 DEDUPE = {
-    **dict.fromkeys(("sqlite3", "sqlalchemy", "alembic", "django"), "table receipts"),
+    **dict.fromkeys(("sqlite3", "sqlalchemy", "asyncio", "alembic", "django"), "table receipts"),
     "redis": "redis receipts",
     "receiver": "receiver",
 }

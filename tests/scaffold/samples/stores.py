@@ -18,6 +18,7 @@ MAKEFILE = dedent("""\
 NEEDS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("sqlalchemy>=2.0",),
     "alembic": ("sqlalchemy>=2.0", "alembic"),
+    "asyncio": ("sqlalchemy>=2.0", "aiosqlite"),
     "redis": ("redis",),
     "django": ("django>=5.2",),
 }
@@ -111,6 +112,62 @@ STORES["sqlalchemy"] = {
             email: Mapped[str]
         """),
 }
+STORES["asyncio"] = {
+    **STORES["sqlalchemy"],
+    "shop/db.py": dedent("""\
+        \"\"\"The shop's database.\"\"\"
+
+        import os
+
+        from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+        URL = os.environ.get("DATABASE_URL", "sqlite+aiosqlite:///shop.db")
+        engine = create_async_engine(URL, connect_args={"timeout": 30})
+        SessionLocal = async_sessionmaker(engine)
+        """),
+    "shop/schema.py": dedent("""\
+        \"\"\"Creates the shop's tables.\"\"\"
+
+        import asyncio
+
+        from shop.db import engine
+        from shop.models import Base
+
+
+        async def create() -> None:
+            async with engine.begin() as connection:
+                await connection.run_sync(Base.metadata.create_all)
+
+
+        if __name__ == "__main__":
+            asyncio.run(create())
+        """),
+    "shop/bookings.py": dedent("""\
+        \"\"\"The shop's books.\"\"\"
+
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        from shop.models import Booking
+
+
+        async def book(session: AsyncSession, order_id: int, email: str) -> None:
+            \"\"\"Books an order, in the transaction that it is given.\"\"\"
+            session.add(Booking(order_id=order_id, email=email))
+            await session.flush()
+        """),
+}
+STORES["asyncio"]["shop/models.py"] += dedent("""\
+
+
+    class Booking(Base):
+        \"\"\"A line in the books.\"\"\"
+
+        __tablename__ = "bookings"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        order_id: Mapped[int]
+        email: Mapped[str]
+    """)
 STORES["alembic"] = {
     **STORES["sqlalchemy"],
     "alembic.ini": "[alembic]\nscript_location = %(here)s/migrations\nprepend_sys_path = .\n",
