@@ -21,6 +21,8 @@ FOLDER = Path(__file__).parent
 _OF_TESTS = (
     "run",
     "run_all",
+    "work",
+    "Pool",
     "sent_payloads",
     "dead",
     "database",

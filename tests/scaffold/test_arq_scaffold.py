@@ -278,7 +278,7 @@ POOLS: dict[str, tuple[Mapping[str, str], tuple[str, ...], str]] = {
     ),
     "settings of the worker's class": (
         {WORKER: worker(OWN, ARQ)},
-        ("    from shop.worker import WorkerSettings\n", "create_pool(WorkerSettings.redis_settings)"),
+        ("    from shop.worker import WorkerSettings\n\n", "create_pool(WorkerSettings.redis_settings)"),
         "\nfrom shop.worker",
     ),
     "a name in the worker's module": (
@@ -313,6 +313,7 @@ def test_the_publisher_opens_the_workers_redis(tmp_path: Path, name: str) -> Non
     for line in lines:
         assert line in written.text(TASKS)
     assert not_there not in written.text(TASKS)
+    assert written.run("ruff", "format", "--check", TASKS).returncode == 0
     assert written.run("-c", "import shop.tasks, shop.worker").returncode == 0
     assert written.run("-c", "import shop.worker, shop.tasks").returncode == 0
 
