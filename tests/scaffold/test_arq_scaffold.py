@@ -318,6 +318,18 @@ def test_the_publisher_opens_the_workers_redis(tmp_path: Path, name: str) -> Non
     assert written.run("-c", "import shop.worker, shop.tasks").returncode == 0
 
 
+def test_a_publisher_of_the_repositorys_own_is_left_to_publish(tmp_path: Path) -> None:
+    orders = SENDS.replace("publish()", "settle(order_id, email)").replace("'sweep'", "'send_receipt', order_id, email")
+    for trigger in ("event", "cron"):
+        spec = samples.spec(replace(BASE, trigger=trigger))
+        spec["enqueue"] = {"call": "shop.orders:settle", "args": {"order_id": 7, "email": "a@example.com"}}
+        written = write(tmp_path / trigger, BASE, {"shop/orders.py": orders, SPEC: json.dumps(spec)})
+        own = trigger == "cron"  # its tick publishes under an id
+        assert ("async def enqueue_send_receipt(" in written.text(TASKS)) is own
+        assert ("create_pool" in written.text(TASKS)) is own
+        assert ("class Pool:" in written.text(TESTS)) is own
+
+
 # -- the clock
 
 
@@ -378,6 +390,7 @@ def said(tmp_path: Path, combination: Combination = BASE, files: Mapping[str, st
     return " ".join(finding.message for finding in plan(case_of(root)).missing)
 
 
+DAILY = {"kind": "fixed", "base": "1d"}
 REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
     "a queue of dead letters": (replace(BASE, dead="queue"), {}, "no dead letters of its own"),
     "dead letters of arq's": (replace(BASE, dead="framework"), {}, "no dead letters of its own"),
@@ -396,6 +409,16 @@ REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
         BASE,
         {WORKER: worker("    redis_settings = REDIS\n    retry_jobs = False\n")},
         "retry_jobs is False",
+    ),
+    "retries that outlast a job": (
+        BASE,
+        {SPEC: json.dumps(samples.spec(BASE) | {"retry": {"max_attempts": 3, "backoff": DAILY}})},
+        "expires a day after it was due",
+    ),
+    "a Django project": (
+        replace(BASE, store="receiver", dead="none"),
+        {"config/settings.py": 'INSTALLED_APPS = ["shop"]\n'},
+        "know no Django project",
     ),
     "a transaction over an await": (
         replace(BASE, effect="transactional"),

@@ -21,6 +21,7 @@ SLICE = (
     Combination("huey", effect="at_least_once"),
     Combination("arq", trigger="cron", store="sqlalchemy"),
     Combination("arq", store="redis", retry=False, message="payload"),
+    Combination("arq", store="asyncio", effect="transactional"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),
     Combination("plain_cron", trigger="poller", store="sqlalchemy", dead="none", message="payload"),
@@ -39,6 +40,8 @@ def test_what_is_written_is_linted_typed_tested_and_proved(combination: Combinat
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("combination", [Combination("dramatiq"), Combination("celery", store="sqlalchemy")], ids=str)
+@pytest.mark.parametrize(
+    "combination", [Combination("dramatiq"), Combination("celery", store="sqlalchemy"), Combination("arq")], ids=str
+)
 def test_a_second_job_stands_beside_the_first(combination: Combination, tmp_path: Path) -> None:
     assert judge_second(combination, tmp_path) == []
