@@ -142,5 +142,5 @@ def testing(facts: Facts) -> Testing:
             "creates": store.facts["tables"].any,
         },
         for_pytest=("from pathlib import Path",),
-        for_unittest=("from tempfile import TemporaryDirectory", *([] if variable else ["import contextlib"])),
+        for_unittest=("from tempfile import TemporaryDirectory", *([] if variable else ["import os"])),
     )
