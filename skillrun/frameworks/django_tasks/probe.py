@@ -50,18 +50,6 @@ class Library:
             raise _part("names").NotThere(_NO_LIBRARY.format(error=error)) from error
 
 
-class Told:
-    """Waits in a transaction of Django's, which forgets it where it is rolled back."""
-
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self.tell: Callable[[], None] | None = tell
-
-    def __call__(self) -> None:
-        tell, self.tell = self.tell, None
-        if tell is not None:
-            tell()
-
-
 class Driver:
     """See proof/probe/driver.py for what each method promises."""
 
@@ -74,7 +62,6 @@ class Driver:
         self.wanted: Any = None  # the id of the row that a worker may take
         self.delivered: str | None = None  # the id of the row that is run
         self.parent: str | None = None  # of the retry that is being published
-        probe.recorder.ended = self._ended
 
     # -- the beginning
 
@@ -95,6 +82,7 @@ class Driver:
             raise names.NotThere("Django has no settings: proof.env does not name DJANGO_SETTINGS_MODULE")
         names.set_up_django()
         self.library = Library()
+        self.commits = _part("commits").Commits(self.probe.recorder, self.library.db)
         self._capture()
         _, _, self.task = names.find(handler)
         if not isinstance(self.task, self.library.compat.Task):
@@ -174,20 +162,8 @@ class Driver:
             if parent is not None:
                 self._mark(parent)
 
-        transaction, models = self.library.db.transaction, self.library.models
-        using = self.library.db.router.db_for_write(models.DBTaskResult)
-        if transaction.get_connection(using).in_atomic_block:
-            transaction.on_commit(Told(both), using=using)
-        else:
-            both()
-
-    def _ended(self, connection: Any, what: str) -> None:
-        """Before Django itself tells anybody: it may not come to that. It forgets what is rolled back."""
-        for held in () if what != "commit" else self.library.db.connections.all(initialized_only=True):
-            if held.connection is connection:
-                for _, function, *_ in list(held.run_on_commit):
-                    if isinstance(function, Told):
-                        function()
+        using = self.library.db.router.db_for_write(self.library.models.DBTaskResult)
+        self.commits.when(using)(both)
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """Into the queue, and with the priority, of the application's own row."""

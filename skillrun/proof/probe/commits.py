@@ -29,7 +29,14 @@ class Commits:
 
     def when(self, using: str) -> Callable[[Callable[[], None]], None]:
         """What calls a function as soon as that database has what was written: at once outside of a transaction."""
-        return lambda tell: self.db.transaction.on_commit(Told(tell), using=using)
+
+        def when(tell: Callable[[], None]) -> None:
+            if self.db.transaction.get_connection(using).in_atomic_block:
+                self.db.transaction.on_commit(Told(tell), using=using)
+            else:
+                tell()
+
+        return when
 
     def ended(self, connection: Any, what: str) -> None:
         """Before Django itself tells anybody: the process may die in between. It forgets what is rolled back."""
