@@ -313,6 +313,12 @@ def test_the_publisher_opens_the_workers_redis(tmp_path: Path, name: str) -> Non
     for line in lines:
         assert line in written.text(TASKS)
     assert not_there not in written.text(TASKS)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", POOLS)
+def test_the_modules_can_be_imported_in_any_order(tmp_path: Path, name: str) -> None:
+    written = write(tmp_path, BASE, POOLS[name][0])
     assert written.run("ruff", "format", "--check", TASKS).returncode == 0
     assert written.run("-c", "import shop.tasks, shop.worker").returncode == 0
     assert written.run("-c", "import shop.worker, shop.tasks").returncode == 0
