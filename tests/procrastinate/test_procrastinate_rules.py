@@ -88,6 +88,8 @@ def test_every_rule_has_a_pair() -> None:
 
 def test_stalled_never_retried(check_finds: Check, check_ignores: Check) -> None:
     check_finds("stalled-never-retried", task(), ERROR, "stays `doing`", stalled="")
+    none = {"retry": {"kind": "none", "reason": "one is all"}}
+    check_finds("stalled-never-retried", task(), WARNING, "stays `doing`", stalled="", spec=none)
     check_ignores("stalled-never-retried", task())
 
 

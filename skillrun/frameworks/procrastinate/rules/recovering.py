@@ -24,7 +24,11 @@ def stalled_never_retried(job: Job) -> Iterator[Finding]:
     task = _task(job)
     if task.registered is not None and not find_recoveries(job.project, job.use):
         message = "the job of a worker that dies stays `doing` for ever: nothing here calls get_stalled_jobs"
-        yield tell(job, "stalled-never-retried", Severity.ERROR, task.registered, message, _HINT)
+        once = (
+            job.spec.retry is not None and job.spec.retry.kind == "none"
+        )  # then nobody waits for it, but it is not seen
+        severity = Severity.WARNING if once else Severity.ERROR
+        yield tell(job, "stalled-never-retried", severity, task.registered, message, _HINT)
 
 
 def lock_held_for_ever(job: Job) -> Iterator[Finding]:
