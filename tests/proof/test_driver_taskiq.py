@@ -100,7 +100,7 @@ def test_a_failure_is_acknowledged_and_its_retry_is_a_message(office: Explorer) 
     assert history.dead_letters == 1
 
 
-@pytest.mark.parametrize("name", ["ListQueueBroker", "PubSubBroker"])
+@pytest.mark.parametrize("name", ["ListQueueBroker", pytest.param("PubSubBroker", marks=pytest.mark.real)])
 def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: str) -> None:
     with setting_of(build(tmp_path.resolve() / "office", *broker(name))) as setting:
         setting.start_servers()
@@ -114,6 +114,7 @@ def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: 
 
 
 @edited(*broker("RedisStreamSentinelBroker", "[('localhost', 26379)], 'main'"))
+@pytest.mark.real
 def test_a_stream_whose_pending_messages_nobody_claims(office: Explorer) -> None:
     assert "RedisStreamSentinelBroker claims nothing" in office.facts["on_kill"]
     assert settled(under(office, "once")) == [("acked", 0.0)]
@@ -131,11 +132,13 @@ due ="""
 
 
 @edited((BROKER, STREAM, "Notified(REDIS)"), (BROKER, "\ndue =", NOTIFIED))
+@pytest.mark.real
 def test_a_notification_comes_once(office: Explorer) -> None:
     assert settled(under(office, KILL)) == [("lost", 0.0)]
 
 
 @edited((TASKS, "@broker.task\n", "@broker.task(ack_type='when_received')\n"))
+@pytest.mark.real
 def test_what_is_acknowledged_early_is_lost(office: Explorer) -> None:
     assert (office.facts["acks_late"], settled(under(office, KILL))) == (False, [("lost", 0.0)])
     assert settled(under(office, "once")) == [("acked", 0.0)]
@@ -145,6 +148,7 @@ def test_what_is_acknowledged_early_is_lost(office: Explorer) -> None:
     (TASKS, "@broker.task\n", "@broker.task(ack_type=AcknowledgeType.WHEN_SAVED)\n"),
     (TASKS, "from parcels import carrier", "from taskiq import AcknowledgeType\n\nfrom parcels import carrier"),
 )
+@pytest.mark.real
 def test_a_label_is_a_text_and_an_enumeration_none_that_is_known(office: Explorer) -> None:
     history = under(office, "once")
     assert settled(history)[:2] == [("requeued", 120.0)] * 2
@@ -165,6 +169,7 @@ def test_what_nobody_acknowledges_comes_again(office: Explorer) -> None:
         "            raise LookupError('a middleware that fails')\n",
     )
 )
+@pytest.mark.real
 def test_what_a_middleware_raises_leaves_the_message_pending(office: Explorer) -> None:
     history = under(office, "raise=parcels.carrier:Rejected@before:announcement#1")
     assert settled(history) == [("requeued", 120.0), ("acked", 0.0)]
@@ -218,6 +223,7 @@ LATER = """    when = datetime.now(timezone.utc) + timedelta(hours=1)
         "from contextlib import closing\nfrom datetime import datetime, timedelta, timezone\n",
     ),
 )
+@pytest.mark.real
 def test_a_job_that_is_put_off_comes_later(office: Explorer) -> None:
     caller = office.caller
     assert caller is not None
@@ -225,6 +231,7 @@ def test_a_job_that_is_put_off_comes_later(office: Explorer) -> None:
     assert under(office, "once").runs[0].outcome == "succeeded"
 
 
+@pytest.mark.real
 def test_what_no_broker_listens_to_is_not_published_to_it(tmp_path: Path) -> None:
     slow = KIQ.replace("announce.kiq", "announce.kicker().with_labels(queue_name='slow').kiq")
     root = build(tmp_path.resolve() / "office", (COUNTER, KIQ, slow))
@@ -241,6 +248,7 @@ def test_what_no_broker_listens_to_is_not_published_to_it(tmp_path: Path) -> Non
         KIQ.replace("announce.kiq", "announce.kicker().with_task_id(f'a-{parcel_id}').with_labels(max_retries=2).kiq"),
     )
 )
+@pytest.mark.real
 def test_the_next_job_has_the_labels_and_an_id_like_the_applications(office: Explorer) -> None:
     messages = office.origin.messages
     assert (messages[0]["id"], messages[1]["id"]) == ("a-7", "a-8")
@@ -279,6 +287,7 @@ def start(state):
         "from taskiq import Context, TaskiqDepends, TaskiqEvents\n\nfrom parcels import carrier",
     ),
 )
+@pytest.mark.real
 def test_events_and_dependencies_are_taskiqs_own(office: Explorer) -> None:
     assert [event["key"] for event in under(office, "once").performed()] == ["'parcel-7'"]
     history = under(office, "raise=parcels.carrier:Rejected@before:announcement#1")
@@ -290,6 +299,7 @@ def test_events_and_dependencies_are_taskiqs_own(office: Explorer) -> None:
     (TASKS, "    await carrier", "    await asyncio.sleep(90)\n    await carrier"),
     (TASKS, "import logging\n", "import asyncio\nimport logging\n"),
 )
+@pytest.mark.real
 def test_time_that_is_slept_beyond_the_timeout_is_an_error(office: Explorer) -> None:
     history = under(office, "once")
     assert not history.performed()
@@ -313,6 +323,7 @@ def test_time_that_is_slept_beyond_the_timeout_is_an_error(office: Explorer) -> 
         ),
     ],
 )
+@pytest.mark.real
 def test_what_cannot_be_run_is_said(tmp_path: Path, edits: tuple[Edit, ...], words: str) -> None:
     with setting_of(build(tmp_path.resolve() / "office", *edits)) as setting:
         setting.start_servers()
@@ -330,6 +341,7 @@ def test_what_cannot_be_run_is_said(tmp_path: Path, edits: tuple[Edit, ...], wor
     (SPEC, "trigger: {type: event}", 'trigger: {type: cron, schedule: "0 8 * * *", timezone: UTC}'),
     (SPEC, "enqueue: {call: parcels.counter:take, args: {parcel_id: 7, address: 1 Mill Lane}}\n", ""),
 )
+@pytest.mark.real
 def test_a_tick_is_what_the_scheduler_sends(office: Explorer) -> None:
     history = under(office, "once")
     assert [event["key"] for event in history.performed()] == ["'parcel-7'"]
