@@ -29,8 +29,9 @@ def test_what_is_written_is_not_newer_than_the_repository(tmp_path: Path, framew
 @pytest.mark.parametrize("store", ["sqlite3", "sqlalchemy", "redis", "receiver"])
 def test_classes_of_unittest_enter_nothing_by_themselves(tmp_path: Path, store: str) -> None:
     """`enterContext` and `contextlib.chdir` came with 3.11."""
+    case = "import unittest\n\n\nclass ShopTest(unittest.TestCase):\n    def test_it(self):\n        pass\n"
     classes = {
-        "tests/test_shop.py": "import unittest\n\n\nclass ShopTest(unittest.TestCase):\n    def test_it(self):\n        pass\n",
+        "tests/test_shop.py": case,
         "Makefile": samples.COMMON["Makefile"].replace("pytest -q", "unittest -q"),
     }
     written = writing.write(tmp_path, samples.Combination("celery", store=store), classes)
