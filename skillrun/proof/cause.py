@@ -203,6 +203,8 @@ def _dead(history: History, judgement: Judgement) -> str | None:
     if judgement.rule == "dead-letter.unexpected" and own is not None:
         return f"a delivery fails with {str(own['error']).rpartition(':')[2]} where it should find the work done"
     if judgement.rule == "dead-letter.missing":
+        if history.schedule.family == "distinct":
+            return "the dead letters of two jobs are kept under one key"
         if any(run.died and run.settled is not None for run in history.runs):
             return "the dead letter is written after the library was told that the job is given up"
         return _lost_after_error(history) or _hook_failed(history) or "nothing writes a dead letter on this way out"

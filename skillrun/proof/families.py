@@ -98,6 +98,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("permanent", _errors(spec, failing, facts, permanent=True))
     plan.add("poison", [Schedule("poison", poison=n) for n in range(len(spec.proof.poison if spec.proof else ()))])
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
+    plan.add("distinct", _both_given_up(plan.schedules, jobs, facts))
     plan.add("distinct-at-once", _distinct_at_once(switch_points(boundaries), jobs, facts), _BESIDE)
     plan.add("same-process", _same_process(plan.schedules, jobs, facts), _SAME)
     plan.add("store-error", _store_errors(boundaries))
@@ -288,6 +289,13 @@ def _same_process(planned: list[Schedule], jobs: list[int], facts: dict[str, Any
             seen.add(place)
             faults = tuple(replace(fault, delivery=1) for fault in schedule.faults)
             yield replace(schedule, family="same-process", faults=faults, moves=other, same=True)
+
+
+def _both_given_up(planned: list[Schedule], jobs: list[int], facts: dict[str, Any]) -> Iterator[Schedule]:
+    """Two jobs that cannot be done, one after the other: each leaves a dead letter of its own."""
+    first = next((schedule for schedule in planned if schedule.family == "permanent"), None)
+    if first is not None and jobs and not facts.get("ticks"):
+        yield replace(first, family="distinct", moves=(f"job={jobs[0]}",))
 
 
 def _distinct_at_once(steps: list[str], jobs: list[int], facts: dict[str, Any]) -> Iterator[Schedule]:

@@ -96,8 +96,8 @@ class Running:
         if event["e"] == "began":
             self.pid = event["pid"]
         if event["e"] == "fault" and event["do"] == "pause":
-            self.paused = True  # until it is resumed: another thread of it may say something more
-        self.rests = self.stays and event["e"] == "end"
+            self.paused = True  # until it is resumed: another thread of it may say something more, also after the end
+        self.rests = self.rests or (self.stays and event["e"] == "end")
 
     def close(self) -> None:
         """Nobody listens any more."""

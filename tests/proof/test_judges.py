@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +126,82 @@ def test_the_first_call_of_a_key_says_what_the_single_run_says(
     seen: History, later: History, expected: list[str]
 ) -> None:
     assert rules(effects.judge, seen, against(spec(), SAYS, later=later)) == expected
+
+
+def plain(schedule: str, *deliveries: Mapping[str, str], guarantee: str = "keyed") -> History:
+    """Deliveries that each call the effect once, with these amounts and flags."""
+    key = {} if guarantee == "keyed" else {"key": None}
+    told = [[(kind, {**data, **key, "plain": given}) for kind, data in effect()] for given in deliveries]
+    return history(schedule, *([*one, RETURNED, ACKED] for one in told))
+
+
+@pytest.mark.parametrize("guarantee", ["keyed", "at_least_once"])
+@pytest.mark.parametrize(
+    ("seen", "again", "expected"),
+    [
+        ({"cents": "1000"}, {"cents": "700"}, ["effect.other-arguments"]),
+        ({"sandbox": "True"}, {"sandbox": "False"}, ["effect.other-arguments"]),
+        ({"cents": "700"}, {"cents": "700"}, []),
+        ({"attempt": "2", "row_id": "9"}, {"attempt": "1", "row_id": "8"}, []),  # they count, or name a row
+        ({"cents": "1000"}, {"cents": "800"}, []),  # another one in each single run
+    ],
+)
+def test_an_amount_is_that_of_the_single_run(
+    guarantee: str, seen: dict[str, str], again: dict[str, str], expected: list[str]
+) -> None:
+    first = {
+        name: {"1000": "700", "2": "1", "9": "8", "True": "False"}.get(value, value) for name, value in seen.items()
+    }
+    once, later = (plain(which, told, guarantee=guarantee) for which, told in (("once", first), ("late=61", again)))
+    killed = plain("kill@before:email#1", seen, guarantee=guarantee)
+    assert rules(effects.judge, killed, against(spec(guarantee), once, later=later)) == expected
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "at_most_once"])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["to='support'"], ["effect.other-arguments"]),
+        (["to='ann'"], []),
+        (["to='ann', try=2"], ["effect.other-arguments"]),
+    ],
+)
+def test_without_a_key_some_call_says_what_the_single_run_says(
+    guarantee: str, arguments: list[str], expected: list[str]
+) -> None:
+    once, later, seen = (
+        calls("once", "to='ann'"),
+        calls("late=61", "to='ann'"),
+        calls("kill@before:email#1", *arguments),
+    )
+    assert rules(effects.judge, seen, against(spec(guarantee), once, later=later)) == expected
+
+
+def test_a_call_in_a_transaction_that_is_not_committed_is_undone() -> None:
+    opened = ("at", {"when": "after", "kind": "sql", "name": "insert-a#1", "verb": "insert", "open": True})
+    fault_, done = fault("kill", "after:email#1"), [opened, *effect(), *commit(), RETURNED, ACKED]
+    undone = history("kill@after:email#1", [opened, *effect(), fault_, KILLED], done)
+    outside = history("kill@after:email#1", [*effect(), fault_, KILLED], done)
+    assert rules(effects.judge, undone, against(spec("transactional"))) == []
+    assert rules(effects.judge, outside, against(spec("transactional"))) == ["effect.repeated"]
+
+
+def test_keys_are_not_compared_where_no_argument_is_named() -> None:
+    once = spec()
+    made = once.model_copy(update={"effects": (once.effects[0].model_copy(update={"key_arg": None}),)})
+    two = history("job=1", [*effect(key=None), *commit(), ACKED], [*effect(key=None), *commit(), ACKED])
+    assert rules(effects.judge, two, against(made, jobs={1: ONCE})) == []
+
+
+@pytest.mark.parametrize(
+    ("letters", "expected"), [(2, []), (1, ["dead-letter.missing"]), (3, ["dead-letter.repeated"])]
+)
+def test_two_jobs_that_are_given_up_have_two_dead_letters(letters: int, expected: list[str]) -> None:
+    each = [fault("raise", "before:email#1", error="app.mail:Never"), raised("app.mail:Never"), ACKED]
+    both = history("raise=app.mail:Never@before:email#1/* job=1", each, each, dead_letters=letters)
+    other = replace(both.deliveries[1], job=1)
+    both = replace(both, deliveries=(both.deliveries[0], other))
+    assert rules(attempts.judge, both, against(spec())) == expected
 
 
 # -- state

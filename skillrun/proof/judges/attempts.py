@@ -22,7 +22,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield Judgement(REFUTED, "attempts.unbounded", said, expected=_bound(reference), seen=f"{len(history.runs)}+")
         return
     family, errors = history.schedule.family, [f for f in history.schedule.faults if f.error]
-    if not history.schedule.has_crash and family != "late-error":
+    if not history.schedule.has_crash and family not in ("late-error", "distinct"):
         if family == "poison":
             yield from _one_attempt(history, reference, "a poison message")
             yield from _no_effect(history, reference)
@@ -224,6 +224,15 @@ def _are_messages(reference: Reference) -> bool:
     return reference.spec.proof is None or reference.spec.proof.dead_letters is None
 
 
+def _letters_of_two(history: History, seen: int) -> Iterator[Judgement]:
+    """Each job that was given up has a dead letter of its own."""
+    wanted = len({delivery.job for delivery in _hit(history)})
+    if wanted > 1 and seen != wanted:
+        said = f"{wanted} distinct jobs were given up, and {seen} dead letter{'s are' if seen != 1 else ' is'} there"
+        rule = "dead-letter.missing" if seen < wanted else "dead-letter.repeated"
+        yield Judgement(REFUTED, rule, said, expected=f"{wanted}", seen=f"{seen}")
+
+
 def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
     """One dead letter for a job that was given up, none for one that was done."""
     if history.dead_letters is None or not reference.has_dead_letter:
@@ -239,6 +248,9 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
         return  # the library lost it while it was given up: that is said and not blamed
     if seen < 1 and history.schedule.has_crash and history.kept and not _was_let_go(history):
         return  # it died while it was given up, and the library's own dead letter has it
+    if history.schedule.family == "distinct" and gives_up(history, reference):
+        yield from _letters_of_two(history, seen)
+        return
     if gives_up(history, reference) and seen != 1:
         if seen < 1 and history.schedule.has_crash and _may_vanish(reference):
             return

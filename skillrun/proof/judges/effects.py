@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import Event, History
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from skillrun.contract.job import Effect
 
 
+_COUNTING = re.compile(
+    r"(?:^|_)(?:attempts?|try|tries|retr(?:y|ies)|retried|again|redelivered|first|last|final|count|number|no|nr|num|seq|sequence|"
+    r"version|revision|id|pk|row|rowid|index|position|offset|time|timestamp|ts|at|now|day|date|hour|minute|seconds?|ms|"
+    r"delay|timeout|ttl|expires?|age|elapsed|duration|left|remaining|nonce|seed|random|pid|port|worker)(?:_|$)",
+    re.IGNORECASE,
+)  # arguments that count attempts, or name a row or a time
 _NUMBERS = re.compile(r"\b(?:[0-9a-f]{8,}|True|False)\b|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 
 
@@ -86,6 +92,8 @@ def _one_key_two_things(effect: Effect, calls: tuple[Event, ...]) -> Iterator[Ju
 
 def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
     """As many distinct keys as in the single run, whatever they are: a database may number what they are made of."""
+    if effect.key_arg is None:
+        return  # `effect.key-not-named`: nobody knows which calls are the same
     shared = _shared_keys(history, reference, effect)
     if shared and _told_apart(history, reference, effect):
         return  # the database numbers them: each is the first where it is alone
@@ -162,35 +170,71 @@ def _after_window(
 
 
 def _other_arguments(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
-    """The receiver keeps the first call of a key: that one says what the single run says, numbers apart."""
-    schedule, later = history.schedule, reference.later
-    if schedule.fresh or schedule.midnight or schedule.waits or later is None:
-        return  # another interpreter, or another day
-    wanted, second = _said_by_key(reference.expected(history, effect.name)), _said_by_key(later.performed(effect.name))
-    if any(wanted.get(key, (None, text))[1] != text for key, (_, text) in second.items()):
+    """The receiver keeps the first call of a key: that one says what the single run says."""
+    later = reference.later
+    if later is None or not _is_comparable(history):
+        return
+    wanted, second = (
+        _first_by_key(reference.expected(history, effect.name)),
+        _first_by_key(later.performed(effect.name)),
+    )
+    if any(key in wanted and _text(wanted[key]) != _text(call) for key, call in second.items()):
         return  # it differs between two single runs
-    for key, (call, text) in _said_by_key(history.performed(effect.name)).items():
-        if key in wanted and text != wanted[key][1]:
+    for key, call in _first_by_key(history.performed(effect.name)).items():
+        if key not in wanted:
+            continue
+        other = _other_plain(call, wanted[key], second.get(key, wanted[key]))
+        if _text(call) != _text(wanted[key]) or (other and not history.schedule.jobs):
             said = f"{effect.name} takes place with other arguments than in a single run, and its receiver keeps these"
-            yield Judgement(
-                REFUTED,
-                "effect.other-arguments",
-                said,
-                effect.name,
-                (call.number,),
-                wanted[key][0]["args"],
-                call["args"],
-            )
+            yield _with_others(effect, f"{said}{other}", call, wanted[key])
             return
 
 
-def _said_by_key(calls: Iterable[Event]) -> dict[str, tuple[Event, str]]:
-    """Key -> its first call, and what that says: without numbers, which count or name a row or a time."""
-    found: dict[str, tuple[Event, str]] = {}
+def _unlike(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """An effect without a key: for each call of the single run there is one that says the same."""
+    later, calls, expected = reference.later, history.performed(effect.name), reference.calls(effect.name)
+    if later is None or not _is_comparable(history) or history.schedule.jobs or len(calls) < len(expected):
+        return
+    second = later.performed(effect.name)
+    if Counter(map(_text, expected)) != Counter(map(_text, second)):
+        return  # it differs between two single runs
+    for wanted, again in zip(expected, second, strict=True):
+        if not any(_text(call) == _text(wanted) and not _other_plain(call, wanted, again) for call in calls):
+            other = next((call for call in calls if _text(call) not in map(_text, expected)), calls[0])
+            said = f"{effect.name} takes place with other arguments than in a single run, and never with those"
+            yield _with_others(effect, said, other, wanted)
+            return
+
+
+def _is_comparable(history: History) -> bool:
+    """Not in another interpreter, or on another day."""
+    return not (history.schedule.fresh or history.schedule.midnight or history.schedule.waits)
+
+
+def _with_others(effect: Effect, said: str, call: Event, wanted: Event) -> Judgement:
+    return Judgement(
+        REFUTED, "effect.other-arguments", said, effect.name, (call.number,), wanted["args"], call["args"]
+    )  # fmt: skip
+
+
+def _first_by_key(calls: Iterable[Event]) -> dict[str, Event]:
+    found: dict[str, Event] = {}
     for call in calls:
-        text = _NUMBERS.sub("#", str(call["subject"]).partition("…")[0])
-        found.setdefault(call["key"], (call, text))
+        found.setdefault(call["key"], call)
     return found
+
+
+def _text(call: Event) -> str:
+    """What a call says without the numbers in it, which count, or name a row or a time."""
+    return _NUMBERS.sub("#", str(call["subject"]).partition("…")[0])
+
+
+def _other_plain(call: Event, wanted: Event, again: Event) -> str:
+    """ ", cents=1000 and not 700": an amount or a flag that two single runs agree on; "" where there is none."""
+    first, second, seen = (event["plain"] or {} for event in (wanted, again, call))
+    other = (name for name in first if name in seen and seen[name] != first[name] == second.get(name))
+    name = next((name for name in other if not _COUNTING.search(name)), None)
+    return f": {name}={seen[name]} and not {first[name]}" if name is not None else ""
 
 
 def _clock_at(history: History, call: Event) -> float:
@@ -203,7 +247,7 @@ def _exactly(history: History, reference: Reference, effect: Effect) -> Iterator
     """A transactional effect that is passed through is judged by the state; a stand-in must be called once."""
     if effect.mode == "pass_through":
         return
-    yield from _repeated(history, reference, effect)
+    yield from _repeated(history, reference, effect, _undone(history, effect))
     expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
     if len(calls) < len(expected):
@@ -216,6 +260,8 @@ def _at_least_once(history: History, reference: Reference, effect: Effect) -> It
     calls = history.performed(effect.name)
     if len(calls) < len(expected) or _missing(expected, calls):
         yield from _lost(history, reference, effect, len(expected), len(calls))
+    else:
+        yield from _unlike(history, reference, effect)
     idempotency = reference.spec.idempotency
     if idempotency is None or idempotency.strategy != "keyed" or len(calls) <= len(expected):
         return
@@ -248,11 +294,31 @@ def _at_most_once(history: History, reference: Reference, effect: Effect) -> Ite
     calls = history.performed(effect.name)
     if len(calls) < len(expected) and not history.schedule.faults:
         yield from _lost(history, reference, effect, len(expected), len(calls))
+    yield from _unlike(history, reference, effect)
 
 
-def _repeated(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+def _undone(history: History, effect: Effect) -> set[int]:
+    """The numbers of calls that were made in a transaction which then was not committed."""
+    found: set[int] = set()
+    for delivery in history.runs:
+        waiting, opened = set[int](), False
+        for event in delivery.events:
+            if event.kind == "performed" and event["effect"] == effect.name and opened:
+                waiting.add(event.number)
+            elif event.kind == "at" and event["when"] == "after" and event["kind"] == "sql":
+                opened = bool(event["open"])
+            elif event.kind == "at" and event["when"] == "after" and event["kind"] in ("commit", "rollback"):
+                found |= waiting if event["kind"] == "rollback" else set()
+                waiting, opened = set(), False
+        found |= waiting
+    return found
+
+
+def _repeated(
+    history: History, reference: Reference, effect: Effect, undone: Collection[int] = ()
+) -> Iterator[Judgement]:
     expected = reference.expected(history, effect.name)
-    calls = history.performed(effect.name)
+    calls = tuple(call for call in history.performed(effect.name) if call.number not in undone)
     if len(calls) > len(expected):
         said = f"{effect.name} took place {len(calls)} times"
         yield Judgement(

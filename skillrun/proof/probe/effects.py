@@ -115,6 +115,7 @@ class Effect:
             "args": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items())),
             "subject": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items() if key != key_arg)),
             "place": self.recorder.place(),
+            "plain": {key: str(value) for key, value in given.items() if _is_plain(value) and key != key_arg},
         }
         if key_arg:
             fields["key"] = shown(given[key_arg]) if given.get(key_arg) is not None else None
@@ -143,6 +144,11 @@ class Effect:
         self.recorder.emit("performed", name=name, **fields)
         about = {field: fields.get(field) for field in ("effect", "subject", "key", "place")}
         self.recorder.boundary("after", name, kind="effect", **about)
+
+
+def _is_plain(value: Any) -> bool:
+    """An amount or a flag; a float may be a time."""
+    return isinstance(value, int) or type(value).__name__ == "Decimal"
 
 
 def _names(names: dict[str, Any], kind: Any) -> bool:

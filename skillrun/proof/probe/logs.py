@@ -27,35 +27,41 @@ class Logs:
         before: types.FunctionType
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
-            self.record(record)
-            with self.recorder.quiet():
-                before(logger, record)
+            told = self.told(record)
+            try:
+                with self.recorder.quiet():
+                    before(logger, record)
+            finally:
+                self.record(record, told)
 
         before = swap(logging.Logger.callHandlers, call_handlers)  # type: ignore[arg-type]
         if not logging.getLogger().handlers:
             logging.getLogger().setLevel(logging.INFO)  # as a worker started with --loglevel=INFO
 
-    def record(self, record: logging.LogRecord) -> None:
-        """Reports one record."""
+    def told(self, record: logging.LogRecord) -> dict[str, Any] | None:
+        """What a record says, before a handler changes it; None where nobody asks."""
         if not self.recorder.active or self.seen >= _MOST:
-            return
+            return None
         self.seen += 1
         try:
             text = record.getMessage()
         except Exception as error:
             text = f"{record.msg!r} (not formatted: {error})"
-        extra = {k: str(v) for k, v in vars(record).items() if k not in _PLAIN and not k.startswith("_")}
         cause = record.exc_info[1] if record.exc_info and len(record.exc_info) > 1 else None
-        self.recorder.emit(
-            "log",
-            logger=record.name,
-            level=record.levelname,
-            template=brief(str(record.msg)),
-            text=brief(text),
-            extra={k: brief(v) for k, v in list(extra.items())[:20]},
-            error=f"{type(cause).__name__}: {cause}" if cause else None,
-            place=[_within(self.recorder.root, record.pathname), record.lineno],
-        )
+        return {
+            "logger": record.name,
+            "level": record.levelname,
+            "template": brief(str(record.msg)),
+            "text": brief(text),
+            "error": f"{type(cause).__name__}: {cause}" if cause else None,
+            "place": [_within(self.recorder.root, record.pathname), record.lineno],
+        }
+
+    def record(self, record: logging.LogRecord, told: dict[str, Any] | None) -> None:
+        """Reports one record, with the fields that the filters of its handlers have added."""
+        if told is not None:
+            extra = {k: str(v) for k, v in vars(record).items() if k not in _PLAIN and not k.startswith("_")}
+            self.recorder.emit("log", extra={k: brief(v) for k, v in list(extra.items())[:20]}, **told)
 
     def line(self, stream: str, text: str) -> None:
         """Reports a printed line."""

@@ -159,8 +159,9 @@ class Recorder:
             self.emit("fault", at=at, do="jump", s=fault["s"], **place)
             self.jump(float(fault["s"]))
         elif what == "pause":
-            self.emit("fault", at=at, do="pause", **place)
-            self._wait(at)
+            with self._lock:  # no other thread says anything while it stands still
+                self.emit("fault", at=at, do="pause", **place)
+                self._wait(at)
 
     def _wait(self, at: str) -> None:
         self.knock()

@@ -39,6 +39,10 @@ MUTANTS = [
         (TASKS, "        changed = advance(invoice_id)\n", "        changed = advance(invoice_id, self.request.retries)\n"),
         (TASKS, "def advance(invoice_id: str)", "def advance(invoice_id: str, attempt: int)"),
         (TASKS, BOOK_KEY, 'f"book:{invoice_id}:{attempt}"')), source="https://github.com/getsentry/sentry/issues/72516", quick=True),
+    Mutant("B07", "each attempt charges a fee for the delay, under the same key", (
+        (TASKS, "        changed = advance(invoice_id)\n", "        changed = advance(invoice_id, self.request.retries)\n"),
+        (TASKS, "def advance(invoice_id: str)", "def advance(invoice_id: str, attempt: int)"),
+        (TASKS, "provider.charge(customer, cents, ", "provider.charge(customer, cents + 100 * attempt, ")), quick=True),
     Mutant("C01", "charged is written before it is", ((TASKS, CHARGE + CHARGED, '        payment = "pay-1"\n' + CHARGED + CHARGE),)),
     Mutant("C02", "booked before the ledger knows", ((TASKS, BOOK + BOOKED, BOOKED + BOOK),), quick=True),
     Mutant("C03", "a charged invoice counts as done", ((TASKS, SKIP, SKIP.replace('not in ("open", "charged")', '!= "open"')),),

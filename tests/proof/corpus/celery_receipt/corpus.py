@@ -91,6 +91,8 @@ MUTANTS = [
 """), (TASKS, "from celery.signals", "from celery.exceptions import Ignore\nfrom celery.signals"))),
     Mutant("E06", "two dead letters of one job",
            ((DB, "dead_jobs (payload TEXT NOT NULL UNIQUE", "dead_jobs (payload TEXT NOT NULL"),)),
+    Mutant("E08", "the dead letters of all jobs have one key",
+           ((TASKS, "row = (json.dumps(kwargs, sort_keys=True), repr(exception))", 'row = ("send_receipt", repr(exception))'),)),
     Mutant("E07", "a database that cannot write the marker is ignored",
            ((TASKS, MARK, f"    try:\n    {MARK}    except Exception:\n"
              "        log.exception(\"receipt cannot be marked order_id=%s\", order_id)\n"),), quick=True),
