@@ -34,6 +34,8 @@ def _effect(history: History, judgement: Judgement) -> str | None:
         "effect.others-lost": "what cannot be done stops or takes along what stands beside it in the same run",
         "effect.repeated-after-success": "nothing remembers that the job was done",
     }
+    if judgement.rule == "effect.other-arguments" and history.schedule.jobs:
+        return "what one job worked out is kept where the other one finds it: the place does not name the job"
     if judgement.rule in exact:
         return exact[judgement.rule]
     if judgement.rule == "effect.lost":

@@ -186,6 +186,17 @@ def test_a_call_in_a_transaction_that_is_not_committed_is_undone() -> None:
     assert rules(effects.judge, outside, against(spec("transactional"))) == ["effect.repeated"]
 
 
+def test_one_jobs_key_with_the_other_ones_arguments_is_no_other_key() -> None:
+    def call(key: str, to: str) -> list[Any]:
+        told = [(kind, {**data, "subject": to, "args": f"{to}, key={key}"}) for kind, data in effect(key=key)]
+        return [*told, *commit(), RETURNED, ACKED]
+
+    once, other = history("once", call("'k'", "to='a'")), history("once", call("'l'", "to='b'"))
+    mixed, right = (history("job=1", call("'k'", "to='a'"), call("'l'", to)) for to in ("to='a'", "to='b'"))
+    assert rules(effects.judge, mixed, against(spec(), once, jobs={1: other})) == ["effect.other-arguments"]
+    assert rules(effects.judge, right, against(spec(), once, jobs={1: other})) == []
+
+
 def test_keys_are_not_compared_where_no_argument_is_named() -> None:
     once = spec()
     made = once.model_copy(update={"effects": (once.effects[0].model_copy(update={"key_arg": None}),)})

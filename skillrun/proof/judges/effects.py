@@ -104,7 +104,12 @@ def _keyed(history: History, reference: Reference, effect: Effect) -> Iterator[J
     calls = history.performed(effect.name)
     wanted, seen = _keys_by_subject(reference.expected(history, effect.name), calls)
     expected, took = set().union(*wanted.values()), {call["key"] for call in calls}
-    if any(len(keys) > len(wanted.get(subject, ())) for subject, keys in seen.items()):
+    swapped = next((one for one in calls if one["key"] not in wanted.get(_about(one, wanted), ())), None)
+    if swapped is not None and took == expected:
+        said = f"{effect.name} is called with one job's key and another one's arguments"
+        own = next(one for one in reference.expected(history, effect.name) if one["key"] == swapped["key"])
+        yield _with_others(effect, said, swapped, own)
+    elif any(len(keys) > len(wanted.get(subject, ())) for subject, keys in seen.items()):
         said = f"{effect.name} took place under another key: its receiver does it again"
         new = [call.number for call in calls if call["key"] not in expected] or [call.number for call in calls]
         yield Judgement(
@@ -136,6 +141,11 @@ def _keys_by_subject(expected: list[Event], calls: tuple[Event, ...]) -> tuple[_
         for call in found:
             into.setdefault(str(call["subject"]) if told else "", set()).add(call["key"])
     return wanted, seen
+
+
+def _about(call: Event, wanted: _Keys) -> str:
+    """The subject under which `_keys_by_subject` has a call."""
+    return str(call["subject"]) if "" not in wanted else ""
 
 
 def _told_apart(history: History, reference: Reference, effect: Effect) -> bool:
