@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import helpers
-import yaml
-from bundled import bundled_skill
+from framework_shop import SPEC_PATH, Shop, case_of, examine, findings, opened
 from receipt_job import SPEC
 
-from skillrun.contract.job import JobSpec
-from skillrun.contract.spec import load_spec
 from skillrun.frameworks import taskiq
-from skillrun.frameworks.interface import FrameworkUse, Job, Policy
-from skillrun.repo.git import open_repo
-from skillrun.repo.python import Definition, Project
-from skillrun.repo.survey import Survey
-from skillrun.repo.tree import Tree
+from skillrun.frameworks.interface import FrameworkUse
 from skillrun.stages.interface import Case
-from skillrun.stages.registry import STAGES
-from skillrun.verdict import Finding, StageResult
 
-SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
+__all__ = ["SPEC", "SPEC_PATH", "build", "examine", "findings", "open_shop"]
+
 MAILER = """
     class Unavailable(Exception): ...
     class BadAddress(Exception): ...
@@ -146,52 +135,15 @@ FILES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Shop:
-    """A repository with one handler."""
-
-    project: Project
-    use: FrameworkUse
-    handler: Definition
-
-    @property
-    def policy(self) -> Policy:
-        return taskiq.read_policy(self.project, self.use, self.handler)
-
-    @property
-    def wiring(self) -> list[tuple[str, str]]:
-        """(kind, how) of every place outside tests."""
-        found = taskiq.find_wiring(self.project, self.use, self.handler)
-        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
-
-
 def open_shop(root: Path, tasks: str, *, broker: str, **files: str) -> Shop:
     """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD}
     every |= {"shop/tasks.py": tasks, "shop/broker.py": textwrap.dedent(BROKER) + textwrap.dedent(broker)}
     every |= {f"shop/{name}.py": text for name, text in files.items()}
-    project = Project(Tree(helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in every.items()})))
     use = FrameworkUse("taskiq", app="shop/broker.py:broker", apps=("shop/broker.py:broker",))
-    found = taskiq.find_handler(project, use, "shop.tasks:send_receipt")
-    assert found is not None
-    return Shop(project, use, found)
-
-
-def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
-    """What one rule says of the shop under the sample's spec with `spec` laid over it."""
-    value = {**SPEC, **(spec or {})}
-    job = Job(shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy)
-    found = next(r for r in taskiq.RULES if r.id == f"taskiq.{rule}")
-    return list(found.find(job))
+    return opened(root, taskiq, use, every)
 
 
 def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
     """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
-    value = {**copy.deepcopy(SPEC), **(spec or {})}
-    helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
-    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
-
-
-def examine(stage: str, case: Case) -> StageResult:
-    """What a stage says of a case."""
-    return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)
+    return case_of(root, {**FILES, **(files or {})}, spec)

@@ -1,0 +1,76 @@
+"""A small repository with one handler, as a framework reads it, and as the stages do: the tests of several share it."""
+
+from __future__ import annotations
+
+import copy
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helpers
+import yaml
+from bundled import bundled_skill
+from receipt_job import SPEC
+
+from skillrun.contract.job import JobSpec
+from skillrun.contract.spec import load_spec
+from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy
+from skillrun.repo.git import open_repo
+from skillrun.repo.python import Definition, Project
+from skillrun.repo.survey import Survey
+from skillrun.repo.tree import Tree
+from skillrun.stages.interface import Case
+from skillrun.stages.registry import STAGES
+from skillrun.verdict import Finding, StageResult
+
+SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A repository with one handler."""
+
+    framework: Framework
+    project: Project
+    use: FrameworkUse
+    handler: Definition
+
+    @property
+    def policy(self) -> Policy:
+        return self.framework.read_policy(self.project, self.use, self.handler)
+
+    @property
+    def wiring(self) -> list[tuple[str, str]]:
+        """(kind, how) of every place outside tests."""
+        found = self.framework.find_wiring(self.project, self.use, self.handler)
+        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
+
+
+def opened(root: Path, framework: Framework, use: FrameworkUse, files: Mapping[str, str]) -> Shop:
+    """The files written, indented as they may be, and shop.tasks:send_receipt found in them."""
+    project = Project(Tree(helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in files.items()})))
+    found = framework.find_handler(project, use, "shop.tasks:send_receipt")
+    assert found is not None
+    return Shop(framework, project, use, found)
+
+
+def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
+    """What one rule, named without its framework, says of the shop under the sample's spec with `spec` laid over it."""
+    value = {**SPEC, **(spec or {})}
+    job = Job(shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy)
+    found = next(r for r in shop.framework.RULES if r.id == f"{shop.framework.ID}.{rule}")
+    return list(found.find(job))
+
+
+def case_of(root: Path, files: Mapping[str, str], spec: Mapping[str, Any] | None = None) -> Case:
+    """A case on a real repository: these files, and the sample's spec with parts laid over it."""
+    value = {**copy.deepcopy(SPEC), **(spec or {})}
+    helpers.build_tree(root, {**files, SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
+    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+
+
+def examine(stage: str, case: Case) -> StageResult:
+    """What a stage says of a case."""
+    return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)
