@@ -34,6 +34,7 @@ _INSIDE = {
     "failures.permanent": "failures.permanent: the errors that stay, e.g. [shop.mailer:BadAddress]; [] says none",
     "failures.acceptable_delay": "failures.acceptable_delay: how late the job is still of use, e.g. 15m",
 }
+_OF_MODELS = ("DoesNotExist", "MultipleObjectsReturned")  # Django gives them to every model
 
 
 def examine(case: Case) -> StageResult:
@@ -169,6 +170,9 @@ def _may_exist(case: Case, name: str) -> bool:
     module = case.project.module(path) if path else None
     if module is None:
         return True
+    owner, _, last = name.rpartition(".")
+    if last in _OF_MODELS and ":" in owner:
+        name = owner
     return case.project.lookup(name) is not None or bool(module.stars)
 
 

@@ -53,6 +53,21 @@ def test_blocks_while_something_is_missing(tmp_path, changes, rule):
     assert [action.action for action in result.next] == ["edit-spec"]
 
 
+@pytest.mark.parametrize(
+    ("error", "exists"),
+    [
+        ("shop.models:Order.DoesNotExist", True),
+        ("shop.models:Order.MultipleObjectsReturned", True),
+        ("shop.models:Order.Gone", False),
+        ("shop.models:Oder.DoesNotExist", False),
+    ],
+)
+def test_a_model_of_django_has_errors_that_its_code_does_not_show(tmp_path, error, exists):
+    models = {"shop/models.py": "from django.db import models\n\nclass Order(models.Model):\n    pass\n"}
+    result = examine("contract", build(tmp_path / "repo", models, changes={"failures.permanent": [error]}))
+    assert ("contract.no-such-error" in rules(result)) is not exists
+
+
 @pytest.mark.parametrize("guarantee", ["at_least_once", "at_most_once"])
 def test_a_weak_guarantee_without_a_reason_is_refused(tmp_path, guarantee):
     with pytest.raises(SpecInvalid, match=r"effects\.0\.reason: is missing"):
