@@ -74,6 +74,9 @@ class LogCall:
     event: str | None = None  # of the framework's hook that it stands in: started, succeeded, failed, retried
 
 
+_RETRYING = re.compile(r"retr(?:y|ie)|attempt|\b(?:try|tries|tried|trying) again\b|\bagain (?:in|at)\b", re.IGNORECASE)
+
+
 def examine(case: Case) -> StageResult:
     """Each of the four questions has a log line of the job's own that carries its key fields."""
     if (blind := unread(case, ID)) is not None:
@@ -195,8 +198,7 @@ def _leaves(body: list[ast.stmt]) -> bool:
 
 
 def _tells_retry(log: LogCall) -> bool:
-    text = log.text.lower()
-    says = any(word in text for word in ("retry", "retries", "retried", "attempt"))
+    says = _RETRYING.search(log.text) is not None
     return log.event == "retried" or (says and log.call.in_except is not None)
 
 

@@ -54,7 +54,15 @@ def test_every_usual_logger_answers(tmp_path, imports):
 
 @pytest.mark.parametrize(
     ("said", "left"),
-    [("retry", True), ("retries left", True), ("is retried", True), ("attempt 2", True), ("again", False)],
+    [
+        ("retry", True),
+        ("retries left", True),
+        ("is retried", True),
+        ("attempt 2", True),
+        ("again", False),
+        ("is tried again", True),
+        ("again in", True),
+    ],
 )
 def test_a_failure_says_whether_it_comes_again(tmp_path, said, left):
     result = observe(tmp_path / "repo", failed=f'log.exception("failed order_id=%s, {said}", order_id)')
