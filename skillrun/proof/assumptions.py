@@ -12,6 +12,24 @@ if TYPE_CHECKING:
     from skillrun.proof.result import Proof, Target
 
 
+_ADDS = frozenset(
+    (
+        "incr",
+        "incrby",
+        "incrbyfloat",
+        "decr",
+        "decrby",
+        "hincrby",
+        "hincrbyfloat",
+        "zincrby",
+        "append",
+        "lpush",
+        "rpush",
+        "xadd",
+    )
+)
+
+
 def assumptions(proof: Proof, target: Target) -> list[str]:
     """Sentences for people, the job's own first."""
     return [
@@ -19,6 +37,8 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_library(proof, target),
         *_last_death(proof, target),
         *_volatile(proof),
+        *_lives_on(proof, target),
+        *_added(proof),
         *_aside(proof),
         *_machine(proof, target),
     ]
@@ -67,6 +87,24 @@ def _last_death(proof: Proof, target: Target) -> Iterator[str]:
 def _volatile(proof: Proof) -> Iterator[str]:
     for name in sorted(proof.reference.volatile if proof.reference else ()):
         yield f"proof.state.{name} differs from run to run and was not compared"
+
+
+def _lives_on(proof: Proof, target: Target) -> Iterator[str]:
+    """What ends with each process of the proof, and not with each delivery of a worker."""
+    if target.driver is None:
+        yield "each run had a process of its own: what a variable remembers from one to the next was not tried"
+    elif proof.facts.get("same_process"):
+        yield "a failed attempt leaves no transaction and no lock open in a connection of a worker that lives on"
+
+
+def _added(proof: Proof) -> Iterator[str]:
+    """Redis is no state: a counter that a second delivery adds to is not seen."""
+    runs = proof.reference.once.runs if proof.reference else ()
+    calls = (event for run in runs for event in run.all("at") if event["kind"] == "redis")
+    words = {word for call in calls for word in (f"{call['verb']} {call['key']}", *(call["commands"] or ()))}
+    names = sorted({word.partition(" ")[2] for word in words if word.partition(" ")[0].lower() in _ADDS})
+    if names:
+        yield f"what it adds to in Redis was not compared, and a second delivery may add again: {', '.join(names[:3])}"
 
 
 def _aside(proof: Proof) -> Iterator[str]:

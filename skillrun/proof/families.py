@@ -377,7 +377,7 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
         "permanent": "no permanent error is declared that an effect could raise",
         "poison": NO_POISON,
         "distinct": "no second job could be run: see payload.examples",
-        "same-process": "each delivery has a process of its own there",
+        "same-process": "each delivery of this proof has a process of its own",
         "distinct-at-once": "no second job comes as a message of its own",
         "store-error": "the single run commits nothing",
         "kill": "the single run has no boundary at which a death makes a difference",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from jsonschema import Draft202012Validator
 from plain_job import JOBS, plain_repo, proof_of, target_of
 
 from skillrun.contract.job import Effect
-from skillrun.proof.assumptions import duration
+from skillrun.proof.assumptions import assumptions, duration
+from skillrun.proof.families import Plan
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.report import plan_report, proof_report
 from skillrun.proof.result import Proof, Tried, Witness
@@ -54,6 +56,7 @@ def test_a_proof_as_document_and_as_text(tmp_path: Path) -> None:
     assert report["schedules"]["total"] == sum(report["schedules"]["families"].values())
     assert "no transient error is declared" in report["skipped"]["error"]
     assert "the receiver of send drops a second call with the same key for ever" in report["assumptions"]
+    assert any(said.startswith("each run had a process of its own") for said in report["assumptions"])
     shown = text_of(report)
     assert "proved: handle-order" in shown
     assert report["bounds"]["sentence"] in shown
@@ -143,6 +146,23 @@ OBSERVED: dict[str, tuple[list[Any], str]] = {
     "not met": ([history("kill@before:email#1", DONE)], "unknown"),
     "nothing that must be done": ([history("poison=0", [])], "unknown"),
 }
+
+
+@pytest.mark.parametrize(
+    ("verb", "commands", "said"),
+    [("hincrby", None, "points"), ("exec", ["set done-7", "incr points"], "points"), ("set", None, None)],
+)
+def test_what_is_added_to_in_redis_is_said(
+    tmp_path: Path, verb: str, commands: list[str] | None, said: str | None
+) -> None:
+    call = (
+        "at",
+        {"when": "after", "kind": "redis", "name": "redis#1", "verb": verb, "key": "points", "commands": commands},
+    )
+    once = history("once", [*effect(), call, *commit()])
+    target = target_of(plain_repo(tmp_path / "repo"))
+    told = assumptions(Proof("proved", [], [], [], Plan(), replace(reference(), once=once)), target)
+    assert any("adds to in Redis" in words and words.endswith(f": {said}") for words in told) is (said is not None)
 
 
 @pytest.mark.parametrize("name", OBSERVED)
