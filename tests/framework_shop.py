@@ -74,3 +74,25 @@ def case_of(root: Path, files: Mapping[str, str], spec: Mapping[str, Any] | None
 def examine(stage: str, case: Case) -> StageResult:
     """What a stage says of a case."""
     return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)
+
+
+CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+"""The stages that run no command."""
+
+
+def check_passes(stage: str, case: Case) -> None:
+    """Nothing but notes; the tests stage may still wait for its commands."""
+    result = examine(stage, case)
+    assert [f for f in result.findings if f.severity != "note"] == []
+    assert result.status in (("passed", "pending") if stage == "tests" else ("passed",))
+
+
+def check_breaks(stage: str, case: Case, rule: str) -> None:
+    """The stage has an error or a blocker of that rule."""
+    assert rule in {f.rule for f in examine(stage, case).findings if f.severity in ("blocker", "error")}
+
+
+def edited_file(files: Mapping[str, str], path: str, old: str, new: str) -> dict[str, str]:
+    """One of the files with `old`, which must be in it, replaced."""
+    assert old in files[path]
+    return {path: files[path].replace(old, new)}
