@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.errors import Refused
+from skillrun.files import Files
 from skillrun.frameworks.pieces import Conventions, Entry, Line, Module, NewFile, Piece, Rewritten, Section, SpecParts
 from skillrun.scaffold.completion import completed
+from skillrun.scaffold.editing.bindings import Follow, unfollowed
 from skillrun.scaffold.plan import Change, Kept
 
 if TYPE_CHECKING:
@@ -29,12 +31,19 @@ class Fitting:
     """The texts of the files that pieces change, as changed so far."""
 
     def __init__(
-        self, tree: Tree, own: Collection[str], style: Style = no_style, line_length: int = Conventions.line_length
+        self,
+        tree: Tree,
+        own: Collection[str],
+        style: Style = no_style,
+        line_length: int = Conventions.line_length,
+        follow: Follow = unfollowed,
     ) -> None:
         self._tree = tree
+        self._ignored = Files(tree.root)
         self._own = own  # the repository's top-level packages
         self._style = style
         self._line_length = line_length
+        self._follow = follow
         self._before: dict[str, str | None] = {}
         self._after: dict[str, str | None] = {}
         self.kept: list[Kept] = []
@@ -43,16 +52,16 @@ class Fitting:
         """Raises CannotEdit where a file cannot be edited."""
         from skillrun.scaffold.editing import literals, merge, sections
 
-        text = self._text(piece.path)
+        text, given = self._text(piece.path), (self._own, self._line_length, self._follow)
         if isinstance(piece, Module):
             styled = self._style(piece.path, piece.source)
-            merged = merge.merge_module(piece.path, text, styled, self._own, self._line_length)
+            merged = merge.merge_module(piece.path, text, styled, *given)
             self._after[piece.path] = merged.text
             self.kept += [kept for kept in merged.kept if kept.name != "__doc__"]  # it has words of its own
         elif isinstance(piece, NewFile):
             self._add_file(piece, text)
         elif isinstance(piece, Entry):
-            self._after[piece.path] = literals.add_entry(piece.path, text or "", piece, self._own, self._line_length)
+            self._after[piece.path] = literals.add_entry(piece.path, text or "", piece, *given)
         elif isinstance(piece, Section):
             self._after[piece.path] = sections.add_section(text, piece)
         elif isinstance(piece, Line):
@@ -71,6 +80,8 @@ class Fitting:
     def _text(self, path: str) -> str | None:
         if path not in self._before:
             data = self._tree.read(path)
+            if data is None:  # a rule such as `*.json` of a .gitignore keeps it out of the tree
+                data = self._ignored.data(path)
             self._before[path] = self._after[path] = None if data is None else _decoded(data, path)
         return self._after[path]
 

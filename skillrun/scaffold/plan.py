@@ -87,7 +87,8 @@ def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
     from skillrun.scaffold.fit import Fitting
 
     length = facts.conventions.line_length
-    fitting = Fitting(case.tree, facts.own_packages, lambda path, source: _in_manner(facts, path, source), length)
+    own, follow = facts.own_packages, case.project.origin
+    fitting = Fitting(case.tree, own, lambda path, source: _in_manner(facts, path, source), length, follow)
     for piece in made:
         fitting.add(piece)
     return Plan(

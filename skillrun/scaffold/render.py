@@ -50,7 +50,12 @@ class Renderer:
         writer, width = Writer(facts), facts.conventions.line_length
         names = {"facts": facts, "seconds": seconds}
         names |= {name: partial(laid, width=width) for name, laid in _LAYOUT.items()}
-        names |= {"retried": _retried(facts), "ending": ending, "handler_notes": handler_notes}
+        names |= {
+            "retried": _retried(facts),
+            "caught": _caught(facts),
+            "ending": ending,
+            "handler_notes": handler_notes,
+        }
         names |= {
             "log": writer.log,
             "logger": writer.logger,
@@ -152,6 +157,12 @@ def _retried(facts: Facts) -> str:
     """The errors that are tried again, as a tuple."""
     named = [error.written if error.path and error.module != facts.module else error.name for error in facts.transient]
     return f"({', '.join(named)}{',' if len(named) == 1 else ''})"
+
+
+def _caught(facts: Facts) -> str:
+    """The same for `except` and isinstance: one error stands for itself."""
+    retried = _retried(facts)
+    return retried[1:-2] if retried.endswith(",)") else retried
 
 
 def _import_of(symbol: Symbol, here: str) -> str:

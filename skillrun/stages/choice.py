@@ -17,18 +17,23 @@ class Choice:
     """The framework to work with, and whose word that is; `use` is None where nothing decides."""
 
     use: FrameworkUse | None
-    by: str  # profile | survey | nothing
+    by: str  # profile | handler | survey | nothing
     candidates: tuple[str, ...] = ()
 
 
-def choose(found: Survey, profile: Profile | None) -> Choice:
-    """The profile's `jobs` section wins; else the only framework in use, or the survey's primary one."""
+def choose(found: Survey, profile: Profile | None, path: str | None = None) -> Choice:
+    """The profile's `jobs` section wins; else the only framework in use, the one whose tasks stand in the handler's
+    module (`path`) and no other's do, or the survey's primary one.
+    """
     by_id = {use.id: use for use in found.frameworks}
     said = profile.jobs if profile else None
     if said and said.get("framework"):
         return Choice(_merged(said, by_id.get(str(said["framework"]))), "profile", tuple(by_id))
     if len(by_id) == 1:
         return Choice(next(iter(by_id.values())), "survey", tuple(by_id))
+    beside = [use for use in found.frameworks if path in use.task_modules]
+    if len(beside) == 1:
+        return Choice(beside[0], "handler", tuple(by_id))
     if found.primary in by_id:
         return Choice(by_id[found.primary], "survey", tuple(by_id))
     return Choice(None, "nothing", tuple(by_id))

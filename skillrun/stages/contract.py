@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ID = "contract"
 TITLE = "Define the job contract"
 ANSWERS = wording(r"\bcontract\b|\bpayload schema\b")
-READS = ("job", "intent", "trigger", "payload", "effects", "failures", "message")
+READS = ("job", "intent", "trigger", "payload", "handler", "effects", "failures", "message")
 COSTLY = False
 
 _PARTS = {

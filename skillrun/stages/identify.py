@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.stages.choice import Choice, choose
 from skillrun.stages.interface import Case, blocker, wording
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, status_of
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.stages.choice import Choice
 
 ID = "identify"
 TITLE = "Identify job framework and conventions"
 ANSWERS = wording(r"\bframework\b|\bidentify\b.*\b(job|worker|queue)")
-READS: tuple[str, ...] = ()
+READS: tuple[str, ...] = ("handler",)
 COSTLY = False
 
 
 def examine(case: Case) -> StageResult:
-    """The profile's word first, then what the code shows. Blocked where neither decides."""
-    profile = case.profile
-    case.survey_section("frameworks")
+    """The profile's word first, then what the code shows. Blocked where nothing decides."""
+    choice = case.choice
     case.survey_section("commands")
-    choice = choose(case.survey_everything(), profile)
     findings = [*_contradictions(case), *_undecided(choice)]
     use = choice.use
     return StageResult(
@@ -48,7 +46,7 @@ def _undecided(choice: Choice) -> list[Finding]:
 
     if choice.use is None and choice.candidates:
         names = ", ".join(choice.candidates)
-        hint = 'say which one this job uses: "jobs": {"framework": "..."} in REPO_PROFILE.json'
+        hint = 'name a handler in a module of its tasks, or say "jobs": {"framework": "..."} in REPO_PROFILE.json'
         message = f"several job frameworks are in use and nothing decides between them: {names}"
         return [blocker("identify.ambiguous", message, hint=hint, recommends="personalize-repo")]
     if choice.use is None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Survey
     from skillrun.repo.tree import Lookups, Tree
+    from skillrun.stages.choice import Choice
 
 T = TypeVar("T")
 
@@ -135,11 +136,22 @@ class Case:
 
     @property
     def use(self) -> FrameworkUse | None:
-        """The framework in use: the profile's word first, else the one that the survey found in use."""
+        """The framework of the job, see `choose`."""
+        return self.choice.use
+
+    @property
+    def choice(self) -> Choice:
+        """The framework of the job, and whose word that is."""
         from skillrun.stages.choice import choose
 
         self.survey_section("frameworks")
-        return choose(self.survey_everything(), self.profile).use
+        return choose(self.survey_everything(), self.profile, self._module_of_handler())
+
+    def _module_of_handler(self) -> str | None:
+        """The file of the module that the spec's handler names, whether the handler is in it or not."""
+        if self.spec is None or self.spec.handler is None or len(self.survey_everything().frameworks) < 2:
+            return None
+        return self.project.locate(self.spec.handler.partition(":")[0], anywhere=True)
 
     @property
     def framework(self) -> Framework | None:

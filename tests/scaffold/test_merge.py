@@ -341,6 +341,28 @@ def test_a_name_that_means_something_else(case: str) -> None:
     assert refused.value.message.startswith("shop/tasks.py" + message)
 
 
+PASSED_ON = {
+    "another place of the library": ("from sqlalchemy.sql import func\n", "from sqlalchemy import func\n\nX = func\n"),
+    "a module of the repository": ("from .base import Mapped\n", "from sqlalchemy.orm import Mapped\n\nX = Mapped\n"),
+    "the other way round": ("import logging\n", "from shop.base import logging\n\nX = logging\n"),
+}
+RE_EXPORTS = {"shop.base.Mapped": "sqlalchemy.orm.Mapped", "shop.base.logging": "logging"}
+
+
+@pytest.mark.parametrize("case", PASSED_ON)
+def test_a_name_that_another_module_passes_on_is_the_same(case: str) -> None:
+    before, wanted = PASSED_ON[case]
+    merged = merge_module("shop/tasks.py", before, wanted, follow=lambda name: RE_EXPORTS.get(name, name))
+    assert merged.text.startswith(before)
+    assert merged.text.count("import") == 1
+
+
+@pytest.mark.parametrize("before", ["import datetime\n", "from datetime import date as datetime\n"])
+def test_a_module_is_not_what_it_holds(before: str) -> None:
+    with pytest.raises(CannotEdit):
+        merge_module("shop/tasks.py", before, "from datetime import datetime\n\nX = datetime\n")
+
+
 # -- what is there already
 
 KEPT = {

@@ -323,6 +323,12 @@ def test_only_what_the_proof_lacks_is_added(tmp_path: Path) -> None:
     assert {"setup", "database", "state", "dead_letters", "poison"} <= set(proof)
 
 
+def test_a_spec_that_git_ignores_is_completed_all_the_same(tmp_path: Path) -> None:
+    root = changed(tmp_path, lambda spec: None, {".gitignore": "*.json\n"})
+    [spec] = [change for change in plan(case_of(root)).changes if change.path == SPEC]
+    assert spec.before == (root / SPEC).read_text()
+
+
 def test_a_proof_with_a_database_of_its_own_keeps_its_setting(tmp_path: Path) -> None:
     def own(spec: dict[str, Any]) -> None:
         spec["proof"] = {"database": "{scratch}/mine.db"}

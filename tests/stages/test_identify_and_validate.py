@@ -63,6 +63,49 @@ def test_two_apps_of_one_framework_are_no_ambiguity_of_frameworks(tmp_path):
     assert result.facts["framework"] == "celery"
 
 
+RQ_BESIDE = {
+    "requirements.txt": "celery>=5\nrq\nredis\n",
+    "Procfile": "worker: celery -A shop worker\nexports: rq worker exports\n",
+    "shop/exports.py": """
+        from redis import Redis
+        from rq import Queue
+
+        queue = Queue("exports", connection=Redis())
+
+
+        def export(order_id): ...
+
+
+        def later(order_id):
+            queue.enqueue(export, order_id)
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    ("handler", "framework", "by"),
+    [
+        ("shop.exports:send_receipt", "rq", "handler"),  # that is still to be written
+        ("shop.tasks:send_receipt", "celery", "handler"),
+        ("shop.elsewhere:send_receipt", None, "nothing"),
+    ],
+)
+def test_the_module_of_the_handler_decides_between_two(tmp_path, handler, framework, by):
+    case = build(tmp_path / "repo", RQ_BESIDE, {"handler": handler})
+    result = examine("identify", case)
+    assert (result.facts["framework"], result.facts["by"]) == (framework, by)
+    assert has(result, "identify.ambiguous") is (framework is None)
+
+
+def test_a_profile_wins_over_the_module_of_the_handler(tmp_path):
+    case = build(
+        tmp_path / "repo",
+        {**RQ_BESIDE, **profile(jobs={"framework": "celery"})},
+        {"handler": "shop.exports:send_receipt"},
+    )
+    assert examine("identify", case).facts["framework"] == "celery"
+
+
 # Validations
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -46,9 +46,32 @@ class Imported:
     dotted: str = ""
 
 
-def same_origin(left: Origin | None, right: Origin | None) -> bool:
-    """Whether two imports bring the same object."""
-    return left is not None and right is not None and not left.names().isdisjoint(right.names())
+Follow = Callable[[str], str]
+"""A dotted name -> the name of what it stands for, the repository's own re-exports followed."""
+
+
+def unfollowed(name: str) -> str:
+    """The name itself: no repository is at hand."""
+    return name
+
+
+def same_origin(left: Origin | None, right: Origin | None, follow: Follow = unfollowed) -> bool:
+    """Whether two imports bring the same object, also by way of a module that passes it on."""
+    if left is None or right is None:
+        return False
+    ours, theirs = left.names(), right.names()
+    if not ours.isdisjoint(theirs):
+        return True
+    return any(_is_passed_on(one, other) for one in map(follow, ours) for other in map(follow, theirs))
+
+
+def _is_passed_on(one: str, other: str) -> bool:
+    """One name at two places of a library: `sqlalchemy.func` is `sqlalchemy.sql.func`, but `a.a` is in `a`."""
+    if one == other:
+        return True
+    ours, theirs = one.split("."), other.split(".")
+    within = f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+    return (ours[0], ours[-1]) == (theirs[0], theirs[-1]) and not within
 
 
 def imported(statement: ast.stmt, path: str) -> list[Imported]:

@@ -11,7 +11,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from skillrun.frameworks.pieces import Entry
-from skillrun.scaffold.editing.bindings import bindings, imported
+from skillrun.scaffold.editing.bindings import Follow, bindings, imported, unfollowed
 from skillrun.scaffold.editing.body import at_the_end, class_at, header_split, with_attribute
 from skillrun.scaffold.editing.containers import (
     Container,
@@ -55,12 +55,19 @@ KEYED = re.compile(r"(?P<name>[\w.]+)\[(?P<key>.+)\]")
 HAND = "add it by hand"
 
 
-def add_entry(path: str, existing: str, entry: Entry, own: Collection[str] = (), line_length: int = 88) -> str:
+def add_entry(
+    path: str,
+    existing: str,
+    entry: Entry,
+    own: Collection[str] = (),
+    line_length: int = 88,
+    follow: Follow = unfollowed,
+) -> str:
     """The module with one more element in the literal that `entry.target` names; unchanged where it is there.
 
     A missing `app.conf.x` is assigned at the end where `app` is bound, a missing `Settings.x` in the body of its class;
-    a missing keyword is added to its call. `own` and `line_length` are as in merge_module. Raises CannotEdit where
-    there is no such literal, or where its key has another value.
+    a missing keyword is added to its call. `own`, `line_length` and `follow` are as in merge_module. Raises CannotEdit
+    where there is no such literal, or where its key has another value.
     """
     source = read_source(path, existing, line_length)
     entry = in_manner(entry, source)
@@ -71,7 +78,7 @@ def add_entry(path: str, existing: str, entry: Entry, own: Collection[str] = (),
         module = with_element(source, entry)
     if module is source.module:
         return existing
-    return source.edited(with_needed(source, module, entry.imports, own))
+    return source.edited(with_needed(source, module, entry.imports, own, follow))
 
 
 def in_manner(entry: Entry, source: Source) -> Entry:
@@ -83,7 +90,9 @@ def in_manner(entry: Entry, source: Source) -> Entry:
     return replace(entry, value=code[1:-2])
 
 
-def with_needed(source: Source, module: cst.Module, lines: Sequence[str], own: Collection[str]) -> cst.Module:
+def with_needed(
+    source: Source, module: cst.Module, lines: Sequence[str], own: Collection[str], follow: Follow
+) -> cst.Module:
     """The module with the imports that the element needs."""
     known = bindings(source.tree, source.path)
     missing = [
@@ -91,7 +100,7 @@ def with_needed(source: Source, module: cst.Module, lines: Sequence[str], own: C
         for statement in ast.parse("\n".join(lines)).body
         if isinstance(statement, ast.Import | ast.ImportFrom)
         for one in imported(statement, source.path)
-        if not is_there(one, known.get(one.name, []), source.path, for_types=False)
+        if not is_there(one, known.get(one.name, []), source.path, for_types=False, follow=follow)
     ]
     if not missing:
         return module

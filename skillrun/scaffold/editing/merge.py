@@ -11,6 +11,7 @@ import libcst as cst
 
 from skillrun.scaffold.editing.bindings import (
     Binding,
+    Follow,
     Imported,
     bindings,
     defined,
@@ -18,6 +19,7 @@ from skillrun.scaffold.editing.bindings import (
     is_main,
     is_type_checking,
     top_level,
+    unfollowed,
     used,
 )
 from skillrun.scaffold.editing.body import header_split, parts, with_statements
@@ -76,7 +78,12 @@ class Sorted:
 
 
 def merge_module(
-    path: str, existing: str | None, wanted: str, own: Collection[str] = (), line_length: int = 88
+    path: str,
+    existing: str | None,
+    wanted: str,
+    own: Collection[str] = (),
+    line_length: int = 88,
+    follow: Follow = unfollowed,
 ) -> Merged:
     """The existing module with each top-level statement of `wanted` that it lacks; `wanted` where there is none.
 
@@ -84,8 +91,8 @@ def merge_module(
     reported in `kept`, with a diff of the whole file, and imports that it alone would need are not added. The docstring
     of the template is for a module of its own: one that is there says what it is, or says nothing. `own` names
     the top-level packages of the repository, for the group of an import; the one of `path` needs no mention. An
-    import that gets longer than `line_length` is put in parentheses. Raises CannotEdit for a file that cannot be read,
-    and for an imported name that means something else in it.
+    import that gets longer than `line_length` is put in parentheses. `follow` knows the repository's re-exports. Raises
+    CannotEdit for a file that cannot be read, and for an imported name that means something else in it.
     """
     if existing is None or not existing.strip("\ufeff \t\r\n\f"):
         return Merged(wanted, tuple(one.title for one in statements_of(read_source(path, wanted))), ())
@@ -98,7 +105,7 @@ def merge_module(
     known = bindings(there.tree, path)
     found = sort_out(statements_of(template), there, known)
     manner = manner_of(there, own)
-    missing = missing_imports(template, found, known, path)
+    missing = missing_imports(template, found, known, path, follow)
     module = with_everything(there.module, found, missing, manner)
     kept = [kept_one(there, template, one, instead) for one, instead in found.kept]
     text = existing if module is there.module else there.edited(module)
@@ -178,7 +185,7 @@ def docstring(source: Source) -> ast.Expr | None:
 
 
 def missing_imports(
-    template: Source, found: Sorted, known: dict[str, list[Binding]], path: str
+    template: Source, found: Sorted, known: dict[str, list[Binding]], path: str, follow: Follow
 ) -> dict[bool, list[Missing]]:
     """The imports to add, by whether they are for type checkers only."""
     result: dict[bool, list[Missing]] = {False: [], True: []}
@@ -191,7 +198,7 @@ def missing_imports(
             pairs = [(node, statement)]
         for line, one in pairs:
             if isinstance(one, ast.Import | ast.ImportFrom):
-                lacking = lacking_names(one, found, known, path, for_types=only_for_types(statement))
+                lacking = lacking_names(one, found, known, path, follow, for_types=only_for_types(statement))
                 whole = line if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
                 if lacking:
                     result[only_for_types(statement)].append(Missing(one, lacking, whole))
@@ -203,6 +210,7 @@ def lacking_names(
     found: Sorted,
     known: dict[str, list[Binding]],
     path: str,
+    follow: Follow,
     *,
     for_types: bool,
 ) -> tuple[ast.alias, ...]:
@@ -210,7 +218,8 @@ def lacking_names(
     return tuple(
         one.alias
         for one in imported(statement, path)
-        if is_needed(one, statement, found) and not is_there(one, known.get(one.name, []), path, for_types=for_types)
+        if is_needed(one, statement, found)
+        and not is_there(one, known.get(one.name, []), path, for_types=for_types, follow=follow)
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked
 from skillrun.repo.places import is_aside
+from skillrun.scaffold.stores.nearness import within_reach
 from skillrun.scaffold.stores.sqlalchemy import Migration
 from skillrun.stages.uniqueness import tables
 
@@ -42,9 +43,12 @@ class _Revision:
     annotated: bool
 
 
-def find_scripts(project: Project) -> Scripts | None:
-    """By the folder that holds `env.py` and `versions/`; the settings come from alembic.ini or pyproject.toml."""
-    found = sorted(path for path in project.tree.match("**env.py") if _is_env(project, path))
+def find_scripts(project: Project, near: str) -> Scripts | None:
+    """By the folder that holds `env.py` and `versions/`; the settings come from alembic.ini or pyproject.toml.
+
+    Of several the one nearest to the models, whose path is `near`.
+    """
+    found = within_reach(project, (path for path in project.tree.match("**env.py") if _is_env(project, path)), near)
     if not found:
         return None
     folder = found[0].removesuffix("env.py")

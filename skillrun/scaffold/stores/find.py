@@ -137,7 +137,7 @@ def _sqlalchemy(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | 
     if base is None and opening is None:
         return None
     _refuse_old(case)
-    scripts = alembic.find_scripts(case.project)
+    scripts = alembic.find_scripts(case.project, base.models.path or near if base else near)
     migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
     flask = flask_use.find_app(case.project, _app_path(case)) if base is not None and base.style == "flask" else None
     scheme = "postgresql+asyncpg" if opening and opening.awaited and _depends(case, "asyncpg") else _scheme(case)
@@ -206,7 +206,7 @@ def _others_stores(case: Case) -> list[str]:
 
 def _redis(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
     redis_use.refuse_transactions(spec)
-    client = redis_use.find_client(case.project)
+    client = redis_use.find_client(case.project, f"{wanted.folder}{wanted.handler}.py")
     letters = _letters(case, spec, wanted, "dead_letters")
     database = redis_use.database_of(case.project, client)
     lease = None if wanted.claims or _waits_in_place(case) else redis_use.lease_s(spec, case.policy)

@@ -12,6 +12,7 @@ from skillrun.errors import Blocked
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.database import Database
+from skillrun.scaffold.stores.nearness import within_reach
 from skillrun.scaffold.stores.variables import variable_of
 from skillrun.stages.horizon import horizon
 
@@ -35,14 +36,17 @@ class Client:
     made: tuple[Module, ast.expr] | None = None
 
 
-def find_client(project: Project) -> Client | None:
-    """A module variable that holds a client, a function without arguments that returns one, or django-redis."""
-    return next(_clients(project), None) or _django_redis(project)
+def find_client(project: Project, near: str) -> Client | None:
+    """A module variable that holds a client, a function without arguments that returns one, or django-redis.
+
+    Of several the one nearest to the path `near`.
+    """
+    return next(_clients(project, near), None) or _django_redis(project)
 
 
-def _clients(project: Project) -> Iterator[Client]:
+def _clients(project: Project, near: str) -> Iterator[Client]:
     paths = {path for word in ("redis", "Redis", "valkey") for path in project.tree.search(word)}
-    for path in sorted(paths):
+    for path in within_reach(project, paths, near):
         module = None if is_aside(path) else project.module(path)
         for node in module.tree.body if module else ():
             name, value = _named(node)

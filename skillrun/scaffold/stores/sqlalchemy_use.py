@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
+from skillrun.scaffold.stores.nearness import distance, within_reach
 from skillrun.scaffold.stores.sqlalchemy import Package
 
 if TYPE_CHECKING:
@@ -54,18 +55,18 @@ class Opening:
 
 def find_base(project: Project, near: str) -> Base | None:
     """The base with the most models; of equals, the one nearest to the module path `near`."""
-    found = [_base(project, symbol, style, near) for symbol, style in _bases(project)]
-    found.sort(key=lambda one: (-one[0], _apart(one[1].symbol.path, near), one[1].symbol.path))
+    found = [_base(project, symbol, style, near) for symbol, style in _bases(project, near)]
+    found.sort(key=lambda one: (-one[0], distance(one[1].symbol.path, near), one[1].symbol.path))
     return found[0][1] if found else None
 
 
-def _bases(project: Project) -> Iterator[tuple[Symbol, str]]:
-    for module in _modules(project, _WORDS):
+def _bases(project: Project, near: str) -> Iterator[tuple[Symbol, str]]:
+    for module in _modules(project, _WORDS, near):
         for node in module.tree.body:
             name, style = _declared(module, node)
             if name:
                 yield Symbol(module.name, name, path=module.path), style
-    if next(_sqlmodels(project), None) is not None:
+    if next(_sqlmodels(project, near), None) is not None:
         yield _SQLMODEL, "sqlmodel"
 
 
@@ -89,12 +90,12 @@ def _declared(module: Module, node: ast.stmt) -> tuple[str, str]:
 
 def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
     """(number of its models, the base): 2.x style counts where a model is written so."""
-    models = _sqlmodels(project) if style == "sqlmodel" else _models(project, symbol)
+    models = _sqlmodels(project, near) if style == "sqlmodel" else _models(project, symbol)
     places = [(module, node) for module, node in models if not is_aside(module.path)]
     if style == "column" and any("mapped_column" in module.text for module, _ in places):
         style = "mapped"
     counted = Counter((module.name, module.path) for module, _ in places)
-    best = sorted(counted.items(), key=lambda item: (_apart(item[0][1], near), -item[1], item[0]))
+    best = sorted(counted.items(), key=lambda item: (distance(item[0][1], near), -item[1], item[0]))
     home, path = best[0][0] if best else (symbol.module, symbol.path)
     package = _package(project, path, {path for _, path in counted})
     return len(places), Base(symbol, style, Symbol(home, "", path=path), package)
@@ -122,9 +123,9 @@ def _named(node: ast.ImportFrom) -> Iterator[str]:
     yield from (alias.name for alias in node.names)
 
 
-def _sqlmodels(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
+def _sqlmodels(project: Project, near: str) -> Iterator[tuple[Module, ast.ClassDef]]:
     """`class X(SQLModel, table=True)`, also behind a class of the repository's own."""
-    for module in _modules(project, ("SQLModel", "sqlmodel")):
+    for module in _modules(project, ("SQLModel", "sqlmodel"), near):
         for node in module.tree.body:
             if isinstance(node, ast.ClassDef) and any(k.arg == "table" for k in node.keywords):
                 yield module, node
@@ -149,17 +150,17 @@ def find_opening(project: Project, base: Base | None, near: str, *, awaited: boo
     if base is not None and base.style == "flask":
         name = base.symbol.name
         return Opening(base.symbol, f"orm.Session({name}.engine)")
-    found = sorted(_openings(project), key=lambda one: (one[0], _apart(one[1].symbol.path, near), one[1].symbol.path))
+    found = sorted(_openings(project, near), key=lambda one: one[0])
     kinds = (True, False) if awaited else (False,)
     return next((one for kind in kinds for _, one in found if one.awaited is kind), None)
 
 
-def _openings(project: Project) -> Iterator[tuple[int, Opening]]:
+def _openings(project: Project, near: str) -> Iterator[tuple[int, Opening]]:
     """(rank, opening): a context manager of the repository's own comes before the factory that it uses.
 
     A module's private names are its own, such as those of the store that another job was written with.
     """
-    for module in _modules(project, ("sessionmaker", "scoped_session", *_ENGINES, "contextmanager")):
+    for module in _modules(project, ("sessionmaker", "scoped_session", *_ENGINES, "contextmanager"), near):
         for node in module.tree.body:
             symbol = Symbol(module.name, getattr(node, "name", _assigned(node)[0]), path=module.path)
             if symbol.name.startswith("_") or symbol.name in _rebound(module):
@@ -229,7 +230,7 @@ def _commits(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
     """The argument of `create_engine`, in this module or in the only one that has such a call."""
-    found = [(one, node) for one in _modules(project, _ENGINES) for node in _engine_urls(one)]
+    found = [(one, node) for one in _modules(project, _ENGINES, module.path) for node in _engine_urls(one)]
     return next((one for one in found if one[0].path == module.path), found[0] if found else None)
 
 
@@ -243,10 +244,10 @@ def _engine_urls(module: Module) -> Iterator[ast.expr]:
 # -- small things
 
 
-def _modules(project: Project, words: tuple[str, ...]) -> Iterator[Module]:
-    """The modules with any of the words, once each, without tests, examples and migrations."""
+def _modules(project: Project, words: tuple[str, ...], near: str) -> Iterator[Module]:
+    """The modules with any of the words, once each, without tests, examples and migrations, the nearest first."""
     paths = {path for word in words for path in project.tree.search(word)}
-    for path in sorted(paths):
+    for path in within_reach(project, paths, near):
         module = None if is_aside(path) or "/versions/" in path else project.module(path)
         if module is not None and path.rpartition("/")[2] != "env.py":
             yield module
@@ -262,11 +263,3 @@ def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
 
 def _last(module: Module, node: ast.expr) -> str:
     return (module.resolve(node) or ast.unparse(node)).rpartition(".")[2]
-
-
-def _apart(path: str, near: str) -> int:
-    """How many folders lie between two files."""
-    ours, theirs = path.split("/")[:-1], near.split("/")[:-1]
-    shared = next((at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
-    common = min(len(ours), len(theirs)) if shared is None else shared
-    return len(ours) + len(theirs) - 2 * common

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.columns import Column, remembered
+from skillrun.scaffold.stores.nearness import within_reach
 from skillrun.scaffold.stores.testing import Testing
 from skillrun.scaffold.stores.variables import Variable, file_of, variable_of
 
@@ -48,7 +49,7 @@ class Tables:
 
 def find_opening(project: Project, near: str) -> Opening:
     """The repository's function that opens its database: a context manager first, then the nearest to a path."""
-    found = sorted(_openings(project), key=lambda one: (not one.commits, not _is_near(one, near), one.where))
+    found = sorted(_openings(project, near), key=lambda one: (not one.commits, not _is_near(one, near)))
     return found[0] if found else Opening(None, True, _OWN, "the store")
 
 
@@ -56,8 +57,8 @@ def _is_near(opening: Opening, path: str) -> bool:
     return opening.symbol is not None and opening.symbol.path.rpartition("/")[0] == path.rpartition("/")[0]
 
 
-def _openings(project: Project) -> Iterator[Opening]:
-    for path in sorted(project.tree.search("sqlite3")):
+def _openings(project: Project, near: str) -> Iterator[Opening]:
+    for path in within_reach(project, project.tree.search("sqlite3"), near):
         module = project.module(path) if not is_aside(path) else None
         for node in module.tree.body if module is not None else ():
             called = _connecting(node)
