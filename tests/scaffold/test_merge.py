@@ -397,6 +397,7 @@ SAME = {
     "quotes and layout": ("def f():\n    return ( 'a', )\n", 'def f():\n    return ("a",)\n'),
     "the docstring's margin": ('def f():\n\t"""A.\n\n\tB.\n\t"""\n', 'def f():\n    """A.\n\n    B."""\n'),
     "comments": ("X = 1  # mine\n", "X = 1\n"),
+    "an annotation": ("log: L = get('x')\n", 'log = get("x")\n'),
     "in if": ("if 1:\n    X = 1\n", "X = 1\n"),
     "one of two": ("if 1:\n    X = 2\nelse:\n    X = 1\n", "X = 1\n"),
     "a call": ("if 1:\n    s.connect( f )\n", "s.connect(f)\n"),

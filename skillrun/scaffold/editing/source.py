@@ -143,8 +143,19 @@ def inside_strings(tree: ast.Module) -> set[int]:
 
 
 def same(left: ast.AST, right: ast.AST) -> bool:
-    """Whether two pieces of code mean the same: comments, quotes and layout aside, docstrings by their words."""
+    """Whether two pieces of code mean the same: comments, quotes and layout aside, docstrings by their words.
+
+    What a variable is annotated with is no matter.
+    """
+    left, right = unannotated(left), unannotated(right)
     return type(left) is type(right) and shape(left) == shape(right)
+
+
+def unannotated(node: ast.AST) -> ast.AST:
+    """`x: T = 1` as `x = 1`; anything else as it is."""
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        return ast.Assign([node.target], node.value)
+    return node
 
 
 def shape(node: ast.AST) -> str:
