@@ -145,9 +145,10 @@ def inside_strings(tree: ast.Module) -> set[int]:
 def same(left: ast.AST, right: ast.AST) -> bool:
     """Whether two pieces of code mean the same: comments, quotes and layout aside, docstrings by their words.
 
-    What a variable is annotated with is no matter.
+    A variable may be annotated in one of them.
     """
-    left, right = unannotated(left), unannotated(right)
+    if type(left) is not type(right):
+        left, right = unannotated(left), unannotated(right)
     return type(left) is type(right) and shape(left) == shape(right)
 
 
