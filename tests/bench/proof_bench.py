@@ -3,13 +3,15 @@
     python tests/bench/proof_bench.py [--real N]
 
 Prints: a schedule against a bare fork and wait of the same interpreter; a whole proof against importing the target once
-for each family of schedules; a schedule against the same on a real worker with a real Redis; memory; both cores.
+for each family of schedules; a schedule against the same on a real worker with a real Redis; a proof whose state is in
+PostgreSQL against the same in SQLite; memory; both cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -63,6 +65,20 @@ def rq_job(folder: Path) -> Path:
     root = folder / "rq"
     shutil.copytree(Path(__file__).parent.parent / "proof" / "corpus" / "rq_invoice", root)
     (root / "bench_fork.py").write_text(FORK)
+    return root
+
+
+def wallet(folder: Path, *, postgresql: bool) -> Path:
+    """A copy of the corpus' job over SQLAlchemy, in SQLite as it is there or in PostgreSQL."""
+    root = folder / ("postgresql" if postgresql else "sqlite")
+    shutil.copytree(Path(__file__).parent.parent / "proof" / "corpus" / "celery_wallet", root)
+    (root / "bench_fork.py").write_text(FORK)
+    if postgresql:
+        models, spec = root / "wallets" / "models.py", next((root / ".skillrun" / "jobs").glob("*.yaml"))
+        engine = 'create_engine(os.environ["WALLET_DB"].replace("postgresql:", "postgresql+psycopg:"))'
+        models.write_text(re.sub(r"create_engine\(.*\)", engine, models.read_text(), count=1))
+        told = re.sub(r"(sqlite:///)?{scratch}/wallets.db", "{postgresql}", spec.read_text())
+        spec.write_text(told.replace("proof:\n", "proof:\n  services: [postgresql]\n"))
     return root
 
 
@@ -219,6 +235,7 @@ def main() -> None:
         imported = statistics.median(import_s(root) for _ in range(5))
         families = len(one.taken)
         rq = timed_proof(rq_job(folder), workers=1, driver="rq")
+        sqlite, postgresql = (timed_proof(wallet(folder, postgresql=there), workers=1) for there in (False, True))
         real = statistics.median(real_schedule_s(root, folder, kill=bool(n % 2)) for n in range(options.real))
     print(f"verdict            {one.proof.verdict} under {sum(map(len, one.taken.values()))} schedules "
           f"of {families} families")  # fmt: skip
@@ -229,6 +246,9 @@ def main() -> None:
         print(f"  {family:<18} {len(seconds):>4}  {statistics.median(seconds) * 1000:6.1f} ms")
     print(f"whole proof        {two.all:.1f} s = {two.all / (imported * families):.1f}x of importing once a family "
           f"({families} x {imported:.2f} s)   (aim: at most 6x)")  # fmt: skip
+    print(f"in PostgreSQL      {postgresql.median * 1000:.1f} ms a schedule = "
+          f"{postgresql.median / sqlite.median:.1f}x of the same in SQLite; the whole proof "
+          f"{postgresql.all / sqlite.all:.1f}x ({postgresql.proof.verdict}, {sqlite.proof.verdict})")  # fmt: skip
     print(f"second core        one worker {one.all:.1f} s, two {two.all:.1f} s = {one.all / two.all:.1f}x")
     print(f"real worker        {real:.2f} s a schedule = {real / one.median:.0f}x of a simulated one   "
           f"(aim: at least 50x)")  # fmt: skip
