@@ -93,6 +93,30 @@ def test_waits(tmp_path: Path, broker: str, backoff: Backoff) -> None:
     assert (found.backoff, dict(found.unknown)) == (backoff, {})
 
 
+TOLD = """tries = int(context.message.labels.get("_retries", 0)) + 1
+    wait = min(60, 2 * 3 ** (tries - 1))
+    context.message.labels["delay"] = {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "options", "backoff"),
+    [
+        ("wait", "", Backoff("exponential", 2.0, 3.0, 60.0)),
+        ("random.uniform(wait / 2, wait)", "", Backoff("exponential", 2.0, 3.0, 60.0, jitter=True)),
+        ("wait", "use_jitter=True", Backoff("exponential", 2.0, 3.0, 60.0, jitter=True)),
+        ("7", "", Backoff("fixed", 7.0)),
+        ("wait", "use_delay_exponent=True", None),
+        ("wait_of(context)", "", None),
+    ],
+)
+def test_a_wait_that_the_handler_tells(tmp_path: Path, told: str, options: str, backoff: Backoff | None) -> None:
+    broker = smart("5", "True", "schedule_source=due", *filter(None, [options]))
+    found = shop(tmp_path, "", broker, f"import random\n    {TOLD.format(told)}    raise TimeoutError").policy
+    assert ("backoff" in found.unknown) is (backoff is None)
+    assert found.backoff == (backoff or NONE)
+
+
 @pytest.mark.parametrize(
     ("labels", "broker", "names"),
     [
@@ -178,6 +202,9 @@ def test_schedules(tmp_path: Path) -> None:
     sender = "from shop.broker import broker\nfrom shop.tasks import send_receipt\n"
     sender += "@broker.task(schedule=[{'cron': '0 8 * * *'}])\nasync def sweep():\n    await send_receipt.kiq(7)\n"
     found = shop(tmp_path / "other", sweep=sender)
+    assert ("schedule", "schedule=[...] of sweep, which kicks it") in found.wiring
+    helper = sender.replace("send_receipt.kiq(7)", "settle()") + "async def settle():\n    await send_receipt.kiq(7)\n"
+    found = shop(tmp_path / "helper", sweep=helper)
     assert ("schedule", "schedule=[...] of sweep, which kicks it") in found.wiring
 
 

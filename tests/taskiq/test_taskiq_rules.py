@@ -151,6 +151,8 @@ def test_source_unread(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("source-unread")
     beat = "from taskiq import TaskiqScheduler\nfrom shop.broker import later\ns = TaskiqScheduler(broker, [later])\n"
     check_ignores("source-unread", TASK, other + stream(smart("schedule_source=later")), beat=beat)
+    beat = beat.replace("[later]", "[]") + "s.sources.append(later)\n"
+    check_ignores("source-unread", TASK, other + stream(smart("schedule_source=later")), beat=beat)
     beat = "from taskiq import TaskiqScheduler\ns = TaskiqScheduler(broker, sources())\n"
     check_ignores("source-unread", TASK, other + stream(smart("schedule_source=later")), beat=beat)
 

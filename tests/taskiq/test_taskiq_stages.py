@@ -67,11 +67,3 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
 def test_a_broken_shop_fails_where_it_should(tmp_path: Path, name: str) -> None:
     stage, files, rule = BROKEN[name]
     check_breaks(stage, taskiq_repo.build(tmp_path / "repo", files), rule)
-
-
-def test_a_scaffold_says_that_it_has_no_templates(tmp_path: Path) -> None:
-    from skillrun.scaffold.plan import plan
-
-    made = plan(taskiq_repo.build(tmp_path / "repo"))
-    assert made.changes == ()
-    assert [finding.message for finding in made.missing] == ["skillrun has no templates for taskiq"]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.arq.workers import find_entries
+from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.interface import Place, Wiring
 from skillrun.repo.python import Definition, Module, Project
@@ -62,17 +63,10 @@ def _ticks(project: Project, site: Site) -> Iterator[Wiring]:
     """The cron jobs that come to an enqueueing call: its own function, or one that calls that."""
     around = site.module.function_of(site.call)
     own = project.define(site.module, around) if around is not None else None
-    for function in (own, *_callers(project, own)) if own is not None else ():
+    for function in (own, *callers_of(project, own)) if own is not None else ():
         for entry in find_entries(project, function):
             if entry.kind == "cron":
                 yield Wiring("schedule", entry.place, f"cron({function.name}) that enqueues it", False)
-
-
-def _callers(project: Project, function: Definition) -> Iterator[Definition]:
-    for use in project.uses(function.dotted):
-        caller, above = use.module.function_of(use.node), next(use.module.parents(use.node), None)
-        if caller is not None and isinstance(above, ast.Call) and above.func is use.node:
-            yield project.define(use.module, caller)
 
 
 def find_sites(project: Project, handler: Definition, *, tests: bool = False) -> tuple[Site, ...]:

@@ -1,7 +1,7 @@
 """What a coroutine function that a scaffold writes awaits, and what it leaves to a thread.
 
-`attempt.jinja` holds the parts of such a handler that two libraries share: one attempt, and what is done with a job that
-is given up.
+`attempt.jinja` holds the parts of such a handler that libraries share: one attempt, and what is done with a job that is
+given up.
 """
 
 from __future__ import annotations

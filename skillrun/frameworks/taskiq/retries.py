@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skillrun.frameworks.common.countdown import Countdown
@@ -106,12 +106,16 @@ def backoff(project: Project, task: Task, part: Part, broker: Broker, attempts: 
         return NONE
     if not has_source(part) and not broker.waits and not part.unread:
         return NONE  # nobody reads the label
-    own = project.member([part.own], "make_delay") if part.own is not None else None
+    own = make_delay(project, part)
     if own is not None:
-        return _own(project, own)
-    base, _ = label(project, task, "delay")
+        return own_waits(project, own)
     names = ("default_delay", "max_delay_exponent", "use_delay_exponent", "use_jitter")
     values = [option(project, part, name) for name in names]
+    told = _told(project, task.handler)
+    if told is not None:
+        found = Tries(project).backoff(*told) if values[2] is False and is_known(values[3]) else None
+        return replace(found, jitter=found.jitter or bool(values[3])) if found is not None else None
+    base, _ = label(project, task, "delay")
     base = values[0] if base is None else base
     if not all(map(is_known, (base, *values))):
         return None
@@ -130,8 +134,24 @@ def _computed(base: float, cap: float, attempts: int, *, grows: bool, jitter: bo
     return Backoff("exponential", base, cap_s=cap, jitter=bool(jitter), waits=tuple(waits))
 
 
-def _own(project: Project, method: Definition) -> Backoff | None:
-    """A `make_delay` of the repository's own that is one `return`."""
+def _told(project: Project, handler: Definition) -> tuple[ast.expr, Module] | None:
+    """What the handler puts into the label `delay` of the message that it works on, for a retry to wait so long."""
+    for part in project.callables(handler):
+        for node in (one for one in ast.walk(part.node) if isinstance(one, ast.Assign)):
+            target = node.targets[0]
+            named = isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant)
+            if named and ast.unparse(target).endswith(".labels['delay']"):
+                return node.value, part.module
+    return None
+
+
+def make_delay(project: Project, part: Part) -> Definition | None:
+    """The repository's own method that computes the waits."""
+    return project.member([part.own], "make_delay") if part.own is not None else None
+
+
+def own_waits(project: Project, method: Definition) -> Backoff | None:
+    """What a `make_delay` of the repository's own says that is one `return`; None for any other."""
     returns = [node for node in ast.walk(method.node) if isinstance(node, ast.Return) and node.value is not None]
     if len(returns) != 1 or len(method.parameters) < 3 or returns[0].value is None:
         return None

@@ -6,11 +6,11 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.callables.callers import reach_of_places
+from skillrun.frameworks.common.callables.callers import callers_of, reach_of_places
 from skillrun.frameworks.common.callables.wiring import starting
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.interface import Wiring
-from skillrun.frameworks.taskiq.tasks import KICKS, find_sites, read_task
+from skillrun.frameworks.taskiq.tasks import KICKS, Site, find_sites, read_task
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project, Use
@@ -36,9 +36,17 @@ def _all(project: Project, handler: Definition) -> Iterator[Wiring]:
         if handler.node in site.module.parents(site.call):
             continue
         yield Wiring(KICKS[site.method], site.place, f".{site.method}(...)", site.in_tests)
-        around = site.module.function_of(site.call)
-        sender = read_task(project, project.define(site.module, around)) if around is not None else None
-        if sender is not None and "schedule" in sender.labels and not site.in_tests:
+        if not site.in_tests:
+            yield from _ticks(project, site)
+
+
+def _ticks(project: Project, site: Site) -> Iterator[Wiring]:
+    """The scheduled tasks that come to a kick: its own function, or one that calls that."""
+    around = site.module.function_of(site.call)
+    own = project.define(site.module, around) if around is not None else None
+    for function in (own, *callers_of(project, own)) if own is not None else ():
+        sender = read_task(project, function)
+        if "schedule" in sender.labels:
             node, module = sender.labels["schedule"]
             how = f"schedule=[...] of {sender.handler.name}, which kicks it"
             yield Wiring("schedule", place_of(module, node), how)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "plain_cron", "apscheduler")
+FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "taskiq", "plain_cron", "apscheduler")
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
-ONLY = {"django": ("celery", "plain_cron"), "asyncio": ("arq",)}
+ONLY = {"django": ("celery", "plain_cron"), "asyncio": ("arq", "taskiq")}
 """Stores that some frameworks alone have."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
-CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq"), ("cron", "poller"))}
+CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq", "taskiq"), ("cron", "poller"))}
 COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""
 DEAD_LETTERS = {"celery": ("queue",), "rq": ("framework",), "dramatiq": ("framework",)}

@@ -21,6 +21,14 @@ COMMANDS = "/management/commands/"
 _COMMAND_CLASSES = ("django.core.management.base.BaseCommand", "django.core.management.BaseCommand")
 
 
+def callers_of(project: Project, function: Definition) -> Iterator[Definition]:
+    """The functions that call one themselves."""
+    for use in project.uses(function.dotted):
+        caller, above = use.module.function_of(use.node), next(use.module.parents(use.node), None)
+        if caller is not None and isinstance(above, ast.Call) and above.func is use.node:
+            yield project.define(use.module, caller)
+
+
 @dataclass
 class Reach:
     """`functions`: the handler, then what calls it. `entries`: path -> the line by which its module runs it."""

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, call_place, calls_of, effect_calls, spec_name, tell
-from skillrun.frameworks.common.reading import held_value, in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job, Place
 from skillrun.frameworks.taskiq.brokers import Broker, Part
 from skillrun.frameworks.taskiq.retries import asks, has_source, types
+from skillrun.frameworks.taskiq.schedulers import class_of, find_schedulers
 from skillrun.frameworks.taskiq.tasks import Task, read_task
-from skillrun.repo.python import Call, Module
+from skillrun.repo.python import Call
 from skillrun.verdict import Finding, Severity
 
 _WANTED = ("retry_on_error", "max_retries", "types_of_exceptions")
@@ -99,19 +100,11 @@ def source_takes_none(job: Job) -> Iterator[Finding]:
     """A source that knows the tasks' labels alone."""
     found = _retrying(job)
     node = found[1].options.get("schedule_source") if found is not None else None
-    if found is None or node is None or _made(job, node, found[1].module) != "LabelScheduleSource":
+    if found is None or node is None or class_of(job.project, node, found[1].module) != "LabelScheduleSource":
         return
     message = "LabelScheduleSource takes no schedules: on_error ends in NotImplementedError, and no retry is sent"
     hint = "ListRedisScheduleSource(...), which keeps what is added to it"
     yield tell(job, "source-takes-none", Severity.ERROR, place_of(found[1].module, node), message, hint)
-
-
-def _made(job: Job, node: ast.expr, module: Module) -> str:
-    """The class that an expression is an object of; "" where that cannot be told."""
-    held = held_value(job.project, node, module)
-    func = held[0].func if held is not None and isinstance(held[0], ast.Call) else None
-    name = held[1].resolve(func) if held is not None and func is not None else None
-    return job.project.origin(name).rpartition(".")[2] if name else ""
 
 
 def source_unread(job: Job) -> Iterator[Finding]:
@@ -119,32 +112,14 @@ def source_unread(job: Job) -> Iterator[Finding]:
     found = _retrying(job)
     if found is None or not has_source(found[1]):
         return
-    part, sources = found[1], list(schedule_sources(job))
-    kind = _made(job, part.options["schedule_source"], part.module)
-    if kind and None not in sources and kind not in {_made(job, *one) for one in sources if one}:
+    part, lists = found[1], [one.sources for one in find_schedulers(job.project)]
+    kind = class_of(job.project, part.options["schedule_source"], part.module)
+    known = {class_of(job.project, *source) for sources in lists for source in sources or ()}
+    if kind and None not in lists and kind not in known:
         message = "no TaskiqScheduler has this schedule source among its sources: the retries are kept, and never sent"
         hint = "TaskiqScheduler(broker, sources=[...]), and `taskiq scheduler module:scheduler` beside the workers"
         place = place_of(part.module, part.options["schedule_source"])
         yield tell(job, "source-unread", Severity.ERROR, place, message, hint)
-
-
-def schedule_sources(job: Job) -> Iterator[tuple[ast.expr, Module] | None]:
-    """The sources of every scheduler; None for what cannot be told."""
-    for module in job.project.modules_with("TaskiqScheduler"):
-        for node in () if in_tests(module.path) else ast.walk(module.tree):
-            name = module.resolve(node.func) if isinstance(node, ast.Call) else None
-            if not isinstance(node, ast.Call) or not name or not name.endswith("TaskiqScheduler"):
-                continue
-            given = (
-                node.args[1]
-                if len(node.args) > 1
-                else next((k.value for k in node.keywords if k.arg == "sources"), None)
-            )
-            held = held_value(job.project, given, module) if given is not None else None
-            if held is None or not isinstance(held[0], ast.List | ast.Tuple):
-                yield None
-            else:
-                yield from ((one, held[1]) for one in held[0].elts)
 
 
 def product_of_delays(job: Job) -> Iterator[Finding]:

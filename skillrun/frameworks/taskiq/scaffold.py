@@ -1,0 +1,196 @@
+"""The job as a taskiq task: its broker's SmartRetryMiddleware retries it, and it keeps itself what is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.common import awaiting
+from skillrun.frameworks.common.callables.scaffold import left_out
+from skillrun.frameworks.common.crontab import FIELDS, read_fields
+from skillrun.frameworks.layout import call, seconds, source
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
+from skillrun.frameworks.publishing import when_to_publish
+from skillrun.frameworks.taskiq import setup as setups
+from skillrun.frameworks.taskiq.setup import Setup, chosen_broker, read_setup
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+MESSAGE = "kwargs"
+AWAITS = True
+TESTS = "run by taskiq's own receiver, with the broker's middlewares; the queue and the waits are left out."
+"""What the tests' docstring says of how they run the job."""
+
+_OURS = ("context", "correlation_id", "labels", "tries")
+_REDIS = "taskiq_redis."
+
+
+def read(project: Project, facts: Facts) -> dict[str, Any]:
+    """What these templates need to know beyond `Facts`.
+
+    `setup`: the broker, what it has, and what it gets; None where no module could import one. `publisher`: the
+    function that kicks the task, where it is written; of a clock, `tick` and `due`.
+    """
+    broker = chosen_broker(project, facts.app)
+    made: dict[str, Any] = {"publishes": True}  # a tick of the clock publishes too
+    made["setup"] = read_setup(project, facts, broker) if broker is not None else None
+    beside = facts.enqueue if facts.enqueue.module == facts.module else None
+    if facts.trigger != "event":
+        made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
+        made["due"] = f"due_{facts.name}"
+        beside = beside or Symbol(facts.module, f"enqueue_{facts.name}", exists=False, path=facts.path)
+    return {**made, "publisher": beside}
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What taskiq cannot do of what the spec asks for, a sentence each."""
+    setup: Setup | None = facts.facts["setup"]
+    if setup is None:
+        yield "no broker of taskiq was found that a module could import: broker = RedisStreamBroker(...) in a module"
+    elif setup.broker.in_memory:
+        yield "the only broker is an InMemoryBroker, which works in the process that publishes: make one with a queue"
+    elif setup.problem:
+        yield setup.problem
+    if facts.dead_letter in ("queue", "framework"):
+        yield f"taskiq keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
+    if facts.django:
+        yield "skillrun's templates for taskiq know no Django project, whose transactions are not asyncio's"
+    for field in facts.fields:
+        if field.name in _OURS:
+            yield f"the handler has a use of its own for the name {field.name}: rename the field"
+    if facts.trigger == "cron" and _cron(facts) is None:
+        yield f"taskiq's scheduler has no cron that means {facts.schedule!r}"
+    if facts.trigger == "poller" and not (facts.every_s or 60.0).is_integer():
+        yield "taskiq's scheduler counts whole seconds: trigger.every is to be such"
+
+
+def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
+    """What `runs.jinja` imports beyond the handler."""
+    needed: list[Symbol | str] = [
+        "import asyncio", "from collections.abc import Iterator", "from contextlib import ExitStack, contextmanager",
+        "from unittest.mock import patch", "from taskiq import BrokerMessage", "from taskiq.receiver import Receiver",
+        "from taskiq.result_backends.dummy import DummyResultBackend",
+    ]  # fmt: skip
+    needed += ["from taskiq import SmartRetryMiddleware"] if facts.retries.bounded else []
+    publisher = facts.facts["publisher"]
+    needed += [Symbol(facts.module, publisher.name)] if publisher else []
+    return (*needed, *([facts.facts["tick"]] if facts.trigger != "event" and not case else []))
+
+
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
+    """What `over_broker.jinja` imports: the publisher, and taskiq's receiver; None where the broker is not Redis."""
+    publisher = facts.facts["publisher"]
+    if publisher is None or not facts.facts["setup"].broker.kind.startswith(_REDIS):
+        return None
+    return (
+        "import asyncio", "from uuid import uuid4", "from redis.exceptions import RedisError",
+        "from taskiq.exceptions import SendTaskError", "from taskiq.receiver import Receiver",
+        Symbol(facts.module, facts.name), Symbol(facts.module, publisher.name),
+    )  # fmt: skip
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The handler with what ends its failures, its publisher and tick, and what the broker and its clock lack."""
+    clocked, setup = facts.trigger != "event", facts.facts["setup"]
+    text = render(
+        "handler.py.jinja", facts, needed=_needed(facts), broker=facts.app.name if facts.app else "broker",
+        options=_options(facts, setup), attempts_name=_attempts_name(facts), tells=setup.tells, wait=_wait(facts),
+        plain=_is_plain(facts), given=_given(facts), kicked=_kicked(facts), notes=_notes(facts, setup),
+        publisher=facts.facts["publisher"], publishing=_publishing(facts, setup), clocked=clocked,
+        schedule=_schedule(facts) if clocked else "", left_out=left_out(facts) if clocked else "",
+        **awaiting.names(facts),
+    )  # fmt: skip
+    return [*setups.pieces(facts, setup, render), Module(facts.path, text)]
+
+
+def _is_plain(facts: Facts) -> bool:
+    """Whether the handler awaits nothing: taskiq runs a plain function in a thread itself."""
+    return not awaiting.awaits(facts) and not awaiting.give_up_awaits(facts)
+
+
+def _attempts_name(facts: Facts) -> str:
+    return f"{facts.name.upper()}_ATTEMPTS"
+
+
+def _needed(facts: Facts) -> list[Symbol | str]:
+    needed: list[Symbol | str] = [
+        "from typing import Any", "from taskiq import Context, TaskiqDepends", facts.conventions.logger_import,
+        *awaiting.needed(facts),
+    ]  # fmt: skip
+    needed += ["import asyncio"] if awaiting.blocks(facts) and not _is_plain(facts) else []
+    if facts.app is not None:
+        needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as tasks are written
+    if facts.retries.bounded:
+        needed += facts.transient
+        told = facts.facts["setup"].tells and facts.retries.jitter and facts.retries.kind != "none"
+        needed += ["import random"] if told else []
+    if facts.trigger != "event":
+        needed.append("from collections.abc import Iterable")
+    return needed
+
+
+def _options(facts: Facts, setup: Setup) -> list[str]:
+    """The labels of the task; `types_of_exceptions` is added by the template."""
+    if facts.retries.bounded:
+        return ["retry_on_error=True", f"max_retries={_attempts_name(facts)}"]
+    return ["retry_on_error=False"] if setup.retries else []
+
+
+def _given(facts: Facts) -> list[str]:
+    """The handler's parameters: a call that lacks an argument never begins, so none must be given."""
+    fields = ["payload: Any"] if facts.message == "payload" else [f"{field.name}: Any" for field in facts.fields]
+    return [*(f"{one} = None" for one in fields), "context: Context = TaskiqDepends()"]
+
+
+def _kicked(facts: Facts) -> str:
+    """The statement that publishes; too long for a line, it is laid out as formatters do it with a chain of calls."""
+    fields = [f"{field.name}={field.name}" for field in facts.fields]
+    sent, width = ["payload"] if facts.message == "payload" else fields, facts.conventions.line_length
+    chain = f"{facts.name}.kicker().with_labels(**labels).kiq({', '.join(sent)})"
+    if len(f"    await {chain}") <= width:
+        return f"await {chain}"
+    if len(f"        {chain}") > width:
+        chain = f"{facts.name}.kicker()\n        .with_labels(**labels)\n        {call('.kiq', sent, 8, width=width)}"
+    return f"await (\n        {chain}\n    )"
+
+
+def _wait(facts: Facts) -> str:
+    """Source of the longest wait before the next run, by the number of this one."""
+    retries = facts.retries
+    base = seconds(retries.base_s)
+    if retries.kind != "exponential":
+        return base
+    grown = f"{base} * {seconds(retries.factor)} ** (tries - 1)"
+    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
+
+
+def _notes(facts: Facts, setup: Setup) -> str:
+    """Who sends the retries."""
+    if not facts.retries.bounded or not setup.waits:
+        return ""
+    command = f"`taskiq scheduler {setup.scheduler_path}`" if setup.scheduler_path else "taskiq's scheduler"
+    return f"{command} sends its retries: it looks for them once in --update-interval seconds, by default 60."
+
+
+def _publishing(facts: Facts, setup: Setup) -> str:
+    """When to call the publisher, and what the broker does not do."""
+    if setup.broker.gives_back:
+        return when_to_publish(facts)
+    again = "the next tick publishes it again" if facts.trigger != "event" else "it is lost until it is published again"
+    kind = setup.broker.kind.rpartition(".")[2]
+    return f"{when_to_publish(facts)} {kind} gives nothing back: where a worker is killed at its work, {again}."
+
+
+def _cron(facts: Facts) -> str | None:
+    """The schedule in numbers; None where pycron has none that means it."""
+    fields = read_fields(facts.schedule or "")
+    return " ".join(fields[name] for name in FIELDS) if fields is not None else None
+
+
+def _schedule(facts: Facts) -> str:
+    """The label of a tick."""
+    if facts.trigger == "poller":
+        return source([{"interval": round(facts.every_s or 60)}])
+    zone = {"cron_offset": facts.timezone} if facts.timezone not in (None, "UTC", "Etc/UTC") else {}
+    return source([{"cron": _cron(facts), **zone}])

@@ -1,0 +1,87 @@
+"""The schedulers of a repository, and the sources of what they send.
+
+Source: taskiq/scheduler/scheduler.py (`TaskiqScheduler(broker, sources)`).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skillrun.frameworks.common.reading import held_value, in_tests
+from skillrun.repo.python import Module, Project
+
+Source = tuple[ast.expr, Module]
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """A `TaskiqScheduler(...)`. `sources` are the elements of its list; None where that cannot be told."""
+
+    node: ast.Call
+    module: Module
+    sources: tuple[Source, ...] | None
+
+    @property
+    def broker(self) -> ast.expr | None:
+        """The broker that it sends through."""
+        return argument(self.node, "broker", 0)
+
+    @property
+    def is_listed(self) -> bool:
+        """Its sources are a list that is written out, and named."""
+        return any(one.arg == "sources" and isinstance(one.value, ast.List) for one in self.node.keywords)
+
+    @property
+    def name(self) -> str:
+        """The variable of its module that holds it; "" where none does."""
+        return _name(self.module, self.node)
+
+
+def find_schedulers(project: Project) -> tuple[Scheduler, ...]:
+    """Every one outside the tests, in order of path and line."""
+    return project.remember(("taskiq.schedulers",), lambda: tuple(_find(project)))
+
+
+def _find(project: Project) -> Iterator[Scheduler]:
+    for module in project.modules_with("TaskiqScheduler"):
+        for node in () if in_tests(module.path) else ast.walk(module.tree):
+            name = module.resolve(node.func) if isinstance(node, ast.Call) else None
+            if isinstance(node, ast.Call) and name and name.endswith("TaskiqScheduler"):
+                yield Scheduler(node, module, _sources(project, node, module))
+
+
+def _sources(project: Project, call: ast.Call, module: Module) -> tuple[Source, ...] | None:
+    given = argument(call, "sources", 1)
+    held = held_value(project, given, module) if given is not None else None
+    if held is None or not isinstance(held[0], ast.List | ast.Tuple):
+        return None
+    return (*((one, held[1]) for one in held[0].elts), *_appended(module, _name(module, call)))
+
+
+def _appended(module: Module, name: str) -> Iterator[Source]:
+    """`scheduler.sources.append(...)` in its module."""
+    for node in ast.walk(module.tree) if name else ():
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{name}.sources.append" and node.args:
+            yield node.args[0], module
+
+
+def _name(module: Module, call: ast.Call) -> str:
+    above = next(module.parents(call), None)
+    target = above.targets[0] if isinstance(above, ast.Assign) else getattr(above, "target", None)
+    return target.id if isinstance(target, ast.Name) and module.function_of(call) is None else ""
+
+
+def argument(call: ast.Call, name: str, position: int) -> ast.expr | None:
+    """An argument that may be given in either way."""
+    named = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    return named if named is not None or len(call.args) <= position else call.args[position]
+
+
+def class_of(project: Project, node: ast.expr, module: Module) -> str:
+    """The class that an expression is an object of, without its module; "" where that cannot be told."""
+    held = held_value(project, node, module)
+    func = held[0].func if held is not None and isinstance(held[0], ast.Call) else None
+    name = held[1].resolve(func) if held is not None and func is not None else None
+    return project.origin(name).rpartition(".")[2] if name else ""

@@ -1,0 +1,209 @@
+"""What a scaffold finds, and adds, beside a broker: the middleware that retries, the scheduler, and what it reads."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Entry, Facts, Line, Module, Piece, Render, Symbol
+from skillrun.frameworks.taskiq.brokers import Broker, Part, brokers_of, find_brokers
+from skillrun.frameworks.taskiq.retries import has_source, make_delay, option, own_waits
+from skillrun.frameworks.taskiq.schedulers import Scheduler, argument, class_of, find_schedulers
+from skillrun.frameworks.taskiq.starts import Start, find_starts
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Module as Code
+    from skillrun.repo.python import Project
+
+_KNOWN_BY_URL = ("RedisStreamBroker", "ListQueueBroker", "PubSubBroker")
+"""Brokers of taskiq-redis whose one Redis ListRedisScheduleSource reaches by the same URL."""
+_CHANGES = ("use_jitter", "use_delay_exponent")
+"""Options of SmartRetryMiddleware that change a wait which a job asks for."""
+_RETRIES = "retry_source"
+_LABELS = "from taskiq.schedule_sources import LabelScheduleSource"
+_EVERY_S = 5
+"""How often a scheduler that is started for retries looks for them; 60 by default."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A broker, with what it has and what it is to get for one job.
+
+    `url`: its address, as its module writes it. `adds`: it gets the middleware. `waits`: retries go through a
+    scheduler, and `source`: one that is to be made for them. `tells`: the handler says its waits itself. `labels`: the
+    scheduler is to read the tasks' labels. `starts`: the lines that start a worker or a scheduler.
+    """
+
+    broker: Broker
+    scheduler: Scheduler | None
+    url: str = ""
+    adds: bool = False
+    waits: bool = False
+    source: bool = False
+    tells: bool = True
+    labels: bool = False
+    problem: str = ""
+    starts: tuple[Start, ...] = ()
+    unloaded: tuple[Start, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The broker, in its own module."""
+        return self.broker.name.rpartition(".")[2]
+
+    @property
+    def retries(self) -> bool:
+        """The broker has a middleware that retries."""
+        return bool(self.broker.retrying)
+
+    @property
+    def scheduler_path(self) -> str:
+        """What `taskiq scheduler` is given; "" where that is not known."""
+        if self.scheduler is None:
+            return f"{self.broker.module.name}:scheduler"
+        return f"{self.scheduler.module.name}:{self.scheduler.name}" if self.scheduler.name else ""
+
+
+def chosen_broker(project: Project, app: Symbol | None) -> Broker | None:
+    """The broker behind an object that modules can import; where it may be one in memory too, the other."""
+    named = (one for one in find_brokers(project) if app is not None and one.name == f"{app.module}.{app.name}")
+    return next(named, None)
+
+
+def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
+    """What is there, and what is to be added for this job."""
+    scheduler = next((one for one in find_schedulers(project) if _sends(project, one, broker)), None)
+    known = [class_of(project, *one) for one in scheduler.sources or ()] if scheduler is not None else []
+    clocked, bounded = facts.trigger != "event", facts.retries.bounded
+    part = broker.retrying[-1] if broker.retrying and bounded else None
+    adds = bounded and part is None
+    source = adds and not broker.waits
+    starts = tuple(find_starts(project))
+    return Setup(
+        broker, scheduler,
+        url=_url(broker), adds=adds, source=source,
+        waits=source or (part is not None and has_source(part)),
+        tells=part is None or (part.kind == "SmartRetryMiddleware" and make_delay(project, part) is None),
+        labels=clocked and "LabelScheduleSource" not in known,
+        problem=_problem(project, facts, broker, part) or (_no_source(broker, scheduler) if source else ""),
+        starts=starts, unloaded=tuple(_unloaded(project, facts, broker, scheduler, starts)),
+    )  # fmt: skip
+
+
+def _sends(project: Project, scheduler: Scheduler, broker: Broker) -> bool:
+    return scheduler.broker is not None and broker in brokers_of(project, scheduler.broker, scheduler.module)
+
+
+def _url(broker: Broker) -> str:
+    node = argument(broker.node, "url", 0)
+    written = (ast.get_source_segment(broker.module.text, node) or "") if node is not None else ""
+    return ast.unparse(node) if node is not None and "\n" in written else written
+
+
+def _no_source(broker: Broker, scheduler: Scheduler | None) -> str:
+    """Why no source for retries can be made beside a broker that does not wait itself; "" where one can."""
+    kind = broker.kind.rpartition(".")[2]
+    made = kind in _KNOWN_BY_URL and _url(broker) and broker.module.function_of(broker.node) is None
+    if made and (scheduler is None or scheduler.name or scheduler.is_listed):
+        return ""
+    return (
+        f"nothing waits for a retry of {kind} here, and what would is not written: give it "
+        "SmartRetryMiddleware(schedule_source=...), with a source that a TaskiqScheduler reads"
+    )
+
+
+def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) -> str:
+    """Why the middleware that is there cannot keep the spec's waits; "" where it can."""
+    simple = part is not None and part.kind == "SimpleRetryMiddleware"
+    if part is None or (simple and not any(facts.retries.delays)):
+        return ""
+    if simple:
+        return "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its place"
+    named = part.own.name if part.own is not None else part.kind
+    if part.unread or (part.own is not None and project.member([part.own], "on_error") is not None):
+        return f"the broker's {named} retries in a way of its own, which was not read"
+    kind = broker.kind.rpartition(".")[2]
+    if has_source(part) is broker.waits:
+        twice = f"{kind} waits by itself, and {named} has a schedule_source too: a retry would wait twice"
+        return twice if broker.waits else f"{kind} does not wait, and {named} has no schedule_source: give it one"
+    own = make_delay(project, part)
+    if own is not None:
+        found, wanted = own_waits(project, own), facts.retries.delays
+        same = found is not None and found.delays(len(wanted)) == wanted
+        return "" if same else f"{named}.make_delay computes other waits than retry.backoff says"
+    changed = [name for name in _CHANGES if option(project, part, name) is not False]
+    return f"the broker's {named} has {changed[0]}, which changes the waits of a job" if changed else ""
+
+
+def _unloaded(
+    project: Project, facts: Facts, broker: Broker, scheduler: Scheduler | None, starts: tuple[Start, ...]
+) -> Iterator[Start]:
+    """What would not know the handler: workers where its module is new, and schedulers of a tick."""
+    for start in starts:
+        of_scheduler = scheduler is not None and start.mode == "scheduler" and start.home == scheduler.module.name
+        new = start.starts(broker.module.name) and facts.path not in facts.use.task_modules
+        wanted = new or (of_scheduler and facts.trigger != "event")
+        if wanted and not start.loads(project, facts.module, facts.path):
+            yield start
+
+
+# -- what is written
+
+
+def pieces(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]:
+    """The statements below the broker, the scheduler's sources, and the lines that start what sends."""
+    yield from _below_broker(facts, setup, render)
+    if setup.scheduler is not None:
+        yield from _more_sources(facts, setup, setup.scheduler, render)
+    elif setup.labels or setup.source:
+        yield from _started(facts, setup)
+    yield from (start.loading(facts.module) for start in setup.unloaded)
+
+
+def _below_broker(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]:
+    """The middleware with its source, and a scheduler where there is none."""
+    needed, lines = [], []
+    if setup.source:
+        needed.append("from taskiq_redis import ListRedisScheduleSource")
+        lines.append(f'{_RETRIES} = ListRedisScheduleSource({setup.url}, prefix="retries")')
+    if setup.adds:
+        needed.append("from taskiq import SmartRetryMiddleware")
+        given = f"schedule_source={_RETRIES}" if setup.source else ""
+        lines.append(f"{setup.name}.add_middlewares(SmartRetryMiddleware({given}))")
+    if setup.scheduler is None and (setup.labels or setup.source):
+        needed += ["from taskiq import TaskiqScheduler", *([_LABELS] if setup.labels else [])]
+        sources = [f"LabelScheduleSource({setup.name})"] * setup.labels + [_RETRIES] * setup.source
+        lines.append(f"scheduler = TaskiqScheduler({setup.name}, sources=[{', '.join(sources)}])")
+    if lines:
+        yield _module(facts, setup.broker.module, needed, lines, render)
+
+
+def _more_sources(facts: Facts, setup: Setup, scheduler: Scheduler, render: Render) -> Iterator[Piece]:
+    """In its list, where that is written out and stands below what is added to it; else appended to that list."""
+    home, broker = scheduler.module, scheduler.broker
+    here = home.path == setup.broker.module.path
+    wanted = [(f"LabelScheduleSource({ast.unparse(broker)})", [_LABELS], True)] if setup.labels and broker else []
+    if setup.source:
+        imported = f"from {setup.broker.module.name} import {_RETRIES}"
+        wanted.append((_RETRIES, [] if here else [imported], not here))
+    for value, needed, above in wanted:
+        if scheduler.is_listed and above:
+            yield Entry(home.path, "TaskiqScheduler(sources=)", value, imports=tuple(needed))
+        else:
+            yield _module(facts, home, needed, [f"{scheduler.name}.sources.append({value})"], render)
+
+
+def _module(facts: Facts, home: Code, needed: Sequence[str], lines: Sequence[str], render: Render) -> Module:
+    """Statements for a module that is there."""
+    return Module(home.path, render("below_broker.py.jinja", facts, home=home.name, needed=needed, lines=lines))
+
+
+def _started(facts: Facts, setup: Setup) -> Iterator[Piece]:
+    """The scheduler's line in a Procfile, like the worker's."""
+    worker = next((one for one in setup.starts if one.starts(setup.broker.module.name) and one.in_procfile), None)
+    if worker is not None:
+        modules = (*worker.modules, facts.module) if setup.labels else ()
+        late = f" --update-interval {_EVERY_S}" if setup.source else ""
+        yield Line(worker.path, worker.scheduling(setup.scheduler_path, tuple(dict.fromkeys(modules))) + late)
