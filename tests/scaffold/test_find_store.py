@@ -483,6 +483,15 @@ def test_the_folder_of_manage_py_is_no_package(make_repo: Callable[..., Path]) -
     assert (store.kind, store.path) == ("django", "src/shop/send_receipt_store.py")
 
 
+def test_a_package_that_is_still_to_be_made_lies_where_the_others_do(make_repo: Callable[..., Path]) -> None:
+    files = {f"src/{path}": text for path, text in KINDS["mapped"].files.items() if path.startswith("shop/")}
+    spec = store_cases.spec(handler="shop.mails.jobs:send_receipt")
+    store = store_cases.find(store_cases.case_of(make_repo(files), spec))
+    assert (store.module, store.path) == (
+        "shop.mails.send_receipt_store", "src/shop/mails/send_receipt_store.py",
+    )  # fmt: skip
+
+
 def test_an_app_that_is_not_installed_is_said(make_repo: Callable[..., Path]) -> None:
     files = {**DJANGO, "config/settings.py": DJANGO["config/settings.py"].replace('["shop"]', '["pages"]')}
     case = store_cases.case_of(make_repo(files), store_cases.spec())

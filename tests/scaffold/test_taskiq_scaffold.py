@@ -133,6 +133,16 @@ def test_a_broker_that_retries_gets_nothing(tmp_path: Path, name: str) -> None:
     assert "@broker.task(retry_on_error=False)\n" in off.text(TASKS)
 
 
+def test_no_test_goes_over_a_broker_that_tests_do_not_have(tmp_path: Path) -> None:
+    conditional = "from taskiq import InMemoryBroker\n\nif 'TEST' in os.environ:\n    broker = InMemoryBroker()\n"
+    for name, more in (("there", ""), ("not there", conditional)):
+        combination = replace(BASE, broker=True)
+        written = write(tmp_path / name, combination, {BROKER: samples.files(combination)[BROKER] + more})
+        paths = [change.path for change in written.plan.changes]
+        assert ("tests/test_send_receipt_integration.py" in paths) is (not more)
+        assert "\nbroker.add_middlewares(" in written.text(BROKER)
+
+
 BEAT = "shop/beat.py"
 SCHEDULERS: dict[str, tuple[str, str, str]] = {
     "a list of its own module": (

@@ -79,9 +79,9 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
-    """What `over_broker.jinja` imports: the publisher, and taskiq's receiver; None where the broker is not Redis."""
-    publisher = facts.facts["publisher"]
-    if publisher is None or not facts.facts["setup"].broker.kind.startswith(_REDIS):
+    """What `over_broker.jinja` imports: the publisher and a receiver; None where tests have no broker on Redis."""
+    publisher, setup = facts.facts["publisher"], facts.facts["setup"]
+    if publisher is None or setup.exchanged or not setup.broker.kind.startswith(_REDIS):
         return None
     return (
         "import asyncio", "from uuid import uuid4", "from redis.exceptions import RedisError",

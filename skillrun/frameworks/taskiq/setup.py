@@ -33,7 +33,8 @@ class Setup:
 
     `url`: its address, as its module writes it. `adds`: it gets the middleware. `waits`: retries go through a
     scheduler, and `source`: one that is to be made for them. `tells`: the handler says its waits itself. `labels`: the
-    scheduler is to read the tasks' labels. `starts`: the lines that start a worker or a scheduler.
+    scheduler is to read the tasks' labels. `exchanged`: a condition puts one in memory in its place, as people do for
+    tests. `starts`: the lines that start a worker or a scheduler; `unloaded`: those that do not know the handler.
     """
 
     broker: Broker
@@ -45,6 +46,7 @@ class Setup:
     tells: bool = True
     labels: bool = False
     problem: str = ""
+    exchanged: bool = False
     starts: tuple[Start, ...] = ()
     unloaded: tuple[Start, ...] = ()
 
@@ -88,6 +90,7 @@ def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
         tells=part is None or (part.kind == "SmartRetryMiddleware" and make_delay(project, part) is None),
         labels=clocked and "LabelScheduleSource" not in known,
         problem=_problem(project, facts, broker, part) or (_no_source(broker, scheduler) if source else ""),
+        exchanged=any(one.in_memory and one.name == broker.name for one in find_brokers(project)),
         starts=starts, unloaded=tuple(_unloaded(project, facts, broker, scheduler, starts)),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.errors import Blocked
+from skillrun.scaffold.facts import Names
 from skillrun.scaffold.stores.columns import Column, key_columns
 
 if TYPE_CHECKING:
@@ -89,4 +90,4 @@ def _folder(project: Project, package: str) -> str:
     path = project.locate(package) if package else None
     if path is not None:
         return path.removesuffix("__init__.py")
-    return f"{package.replace('.', '/')}/" if package else ""
+    return Names(project).path(f"{package}.store").removesuffix("store.py") if package else ""
