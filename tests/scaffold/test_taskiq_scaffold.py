@@ -168,6 +168,14 @@ def test_a_scheduler_gets_the_sources_that_it_lacks(tmp_path: Path, name: str) -
     assert plan(case_of(written.root)).changes == ()
 
 
+def test_sources_that_were_not_read_may_be_labels_already(tmp_path: Path) -> None:
+    beat = "from taskiq import TaskiqScheduler\nfrom taskiq.schedule_sources import LabelScheduleSource\n"
+    beat += "from shop.broker import broker\n\n"
+    beat += "scheduler = TaskiqScheduler(broker, list(map(LabelScheduleSource, [broker])))\n"
+    written = write(tmp_path, replace(CRON, retry=False), {BEAT: beat})
+    assert written.text(BEAT) == beat
+
+
 LINE = "poetry run taskiq worker shop.broker:broker shop.carts --workers 2"
 LOADED: dict[str, tuple[str, str]] = {
     "modules by their names": (LINE, LINE.replace("shop.carts", "shop.carts shop.mails")),
@@ -220,6 +228,18 @@ REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
         BASE,
         broker("Own(schedule_source=due)", above="class Own(SmartRetryMiddleware):\n    def on_error(self, *a): ...\n"),
         "Own retries in a way of its own",
+    ),
+    "middlewares that were not read": (BASE, broker("*made()"), "one of them may retry"),
+    "fractions of a second": (
+        BASE,
+        {BROKER: "from taskiq_pg import AsyncpgBroker\n\nbroker = AsyncpgBroker('postgresql://')\n"},
+        "AsyncpgBroker waits whole seconds",
+    ),
+    "a scheduler without a name": (
+        CRON,
+        {BEAT: "from taskiq import TaskiqScheduler\nfrom shop.broker import broker\n\n\ndef main():\n"
+               "    run(TaskiqScheduler(broker, []))\n"},
+        "no source can be added to the TaskiqScheduler of shop/beat.py",
     ),
     "two waits": (
         BASE,

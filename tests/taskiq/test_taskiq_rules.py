@@ -126,6 +126,8 @@ def test_delay_unread(check_finds: Check, check_ignores: Check) -> None:
     plain = smart("default_retry_label=True", TYPES)
     check_finds("delay-unread", ERROR, "RedisStreamBroker does not read", TASK, stream(plain))
     check_finds("delay-unread", ERROR, "ListQueueBroker", TASK, stream(plain, made="broker = ListQueueBroker(URL)"))
+    nats = "from taskiq_nats import NatsBroker\n"
+    check_finds("delay-unread", ERROR, "NatsBroker", TASK, nats + stream(plain, made="broker = NatsBroker(URL)"))
     pika = "from taskiq_aio_pika import AioPikaBroker\n"
     check_ignores("delay-unread", TASK, pika + stream(plain, made="broker = AioPikaBroker(URL)"))
     check_ignores("delay-unread")

@@ -33,7 +33,7 @@ LIBRARY = "taskiq"
 _PACKAGES = (
     "taskiq taskiq_redis taskiq_aio_pika taskiq_nats taskiq_pg taskiq_aio_kafka taskiq_aio_sqs taskiq_valkey broker"
 )
-_DEAF = ("taskiq.", "taskiq_redis.")
+_DEAF = ("taskiq.", "taskiq_redis.", "taskiq_nats.")
 _FORGETFUL = ("ListQueue", "PubSub", "InMemory", "ZeroMQ", "StreamCluster", "StreamSentinel", "taskiq_pg.")
 
 

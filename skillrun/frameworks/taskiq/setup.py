@@ -21,6 +21,10 @@ _KNOWN_BY_URL = ("RedisStreamBroker", "ListQueueBroker", "PubSubBroker")
 """Brokers of taskiq-redis whose one Redis ListRedisScheduleSource reaches by the same URL."""
 _CHANGES = ("use_jitter", "use_delay_exponent")
 """Options of SmartRetryMiddleware that change a wait which a job asks for."""
+_OWN_WAYS = ("on_error", "on_send", "is_retry_on_error")
+"""Methods of SmartRetryMiddleware that a class of the repository's own may put others in the place of."""
+_WHOLE = "taskiq_pg."
+"""Brokers that take no fraction of a second: `int(delay_value)` in taskiq_pg/broker.py."""
 _RETRIES = "retry_source"
 _LABELS = "from taskiq.schedule_sources import LabelScheduleSource"
 _EVERY_S = 5
@@ -82,14 +86,16 @@ def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     part = broker.retrying[-1] if broker.retrying and bounded else None
     adds = bounded and part is None
     source = adds and not broker.waits
+    guessed = scheduler is not None and scheduler.sources is None and any(project.modules_with("LabelScheduleSource"))
+    labels = clocked and "LabelScheduleSource" not in known and not guessed
     starts = tuple(find_starts(project))
     return Setup(
         broker, scheduler,
         url=_url(broker), adds=adds, source=source,
         waits=source or (part is not None and has_source(part)),
         tells=part is None or (part.kind == "SmartRetryMiddleware" and make_delay(project, part) is None),
-        labels=clocked and "LabelScheduleSource" not in known,
-        problem=_problem(project, facts, broker, part) or (_no_source(broker, scheduler) if source else ""),
+        labels=labels,
+        problem=_problem(project, facts, broker, part) or _closed(broker, scheduler, source=source, labels=labels),
         exchanged=any(one.in_memory and one.name == broker.name for one in find_brokers(project)),
         starts=starts, unloaded=tuple(_unloaded(project, facts, broker, scheduler, starts)),
     )  # fmt: skip
@@ -105,36 +111,52 @@ def _url(broker: Broker) -> str:
     return ast.unparse(node) if node is not None and "\n" in written else written
 
 
-def _no_source(broker: Broker, scheduler: Scheduler | None) -> str:
-    """Why no source for retries can be made beside a broker that does not wait itself; "" where one can."""
+def _closed(broker: Broker, scheduler: Scheduler | None, *, source: bool, labels: bool) -> str:
+    """Why a source for retries cannot be made, or the scheduler takes none; "" where they can."""
     kind = broker.kind.rpartition(".")[2]
     made = kind in _KNOWN_BY_URL and _url(broker) and broker.module.function_of(broker.node) is None
-    if made and (scheduler is None or scheduler.name or scheduler.is_listed):
-        return ""
-    return (
-        f"nothing waits for a retry of {kind} here, and what would is not written: give it "
-        "SmartRetryMiddleware(schedule_source=...), with a source that a TaskiqScheduler reads"
-    )
+    if source and not made:
+        return (
+            f"nothing waits for a retry of {kind} here, and what would is not written: give it "
+            "SmartRetryMiddleware(schedule_source=...), with a source that a TaskiqScheduler reads"
+        )
+    appended = (source and _is_below(broker, scheduler)) or ((source or labels) and not _is_listed(scheduler))
+    if appended and scheduler is not None and not scheduler.name:
+        return f"no source can be added to the TaskiqScheduler of {scheduler.module.path}: make it at the left margin"
+    return ""
+
+
+def _is_below(broker: Broker, scheduler: Scheduler | None) -> bool:
+    """What is added to the broker's module stands below the scheduler."""
+    return scheduler is not None and scheduler.module.path == broker.module.path
+
+
+def _is_listed(scheduler: Scheduler | None) -> bool:
+    return scheduler is not None and scheduler.is_listed
 
 
 def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) -> str:
     """Why the middleware that is there cannot keep the spec's waits; "" where it can."""
-    simple = part is not None and part.kind == "SimpleRetryMiddleware"
-    if part is None or (simple and not any(facts.retries.delays)):
-        return ""
-    if simple:
-        return "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its place"
+    kind, delays = broker.kind.rpartition(".")[2], facts.retries.delays
+    fractions = facts.retries.jitter or not all(delay.is_integer() for delay in delays)
+    if broker.kind.startswith(_WHOLE) and any(delays) and fractions:
+        return f"{kind} waits whole seconds: retry.backoff is to have such, and no jitter"
+    if part is None:
+        said = "some of the broker's middlewares were not read, and one of them may retry: write them out"
+        return said if broker.unread and facts.retries.bounded else ""
+    if part.kind == "SimpleRetryMiddleware":
+        said = "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its place"
+        return said if any(delays) else ""
     named = part.own.name if part.own is not None else part.kind
-    if part.unread or (part.own is not None and project.member([part.own], "on_error") is not None):
+    if part.unread or (part.own is not None and any(project.member([part.own], name) for name in _OWN_WAYS)):
         return f"the broker's {named} retries in a way of its own, which was not read"
-    kind = broker.kind.rpartition(".")[2]
     if has_source(part) is broker.waits:
         twice = f"{kind} waits by itself, and {named} has a schedule_source too: a retry would wait twice"
         return twice if broker.waits else f"{kind} does not wait, and {named} has no schedule_source: give it one"
     own = make_delay(project, part)
     if own is not None:
-        found, wanted = own_waits(project, own), facts.retries.delays
-        same = found is not None and found.delays(len(wanted)) == wanted
+        found = own_waits(project, own)
+        same = found is not None and found.delays(len(delays)) == delays
         return "" if same else f"{named}.make_delay computes other waits than retry.backoff says"
     changed = [name for name in _CHANGES if option(project, part, name) is not False]
     return f"the broker's {named} has {changed[0]}, which changes the waits of a job" if changed else ""
@@ -186,7 +208,7 @@ def _below_broker(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]
 def _more_sources(facts: Facts, setup: Setup, scheduler: Scheduler, render: Render) -> Iterator[Piece]:
     """In its list, where that is written out and stands below what is added to it; else appended to that list."""
     home, broker = scheduler.module, scheduler.broker
-    here = home.path == setup.broker.module.path
+    here = _is_below(setup.broker, scheduler)
     wanted = [(f"LabelScheduleSource({ast.unparse(broker)})", [_LABELS], True)] if setup.labels and broker else []
     if setup.source:
         imported = f"from {setup.broker.module.name} import {_RETRIES}"
