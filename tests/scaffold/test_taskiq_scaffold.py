@@ -57,10 +57,14 @@ def test_the_broker_gets_what_retries_and_waits(tmp_path: Path) -> None:
     assert plan(case_of(written.root)).changes == ()
 
 
-def test_a_publisher_of_many_fields_is_laid_out_as_a_formatter_does_it(tmp_path: Path) -> None:
+def test_many_fields_and_a_single_error_are_laid_out_as_a_formatter_does_it(tmp_path: Path) -> None:
     spec = samples.spec(BASE)
     spec["payload"]["properties"] |= {"currency": {"type": "string"}, "remark": {"type": "string"}}
-    assert_clean(write(tmp_path, BASE, {SPEC: json.dumps(spec)}))
+    spec["failures"]["transient"] = ["TimeoutError"]
+    written = write(tmp_path, BASE, {SPEC: json.dumps(spec)})
+    assert "types_of_exceptions=(TimeoutError,),\n" in written.text(TASKS)
+    assert "    except TimeoutError as error:\n" in written.text(TASKS)
+    assert_clean(written)
 
 
 def test_no_retry_says_why_and_leaves_the_broker_alone(tmp_path: Path) -> None:
