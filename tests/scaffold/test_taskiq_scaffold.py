@@ -245,6 +245,9 @@ REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
                "    run(TaskiqScheduler(broker, []))\n"},
         "no source can be added to the TaskiqScheduler of shop/beat.py",
     ),
+    "a taskiq that retries all errors": (
+        BASE, {"requirements.txt": "taskiq[reload]==0.12.4\n"}, "0.12.4 knows no types_of_exceptions"
+    ),
     "two waits": (
         BASE,
         {BROKER: f"{MADE}{ELSEWHERE}broker = AioPikaBroker('amqp://').with_middlewares({WAITING})\n"},

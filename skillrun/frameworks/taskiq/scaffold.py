@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +25,24 @@ TESTS = "run by taskiq's own receiver, with the broker's middlewares; the queue 
 
 _OURS = ("context", "correlation_id", "labels", "tries")
 _REDIS = "taskiq_redis."
+_OLD = re.compile(r"\btaskiq(?:\[[^\]]*\])?\s*==\s*0\.(?:(?:\d|1[01])(?:\.\d+)?|12(?:\.[0-5])?)(?![\d.])")
+"""Pinned below 0.12.6, whose middlewares are the first to read a task's own `types_of_exceptions`."""
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `setup`: the broker, what it has, and what it gets; None where no module could import one. `publisher`: the
-    function that kicks the task, where it is written; of a clock, `tick` and `due`.
+    `setup`: the broker, what it has, and what it gets; None where no module could import one. `old`: a pin of a taskiq
+    that retries all errors. `publisher`: the function that kicks the task, where it is written; of a clock, `tick` and
+    `due`.
     """
+    from skillrun.repo.manifests import read_manifests
+
     broker = chosen_broker(project, facts.app)
     made: dict[str, Any] = {"publishes": True}  # a tick of the clock publishes too
+    manifests = read_manifests(project.tree)  # type: ignore[arg-type]
+    pins = (_OLD.search(one.text) for one in manifests.find("taskiq"))
+    made["old"] = next((found[0] for found in pins if found), "")
     made["setup"] = read_setup(project, facts, broker) if broker is not None else None
     beside = facts.enqueue if facts.enqueue.module == facts.module else None
     if facts.trigger != "event":
@@ -52,6 +61,8 @@ def problems(facts: Facts) -> Iterator[str]:
         yield "the only broker is an InMemoryBroker, which works in the process that publishes: make one with a queue"
     elif setup.problem:
         yield setup.problem
+    if facts.facts["old"] and facts.retries.bounded:
+        yield f"{facts.facts['old']} knows no types_of_exceptions of a task, and retries all errors: it is to be 0.12.6"
     if facts.dead_letter in ("queue", "framework"):
         yield f"taskiq keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
     if facts.django:
