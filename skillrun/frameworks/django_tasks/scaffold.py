@@ -24,7 +24,7 @@ AWAITS = False
 TESTS = "enqueued, and run by a worker of django_tasks_db over the test database; only the waiting is left out."
 """What the tests' docstring says of how they run the job."""
 
-_OURS = ("context", "timezone", "delay")
+_OURS = ("context", "timezone", "timedelta")
 _LOST = "its row stays RUNNING, and nothing runs it again"
 _IN_TRANSACTION = "Its row belongs to the open transaction: no worker sees it before the commit."
 
