@@ -30,11 +30,11 @@ def _path(handler: str, job: str) -> str:
 
 def state_machine(facts: Facts, render: Renderer) -> NewFile:
     """`<job>.state-machine.md` beside the handler, before any proof."""
-    return NewFile(
-        _path(facts.path, facts.job),
-        render("state-machine.md.jinja", facts, rows=_rows(facts), assumptions=_assumptions(facts), skill=SKILL),
-        marks=(UNSEEN, SEEN),
-    )
+    text = render(
+        "state-machine.md.jinja", facts, rows=_rows(facts), assumptions=_assumptions(facts), skill=SKILL,
+        lost=_dies(facts)[0] == "lost",
+    )  # fmt: skip
+    return NewFile(_path(facts.path, facts.job), text, marks=(UNSEEN, SEEN))
 
 
 def marked(text: str, seen: Iterable[str]) -> str:
@@ -61,6 +61,20 @@ def _assumptions(facts: Facts) -> list[str]:
     return said
 
 
+def _dies(facts: Facts) -> tuple[str, str]:
+    """(state, what is done) of a job whose process dies, by its framework's facts."""
+    state, done = facts.facts.get("dies", ("queued", "the library delivers the message again"))
+    return state, done
+
+
+def _deaths(facts: Facts) -> list[tuple[str, str, str, str, str]]:
+    state, done = _dies(facts)
+    rows = [("die", "running", state, "the process dies", done)]
+    if state == "queued":
+        rows.append(("redeliver", state, "running", "the message whose process died comes again", "as at the start"))
+    return rows
+
+
 def _rows(facts: Facts) -> list[dict[str, Any]]:
     """The transitions in the order in which a job meets them."""
     store, keys = facts.store, " and ".join(facts.key)
@@ -72,8 +86,7 @@ def _rows(facts: Facts) -> list[dict[str, Any]]:
         ("start", "queued", "running", "a worker takes the message", "the payload is checked"),
         ("finish", "running", "done", "the effects have taken place", done),
         ("skip", "running", "done", f"the work of this {keys} was done before", "nothing"),
-        ("die", "running", "queued", "the process dies", "the library delivers the message again"),
-        ("redeliver", "queued", "running", "the message whose process died comes again", "as at the start"),
+        *_deaths(facts),
         ("refuse", "running", "dead", "the payload breaks its schema", kept),
     ]
     failing = ", ".join(error.name for error in facts.permanent) or "any error"

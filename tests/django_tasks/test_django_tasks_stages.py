@@ -70,11 +70,3 @@ def test_a_broken_shop_fails_where_it_should(tmp_path: Path, name: str) -> None:
 def test_failed_rows_may_be_the_dead_letters(tmp_path: Path) -> None:
     case = django_tasks_repo.build(tmp_path / "repo", spec={"dead_letter": {"kind": "framework"}})
     assert django_tasks_repo.examine("dead-letter", case).status == "passed"
-
-
-def test_a_scaffold_says_that_it_has_no_templates(tmp_path: Path) -> None:
-    from skillrun.scaffold.plan import plan
-
-    made = plan(django_tasks_repo.build(tmp_path / "repo"))
-    assert made.changes == ()
-    assert [finding.message for finding in made.missing] == ["skillrun has no templates for django-tasks"]

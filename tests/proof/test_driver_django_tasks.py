@@ -109,7 +109,7 @@ JOBS = """
     def publish():
         with connection.cursor() as cursor:
             cursor.execute("select count(*) from told")
-        main.using(queue_name="slow", priority=7).enqueue("done")
+        main.using(queue_name="slow", priority=7).enqueue("done", attempt=1)
     """
 DOES = ("done", "heard", "twice", "undone", "within", "together", "sends", "leaves", "object", "other")
 JOB = {do: number for number, do in enumerate(DOES)}
@@ -162,6 +162,10 @@ def test_a_row_has_what_the_application_gave_it(explorer: Explorer) -> None:
     assert {message["queue"] for message in explorer.origin.messages.values()} == {"slow"}
     assert all('"priority": 7' in message["row"] for message in explorer.origin.messages.values())
     assert told(under(explorer, "done")) == ["done 1 1"]
+
+
+def test_an_argument_that_is_its_default_makes_no_other_job(explorer: Explorer) -> None:
+    assert explorer.origin.messages[0]["arguments"] == "[('do', \"'done'\")]"
 
 
 def test_a_retry_waits_until_its_time(explorer: Explorer) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from matrix import judge, judge_second
-from samples import Combination
+from samples import Combination, usual
 
 QUICK = Combination("celery")
 SLICE = (
@@ -24,6 +24,8 @@ SLICE = (
     Combination("arq", store="asyncio", effect="transactional"),
     Combination("taskiq", store="asyncio", retry=False, message="payload"),
     Combination("taskiq", trigger="cron", backoff="tripling"),
+    Combination("django_tasks", store="django", effect="at_most_once", retry=False),
+    Combination("django_tasks", trigger="cron", store="redis"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),
     Combination("plain_cron", trigger="poller", store="sqlalchemy", dead="none", message="payload"),
@@ -44,7 +46,13 @@ def test_what_is_written_is_linted_typed_tested_and_proved(combination: Combinat
 @pytest.mark.real
 @pytest.mark.parametrize(
     "combination",
-    [Combination("dramatiq"), Combination("celery", store="sqlalchemy"), Combination("arq"), Combination("taskiq")],
+    [
+        Combination("dramatiq"),
+        Combination("celery", store="sqlalchemy"),
+        Combination("arq"),
+        Combination("taskiq"),
+        usual("django_tasks"),
+    ],
     ids=str,
 )
 def test_a_second_job_stands_beside_the_first(combination: Combination, tmp_path: Path) -> None:

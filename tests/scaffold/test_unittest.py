@@ -23,6 +23,7 @@ class ShopTest(unittest.TestCase):
     "Makefile": samples.COMMON["Makefile"].replace("pytest -q", "unittest -q"),
 }
 STORES = ("sqlite3", "sqlalchemy", "alembic", "redis", "receiver")
+CLASSES = [name for name in samples.FRAMEWORKS if name not in samples.IN_DJANGO]
 TESTS = "tests/test_send_receipt.py"
 QUIET = """\
 def quiet(function):
@@ -49,7 +50,7 @@ def test_classes_of_unittest(tmp_path: Path, store: str) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("framework", [name for name in samples.FRAMEWORKS if name != "celery"])
+@pytest.mark.parametrize("framework", [name for name in CLASSES if name != "celery"])
 def test_classes_with_every_framework(tmp_path: Path, framework: str) -> None:
     written = writing.write(tmp_path, samples.usual(framework), UNITTEST)
     assert "pytest" not in written.text(TESTS)
@@ -58,7 +59,7 @@ def test_classes_with_every_framework(tmp_path: Path, framework: str) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("framework", [name for name in samples.FRAMEWORKS if name not in ("celery", "apscheduler")])
+@pytest.mark.parametrize("framework", [name for name in CLASSES if name not in ("celery", "apscheduler")])
 def test_classes_where_a_clock_starts_the_job(tmp_path: Path, framework: str) -> None:
     written = writing.write(tmp_path, replace(samples.usual(framework), trigger="cron"), UNITTEST)
     assert "pytest" not in written.text(TESTS)

@@ -15,8 +15,8 @@ from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.python import Module, Project, is_known
 
 DEFAULT = "default"
-DATABASE = ("django_tasks_db.DatabaseBackend", "django_tasks_db.backend.DatabaseBackend",
-            "django_tasks.backends.database.DatabaseBackend")  # fmt: skip
+MOVED = "django_tasks.backends.database.DatabaseBackend"
+DATABASE = ("django_tasks_db.DatabaseBackend", "django_tasks_db.backend.DatabaseBackend", MOVED)
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,14 @@ def find_backends(project: Project, use: FrameworkUse, task: Task) -> tuple[Back
         return ()
     found = (_backend(project, module, alias) for module in settings(project, use))
     return tuple(one for one in found if one is not None)
+
+
+def find_default_backends(project: Project, use: FrameworkUse, *, tests: bool = False) -> tuple[Backend, ...]:
+    """The backends that a task without options may go to; on request by the settings of tests too."""
+    modules = settings(project, use)
+    if tests:
+        modules = tuple(project.modules_with("TASKS"))
+    return tuple(one for module in modules if (one := _backend(project, module, DEFAULT)) is not None)
 
 
 def settings(project: Project, use: FrameworkUse) -> tuple[Module, ...]:

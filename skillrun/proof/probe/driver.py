@@ -71,12 +71,18 @@ class Probe:
         self.recorder.emit("settled", how=how, delay=delay, message=message, why=why)
 
     def bound(self, function: Callable[..., Any], args: Any, kwargs: Any) -> str | None:
-        """A message's arguments as text that does not depend on how they were passed: its `arguments`."""
+        """A message's arguments as text that does not depend on how they were passed: its `arguments`.
+
+        A default that is given is as one that is left out.
+        """
+        signature = inspect.signature(function)
         try:
-            bound = inspect.signature(function).bind_partial(*args, **kwargs)
+            bound = signature.bind_partial(*args, **kwargs)
         except TypeError:
             return None
-        return repr(sorted((name, repr(value)) for name, value in bound.arguments.items() if name != "self"))
+        defaults = {name: repr(one.default) for name, one in signature.parameters.items()}
+        given = {name: repr(value) for name, value in bound.arguments.items() if name != "self"}
+        return repr(sorted((name, value) for name, value in given.items() if value != defaults[name]))
 
     def arguments(self, payload: Any, function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) with which the payload reaches the handler."""

@@ -12,6 +12,7 @@ from skillrun.frameworks.pieces import Store, Symbol
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores import alembic, django_use, flask_use, redis_use, sqlalchemy_use, sqlite3
 from skillrun.scaffold.stores.database import Database, database_behind, with_driver
+from skillrun.scaffold.stores.django import Orm
 from skillrun.scaffold.stores.redis import Keys
 from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm, setup_command
 from skillrun.scaffold.stores.wanted import Wanted, read_wanted
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from skillrun.stages.interface import Case
 
 _IN_PLACE = ("apscheduler", "plain-cron")
+_IN_ROWS = ("django-tasks",)
+"""Libraries whose queue is a table of Django's database, whatever else a job remembers."""
 _NO_CONTEXT = (
     "no Flask app and no factory without arguments was found: what runs outside of an app context, such as a dead "
     "letter, needs one opened"
@@ -44,7 +47,13 @@ def find_store(case: Case, spec: JobSpec) -> Store:
     wanted = read_wanted(case.project, spec)
     kinds = {"redis": _redis, "receiver": _receiver, "table": _in_database}
     store = kinds[wanted.kind](case, spec, wanted)
-    return replace(store, facts={**store.facts, "notes": (*store.facts["notes"], *_on_claims(spec, wanted))})
+    rows = _rows(case, wanted) if case.use is not None and case.use.id in _IN_ROWS and not _has_table(store) else None
+    notes = (*store.facts["notes"], *(rows.facts["notes"] if rows else ()), *_on_claims(spec, wanted))
+    return replace(store, facts={**store.facts, "rows": rows, "notes": notes})
+
+
+def _has_table(store: Store) -> bool:
+    return store.kind not in ("redis", "receiver") or store.facts["letters"] is not None
 
 
 def _on_claims(spec: JobSpec, wanted: Wanted) -> Iterator[str]:
@@ -75,7 +84,7 @@ def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: A
         window_s=wanted.window_s,
         transactional=wanted.transactional and bool(wanted.table),
         claims=claims,
-        facts={"columns": wanted.columns, "uncertain": "Uncertain" if claims else None, **facts},
+        facts={"columns": wanted.columns, **facts},
         **more,
     )
 
@@ -125,6 +134,14 @@ def _django(case: Case, wanted: Wanted, where: str, end: str) -> Store:
     facts = {"orm": orm, "database": database, "notes": _notes(made, database.note)}
     facts["pytest_django"] = _depends(case, "pytest-django")
     return _store(wanted, "django", end, {**facts, "setup": f"{django_use.manage(case.project)} migrate"})
+
+
+def _rows(case: Case, wanted: Wanted) -> Store:
+    """The database alone, for the tests and the proof of a job that makes no table in it."""
+    database = django_use.database_of(case.project, postgresql=_postgresql(case))
+    facts = {"orm": Orm((), "", ""), "database": database, "notes": _notes(database.note)}
+    facts |= {"pytest_django": _depends(case, "pytest-django"), "setup": f"{django_use.manage(case.project)} migrate"}
+    return _store(wanted, "django", "store", facts)
 
 
 # -- SQLAlchemy

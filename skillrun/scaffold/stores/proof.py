@@ -17,8 +17,8 @@ def proof_part(store: Store, case: Case) -> dict[str, Any]:
     """
     spec = case.spec
     dead = spec.dead_letter.where if spec and spec.dead_letter and spec.dead_letter.kind == "table" else None
-    letters: Store | None = store.facts.get("letters")
-    both = [store, *([letters] if letters is not None else [])]
+    beside: list[Store | None] = [store.facts.get("letters"), store.facts.get("rows")]
+    both = [store, *(one for one in beside if one is not None)]
     databases: list[Database] = [one.facts["database"] for one in both if "database" in one.facts]
     part: dict[str, Any] = {
         "env": {name: value for database in databases for name, value in database.env.items()},

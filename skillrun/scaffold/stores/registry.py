@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
-from skillrun.frameworks.pieces import Facts, Piece, Render
+from skillrun.frameworks.pieces import Facts, Piece, Render, Store
 from skillrun.scaffold.stores import django, receiver, redis, sqlalchemy, sqlite3
 from skillrun.scaffold.stores.testing import Testing
 
@@ -37,5 +38,7 @@ def pieces(facts: Facts) -> list[Piece]:
 
 
 def testing(facts: Facts) -> Testing:
-    """What the tests of a job need of its store."""
-    return STORES[facts.store.kind].testing(facts)
+    """What the tests of a job need of its store, and of the table that is its library's queue."""
+    rows: Store | None = facts.store.facts.get("rows")
+    own = STORES[facts.store.kind].testing(facts)
+    return own + django.testing(replace(facts, store=rows)) if rows is not None else own

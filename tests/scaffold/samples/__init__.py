@@ -7,10 +7,21 @@
 
 from __future__ import annotations
 
-from samples.combinations import FRAMEWORKS, Combination, combinations, every, usual
+from samples.combinations import FRAMEWORKS, IN_DJANGO, Combination, combinations, every, usual
 from samples.repositories import COMMON, files
 from samples.specs import spec
 
-__all__ = ["COMMON", "FRAMEWORKS", "SKILL", "Combination", "combinations", "every", "files", "spec", "usual"]
+__all__ = [
+    "COMMON",
+    "FRAMEWORKS",
+    "IN_DJANGO",
+    "SKILL",
+    "Combination",
+    "combinations",
+    "every",
+    "files",
+    "spec",
+    "usual",
+]
 
 SKILL = "job-worker-orchestration"

@@ -6,12 +6,12 @@ import json
 from textwrap import dedent
 from typing import Any
 
-from samples import apscheduler, arq, celery, dramatiq, huey, plain_cron, rq, stores, taskiq
-from samples.combinations import FRAMEWORKS, Combination
+from samples import apscheduler, arq, celery, django_tasks, dramatiq, huey, plain_cron, rq, stores, taskiq
+from samples.combinations import FRAMEWORKS, IN_DJANGO, Combination
 from samples.specs import spec
 
 _FRAMEWORKS: dict[str, Any] = dict(
-    zip(FRAMEWORKS, (celery, rq, huey, dramatiq, arq, taskiq, plain_cron, apscheduler), strict=True),
+    zip(FRAMEWORKS, (celery, rq, huey, dramatiq, arq, taskiq, plain_cron, apscheduler, django_tasks), strict=True),
 )
 COMMON = {
     ".gitignore": "__pycache__/\n*.db\n",
@@ -40,8 +40,8 @@ WITH_BROKER = {
 def files(combination: Combination) -> dict[str, str]:
     """The files of the sample repository and its spec."""
     framework = _FRAMEWORKS[combination.framework]
-    made = {**COMMON, **framework.FILES, **stores.STORES[combination.store]}
-    if combination.store == "django":
+    made = {**COMMON, **stores.STORES[combination.store], **framework.FILES}
+    if combination.store == "django" or combination.framework in IN_DJANGO:
         made = {path: text for path, text in {**made, **framework.IN_DJANGO}.items() if text is not None}
     needed = [*framework.NEEDS, *stores.NEEDS.get(combination.store, ())]
     made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
