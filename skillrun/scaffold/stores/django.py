@@ -133,13 +133,17 @@ def _store_imports(store: Store, orm: Orm) -> list[Symbol | str]:
 
 
 def testing(facts: Facts) -> Testing:
-    """The test database of Django's own runner, or of pytest-django where the repository depends on it."""
+    """The test database, and how many dead letters are in it."""
     orm: Orm = facts.store.facts["orm"]
-    dead = orm.dead
+    return database(orm.dead, pytest_django=facts.store.facts["pytest_django"])
+
+
+def database(dead: Symbol | None = None, *, pytest_django: bool) -> Testing:
+    """The test database of Django's own runner, or of pytest-django where the repository depends on it."""
     return Testing(
         ("django_fixture.jinja",),
         (dead,) if dead else (),
         {"dead": dead.written if dead else ""},
         case=Symbol("django.test", "TransactionTestCase"),
-        only_cases=not facts.store.facts["pytest_django"],
+        only_cases=not pytest_django,
     )

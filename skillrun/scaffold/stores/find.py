@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from skillrun.stages.interface import Case
 
 _IN_PLACE = ("apscheduler", "plain-cron")
+_IN_DATABASE = ("django-q2",)
+"""Libraries that keep their jobs in the database of a Django project."""
 _NO_CONTEXT = (
     "no Flask app and no factory without arguments was found: what runs outside of an app context, such as a dead "
     "letter, needs one opened"
@@ -44,6 +46,8 @@ def find_store(case: Case, spec: JobSpec) -> Store:
     wanted = read_wanted(case.project, spec)
     kinds = {"redis": _redis, "receiver": _receiver, "table": _in_database}
     store = kinds[wanted.kind](case, spec, wanted)
+    if case.use is not None and case.use.id in _IN_DATABASE and wanted.kind != "table":
+        store = _with_jobs(case, store)
     return replace(store, facts={**store.facts, "notes": (*store.facts["notes"], *_on_claims(spec, wanted))})
 
 
@@ -125,6 +129,16 @@ def _django(case: Case, wanted: Wanted, where: str, end: str) -> Store:
     facts = {"orm": orm, "database": database, "notes": _notes(made, database.note)}
     facts["pytest_django"] = _depends(case, "pytest-django")
     return _store(wanted, "django", end, {**facts, "setup": f"{django_use.manage(case.project)} migrate"})
+
+
+def _with_jobs(case: Case, store: Store) -> Store:
+    """With the database that holds the library's jobs, also where none of the job's own tables is in it."""
+    own: Database = store.facts["database"]
+    found = django_use.database_of(case.project, postgresql=_postgresql(case))
+    database = Database({**own.env, **found.env}, (*own.services, *found.services), found.database)
+    notes = dict.fromkeys((*store.facts["notes"], *_notes(found.note)))
+    facts = {"database": database, "notes": tuple(notes), "pytest_django": _depends(case, "pytest-django")}
+    return replace(store, facts={**store.facts, **facts, "setup": f"{django_use.manage(case.project)} migrate"})
 
 
 # -- SQLAlchemy

@@ -37,5 +37,9 @@ def pieces(facts: Facts) -> list[Piece]:
 
 
 def testing(facts: Facts) -> Testing:
-    """What the tests of a job need of its store."""
-    return STORES[facts.store.kind].testing(facts)
+    """What the tests of a job need of its store, and of Django's database where the library keeps jobs in it."""
+    made = STORES[facts.store.kind].testing(facts)
+    pytest_django = facts.store.facts.get("pytest_django")
+    if pytest_django is None or made.case is not None:
+        return made
+    return made + django.database(pytest_django=pytest_django)

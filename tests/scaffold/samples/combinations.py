@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "plain_cron", "apscheduler")
+FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "django_q2", "plain_cron", "apscheduler")
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
-ONLY = {"django": ("celery", "plain_cron"), "asyncio": ("arq",)}
+ONLY = {"django": ("celery", "django_q2", "plain_cron"), "asyncio": ("arq",)}
 """Stores that some frameworks alone have."""
+IN_DJANGO = {"django_q2": ("django", "receiver", "redis")}
+"""Frameworks that live in Django projects alone, and the stores there; the first is the usual one."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
 CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq"), ("cron", "poller"))}
@@ -51,14 +53,15 @@ def combinations() -> Iterator[Combination]:
 
 def stores_of(framework: str) -> Iterator[str]:
     """Those that a framework has; SQLAlchemy's of asyncio is for handlers that await."""
-    yield from (name for name in STORES if framework in ONLY.get(name, FRAMEWORKS))
+    every = (name for name in STORES if framework in ONLY.get(name, FRAMEWORKS))
+    yield from IN_DJANGO.get(framework, every)
 
 
 def usual(framework: str) -> Combination:
     """The plainest job of a framework."""
     if framework in CLOCKED:
         return Combination(framework, trigger=CLOCKED[framework][0], message="payload")
-    return Combination(framework)
+    return Combination(framework, store=next(stores_of(framework)) if framework in IN_DJANGO else "sqlite3")
 
 
 def _of(base: Combination) -> Iterator[Combination]:

@@ -6,12 +6,12 @@ import json
 from textwrap import dedent
 from typing import Any
 
-from samples import apscheduler, arq, celery, dramatiq, huey, plain_cron, rq, stores
+from samples import apscheduler, arq, celery, django_q2, dramatiq, huey, plain_cron, rq, stores
 from samples.combinations import FRAMEWORKS, Combination
 from samples.specs import spec
 
 _FRAMEWORKS: dict[str, Any] = dict(
-    zip(FRAMEWORKS, (celery, rq, huey, dramatiq, arq, plain_cron, apscheduler), strict=True),
+    zip(FRAMEWORKS, (celery, rq, huey, dramatiq, arq, django_q2, plain_cron, apscheduler), strict=True),
 )
 COMMON = {
     ".gitignore": "__pycache__/\n*.db\n",
@@ -40,9 +40,11 @@ WITH_BROKER = {
 def files(combination: Combination) -> dict[str, str]:
     """The files of the sample repository and its spec."""
     framework = _FRAMEWORKS[combination.framework]
-    made = {**COMMON, **framework.FILES, **stores.STORES[combination.store]}
+    own = getattr(framework, "STORES", stores.STORES)  # of a library that lives in Django projects alone
+    made = {**COMMON, **framework.FILES, **own[combination.store]}
     if combination.store == "django":
-        made = {path: text for path, text in {**made, **framework.IN_DJANGO}.items() if text is not None}
+        made |= getattr(framework, "IN_DJANGO", {})
+    made = {path: text for path, text in made.items() if text is not None}
     needed = [*framework.NEEDS, *stores.NEEDS.get(combination.store, ())]
     made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
     if combination.broker:
