@@ -46,8 +46,9 @@ def find_store(case: Case, spec: JobSpec) -> Store:
     wanted = read_wanted(case.project, spec)
     kinds = {"redis": _redis, "receiver": _receiver, "table": _in_database}
     store = kinds[wanted.kind](case, spec, wanted)
-    if case.use is not None and case.use.id in _IN_DATABASE and wanted.kind != "table":
-        store = _with_jobs(case, store)
+    if case.use is not None and case.use.id in _IN_DATABASE:
+        store = store if wanted.kind == "table" else _with_jobs(case, store)
+        store = _with_schedule(case, spec, wanted, store)
     return replace(store, facts={**store.facts, "notes": (*store.facts["notes"], *_on_claims(spec, wanted))})
 
 
@@ -139,6 +140,17 @@ def _with_jobs(case: Case, store: Store) -> Store:
     notes = dict.fromkeys((*store.facts["notes"], *_notes(found.note)))
     facts = {"database": database, "notes": tuple(notes), "pytest_django": _depends(case, "pytest-django")}
     return replace(store, facts={**store.facts, **facts, "setup": f"{django_use.manage(case.project)} migrate"})
+
+
+def _with_schedule(case: Case, spec: JobSpec, wanted: Wanted, store: Store) -> Store:
+    """With `schedule`: the migration that adds the row by which the library's clock starts the job."""
+    if spec.trigger is None or spec.trigger.type == "event":
+        return store
+    app = django_use.find_app(case.project, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler")
+    tables = store.facts.get("letters") or store
+    orm = tables.facts.get("orm")
+    made = django_use.plan_row(case.project, app, f"schedule_{wanted.handler}", orm.migration if orm else None)
+    return replace(store, facts={**store.facts, "schedule": made})
 
 
 # -- SQLAlchemy
