@@ -40,7 +40,7 @@ def find_store(case: Case, spec: JobSpec) -> Store:
     """The store that the spec names, of the repository's own kind; what it needs is in `Store.facts`.
 
     "columns" are the key's, "notes" are sentences for a person, "database" is what a proof points elsewhere, "busy"
-    and "uncertain" name the errors that `once` raises: one to be tried again, one that never is.
+    names the error that `once` raises to be tried again.
     Raises Blocked where the spec or the repository leaves open where the store goes.
     """
     wanted = read_wanted(case.project, spec)
@@ -80,7 +80,7 @@ def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: A
         window_s=wanted.window_s,
         transactional=wanted.transactional and bool(wanted.table),
         claims=claims,
-        facts={"columns": wanted.columns, "uncertain": "Uncertain" if claims else None, **facts},
+        facts={"columns": wanted.columns, **facts},
         **more,
     )
 
