@@ -17,6 +17,7 @@ from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Symbol
 from skillrun.frameworks.publishing import when_to_publish
 from skillrun.repo.manifests import read_manifests
+from skillrun.repo.python import is_known
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -28,6 +29,10 @@ TESTS = "worked on by Django Q2's own scheduler, worker and monitor; the queue a
 
 _NO_CLUSTER = "the settings have no Q_CLUSTER: name there the broker that the jobs go over"
 _NO_DJANGO = "Django Q2 lives in a Django project, and no settings with INSTALLED_APPS were found"
+_UNBOUNDED = (
+    "a failed task that the admin queues again would be run for ever: Q_CLUSTER is to have max_attempts, or "
+    "dead_letter.kind is to be table, which leaves no failed task"
+)
 _MOST_MINUTES = 32_768
 _GIVEN_BACK = "After the death of a worker it comes again when the cluster's retry is over, each time."
 _POPPED = "The cluster's broker gives nothing back: a worker that dies takes the job with it."
@@ -36,12 +41,15 @@ _POPPED = "The cluster's broker gives nothing back: a worker that dies takes the
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`: `broker` of Q_CLUSTER, and the function that queues the job.
 
+    `bounded`: whether the cluster ends at some time what fails without `ack_failure`, as the admin queues it again.
     Of a clock: `tick` and `due`, and whether `croniter`, which Django Q2 reads cron expressions with, is installed.
     """
     cluster = read_cluster(project, facts.use)
+    bounds = [cluster.value(name) for name in ("max_attempts", "ack_failures")]
     made: dict[str, Any] = {
         "cluster": cluster.place is not None,
         "broker": cluster.broker,
+        "bounded": cluster.broker == "redis" or any(not is_known(bound) or bound for bound in bounds),
         # What is run again is said where it is queued: this function is always written beside the handler.
         "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
         "publishes": True,  # a tick of the clock publishes too
@@ -60,6 +68,8 @@ def problems(facts: Facts) -> Iterator[str]:
         yield _NO_DJANGO
     elif not facts.facts["cluster"]:
         yield _NO_CLUSTER
+    elif facts.dead_letter != "table" and not facts.facts["bounded"]:
+        yield _UNBOUNDED
     if facts.dead_letter == "queue":
         yield "Django Q2 has no queue of dead letters: dead_letter.kind queue is to be table, framework or none"
     for field in facts.fields if facts.message == "kwargs" else ():
@@ -96,8 +106,17 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     )  # fmt: skip
 
 
-def broker_needs(facts: Facts) -> None:
-    """The broker is the application's own database."""
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
+    """What `over_broker.jinja` imports; None where the broker is not Redis but the application's own database."""
+    if facts.facts["broker"] != "redis":
+        return None
+    return (
+        "from multiprocessing import Value", "from queue import SimpleQueue", "from threading import Event",
+        "from unittest.mock import patch", "from uuid import uuid4", "from django_q.brokers import get_broker",
+        "from django_q.monitor import monitor", "from django_q.pusher import pusher",
+        "from django_q.worker import worker", "from redis.exceptions import RedisError",
+        Symbol(facts.module, facts.facts["enqueue"]),
+    )  # fmt: skip
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -150,7 +169,7 @@ def _left_out(facts: Facts) -> str:
     if not _settles(facts):
         ended = "has a failed Task" if facts.dead_letter == "framework" else given_up(facts)
         known = f"It leaves out what is done, and what {ended}: each tick would queue it again."
-    return f"{known} What an earlier tick has queued may be under way: queued again, it is done once, with all attempts."
+    return f"{known} What an earlier tick has queued may be under way: queued again, it is done once."
 
 
 def _needed(facts: Facts) -> list[Symbol | str]:

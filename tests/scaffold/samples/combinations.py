@@ -13,10 +13,10 @@ IN_DJANGO = {"django_q2": ("django", "receiver", "redis")}
 """Frameworks that live in Django projects alone, and the stores there; the first is the usual one."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
-CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq"), ("cron", "poller"))}
+CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq", "django_q2"), ("cron", "poller"))}
 COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""
-DEAD_LETTERS = {"celery": ("queue",), "rq": ("framework",), "dramatiq": ("framework",)}
+DEAD_LETTERS = {"celery": ("queue",), **dict.fromkeys(("rq", "dramatiq", "django_q2"), ("framework",))}
 """What a framework has besides a table and none."""
 
 
@@ -80,7 +80,7 @@ def _of(base: Combination) -> Iterator[Combination]:
     yield replace(base, dead="none")
     if base.framework not in COUNTS_DEATHS:
         yield replace(base, dead="none", retry=False)
-    if base.framework in ("rq", "dramatiq"):
+    if base.framework in ("rq", "dramatiq", "django_q2"):
         yield replace(base, dead="framework")
     if base.framework == "celery":
         yield replace(base, dead="queue")

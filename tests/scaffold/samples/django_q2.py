@@ -22,6 +22,19 @@ FILES: dict[str, str | None] = {
             "max_attempts": 5,
         }
         """),
+    "shop/bookings.py": dedent("""\
+        \"\"\"The shop's books.\"\"\"
+
+        from django.db.backends.base.base import BaseDatabaseWrapper
+
+        INSERT = "INSERT INTO bookings (order_id, email) VALUES (%s, %s)"
+
+
+        def book(connection: BaseDatabaseWrapper, order_id: int, email: str) -> None:
+            \"\"\"Books an order, in the transaction that it is given.\"\"\"
+            with connection.cursor() as cursor:
+                cursor.execute(INSERT, [order_id, email])
+        """),
     "shop/carts.py": dedent("""\
         \"\"\"Carts that somebody left.\"\"\"
 
@@ -31,6 +44,19 @@ FILES: dict[str, str | None] = {
         def leave() -> None:
             \"\"\"Somebody has left a cart.\"\"\"
             async_task("shop.tasks.sweep")
+        """),
+    "shop/migrations/0002_bookings.py": dedent("""\
+        \"\"\"The shop's books.\"\"\"
+
+        from django.db import migrations
+
+        TABLE = "CREATE TABLE bookings (order_id INTEGER, email TEXT)"
+
+
+        class Migration(migrations.Migration):
+            dependencies = [("shop", "0001_initial")]
+
+            operations = [migrations.RunSQL(TABLE, "DROP TABLE bookings")]
         """),
     "shop/tasks.py": dedent("""\
         \"\"\"Background jobs.\"\"\"

@@ -85,6 +85,7 @@ def _over_redis(text: str) -> str:
         ("\napp = Celery(", '\nurl = os.environ.get("REDIS_URL", "redis://localhost/0")\napp = Celery('),
         ('filename=os.environ.get("SHOP_QUEUE", "queue.db")', 'url=os.environ.get("REDIS_URL", "redis://localhost/0")'),
         ("SqliteHuey", "RedisHuey"),
+        ('"orm": "default"', '"redis": os.environ.get("REDIS_URL", "redis://localhost/0")'),
         ('pythonpath = ["."]\n', 'pythonpath = ["."]\nmarkers = ["integration: needs the Redis of compose.yaml"]\n'),
     )
     for old, new in swaps:

@@ -70,7 +70,11 @@ BOOKED: dict[str, Any] = {
     "poison": [{}, {"order_id": 0.5, "email": "a@example.com"}],
 }
 BOOKED_IN: dict[str, dict[str, Any]] = {
-    "asyncio": {"env": {"DATABASE_URL": "sqlite+aiosqlite:///{scratch}/app.db"}, "setup": "python -m shop.schema"}
+    "asyncio": {"env": {"DATABASE_URL": "sqlite+aiosqlite:///{scratch}/app.db"}, "setup": "python -m shop.schema"},
+    "django": {
+        "env": {"SHOP_DB": "{scratch}/app.db", "DJANGO_SETTINGS_MODULE": "config.settings"},
+        "setup": "python manage.py migrate",
+    },
 }
 BACKOFF: dict[str, dict[str, Any]] = {
     "doubling": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True},
