@@ -34,6 +34,7 @@ _UNBOUNDED = (
     "dead_letter.kind is to be table, which leaves no failed task"
 )
 _MOST_MINUTES = 32_768
+_LOOKS = "A wait ends when the cluster's scheduler looks, which it does every 30 s."
 _GIVEN_BACK = "After the death of a worker it comes again when the cluster's retry is over, each time."
 _POPPED = "The cluster's broker gives nothing back: a worker that dies takes the job with it."
 
@@ -100,8 +101,7 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         "from datetime import timedelta", "from multiprocessing import Value", "from pydoc import locate",
         "from queue import SimpleQueue", "from unittest.mock import patch", "from django.utils import timezone",
         "from django_q.brokers import Broker", "from django_q.models import Schedule",
-        "from django_q.monitor import monitor", "from django_q.scheduler import scheduler",
-        "from django_q.signing import SignedPackage", "from django_q.worker import worker",
+        "from django_q.cluster import monitor, scheduler, worker", "from django_q.signing import SignedPackage",
         Symbol(facts.module, facts.facts["enqueue"]), *ticks,
     )  # fmt: skip
 
@@ -113,8 +113,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     return (
         "from multiprocessing import Value", "from queue import SimpleQueue", "from threading import Event",
         "from unittest.mock import patch", "from uuid import uuid4", "from django_q.brokers import get_broker",
-        "from django_q.monitor import monitor", "from django_q.pusher import pusher",
-        "from django_q.worker import worker", "from redis.exceptions import RedisError",
+        "from django_q.cluster import monitor, pusher, worker", "from redis.exceptions import RedisError",
         Symbol(facts.module, facts.facts["enqueue"]),
     )  # fmt: skip
 
@@ -123,7 +122,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with what ends its failures, its publisher and tick, and the migration that schedules that."""
     raises = facts.dead_letter != "table"  # a failed Task is what is left then
     clocked = facts.trigger != "event"
-    limits = _GIVEN_BACK if facts.facts["broker"] != "redis" else _POPPED
+    waits = [_LOOKS] if facts.retries.bounded else []
+    limits = " ".join([*waits, _POPPED if facts.facts["broker"] == "redis" else _GIVEN_BACK])
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
         given=_given(facts), sent=_sent(facts), wait=_wait(facts), raises=raises, limits=limits, clocked=clocked,
