@@ -83,6 +83,7 @@ def test_it_goes_where_such_tests_are_and_is_marked_as_they_are(tmp_path: Path) 
         Combination("dramatiq", store="receiver", message="payload", broker=True),
         Combination("huey", broker=True),
         Combination("arq", broker=True),
+        Combination("django_q2", store="django", broker=True),
     ],
     ids=str,
 )

@@ -23,6 +23,7 @@ SLICE = (
     Combination("arq", store="redis", retry=False, message="payload"),
     Combination("arq", store="asyncio", effect="transactional"),
     Combination("django_q2", store="django"),
+    Combination("django_q2", trigger="cron", store="redis", message="payload"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),
     Combination("plain_cron", trigger="poller", store="sqlalchemy", dead="none", message="payload"),
@@ -42,7 +43,14 @@ def test_what_is_written_is_linted_typed_tested_and_proved(combination: Combinat
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    "combination", [Combination("dramatiq"), Combination("celery", store="sqlalchemy"), Combination("arq")], ids=str
+    "combination",
+    [
+        Combination("dramatiq"),
+        Combination("celery", store="sqlalchemy"),
+        Combination("arq"),
+        Combination("django_q2", trigger="cron", store="django"),
+    ],
+    ids=str,
 )
 def test_a_second_job_stands_beside_the_first(combination: Combination, tmp_path: Path) -> None:
     assert judge_second(combination, tmp_path) == []
