@@ -72,11 +72,3 @@ def test_a_broken_shop_fails_where_it_should(tmp_path: Path, name: str) -> None:
 def test_django_q2_s_own_failures_are_a_dead_letter(tmp_path: Path) -> None:
     case = django_q2_repo.build(tmp_path / "repo", spec={"dead_letter": {"kind": "framework"}})
     assert django_q2_repo.examine("dead-letter", case).status == "passed"
-
-
-def test_a_scaffold_says_that_it_has_no_templates(tmp_path: Path) -> None:
-    from skillrun.scaffold.plan import plan
-
-    made = plan(django_q2_repo.build(tmp_path / "repo"))
-    assert made.changes == ()
-    assert [finding.message for finding in made.missing] == ["skillrun has no templates for django-q2"]

@@ -84,6 +84,7 @@ def test_it_goes_where_such_tests_are_and_is_marked_as_they_are(tmp_path: Path) 
         Combination("huey", broker=True),
         Combination("arq", broker=True),
         Combination("taskiq", broker=True),
+        Combination("django_q2", store="django", broker=True),
     ],
     ids=str,
 )

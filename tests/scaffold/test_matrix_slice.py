@@ -26,6 +26,8 @@ SLICE = (
     Combination("taskiq", trigger="cron", backoff="tripling"),
     Combination("django_tasks", store="django", effect="at_most_once", retry=False),
     Combination("django_tasks", trigger="cron", store="redis"),
+    Combination("django_q2", store="django"),
+    Combination("django_q2", trigger="cron", store="redis", message="payload"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),
     Combination("plain_cron", trigger="poller", store="sqlalchemy", dead="none", message="payload"),
@@ -52,6 +54,7 @@ def test_what_is_written_is_linted_typed_tested_and_proved(combination: Combinat
         Combination("arq"),
         Combination("taskiq"),
         usual("django_tasks"),
+        Combination("django_q2", trigger="cron", store="django"),
     ],
     ids=str,
 )

@@ -23,6 +23,16 @@ class Migration:
 
 
 @dataclass(frozen=True)
+class RowMigration:
+    """A new migration that adds a row to a table of a library, behind the latest one of the app `label`."""
+
+    path: str
+    label: str
+    after: str | None
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Orm:
     """What the templates need to know: `Store.facts["orm"]`.
 

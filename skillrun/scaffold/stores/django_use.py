@@ -14,7 +14,7 @@ from skillrun.repo.literals import is_known
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.classes import plan_models
 from skillrun.scaffold.stores.database import Database, database_behind
-from skillrun.scaffold.stores.django import Migration, Orm
+from skillrun.scaffold.stores.django import Migration, Orm, RowMigration
 from skillrun.scaffold.stores.variables import file_of, variable_of
 
 if TYPE_CHECKING:
@@ -139,10 +139,36 @@ def _migration(project: Project, app: App, model: Symbol | None, dead: Symbol | 
         return None
     leaf = _leaf(app, there)
     names = [one.name.lower() for one, new in ((model, needs_done), (dead, needs_dead)) if one and new]
-    numbers = [int(found[0]) for _, name in there if (found := re.match(r"\d+", name))]
-    name = f"{max(numbers, default=0) + 1:04}_{'_'.join(names)}"
-    packages = () if there or _has(project, app, "migrations/__init__.py") else (f"{app.folder}migrations/__init__.py",)
-    return Migration(f"{app.folder}migrations/{name}.py", leaf, needs_done, needs_dead, packages)
+    path = f"{app.folder}migrations/{_numbered('_'.join(names), [name for _, name in there])}.py"
+    return Migration(path, leaf, needs_done, needs_dead, _packages(project, app, there))
+
+
+def plan_row(project: Project, app: App, name: str, made: Migration | None) -> RowMigration | None:
+    """A migration `name` behind the one that is made as well; None where one of that name is there.
+
+    Raises Blocked where the app keeps no migrations, or has several ends of them.
+    """
+    if keeps_none(project, app):
+        message = f"{app.label} keeps no migrations, and a migration is to add the job's schedule"
+        raise Blocked(message, hint="name a handler in an app that keeps them")
+    there = list(_migrations(project, app))
+    names = [one for _, one in there]
+    if any(one.endswith(f"_{name}") for one in names):
+        return None
+    before = made.path.rpartition("/")[2].removesuffix(".py") if made else _leaf(app, there)
+    path = f"{app.folder}migrations/{_numbered(name, [*names, *([before] if before else [])])}.py"
+    return RowMigration(path, app.label, before, () if made else _packages(project, app, there))
+
+
+def _numbered(name: str, there: list[str]) -> str:
+    """The name of the next migration."""
+    numbers = [int(found[0]) for one in there if (found := re.match(r"\d+", one))]
+    return f"{max(numbers, default=0) + 1:04}_{name}"
+
+
+def _packages(project: Project, app: App, there: list[tuple[Module, str]]) -> tuple[str, ...]:
+    """The `__init__.py` of the folder, where that is missing."""
+    return () if there or _has(project, app, "migrations/__init__.py") else (f"{app.folder}migrations/__init__.py",)
 
 
 def keeps_none(project: Project, app: App) -> bool:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from skillrun.stages.interface import Case
 
 _IN_PLACE = ("apscheduler", "plain-cron")
-_IN_ROWS = ("django-tasks",)
-"""Libraries whose queue is a table of Django's database, whatever else a job remembers."""
+_IN_ROWS = ("django-q2", "django-tasks")
+"""Libraries that keep jobs in tables of a Django project, whatever else a job remembers."""
 _NO_CONTEXT = (
     "no Flask app and no factory without arguments was found: what runs outside of an app context, such as a dead "
     "letter, needs one opened"
@@ -41,13 +41,16 @@ def find_store(case: Case, spec: JobSpec) -> Store:
     """The store that the spec names, of the repository's own kind; what it needs is in `Store.facts`.
 
     "columns" are the key's, "notes" are sentences for a person, "database" is what a proof points elsewhere, "busy"
-    and "uncertain" name the errors that `once` raises: one to be tried again, one that never is.
+    names the error that `once` raises to be tried again.
     Raises Blocked where the spec or the repository leaves open where the store goes.
     """
     wanted = read_wanted(case.project, spec)
     kinds = {"redis": _redis, "receiver": _receiver, "table": _in_database}
     store = kinds[wanted.kind](case, spec, wanted)
-    rows = _rows(case, wanted) if case.use is not None and case.use.id in _IN_ROWS and not _has_table(store) else None
+    in_rows = case.use is not None and case.use.id in _IN_ROWS
+    rows = _rows(case, wanted) if in_rows and not _has_table(store) else None
+    if case.use is not None and case.use.id == "django-q2":
+        store = _with_schedule(case, spec, wanted, store)
     notes = (*store.facts["notes"], *(rows.facts["notes"] if rows else ()), *_on_claims(spec, wanted))
     return replace(store, facts={**store.facts, "rows": rows, "notes": notes})
 
@@ -142,6 +145,17 @@ def _rows(case: Case, wanted: Wanted) -> Store:
     facts = {"orm": Orm((), "", ""), "database": database, "notes": _notes(database.note)}
     facts |= {"pytest_django": _depends(case, "pytest-django"), "setup": f"{django_use.manage(case.project)} migrate"}
     return _store(wanted, "django", "store", facts)
+
+
+def _with_schedule(case: Case, spec: JobSpec, wanted: Wanted, store: Store) -> Store:
+    """With `schedule`: the migration that adds the row by which the library's clock starts the job."""
+    if spec.trigger is None or spec.trigger.type == "event":
+        return store
+    app = django_use.find_app(case.project, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler")
+    tables = store.facts.get("letters") or store
+    orm = tables.facts.get("orm")
+    made = django_use.plan_row(case.project, app, f"schedule_{wanted.handler}", orm.migration if orm else None)
+    return replace(store, facts={**store.facts, "schedule": made})
 
 
 # -- SQLAlchemy

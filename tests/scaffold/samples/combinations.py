@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "taskiq", "plain_cron", "apscheduler", "django_tasks")
-IN_DJANGO = ("django_tasks",)
-"""Their sample is a Django project, whatever the store."""
+FRAMEWORKS = (
+    *("celery", "rq", "huey", "dramatiq", "arq", "taskiq", "django_q2", "django_tasks"),
+    *("plain_cron", "apscheduler"),
+)
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
-ONLY = {
-    **dict.fromkeys(("sqlite3", "sqlalchemy", "alembic"), tuple(name for name in FRAMEWORKS if name not in IN_DJANGO)),
-    "django": ("celery", "plain_cron", *IN_DJANGO),
-    "asyncio": ("arq", "taskiq"),
-}
+ONLY = {"django": ("celery", "plain_cron"), "asyncio": ("arq", "taskiq")}
 """Stores that some frameworks alone have."""
+IN_DJANGO = dict.fromkeys(("django_q2", "django_tasks"), ("django", "receiver", "redis"))
+"""Frameworks that live in Django projects alone, and the stores there; the first is the usual one."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
-CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq", "taskiq", "django_tasks"), ("cron", "poller"))}
+CLOCKS = {
+    **CLOCKED,
+    **dict.fromkeys(("huey", "dramatiq", "arq", "taskiq", "django_q2", "django_tasks"), ("cron", "poller")),
+}
 COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""
-DEAD_LETTERS = {"celery": ("queue",), "rq": ("framework",), "dramatiq": ("framework",), "django_tasks": ("framework",)}
+DEAD_LETTERS = {
+    "celery": ("queue",),
+    **dict.fromkeys(("rq", "dramatiq", "django_q2", "django_tasks"), ("framework",)),
+}
 """What a framework has besides a table and none."""
 
 
@@ -57,14 +62,15 @@ def combinations() -> Iterator[Combination]:
 
 def stores_of(framework: str) -> Iterator[str]:
     """Those that a framework has; SQLAlchemy's of asyncio is for handlers that await."""
-    yield from (name for name in STORES if framework in ONLY.get(name, FRAMEWORKS))
+    every = (name for name in STORES if framework in ONLY.get(name, FRAMEWORKS))
+    yield from IN_DJANGO.get(framework, every)
 
 
 def usual(framework: str) -> Combination:
     """The plainest job of a framework."""
     if framework in CLOCKED:
         return Combination(framework, trigger=CLOCKED[framework][0], message="payload")
-    return Combination(framework, store="django" if framework in IN_DJANGO else "sqlite3")
+    return Combination(framework, store=IN_DJANGO[framework][0] if framework in IN_DJANGO else "sqlite3")
 
 
 def _of(base: Combination) -> Iterator[Combination]:
@@ -83,12 +89,12 @@ def _of(base: Combination) -> Iterator[Combination]:
     yield replace(base, dead="none")
     if base.framework not in COUNTS_DEATHS:
         yield replace(base, dead="none", retry=False)
-    if base.framework in ("rq", "dramatiq", "django_tasks"):
+    if "framework" in DEAD_LETTERS.get(base.framework, ()):
         yield replace(base, dead="framework")
     if base.framework == "celery":
         yield replace(base, dead="queue")
         yield replace(base, store="django", broker=True)
-    if base.framework not in (*CLOCKED, *IN_DJANGO):
+    if base.framework not in (*CLOCKED, "django_tasks"):
         yield replace(base, broker=True)
         yield replace(base, broker=True, store="receiver", message="payload")
     if base.framework in ("celery", "rq"):

@@ -6,13 +6,24 @@ import json
 from textwrap import dedent
 from typing import Any
 
-from samples import apscheduler, arq, celery, django_tasks, dramatiq, huey, plain_cron, rq, stores, taskiq
+from samples import (
+    apscheduler,
+    arq,
+    celery,
+    django_q2,
+    django_tasks,
+    dramatiq,
+    huey,
+    plain_cron,
+    rq,
+    stores,
+    taskiq,
+)
 from samples.combinations import FRAMEWORKS, IN_DJANGO, Combination
 from samples.specs import spec
 
-_FRAMEWORKS: dict[str, Any] = dict(
-    zip(FRAMEWORKS, (celery, rq, huey, dramatiq, arq, taskiq, plain_cron, apscheduler, django_tasks), strict=True),
-)
+_MODULES = (celery, rq, huey, dramatiq, arq, taskiq, django_q2, django_tasks, plain_cron, apscheduler)
+_FRAMEWORKS: dict[str, Any] = dict(zip(FRAMEWORKS, _MODULES, strict=True))
 COMMON = {
     ".gitignore": "__pycache__/\n*.db\n",
     "shop/__init__.py": "",
@@ -83,6 +94,7 @@ def _over_redis(text: str) -> str:
         ("\napp = Celery(", '\nurl = os.environ.get("REDIS_URL", "redis://localhost/0")\napp = Celery('),
         ('filename=os.environ.get("SHOP_QUEUE", "queue.db")', 'url=os.environ.get("REDIS_URL", "redis://localhost/0")'),
         ("SqliteHuey", "RedisHuey"),
+        ('"orm": "default"', '"redis": os.environ.get("REDIS_URL", "redis://localhost/0")'),
         ('pythonpath = ["."]\n', 'pythonpath = ["."]\nmarkers = ["integration: needs the Redis of compose.yaml"]\n'),
     )
     for old, new in swaps:

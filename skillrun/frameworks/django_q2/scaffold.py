@@ -1,0 +1,213 @@
+"""The job as a function for Django Q2: it schedules itself again where an error may pass, and keeps what is given up.
+
+Django Q2's own retry takes every error for one that may pass, always after the same wait, and counts by a setting of
+the whole cluster. So each message says `ack_failure`, and what is run again is the handler's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.common.callables.scaffold import given_up, left_out
+from skillrun.frameworks.common.crontab import names_hours, read_fields
+from skillrun.frameworks.django_q2.cluster import read_cluster
+from skillrun.frameworks.django_q2.sites import OPTIONS, SCHEDULE_OPTIONS
+from skillrun.frameworks.layout import seconds
+from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Symbol
+from skillrun.frameworks.publishing import when_to_publish
+from skillrun.repo.manifests import read_manifests
+from skillrun.repo.python import is_known
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+MESSAGE = "kwargs"
+AWAITS = False
+TESTS = "worked on by Django Q2's own scheduler, worker and monitor; the queue and the waits are left out."
+"""What the tests' docstring says of how they run the job."""
+
+_NO_CLUSTER = "the settings have no Q_CLUSTER: name there the broker that the jobs go over"
+_NO_DJANGO = "Django Q2 lives in a Django project, and no settings with INSTALLED_APPS were found"
+_UNBOUNDED = (
+    "a failed task that the admin queues again would be run for ever: Q_CLUSTER is to have max_attempts, or "
+    "dead_letter.kind is to be table, which leaves no failed task"
+)
+_MOST_MINUTES = 32_768
+_LOOKS = "A wait ends when the cluster's scheduler looks, which it does every 30 s."
+_GIVEN_BACK = "After the death of a worker it comes again when the cluster's retry is over, each time."
+_POPPED = "The cluster's broker gives nothing back: a worker that dies takes the job with it."
+
+
+def read(project: Project, facts: Facts) -> dict[str, Any]:
+    """What these templates need to know beyond `Facts`: `broker` of Q_CLUSTER, and the function that queues the job.
+
+    `bounded`: whether the cluster ends at some time what fails without `ack_failure`, as the admin queues it again.
+    Of a clock: `tick` and `due`, and whether `croniter`, which Django Q2 reads cron expressions with, is installed.
+    """
+    cluster = read_cluster(project, facts.use)
+    bounds = [cluster.value(name) for name in ("max_attempts", "ack_failures")]
+    made: dict[str, Any] = {
+        "cluster": cluster.place is not None,
+        "broker": cluster.broker,
+        "bounded": cluster.broker == "redis" or any(not is_known(bound) or bound for bound in bounds),
+        # What is run again is said where it is queued: this function is always written beside the handler.
+        "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
+        "publishes": True,  # a tick of the clock publishes too
+    }
+    if facts.trigger != "event":
+        found = read_manifests(project.tree).find("croniter", "django-q2", "django-q")  # type: ignore[arg-type]
+        made["croniter"] = any(one.name == "croniter" or "croniter" in one.extras for one in found)
+        made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
+        made["due"] = f"due_{facts.name}"
+    return made
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What Django Q2 cannot do of what the spec asks for, a sentence each."""
+    if not facts.django:
+        yield _NO_DJANGO
+    elif not facts.facts["cluster"]:
+        yield _NO_CLUSTER
+    elif facts.dead_letter != "table" and not facts.facts["bounded"]:
+        yield _UNBOUNDED
+    if facts.dead_letter == "queue":
+        yield "Django Q2 has no queue of dead letters: dead_letter.kind queue is to be table, framework or none"
+    for field in facts.fields if facts.message == "kwargs" else ():
+        if field.name in OPTIONS | SCHEDULE_OPTIONS:
+            yield f"Django Q2 takes {field.name} for itself: rename the field, or write message: payload"
+    yield from _clock_problems(facts)
+
+
+def _clock_problems(facts: Facts) -> Iterator[str]:
+    if facts.trigger == "cron" and read_fields(facts.schedule or "") is None:
+        yield f"Django Q2 has no cron expression that means {facts.schedule!r}"
+    if facts.trigger == "cron" and not facts.facts["croniter"]:
+        yield "Django Q2 reads no cron expression without croniter: depend on django-q2[croniter]"
+    if facts.trigger == "poller" and _minutes(facts) is None:
+        yield "Django Q2's clock ticks by the minute: trigger.every is to be whole minutes"
+
+
+def _minutes(facts: Facts) -> int | None:
+    """Between two ticks of a poller; None where they are no whole minutes that a SmallInteger holds."""
+    minutes = (facts.every_s or 60.0) / 60
+    return int(minutes) if minutes.is_integer() and 0 < minutes < _MOST_MINUTES else None
+
+
+def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
+    """What `runs.jinja` imports beyond the handler."""
+    ticks = (facts.facts["tick"],) if facts.trigger != "event" else ()
+    return (
+        "from datetime import timedelta", "from multiprocessing import Value", "from pydoc import locate",
+        "from queue import SimpleQueue", "from unittest.mock import patch", "from django.utils import timezone",
+        "from django_q.brokers import Broker", "from django_q.models import Schedule",
+        "from django_q.cluster import monitor, scheduler, worker", "from django_q.signing import SignedPackage",
+        Symbol(facts.module, facts.facts["enqueue"]), *ticks,
+    )  # fmt: skip
+
+
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
+    """What `over_broker.jinja` imports; None where the broker is not Redis but the application's own database."""
+    if facts.facts["broker"] != "redis":
+        return None
+    return (
+        "from multiprocessing import Value", "from queue import SimpleQueue", "from threading import Event",
+        "from unittest.mock import patch", "from uuid import uuid4", "from django_q.brokers import get_broker",
+        "from django_q.cluster import monitor, pusher, worker", "from redis.exceptions import RedisError",
+        Symbol(facts.module, facts.facts["enqueue"]),
+    )  # fmt: skip
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The handler with what ends its failures, its publisher and tick, and the migration that schedules that."""
+    raises = facts.dead_letter != "table"  # a failed Task is what is left then
+    clocked = facts.trigger != "event"
+    waits = [_LOOKS] if facts.retries.bounded else []
+    limits = " ".join([*waits, _POPPED if facts.facts["broker"] == "redis" else _GIVEN_BACK])
+    text = render(
+        "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
+        given=_given(facts), sent=_sent(facts), wait=_wait(facts), raises=raises, limits=limits, clocked=clocked,
+        publishing=when_to_publish(facts), settles=_settles(facts),
+        handled=[f'message["{key}"]' for key in facts.key], left_out=_left_out(facts) if clocked else "",
+        ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
+        message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
+    )  # fmt: skip
+    return [Module(facts.path, text), *(_schedule(facts, render) if clocked else ())]
+
+
+def _schedule(facts: Facts, render: Render) -> Iterator[Piece]:
+    """The migration that adds the row of Schedule; nothing where it is there."""
+    migration = facts.store.facts["schedule"]
+    if migration is None:
+        return
+    yield from (NewFile(path, "") for path in migration.packages)
+    needed = ["from typing import Any", "from django.db import migrations"]
+    if facts.trigger == "cron":
+        needed += ["from datetime import datetime", "from croniter import croniter"]
+        needed += ["from django_q.utils import localtime"]
+    text = render(
+        "schedule.py.jinja", facts, needed=needed, migration=migration, minutes=_minutes(facts), hours=_hours(facts)
+    )
+    yield NewFile(migration.path, text)
+
+
+def _hours(facts: Facts) -> str:
+    """Whose hours the schedule means, where it names any."""
+    if facts.trigger != "cron" or not facts.timezone or not names_hours(facts.schedule):
+        return ""
+    return f"Its hours are those of {facts.timezone}: TIME_ZONE of the settings has to say so."
+
+
+def _settles(facts: Facts) -> bool:
+    """Whether a job that was given up counts as handled. A failed Task is not there yet when the handler ends."""
+    return facts.trigger != "event" and facts.store.kind != "receiver" and facts.dead_letter != "framework"
+
+
+def _left_out(facts: Facts) -> str:
+    """What `due` need not list, and what becomes of what it lists twice."""
+    known = left_out(facts)
+    if not _settles(facts):
+        ended = "has a failed Task" if facts.dead_letter == "framework" else given_up(facts)
+        known = f"It leaves out what is done, and what {ended}: each tick would queue it again."
+    return f"{known} What an earlier tick has queued may be under way: queued again, it is done once."
+
+
+def _needed(facts: Facts) -> list[Symbol | str]:
+    needed: list[Symbol | str] = [
+        "from typing import Any", "import uuid", facts.conventions.logger_import, "from django.db import transaction",
+        "from django_q.tasks import async_task", *(effect.call for effect in facts.effects), facts.invalid,
+    ]  # fmt: skip
+    if facts.retries.bounded:
+        needed += ["from django_q.tasks import schedule", *facts.transient]
+        if facts.retries.kind != "none":
+            needed += ["from datetime import timedelta", "from django.utils import timezone"]
+            needed += ["import random"] if facts.retries.jitter else []
+    if facts.trigger != "event":
+        needed.append("from collections.abc import Iterable")
+    if facts.store.kind != "receiver" or facts.dead_letter == "table":
+        needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
+    return needed
+
+
+def _given(facts: Facts) -> list[str]:
+    """The handler's parameters: a call that lacks one would be given up without a record, so none must be given."""
+    fields = ["payload: Any"] if facts.message == "payload" else [f"{field.name}: Any" for field in facts.fields]
+    counted = ["attempt: int = 1"] if facts.retries.bounded else []
+    return [*(f"{field} = None" for field in fields), *counted, "correlation_id: str | None = None"]
+
+
+def _sent(facts: Facts) -> list[str]:
+    """What `async_task` and `schedule` are given of a message."""
+    fields = [f"{field.name}={field.name}" for field in facts.fields]
+    given = ["payload"] if facts.message == "payload" else fields
+    return [f'"{facts.module}.{facts.name}"', *given]
+
+
+def _wait(facts: Facts) -> str:
+    """Source of the longest wait before the next attempt, by the number of this one."""
+    retries = facts.retries
+    base = seconds(retries.base_s)
+    if retries.kind != "exponential":
+        return base
+    grown = f"{base} * {seconds(retries.factor)} ** (attempt - 1)"
+    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
