@@ -130,6 +130,7 @@ CLUSTER = (Field("cluster", "str", True, ""),)
         ({"bounded": False}, {"dead_letter": "framework"}, "would be run for ever"),
         ({}, {"fields": CLUSTER}, "takes cluster for itself"),
         ({}, {"fields": CLUSTER, "message": "payload"}, None),
+        ({}, {"fields": (Field("timezone", "str", True, ""),), "message": "payload"}, "a use of its own"),
         ({}, {"trigger": "cron", "schedule": "0 3 1 * 1"}, None),
         ({}, {"trigger": "cron", "schedule": "0 3 L * *"}, "no cron expression that means"),
         ({"croniter": False}, {"trigger": "cron", "schedule": "0 3 * * *"}, "without croniter"),
@@ -169,6 +170,14 @@ def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combinatio
         assert old in text
         (written.root / TASKS).write_text(text.replace(old, new))
         assert written.run("manage", "test").returncode == 1, (old, new)
+
+
+@pytest.mark.real
+def test_they_queue_what_development_runs_at_once(tmp_path: Path) -> None:
+    combination = replace(CRON, dead="none")
+    settings = samples.files(combination)["config/settings.py"].replace('"timeout"', '"sync": True,\n    "timeout"')
+    done = write(tmp_path, combination, {"config/settings.py": settings}).run("manage", "test")
+    assert done.returncode == 0, done.stderr
 
 
 def broken(combination: Combination) -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ TESTS = "worked on by Django Q2's own scheduler, worker and monitor; the queue a
 
 _NO_CLUSTER = "the settings have no Q_CLUSTER: name there the broker that the jobs go over"
 _NO_DJANGO = "Django Q2 lives in a Django project, and no settings with INSTALLED_APPS were found"
+_USED = {"async_task", "more", "schedule", "timedelta", "timezone", "transaction", "uuid"}
 _UNBOUNDED = (
     "a failed task that the admin queues again would be run for ever: Q_CLUSTER is to have max_attempts, or "
     "dead_letter.kind is to be table, which leaves no failed task"
@@ -42,6 +43,7 @@ _POPPED = "The cluster's broker gives nothing back: a worker that dies takes the
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`: `broker` of Q_CLUSTER, and the function that queues the job.
 
+    `sync`: whether its jobs may run where they are queued, as in development; the tests have them queued.
     `bounded`: whether the cluster ends at some time what fails without `ack_failure`, as the admin queues it again.
     Of a clock: `tick` and `due`, and whether `croniter`, which Django Q2 reads cron expressions with, is installed.
     """
@@ -50,6 +52,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     made: dict[str, Any] = {
         "cluster": cluster.place is not None,
         "broker": cluster.broker,
+        "sync": cluster.value("sync") is not False,
         "bounded": cluster.broker == "redis" or any(not is_known(bound) or bound for bound in bounds),
         # What is run again is said where it is queued: this function is always written beside the handler.
         "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
@@ -76,6 +79,8 @@ def problems(facts: Facts) -> Iterator[str]:
     for field in facts.fields if facts.message == "kwargs" else ():
         if field.name in OPTIONS | SCHEDULE_OPTIONS:
             yield f"Django Q2 takes {field.name} for itself: rename the field, or write message: payload"
+    for name in sorted({field.name for field in facts.fields} & _USED):
+        yield f"the handler has a use of its own for the name {name}: rename the field"
     yield from _clock_problems(facts)
 
 
@@ -114,6 +119,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
         "from multiprocessing import Value", "from queue import SimpleQueue", "from threading import Event",
         "from unittest.mock import patch", "from uuid import uuid4", "from django_q.brokers import get_broker",
         "from django_q.cluster import monitor, pusher, worker", "from redis.exceptions import RedisError",
+        *(["from django_q.conf import Conf"] if facts.facts["sync"] else []),
         Symbol(facts.module, facts.facts["enqueue"]),
     )  # fmt: skip
 
