@@ -22,6 +22,8 @@ SLICE = (
     Combination("arq", trigger="cron", store="sqlalchemy"),
     Combination("arq", store="redis", retry=False, message="payload"),
     Combination("arq", store="asyncio", effect="transactional"),
+    Combination("procrastinate", trigger="cron", store="sqlalchemy"),
+    Combination("procrastinate", store="redis", retry=False, message="payload"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),
     Combination("plain_cron", trigger="poller", store="sqlalchemy", dead="none", message="payload"),

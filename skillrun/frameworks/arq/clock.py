@@ -29,12 +29,6 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
     return [f"{word}={_written(given[name])}" for name, word in _NAMES.items() if name in given]
 
 
-def names_hours(schedule: str | None) -> bool:
-    """Whether it depends on the time zone: it names hours or days."""
-    fields = read_fields(schedule or "") or {}
-    return any(text != "*" for name, text in fields.items() if name != "minute")
-
-
 def _written(numbers: list[int]) -> str:
     """An integer, a set, or the set of a range where there are many."""
     if len(numbers) == 1:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from skillrun.frameworks.arq.clock import crontab, names_hours
+from skillrun.frameworks.arq.clock import crontab
 from skillrun.frameworks.arq.settings import chosen_worker, find_list, find_pool, is_on, option_of
 from skillrun.frameworks.common.callables.scaffold import left_out
+from skillrun.frameworks.common.crontab import names_hours
 from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import when_to_publish

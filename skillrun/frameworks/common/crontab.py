@@ -36,6 +36,12 @@ def both_days(fields: dict[str, str]) -> bool:
     return fields["day"] != "*" and fields["day_of_week"] != "*"
 
 
+def names_hours(schedule: str | None) -> bool:
+    """Whether it depends on the time zone: it names hours or days."""
+    fields = read_fields(schedule or "") or {}
+    return any(text != "*" for name, text in fields.items() if name != "minute")
+
+
 def every_fields(seconds: float) -> dict[str, str] | None:
     """The fields of a tick every so often, where whole minutes divide an hour, or whole hours a day; else None."""
     minutes = int(seconds // 60)

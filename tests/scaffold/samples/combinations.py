@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "plain_cron", "apscheduler")
+FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "procrastinate", "plain_cron", "apscheduler")
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
 ONLY = {"django": ("celery", "plain_cron"), "asyncio": ("arq",)}
 """Stores that some frameworks alone have."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
-CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq"), ("cron", "poller"))}
+CLOCKS = {**CLOCKED, **dict.fromkeys(("huey", "dramatiq", "arq", "procrastinate"), ("cron", "poller"))}
 COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""
-DEAD_LETTERS = {"celery": ("queue",), "rq": ("framework",), "dramatiq": ("framework",)}
+DEAD_LETTERS = {"celery": ("queue",), "rq": ("framework",), "dramatiq": ("framework",), "procrastinate": ("framework",)}
 """What a framework has besides a table and none."""
 
 
@@ -77,12 +77,12 @@ def _of(base: Combination) -> Iterator[Combination]:
     yield replace(base, dead="none")
     if base.framework not in COUNTS_DEATHS:
         yield replace(base, dead="none", retry=False)
-    if base.framework in ("rq", "dramatiq"):
+    if base.framework in ("rq", "dramatiq", "procrastinate"):
         yield replace(base, dead="framework")
     if base.framework == "celery":
         yield replace(base, dead="queue")
         yield replace(base, store="django", broker=True)
-    if base.framework not in CLOCKED:
+    if base.framework not in (*CLOCKED, "procrastinate"):
         yield replace(base, broker=True)
         yield replace(base, broker=True, store="receiver", message="payload")
     if base.framework in ("celery", "rq"):

@@ -6,12 +6,12 @@ import json
 from textwrap import dedent
 from typing import Any
 
-from samples import apscheduler, arq, celery, dramatiq, huey, plain_cron, rq, stores
+from samples import apscheduler, arq, celery, dramatiq, huey, plain_cron, procrastinate, rq, stores
 from samples.combinations import FRAMEWORKS, Combination
 from samples.specs import spec
 
 _FRAMEWORKS: dict[str, Any] = dict(
-    zip(FRAMEWORKS, (celery, rq, huey, dramatiq, arq, plain_cron, apscheduler), strict=True),
+    zip(FRAMEWORKS, (celery, rq, huey, dramatiq, arq, procrastinate, plain_cron, apscheduler), strict=True),
 )
 COMMON = {
     ".gitignore": "__pycache__/\n*.db\n",

@@ -1,0 +1,220 @@
+"""The job as a Procrastinate task: a strategy says what is run again, the handler keeps what is given up."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.common.callables.scaffold import left_out
+from skillrun.frameworks.common.crontab import every_fields, names_hours
+from skillrun.frameworks.common.reading import options_of
+from skillrun.frameworks.layout import seconds, source
+from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Retries, Symbol
+from skillrun.frameworks.procrastinate.loading import loads
+from skillrun.frameworks.procrastinate.recovery import find_recoveries
+from skillrun.frameworks.publishing import when_to_publish
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+MESSAGE = "kwargs"
+AWAITS = False
+TESTS = "run by Procrastinate's own worker over its database in memory: only the waits are left out."
+"""What the tests' docstring says of how they run the job."""
+
+DEATHS = 20
+"""How often a job is given back whose workers died, at most."""
+_OPEN = "The app has to be open."
+_OURS = ("context", "correlation_id")
+_TAKEN = ("timestamp",)  # what a periodic task is given
+_BLUEPRINT = ("procrastinate.Blueprint", "procrastinate.blueprints.Blueprint")
+
+
+def read(project: Project, facts: Facts) -> dict[str, Any]:
+    """What these templates need to know beyond `Facts`.
+
+    `app`: what a module imports; `owner`: what makes a function a task there, the app or a blueprint; `loading`: the
+    entry that has the worker import a new module; `recovers`: something gives back the jobs of dead workers;
+    `publisher`: what defers the job, where it is written; of a clock, `tick` and `due`.
+    """
+    app = facts.app
+    made: dict[str, Any] = {
+        "app": app,
+        "owner": _blueprint(project, facts) or (app.name if app is not None else ""),
+        "loading": _loading(project, facts),
+        "recovers": bool(find_recoveries(project, facts.use)),
+        "publishes": True,  # a tick of the clock publishes too
+    }
+    beside = facts.enqueue if facts.enqueue.module == facts.module else None
+    if facts.trigger != "event":
+        made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
+        made["due"] = f"due_{facts.name}"
+        beside = beside or Symbol(facts.module, f"enqueue_{facts.name}", exists=False, path=facts.path)
+    return {**made, "publisher": beside}
+
+
+def _blueprint(project: Project, facts: Facts) -> str | None:
+    """The blueprint that the handler's module makes for its tasks."""
+    module = project.module(facts.path)
+    for node in module.tree.body if module is not None else ():
+        if module is not None and isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            target = node.targets[0]
+            if isinstance(target, ast.Name) and module.resolve(node.value.func) in _BLUEPRINT:
+                return target.id
+    return None
+
+
+def _loading(project: Project, facts: Facts) -> Entry | None:
+    """A module that no worker imports yet is named where the app is made."""
+    app = project.module(facts.app.path) if facts.app is not None else None
+    if app is None or facts.path in facts.use.task_modules:
+        return None
+    calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
+    made = next((call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "App"), None)
+    option = options_of(project, made, app)[0].get("import_paths") if made is not None else None
+    paths = project.literal(option, app) if option is not None else []
+    if isinstance(paths, list | tuple) and loads(project, app, map(str, paths), facts.path):
+        return None
+    return Entry(app.path, "App(import_paths=)", source(facts.module))
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What Procrastinate cannot do of what the spec asks for, a sentence each."""
+    if facts.facts["app"] is None:
+        yield "no app of Procrastinate was found that a module could import: app = procrastinate.App(connector=...)"
+    if facts.dead_letter == "queue":
+        yield (
+            "Procrastinate's workers would take the dead letters out of a queue: dead_letter.kind is to be table, "
+            "framework, for the jobs that it keeps as failed, or none"
+        )
+    if facts.retries.max_attempts >= DEATHS:
+        yield f"a job of which {DEATHS} attempts failed is given back to nobody: lower retry.max_attempts"
+    for field in facts.fields if facts.message == "kwargs" else ():
+        if field.name in _OURS:
+            yield f"the handler has a use of its own for the name {field.name}: rename the field, or message: payload"
+    yield from _clock_problems(facts)
+
+
+def _clock_problems(facts: Facts) -> Iterator[str]:
+    if facts.trigger == "poller" and _cron(facts) is None:
+        yield (
+            "Procrastinate's cron names seconds, minutes and hours: trigger.every is to divide a minute in seconds, an "
+            "hour in minutes, or a day in hours"
+        )
+    if facts.trigger == "cron" and facts.timezone not in (None, "UTC", "Etc/UTC") and names_hours(facts.schedule):
+        yield f"Procrastinate's clock is UTC: trigger.schedule is to mean it, not {facts.timezone}"
+
+
+def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
+    """What `runs.jinja` imports beyond the handler."""
+    known = facts.facts
+    sent = (Symbol(facts.module, known["publisher"].name),) if known["publisher"] else ()
+    ticks = (known["tick"],) if facts.trigger != "event" and not case else ()
+    return ("from procrastinate.testing import InMemoryConnector", _by_name(known["app"]), *sent, *ticks)
+
+
+def broker_needs(facts: Facts) -> None:
+    """No test over a real PostgreSQL is written."""
+
+
+def _by_name(symbol: Symbol) -> Symbol:
+    return Symbol(symbol.module, symbol.name)
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The handler with its strategy, its publisher and tick, what gives jobs back, and what the worker imports."""
+    clocked = facts.trigger != "event"
+    text = render(
+        "handler.py.jinja", facts, needed=_needed(facts), given=_given(facts), clocked=clocked, cron=_cron(facts),
+        retries_name=_retries_name(facts), strategy=_strategy(facts), wait=_wait(facts),
+        publisher=facts.facts["publisher"], publishing=f"{when_to_publish(facts)} {_OPEN}",
+        settles=clocked and facts.store.kind != "receiver",
+        ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
+        message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
+        handled=[f'message["{key}"]' for key in facts.key], left_out=left_out(facts) if clocked else "",
+    )  # fmt: skip
+    entry = facts.facts["loading"]
+    return [Module(facts.path, text), *_recovery(facts, render), *([entry] if entry is not None else [])]
+
+
+def _recovery(facts: Facts, render: Render) -> Iterator[Piece]:
+    """Beside the app, for all its jobs: Procrastinate itself gives back none."""
+    app = facts.facts["app"]
+    if not facts.facts["recovers"]:
+        needed = [facts.conventions.logger_import, "from procrastinate.jobs import Status"]
+        yield Module(app.path, render("recovery.py.jinja", facts, needed=needed, app=app, deaths=DEATHS))
+
+
+def _retries_name(facts: Facts) -> str:
+    return f"{facts.name.upper()}_RETRIES"
+
+
+def _strategy(facts: Facts) -> list[str] | None:
+    """The arguments of a `RetryStrategy`; None where it has no words for the waits."""
+    retries = facts.retries
+    waits = _own_words(retries)
+    if waits is None:
+        return None
+    errors = ", ".join(error.written if error.path else error.name for error in facts.transient)
+    return [f"max_attempts={_retries_name(facts)}", *waits, f"retry_exceptions=[{errors}]"]
+
+
+def _own_words(retries: Retries) -> list[str] | None:
+    """`wait` or `exponential_wait`, whole seconds; the latter is base and factor at once, and has no cap."""
+    if retries.kind == "none":
+        return []
+    if retries.jitter or not float(retries.base_s).is_integer():
+        return None
+    if retries.kind == "fixed":
+        return [f"wait={seconds(retries.base_s)}"]
+    capped = any(delay != retries.base_s ** (n + 1) for n, delay in enumerate(retries.delays))
+    return None if capped else [f"exponential_wait={seconds(retries.base_s)}"]
+
+
+def _wait(facts: Facts) -> str:
+    """Source of the longest wait before the next run, in seconds, by the number of runs before this one."""
+    retries = facts.retries
+    base = seconds(retries.base_s)
+    if retries.kind != "exponential":
+        return base
+    grown = f"{base} * {seconds(retries.factor)}**job.attempts"
+    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
+
+
+def _cron(facts: Facts) -> str | None:
+    """The schedule as croniter reads it, with a sixth column for seconds; None where it has none that means it."""
+    if facts.trigger != "poller":
+        return facts.schedule
+    every = facts.every_s or 60.0
+    if every < 60:
+        return f"* * * * * */{int(every)}" if every.is_integer() and 60 % every == 0 else None
+    fields = every_fields(every)
+    return f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *" if fields is not None else None
+
+
+def _given(facts: Facts) -> list[str]:
+    """The handler's parameters: a call that lacks an argument ends without a record, so none must be given."""
+    if facts.message == "payload":
+        return ["payload: Any = None"]
+    return [f"{field.name}: Any = None" for field in facts.fields]
+
+
+def _needed(facts: Facts) -> list[Symbol | str]:
+    needed: list[Symbol | str] = [
+        "from typing import Any", facts.conventions.logger_import, "from procrastinate import JobContext",
+        *(effect.call for effect in facts.effects), facts.invalid,
+    ]  # fmt: skip
+    if facts.facts["owner"] == facts.facts["app"].name:
+        needed.append(_by_name(facts.facts["app"]))  # by name, as tasks are written
+    if facts.retries.bounded:
+        needed += facts.transient
+        own = _strategy(facts) is None
+        needed += ["from procrastinate import BaseRetryStrategy, RetryDecision"] if own else []
+        needed += ["from procrastinate.jobs import Job"] if own else ["from procrastinate import RetryStrategy"]
+        needed += ["import random"] if own and facts.retries.jitter else []
+    if facts.trigger != "event":
+        needed += ["from collections.abc import Iterable", _by_name(facts.facts["app"])]
+    if facts.store.kind != "receiver" or facts.dead_letter == "table":
+        needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
+    return needed
