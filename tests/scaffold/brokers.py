@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import helpers
+from samples import Combination
 
+from skillrun.proof.services.postgres import PostgresServer
 from skillrun.proof.services.redis import RedisServer
 
 NOWHERE = "redis://127.0.0.1:1/0"  # a port where nobody listens
@@ -24,6 +26,16 @@ def redis_url(framework: str) -> Iterator[str]:
     """A real Redis on a Unix socket, as the URL that a framework takes."""
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
         yield f"redis+socket://{server.socket}" if framework == "celery" else server.url
+
+
+@contextmanager
+def database(combination: Combination, folder: Path) -> Iterator[dict[str, str]]:
+    """What a repository's environment says of its database: where that is no file, a server of its own runs."""
+    if (combination.framework, combination.store) != ("procrastinate", "django"):
+        yield {}
+        return
+    with PostgresServer(folder / "postgres") as server:
+        yield {f"DB_{name.upper()}": value for name, value in server.parts.items()}
 
 
 def test_file(repo: Path) -> Path:

@@ -175,6 +175,27 @@ def test_a_blueprint_of_the_module_is_what_its_tasks_belong_to(tmp_path: Path) -
     assert "import app" not in text
 
 
+# -- Django
+
+DJANGO = replace(BASE, store="django")
+
+
+def test_in_django_the_job_is_there_with_the_commit(tmp_path: Path) -> None:
+    text = write(tmp_path, DJANGO).text(TASKS)
+    assert "from procrastinate.contrib.django import app\n" in text
+    assert "    send_receipt.defer(order_id=order_id, email=email, **more)\n" in text
+    assert "on_commit" not in text
+    assert '@app.task(name="shop.tasks.retry_stalled_jobs", queueing_lock=' in text
+
+
+def test_an_app_of_its_own_in_django_waits_for_the_commit(tmp_path: Path) -> None:
+    settings = samples.files(DJANGO)["config/settings.py"].replace('"procrastinate.contrib.django", ', "")
+    files = {QUEUE: FILES[QUEUE], TASKS: FILES[TASKS], "config/settings.py": settings}
+    written = write(tmp_path, DJANGO, files)
+    assert "    transaction.on_commit(\n        lambda: send_receipt.defer(order_id" in written.text(TASKS)
+    assert "retry_stalled_jobs" in written.text(QUEUE)
+
+
 # -- what cannot be
 
 
@@ -192,6 +213,11 @@ POLLER = replace(BASE, trigger="poller")
 REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
     "a queue of dead letters": (replace(BASE, dead="queue"), {}, "take the dead letters out of a queue"),
     "no app": (BASE, {QUEUE: FILES[QUEUE].replace("app = App", "def make():\n    return App")}, "no app of Procrast"),
+    "a module that Django's app does not look into": (
+        DJANGO,
+        {SPEC: samples.files(DJANGO)[SPEC].replace("shop.tasks:send", "shop.mails:send")},
+        "write handler: shop.tasks:send_receipt",
+    ),
     "hours of another zone": (CRON, spec_of(CRON, trigger=LOCAL), "clock is UTC"),
     "an interval": (POLLER, spec_of(POLLER, trigger={"type": "poller", "every": "7m"}), "divide a minute in seconds"),
     "more attempts than deaths": (

@@ -13,7 +13,8 @@ from skillrun.frameworks.layout import seconds, source
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Retries, Symbol
 from skillrun.frameworks.procrastinate.loading import loads
 from skillrun.frameworks.procrastinate.recovery import find_recoveries
-from skillrun.frameworks.publishing import when_to_publish
+from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
+from skillrun.repo.places import is_aside
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -26,6 +27,8 @@ TESTS = "run by Procrastinate's own worker over its database in memory: only the
 DEATHS = 20
 """How often a job is given back whose workers died, at most."""
 _OPEN = "The app has to be open."
+_WITH_COMMIT = "The job is a row of Django's database: it is there with the commit of the open transaction."
+_CONTRIB = "procrastinate.contrib.django"
 _OURS = ("context", "correlation_id")
 _TAKEN = ("timestamp",)  # what a periodic task is given
 _BLUEPRINT = ("procrastinate.Blueprint", "procrastinate.blueprints.Blueprint")
@@ -34,13 +37,17 @@ _BLUEPRINT = ("procrastinate.Blueprint", "procrastinate.blueprints.Blueprint")
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `app`: what a module imports; `owner`: what makes a function a task there, the app or a blueprint; `loading`: the
-    entry that has the worker import a new module; `recovers`: something gives back the jobs of dead workers;
-    `publisher`: what defers the job, where it is written; of a clock, `tick` and `due`.
+    `app`: what a module imports; `contrib`: it is Django's, whose jobs are rows of Django's own database; `owner`: what
+    makes a function a task there, the app or a blueprint; `loading`: the entry that has the worker import a new module,
+    `found`: it needs none; `recovers`: something gives back the jobs of dead workers; `publisher`: what defers the job,
+    where it is written; of a clock, `tick` and `due`.
     """
-    app = facts.app
+    contrib = facts.app is None and any(not is_aside(path) for path in project.tree.search(_CONTRIB))
+    app = Symbol(_CONTRIB, "app") if contrib else facts.app
     made: dict[str, Any] = {
         "app": app,
+        "contrib": contrib,
+        "found": facts.path in facts.use.task_modules or facts.module.endswith("tasks"),
         "owner": _blueprint(project, facts) or (app.name if app is not None else ""),
         "loading": _loading(project, facts),
         "recovers": bool(find_recoveries(project, facts.use)),
@@ -83,6 +90,9 @@ def problems(facts: Facts) -> Iterator[str]:
     """What Procrastinate cannot do of what the spec asks for, a sentence each."""
     if facts.facts["app"] is None:
         yield "no app of Procrastinate was found that a module could import: app = procrastinate.App(connector=...)"
+    if facts.facts["contrib"] and not facts.facts["found"]:
+        name = f"{facts.package}.tasks".removeprefix(".")
+        yield f"Django's Procrastinate looks for tasks in modules of that name: write handler: {name}:{facts.name}"
     if facts.dead_letter == "queue":
         yield (
             "Procrastinate's workers would take the dead letters out of a queue: dead_letter.kind is to be table, "
@@ -128,7 +138,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), given=_given(facts), clocked=clocked, cron=_cron(facts),
         retries_name=_retries_name(facts), strategy=_strategy(facts), wait=_wait(facts),
-        publisher=facts.facts["publisher"], publishing=f"{when_to_publish(facts)} {_OPEN}",
+        publisher=facts.facts["publisher"], publishing=_when(facts),
         settles=clocked and facts.store.kind != "receiver",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
@@ -138,12 +148,20 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     return [Module(facts.path, text), *_recovery(facts, render), *([entry] if entry is not None else [])]
 
 
+def _when(facts: Facts) -> str:
+    """What the publisher's docstring says of the open transaction."""
+    return _WITH_COMMIT if facts.facts["contrib"] else f"{when_to_publish(facts)} {_OPEN}"
+
+
 def _recovery(facts: Facts, render: Render) -> Iterator[Piece]:
-    """Beside the app, for all its jobs: Procrastinate itself gives back none."""
+    """Beside the app, where the repository makes it, for all its jobs: Procrastinate itself gives back none."""
     app = facts.facts["app"]
+    home = app if app.path else Symbol(facts.module, "", path=facts.path)
     if not facts.facts["recovers"]:
-        needed = [facts.conventions.logger_import, "from procrastinate.jobs import Status"]
-        yield Module(app.path, render("recovery.py.jinja", facts, needed=needed, app=app, deaths=DEATHS))
+        needed: list[Symbol | str] = [facts.conventions.logger_import, "from procrastinate.jobs import Status"]
+        needed += [] if app.path else [_by_name(app)]
+        text = render("recovery.py.jinja", facts, needed=needed, app=app, home=home.module, deaths=DEATHS)
+        yield Module(home.path, text)
 
 
 def _retries_name(facts: Facts) -> str:
@@ -207,6 +225,8 @@ def _needed(facts: Facts) -> list[Symbol | str]:
     ]  # fmt: skip
     if facts.facts["owner"] == facts.facts["app"].name:
         needed.append(_by_name(facts.facts["app"]))  # by name, as tasks are written
+    if publishes_on_commit(facts) and not facts.facts["contrib"]:
+        needed.append("from django.db import transaction")
     if facts.retries.bounded:
         needed += facts.transient
         own = _strategy(facts) is None

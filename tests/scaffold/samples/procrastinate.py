@@ -35,3 +35,30 @@ FILES: dict[str, str] = {
             logger.info("sweeping")
         """),
 }
+IN_DJANGO: dict[str, str | None] = {
+    "tests/__init__.py": None,
+    "tests/test_shop.py": None,
+    "shop/queue.py": None,
+    "Procfile": "worker: python manage.py procrastinate worker\n",
+    "config/settings.py": dedent("""\
+        \"\"\"The shop's settings.\"\"\"
+
+        import os
+
+        SECRET_KEY = os.environ.get("SECRET_KEY", "for development alone")
+        INSTALLED_APPS = ["procrastinate.contrib.django", "shop"]
+        DATABASES = {
+            "default": {
+                "ENGINE": "django.db.backends.postgresql",
+                "HOST": os.environ.get("DB_HOST", "localhost"),
+                "PORT": os.environ.get("DB_PORT", "5432"),
+                "NAME": os.environ.get("DB_NAME", "shop"),
+                "USER": os.environ.get("DB_USER", "shop"),
+            }
+        }
+        USE_TZ = True
+        DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+        """),
+    "shop/tasks.py": FILES["shop/tasks.py"].replace("shop.queue", "procrastinate.contrib.django"),
+}
+"""What differs in a Django project: a file's text, or None where there is none. Its database is PostgreSQL."""
