@@ -10,9 +10,10 @@ from pathlib import Path
 import helpers
 import pytest
 import samples
-from samples import Combination
+from samples import Combination, procrastinate
 from writing import Written, case_of, write
 
+from skillrun.frameworks.procrastinate.scaffold import cron_of
 from skillrun.scaffold.plan import plan
 
 pytest.importorskip("procrastinate")
@@ -69,7 +70,6 @@ def test_what_the_librarys_strategy_can_say_is_said_in_its_words(tmp_path: Path,
     "given",
     [
         {"kind": "exponential", "base": "3s", "factor": 3, "cap": "10s"},
-        {"kind": "exponential", "base": "3s", "factor": 2, "cap": "60s"},
         {"kind": "fixed", "base": "500ms"},
         {"kind": "fixed", "base": "5s", "jitter": True},
     ],
@@ -101,18 +101,17 @@ def test_a_clock_publishes_what_is_due(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("every", "cron"),
     [
-        ("10s", "* * * * * */10"),
-        ("60s", "* * * * *"),
-        ("5m", "*/5 * * * *"),
-        ("2h", "0 */2 * * *"),
-        ("24h", "0 0 * * *"),
+        (10.0, "* * * * * */10"),
+        (60.0, "* * * * *"),
+        (300.0, "*/5 * * * *"),
+        (7200.0, "0 */2 * * *"),
+        (86_400.0, "0 0 * * *"),
+        (7.0, None),
+        (420.0, None),
     ],
 )
-def test_a_pollers_interval_as_cron(tmp_path: Path, every: str, cron: str) -> None:
-    combination = replace(BASE, trigger="poller")
-    spec = samples.spec(combination) | {"trigger": {"type": "poller", "every": every}}
-    written = write(tmp_path, combination, {SPEC: json.dumps(spec)})
-    assert f'@app.periodic(cron="{cron}")' in written.text(TASKS)
+def test_a_pollers_interval_as_cron(every: float, cron: str | None) -> None:
+    assert cron_of("poller", None, every) == cron
 
 
 # -- who gives back the jobs of dead workers
@@ -173,6 +172,47 @@ def test_a_blueprint_of_the_module_is_what_its_tasks_belong_to(tmp_path: Path) -
     text = write(tmp_path, BASE, {TASKS: tasks, QUEUE: queue}).text(TASKS)
     assert '@letters.task(\n    name="shop.tasks.send_receipt",' in text
     assert "import app" not in text
+
+
+# -- tasks that are coroutine functions
+
+AWAITED = procrastinate.AWAITED
+
+
+def test_a_task_is_a_coroutine_function_where_the_others_are(tmp_path: Path) -> None:
+    written = write(tmp_path, CRON, AWAITED)
+    text = written.text(TASKS)
+    assert "    async with _in_thread(send_receipt_store.once(order_id)) as first:\n" in text
+    assert "    await send_receipt.defer_async(order_id=order_id" in text
+    assert "        for job in await list_jobs(task=send_receipt.name" in text
+    assert_clean(written)
+
+
+def test_what_a_shutdown_aborts_is_given_back(tmp_path: Path) -> None:
+    fixed = backoff(kind="fixed", base="5s")
+    words = "if isinstance(exception, asyncio.CancelledError):\n            return RetryDecision()"
+    assert words in write(tmp_path / "awaited", BASE, {**AWAITED, **fixed}).text(TASKS)
+    assert "Cancelled" not in write(tmp_path / "plain", BASE).text(TASKS)
+
+
+SWEEPS = FILES[TASKS] + '\n\n@app.task(name="shop.tasks.mop")\nasync def mop() -> None: ...\n'
+KINDS: dict[str, tuple[Mapping[str, str], bool]] = {
+    "one of each": ({TASKS: SWEEPS}, False),
+    "most of its module": (
+        {TASKS: SWEEPS.replace("def sweep", "async def sweep"), "shop/mails.py": FILES[TASKS]},
+        True,
+    ),
+    "none in its module": ({**ELSEWHERE, **AWAITED}, True),
+    "what gives jobs back alone": ({TASKS: "", "shop/stalled.py": STALLED}, False),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_most_of_them_decide(tmp_path: Path, name: str) -> None:
+    files, awaited = KINDS[name]
+    written = write(tmp_path, BASE, files)
+    assert ("async def send(" in written.text("shop/mailer.py")) is awaited
+    assert plan(case_of(written.root)).changes == ()
 
 
 # -- Django
@@ -253,7 +293,14 @@ def test_a_field_has_no_name_that_the_handler_needs(tmp_path: Path, message: str
 @pytest.mark.real
 @pytest.mark.parametrize(
     "combination",
-    [BASE, replace(BASE, retry=False), replace(BASE, message="payload"), CRON, replace(BASE, effect="transactional")],
+    [
+        BASE,
+        replace(BASE, retry=False),
+        replace(BASE, message="payload"),
+        CRON,
+        replace(BASE, effect="transactional"),
+        replace(CRON, store="asyncio"),
+    ],
     ids=str,
 )
 def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
@@ -270,13 +317,14 @@ def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combinatio
 
 def broken(combination: Combination) -> list[tuple[str, str]]:
     """What no test of the job may let through."""
-    found = [("    send_receipt_store.bury(message, repr(error))\n", ""), ("send_receipt.defer(", "sweep.defer(")]
-    found.append(("mailer.send(" if combination.effect == "keyed" else "bookings.book(", "dict("))
+    awaited, nothing = ("await ", "asyncio.sleep(0)\n") if combination.store == "asyncio" else ("", "print()\n")
+    found = [("send_receipt_store.bury(message, repr(error))\n", nothing), ("send_receipt.defer", "sweep.defer")]
+    found.append((f"{awaited}mailer.send(" if combination.effect == "keyed" else "bookings.book(", "dict("))
     if combination.retry:
         found += [("_RETRIES = 3", "_RETRIES = 4"), ("    retry=SendReceiptRetry(),\n", "")]
     if combination.retry and combination.trigger == "event":
         passing = "(mailer.Unavailable, TimeoutError)" if combination.effect == "keyed" else "(TimeoutError,)"
         found.append((f"if not isinstance(exception, {passing})", "if False"))
     if combination.trigger == "cron":
-        found += [("_settle_send_receipt(message)\n", "pass\n"), ("in under_way", "in []")]
+        found += [("_settle_send_receipt(message)\n", nothing), ("in under_way", "in []")]
     return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.arq.clock import crontab
 from skillrun.frameworks.arq.settings import chosen_worker, find_list, find_pool, is_on, option_of
+from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import names_hours
 from skillrun.frameworks.layout import seconds
@@ -127,14 +128,15 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     clocked = facts.trigger != "event"
     settles = clocked and facts.store.kind != "receiver"
     text = render(
-        "handler.py.jinja", facts, needed=_needed(facts), awaits=_awaits(facts), wait=_wait(facts),
+        "handler.py.jinja", facts, needed=_needed(facts), coroutine=True, awaits=awaiting.awaits(facts),
+        once_awaits=awaiting.once_awaits(facts), bury_awaits=awaiting.bury_awaits(facts), wait=_wait(facts),
         attempts_name=_attempts_name(facts), given=_given(facts), publisher=facts.facts["publisher"],
         pool=facts.facts["pool"], sent=_sent(facts), publishing=when_to_publish(facts), settles=settles,
-        keeps=settles or facts.dead_letter == "table", limits=_LIMITS if facts.dead_letter == "table" else "",
+        limits=_LIMITS if facts.dead_letter == "table" else "",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
         handled=[f'message["{key}"]' for key in facts.key], left_out=left_out(facts) if clocked else "",
-        once_awaits=_once_awaits(facts), bury_awaits=_bury_awaits(facts), clocked=clocked, hours=_hours(facts),
+        clocked=clocked, hours=_hours(facts),
     )  # fmt: skip
     return [Module(facts.path, text), *_entries(facts)]
 
@@ -165,35 +167,12 @@ def _attempts_name(facts: Facts) -> str:
     return f"{facts.name.upper()}_ATTEMPTS"
 
 
-def _awaits(facts: Facts) -> bool:
-    """Whether an attempt is a coroutine function; where all that it calls blocks, it is left to a thread as a whole."""
-    return _once_awaits(facts) or any(effect.awaited for effect in facts.effects)
-
-
-def _once_awaits(facts: Facts) -> bool:
-    """Whether the store's `once` is an asynchronous context manager."""
-    return facts.store.kind != "receiver" and bool(facts.store.facts.get("awaited"))
-
-
-def _bury_awaits(facts: Facts) -> bool:
-    """Whether its `bury` is a coroutine function; dead letters may be kept in another place than what is done."""
-    letters = facts.store.facts.get("letters") or facts.store
-    return facts.dead_letter == "table" and bool(letters.facts.get("awaited"))
-
-
 def _needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
         "from typing import Any", facts.conventions.logger_import, *(effect.call for effect in facts.effects),
         facts.invalid,
     ]  # fmt: skip
-    remembers, buries = facts.store.kind != "receiver", facts.dead_letter == "table"
-    awaits = _awaits(facts)
-    blocks = (remembers and not _once_awaits(facts)) or (buries and not _bury_awaits(facts))
-    if blocks or not awaits or not all(effect.awaited for effect in facts.effects):
-        needed.append("import asyncio")
-    if awaits and remembers and not _once_awaits(facts):
-        needed += ["from collections.abc import AsyncIterator"]
-        needed += ["from contextlib import AbstractContextManager, asynccontextmanager"]
+    needed += awaiting.needed(facts)
     if facts.retries.bounded:
         needed += ["from arq import Retry", *facts.transient]
         needed += ["import random"] if facts.retries.jitter and facts.retries.kind != "none" else []
@@ -202,7 +181,7 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         needed += ["from arq.connections import ArqRedis", *map(_by_name, facts.facts["pool"].needed)]
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
-    if remembers or buries:
+    if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     return needed
 

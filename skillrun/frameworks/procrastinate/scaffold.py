@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import every_fields, names_hours
 from skillrun.frameworks.common.reading import options_of
@@ -13,14 +14,16 @@ from skillrun.frameworks.layout import seconds, source
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Retries, Symbol
 from skillrun.frameworks.procrastinate.loading import loads
 from skillrun.frameworks.procrastinate.recovery import find_recoveries
+from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 from skillrun.repo.places import is_aside
 
 if TYPE_CHECKING:
-    from skillrun.repo.python import Project
+    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.repo.python import Definition, Project
 
 MESSAGE = "kwargs"
-AWAITS = False
+AWAITS = False  # by itself; see `awaits`
 TESTS = "run by Procrastinate's own worker over its database in memory: only the waits are left out."
 """What the tests' docstring says of how they run the job."""
 
@@ -32,6 +35,29 @@ _CONTRIB = "procrastinate.contrib.django"
 _OURS = ("context", "correlation_id")
 _TAKEN = ("timestamp",)  # what a periodic task is given
 _BLUEPRINT = ("procrastinate.Blueprint", "procrastinate.blueprints.Blueprint")
+
+
+def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
+    """Whether most tasks of the handler's module, else of all, are coroutine functions; in Django none is.
+
+    There the store is Django's, whose connections are a thread's own.
+    """
+    if any(not is_aside(path) for path in project.tree.search("INSTALLED_APPS")):
+        return False
+    own = project.locate(handler.partition(":")[0])
+    giving = {one.function.name for one in find_recoveries(project, use) if one.function is not None}
+    tasks = [one for one in _tasks(project, use) if one.name not in giving]
+    near = [one for one in tasks if one.path == own] or tasks
+    return 2 * sum(isinstance(one.node, ast.AsyncFunctionDef) for one in near) > len(near)
+
+
+def _tasks(project: Project, use: FrameworkUse) -> Iterator[Definition]:
+    for module in filter(None, map(project.module, use.task_modules)):
+        for node in module.tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found = project.define(module, node)
+                if read_task(project, use, found).registered is not None:
+                    yield found
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
@@ -121,7 +147,9 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     known = facts.facts
     sent = (Symbol(facts.module, known["publisher"].name),) if known["publisher"] else ()
     ticks = (known["tick"],) if facts.trigger != "event" and not case else ()
-    return ("from procrastinate.testing import InMemoryConnector", _by_name(known["app"]), *sent, *ticks)
+    loop: tuple[str, ...] = ("import asyncio",) if facts.awaits and (sent or ticks) else ()
+    loop = (*loop, "from unittest.mock import AsyncMock") if facts.awaits and ticks else loop
+    return (*loop, "from procrastinate.testing import InMemoryConnector", _by_name(known["app"]), *sent, *ticks)
 
 
 def broker_needs(facts: Facts) -> None:
@@ -139,7 +167,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         "handler.py.jinja", facts, needed=_needed(facts), given=_given(facts), clocked=clocked, cron=_cron(facts),
         retries_name=_retries_name(facts), strategy=_strategy(facts), wait=_wait(facts),
         publisher=facts.facts["publisher"], publishing=_when(facts),
-        settles=clocked and facts.store.kind != "receiver",
+        settles=clocked and facts.store.kind != "receiver", coroutine=facts.awaits, awaits=awaiting.awaits(facts),
+        once_awaits=awaiting.once_awaits(facts), bury_awaits=awaiting.bury_awaits(facts),
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
         handled=[f'message["{key}"]' for key in facts.key], left_out=left_out(facts) if clocked else "",
@@ -169,10 +198,10 @@ def _retries_name(facts: Facts) -> str:
 
 
 def _strategy(facts: Facts) -> list[str] | None:
-    """The arguments of a `RetryStrategy`; None where it has no words for the waits."""
+    """The arguments of a `RetryStrategy`; None where it has no words for the waits, or for what is tried again."""
     retries = facts.retries
     waits = _own_words(retries)
-    if waits is None:
+    if waits is None or facts.awaits:  # what a worker aborts when it is shut down is no Exception
         return None
     errors = ", ".join(error.written if error.path else error.name for error in facts.transient)
     return [f"max_attempts={_retries_name(facts)}", *waits, f"retry_exceptions=[{errors}]"]
@@ -201,10 +230,14 @@ def _wait(facts: Facts) -> str:
 
 
 def _cron(facts: Facts) -> str | None:
-    """The schedule as croniter reads it, with a sixth column for seconds; None where it has none that means it."""
-    if facts.trigger != "poller":
-        return facts.schedule
-    every = facts.every_s or 60.0
+    return cron_of(facts.trigger, facts.schedule, facts.every_s)
+
+
+def cron_of(trigger: str, schedule: str | None, every_s: float | None) -> str | None:
+    """A schedule as croniter reads it, with a sixth column for seconds; None where an interval has none."""
+    if trigger != "poller":
+        return schedule
+    every = every_s or 60.0
     if every < 60:
         return f"* * * * * */{int(every)}" if every.is_integer() and 60 % every == 0 else None
     fields = every_fields(every)
@@ -223,6 +256,7 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         "from typing import Any", facts.conventions.logger_import, "from procrastinate import JobContext",
         *(effect.call for effect in facts.effects), facts.invalid,
     ]  # fmt: skip
+    needed += awaiting.needed(facts) if facts.awaits else []
     if facts.facts["owner"] == facts.facts["app"].name:
         needed.append(_by_name(facts.facts["app"]))  # by name, as tasks are written
     if publishes_on_commit(facts) and not facts.facts["contrib"]:
@@ -233,6 +267,7 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         needed += ["from procrastinate import BaseRetryStrategy, RetryDecision"] if own else []
         needed += ["from procrastinate.jobs import Job"] if own else ["from procrastinate import RetryStrategy"]
         needed += ["import random"] if own and facts.retries.jitter else []
+        needed += ["import asyncio"] if facts.awaits else []
     if facts.trigger != "event":
         needed += ["from collections.abc import Iterable", _by_name(facts.facts["app"])]
     if facts.store.kind != "receiver" or facts.dead_letter == "table":

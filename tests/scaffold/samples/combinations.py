@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 FRAMEWORKS = ("celery", "rq", "huey", "dramatiq", "arq", "procrastinate", "plain_cron", "apscheduler")
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
-ONLY = {"django": ("celery", "procrastinate", "plain_cron"), "asyncio": ("arq",)}
+ONLY = {"django": ("celery", "procrastinate", "plain_cron"), "asyncio": ("arq", "procrastinate")}
 """Stores that some frameworks alone have."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""

@@ -62,3 +62,7 @@ IN_DJANGO: dict[str, str | None] = {
     "shop/tasks.py": FILES["shop/tasks.py"].replace("shop.queue", "procrastinate.contrib.django"),
 }
 """What differs in a Django project: a file's text, or None where there is none. Its database is PostgreSQL."""
+AWAITED: dict[str, str] = {
+    "shop/tasks.py": FILES["shop/tasks.py"].replace("def sweep", "async def sweep"),
+}
+"""What differs where the tasks are coroutine functions, as with SQLAlchemy over asyncio."""

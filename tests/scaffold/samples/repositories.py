@@ -43,6 +43,8 @@ def files(combination: Combination) -> dict[str, str]:
     made = {**COMMON, **framework.FILES, **stores.STORES[combination.store]}
     if combination.store == "django":
         made = {path: text for path, text in {**made, **framework.IN_DJANGO}.items() if text is not None}
+    if combination.store == "asyncio":
+        made |= getattr(framework, "AWAITED", {})
     needed = [*framework.NEEDS, *stores.NEEDS.get(combination.store, ())]
     made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
     if combination.broker:
