@@ -121,7 +121,7 @@ def test_stalled_jobs_are_given_back_beside_the_app(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     text = written.text(QUEUE)
     assert '@app.periodic(cron="*/10 * * * *")\n@app.task(name="shop.queue.retry_stalled_jobs", queueing' in text
-    assert "            if job.attempts < 20:\n                await jobs.retry_job(job)\n" in text
+    assert "            if job.attempts < 20:\n                await manager.retry_job(job)\n" in text
     assert plan(case_of(written.root)).changes == ()
 
 
@@ -234,6 +234,19 @@ def test_an_app_of_its_own_in_django_waits_for_the_commit(tmp_path: Path) -> Non
     written = write(tmp_path, DJANGO, files)
     assert "    transaction.on_commit(\n        lambda: send_receipt.defer(order_id" in written.text(TASKS)
     assert "retry_stalled_jobs" in written.text(QUEUE)
+
+
+# -- queues
+
+
+@pytest.mark.parametrize(("others", "same"), [('queue="letters"', True), ('queue="default2"', False)])
+def test_a_queue_that_all_tasks_share_is_the_jobs_too(tmp_path: Path, others: str, same: bool) -> None:
+    one = FILES[TASKS].replace("@app.task(", '@app.task(queue="letters", ')
+    files = {TASKS: one, "shop/mails.py": one.replace('queue="letters"', others).replace("tasks.sweep", "mails.sweep")}
+    written = write(tmp_path, CRON, files)
+    assert written.text(TASKS).count('    queue="letters",\n') == (2 if same else 0)
+    assert ('queue="letters"' in written.text(QUEUE)) is same
+    assert plan(case_of(written.root)).changes == ()
 
 
 # -- what cannot be

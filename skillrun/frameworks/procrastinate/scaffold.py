@@ -65,14 +65,15 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
 
     `app`: what a module imports; `contrib`: it is Django's, whose jobs are rows of Django's own database; `owner`: what
     makes a function a task there, the app or a blueprint; `loading`: the entry that has the worker import a new module,
-    `found`: it needs none; `recovers`: something gives back the jobs of dead workers; `publisher`: what defers the job,
-    where it is written; of a clock, `tick` and `due`.
+    `found`: it needs none; `queue`: the option that all other tasks have; `recovers`: something gives back the jobs of
+    dead workers; `publisher`: what defers the job, where it is written; of a clock, `tick` and `due`.
     """
     contrib = facts.app is None and any(not is_aside(path) for path in project.tree.search(_CONTRIB))
     app = Symbol(_CONTRIB, "app") if contrib else facts.app
     made: dict[str, Any] = {
         "app": app,
         "contrib": contrib,
+        "queue": _queue(project, facts.use),
         "found": facts.path in facts.use.task_modules or facts.module.endswith("tasks"),
         "owner": _blueprint(project, facts) or (app.name if app is not None else ""),
         "loading": _loading(project, facts),
@@ -85,6 +86,14 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         made["due"] = f"due_{facts.name}"
         beside = beside or Symbol(facts.module, f"enqueue_{facts.name}", exists=False, path=facts.path)
     return {**made, "publisher": beside}
+
+
+def _queue(project: Project, use: FrameworkUse) -> list[str]:
+    """`queue=` as all other tasks say it: a worker may read no other."""
+    read = [read_task(project, use, one) for one in _tasks(project, use)]
+    named = [project.literal(*option) if (option := task.option("queue")) else None for task in read]
+    name = named[0] if named and all(one == named[0] for one in named) else None
+    return [f"queue={source(name)}"] if isinstance(name, str) else []
 
 
 def _blueprint(project: Project, facts: Facts) -> str | None:
@@ -152,8 +161,14 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     return (*loop, "from procrastinate.testing import InMemoryConnector", _by_name(known["app"]), *sent, *ticks)
 
 
-def broker_needs(facts: Facts) -> None:
-    """No test over a real PostgreSQL is written."""
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
+    """What `over_broker.jinja` imports; None in Django, whose tests have a database of their own."""
+    known = facts.facts
+    if known["contrib"] or facts.django or not known["publisher"]:
+        return None
+    sent = Symbol(facts.module, known["publisher"].name)
+    needed = ("import asyncio", "from uuid import uuid4", Symbol(facts.module, facts.name), sent)
+    return (*needed, _by_name(known["app"]))
 
 
 def _by_name(symbol: Symbol) -> Symbol:
@@ -165,6 +180,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     clocked = facts.trigger != "event"
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), given=_given(facts), clocked=clocked, cron=_cron(facts),
+        queue=facts.facts["queue"],
         retries_name=_retries_name(facts), strategy=_strategy(facts), wait=_wait(facts),
         publisher=facts.facts["publisher"], publishing=_when(facts),
         settles=clocked and facts.store.kind != "receiver", coroutine=facts.awaits, awaits=awaiting.awaits(facts),
@@ -189,7 +205,8 @@ def _recovery(facts: Facts, render: Render) -> Iterator[Piece]:
     if not facts.facts["recovers"]:
         needed: list[Symbol | str] = [facts.conventions.logger_import, "from procrastinate.jobs import Status"]
         needed += [] if app.path else [_by_name(app)]
-        text = render("recovery.py.jinja", facts, needed=needed, app=app, home=home.module, deaths=DEATHS)
+        text = render("recovery.py.jinja", facts, needed=needed, app=app, home=home.module, deaths=DEATHS,
+                      queue=facts.facts["queue"])  # fmt: skip
         yield Module(home.path, text)
 
 

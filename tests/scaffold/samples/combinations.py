@@ -82,7 +82,7 @@ def _of(base: Combination) -> Iterator[Combination]:
     if base.framework == "celery":
         yield replace(base, dead="queue")
         yield replace(base, store="django", broker=True)
-    if base.framework not in (*CLOCKED, "procrastinate"):
+    if base.framework not in CLOCKED:
         yield replace(base, broker=True)
         yield replace(base, broker=True, store="receiver", message="payload")
     if base.framework in ("celery", "rq"):

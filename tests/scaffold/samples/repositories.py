@@ -48,7 +48,8 @@ def files(combination: Combination) -> dict[str, str]:
     needed = [*framework.NEEDS, *stores.NEEDS.get(combination.store, ())]
     made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
     if combination.broker:
-        made = {path: _over_redis(text) for path, text in {**made, **WITH_BROKER}.items()}
+        over = _over_postgresql if framework is procrastinate else _over_redis
+        made = {path: over(text) for path, text in {**made, **WITH_BROKER}.items()}
     return {**made, ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n"}
 
 
@@ -90,3 +91,10 @@ def _over_redis(text: str) -> str:
     for old, new in swaps:
         text = text.replace(old, new)
     return text
+
+
+def _over_postgresql(text: str) -> str:
+    """As `_over_redis`, with a PostgreSQL."""
+    for old, new in (("redis:7-alpine", "postgres:16-alpine"), ("redis:7", "postgres:16"), ("6379:6379", "5432:5432")):
+        text = text.replace(old, new)
+    return _over_redis(text.replace("redis:\n", "postgres:\n")).replace("needs the Redis", "needs the PostgreSQL")
