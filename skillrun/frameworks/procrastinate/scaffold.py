@@ -148,7 +148,7 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
             "hour in minutes, or a day in hours"
         )
     if facts.trigger == "cron" and facts.timezone not in (None, "UTC", "Etc/UTC") and names_hours(facts.schedule):
-        yield f"Procrastinate's clock is UTC: trigger.schedule is to mean it, not {facts.timezone}"
+        yield f"Procrastinate's clock is UTC: say trigger.schedule in UTC, not in {facts.timezone}"
 
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
