@@ -180,17 +180,32 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     clocked = facts.trigger != "event"
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), given=_given(facts), clocked=clocked, cron=_cron(facts),
-        queue=facts.facts["queue"],
+        queue=facts.facts["queue"], keeps_failed=_keeps_failed(facts),
         retries_name=_retries_name(facts), strategy=_strategy(facts), wait=_wait(facts),
         publisher=facts.facts["publisher"], publishing=_when(facts),
-        settles=clocked and facts.store.kind != "receiver", coroutine=facts.awaits, awaits=awaiting.awaits(facts),
+        settles=clocked and facts.store.kind != "receiver" and not _keeps_failed(facts),
+        coroutine=facts.awaits, awaits=awaiting.awaits(facts),
         once_awaits=awaiting.once_awaits(facts), bury_awaits=awaiting.bury_awaits(facts),
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
-        handled=[f'message["{key}"]' for key in facts.key], left_out=left_out(facts) if clocked else "",
+        handled=[f'message["{key}"]' for key in facts.key], left_out=_left_out(facts) if clocked else "",
     )  # fmt: skip
     entry = facts.facts["loading"]
     return [Module(facts.path, text), *_recovery(facts, render), *([entry] if entry is not None else [])]
+
+
+def _keeps_failed(facts: Facts) -> bool:
+    """The tick leaves out what is `failed`; a mark that it was handled would come before that status is written."""
+    return facts.dead_letter == "framework"
+
+
+def _left_out(facts: Facts) -> str:
+    """What is due no more, in the docstring of `due`."""
+    if not _keeps_failed(facts):
+        return left_out(facts)
+    if facts.store.kind == "receiver":
+        return "It leaves out what is done."
+    return f"It may leave out what has a row in {facts.store.name}: that is done."
 
 
 def _when(facts: Facts) -> str:
