@@ -189,6 +189,7 @@ class Facts:
     use: FrameworkUse
     app: Symbol | None  # the framework's app, queue, broker or huey object
     conventions: Conventions
+    awaits: bool = False  # the handler is a coroutine function
     django: bool = False  # the handler lives in a Django project: what is published waits for the commit
     facts: dict[str, Any] = field(default_factory=dict)  # what else a framework's own templates need
 

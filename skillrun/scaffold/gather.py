@@ -14,13 +14,12 @@ from skillrun.contract.duration import format_duration
 from skillrun.frameworks.pieces import EffectCall, Facts
 from skillrun.scaffold.facts import Names, read_facts, takes, unfilled
 from skillrun.scaffold.stores import redis
-from skillrun.scaffold.writers import has_writer, writer_of
+from skillrun.scaffold.writers import awaits, has_writer, writer_of
 from skillrun.stages.interface import blocker
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.frameworks.interface import FrameworkUse
-    from skillrun.scaffold.writers import JobWriter
     from skillrun.stages.interface import Case
     from skillrun.verdict import Finding
 
@@ -63,17 +62,18 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     store = find_store(case, spec)
     writer = writer_of(use.id)
     facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
-    facts = replace(facts, django=is_django(case.project), effects=tuple(_awaited(case, writer, facts)))
+    facts = replace(facts, django=is_django(case.project), awaits=awaits(case.project, use, spec.handler or ""))
+    facts = replace(facts, effects=tuple(_awaited(case, facts)))
     facts = replace(facts, facts=writer.read(case.project, facts))
     return replace(facts, facts={**facts.facts, "context": find_context(case, facts)})
 
 
-def _awaited(case: Case, writer: JobWriter, facts: Facts) -> Iterator[EffectCall]:
-    """The effects, with what their adapters are; one that is to be written is what the library's handlers are."""
+def _awaited(case: Case, facts: Facts) -> Iterator[EffectCall]:
+    """The effects, with what their adapters are; one that is to be written is what the handler is."""
     for effect in facts.effects:
         adapter = case.project.find(f"{effect.call.module}:{effect.call.name}") if effect.call.exists else None
         found = isinstance(adapter.node, ast.AsyncFunctionDef) if adapter is not None else False
-        yield replace(effect, awaited=found if effect.call.exists else writer.AWAITS)
+        yield replace(effect, awaited=found if effect.call.exists else facts.awaits)
 
 
 def _undecided(case: Case) -> Iterator[Finding]:
@@ -125,7 +125,7 @@ def _contradictions(facts: Facts) -> Iterator[str]:
                 f"effect {effect.name} is transactional, and its adapter is a coroutine function: the transaction that "
                 "would be open meanwhile is not one of asyncio"
             )
-        if effect.awaited and not writer_of(facts.use.id).AWAITS:
+        if effect.awaited and not facts.awaits:
             yield (
                 f"effect {effect.name}: {effect.call.module}:{effect.call.name} is a coroutine function, and the "
                 f"handlers of {facts.use.id} await nothing"

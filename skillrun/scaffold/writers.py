@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,7 @@ from skillrun.frameworks.pieces import Facts, Piece, Render, Symbol
 from skillrun.scaffold.render import Renderer
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Project
 
 
@@ -59,6 +60,16 @@ def has_writer(framework: str) -> bool:
 def writer_of(framework: str) -> JobWriter:
     """The writer of a framework's jobs."""
     return cast("JobWriter", import_module(_module(framework)))
+
+
+def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
+    """Whether a handler, "module:name", is a coroutine function: as the library wants, or as the repository's others.
+
+    A library that takes both has a function `awaits` of the same arguments beside its `AWAITS`.
+    """
+    writer = writer_of(use.id)
+    as_others: Callable[[Project, FrameworkUse, str], bool] | None = getattr(writer, "awaits", None)
+    return writer.AWAITS if as_others is None else as_others(project, use, handler)
 
 
 def renderer_of(framework: str) -> Renderer:

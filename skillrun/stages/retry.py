@@ -226,5 +226,7 @@ def _backoff(policy: Policy) -> str:
 def _summary(policy: Policy) -> str:
     if policy.max_attempts == 1:
         return "no retry"
+    if policy.max_attempts is None and "max_attempts" in policy.unknown:
+        return "tries as often as its own code says"
     cap = f", capped at {duration(policy.backoff.cap_s)}" if policy.backoff.cap_s is not None else ""
     return f"tries {_times(policy.max_attempts)}, {_backoff(policy)}{cap}{', jitter' if policy.backoff.jitter else ''}"

@@ -85,11 +85,3 @@ def test_failed_jobs_are_dead_letters_of_its_own(tmp_path: Path) -> None:
     letter = {"dead_letter": {"kind": "framework"}}
     result = procrastinate_repo.examine("dead-letter", procrastinate_repo.build(tmp_path / "repo", spec=letter))
     assert result.status == "passed"
-
-
-def test_a_scaffold_says_that_it_has_no_templates(tmp_path: Path) -> None:
-    from skillrun.scaffold.plan import plan
-
-    made = plan(procrastinate_repo.build(tmp_path / "repo"))
-    assert made.changes == ()
-    assert [finding.message for finding in made.missing] == ["skillrun has no templates for procrastinate"]

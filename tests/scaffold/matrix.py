@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,13 @@ GRADES = {**dict.fromkeys(("idempotency", "retry", "dead-letter", "observability
 
 def judge(combination: samples.Combination, folder: Path) -> list[str]:
     """What is wrong with what the scaffold wrote; nothing where the run is a success with what it proves proved."""
+    with brokers.database(combination, folder) as env:
+        return _judge(combination, folder, env)
+
+
+def _judge(combination: samples.Combination, folder: Path, env: Mapping[str, str]) -> list[str]:
     repo = helpers.build_tree(folder / "repo", samples.files(combination))
-    report, problems = scaffolded(repo)
+    report, problems = scaffolded(repo, env=env)
     if not report:
         return problems
     stale = cli(repo, "status").stdout.partition("stale since then:")[2]
@@ -59,9 +64,9 @@ def judge_second(combination: samples.Combination, folder: Path) -> list[str]:
     return problems
 
 
-def scaffolded(repo: Path, *given: str) -> tuple[dict[str, Any], list[str]]:
+def scaffolded(repo: Path, *given: str, env: Mapping[str, str] | None = None) -> tuple[dict[str, Any], list[str]]:
     """(the report, empty where there is none; what is wrong with it)."""
-    done = cli(repo, "run", SKILL, "--implement", "scaffold", "--trust", "--json", *given)
+    done = cli(repo, "run", SKILL, "--implement", "scaffold", "--trust", "--json", *given, **(env or {}))
     if not done.stdout.startswith("{"):
         return {}, [f"no report: {done.stderr.strip()[-300:]}"]
     report = json.loads(done.stdout)
@@ -83,9 +88,9 @@ def scaffolded(repo: Path, *given: str) -> tuple[dict[str, Any], list[str]]:
     return report, problems
 
 
-def cli(repo: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """skillrun on a repository, with this interpreter's tools first on PATH."""
-    env = helpers.clean_env(repo.parent / "home")
+def cli(repo: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """skillrun on a repository, with this interpreter's tools first on PATH; `more` is added to the environment."""
+    env = helpers.clean_env(repo.parent / "home", **more)
     # What mypy knows of the libraries is the same for every row: most of its time goes there.
     env["MYPY_CACHE_DIR"] = str(repo.parent.parent / f"mypy-{threading.current_thread().name}")
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.environ['PATH'])}"

@@ -64,6 +64,12 @@ def test_it_is_not_written_where_no_broker_carries_the_job(tmp_path: Path, frame
     assert not [change.path for change in written.plan.changes if "integration" in change.path]
 
 
+@pytest.mark.parametrize(("image", "there"), [("postgis/postgis:16", True), ("redis:7", False)])
+def test_where_postgresql_carries_the_job_it_needs_that(tmp_path: Path, image: str, there: bool) -> None:
+    written = write(tmp_path, Combination("procrastinate"), {CI: JOB.format("db", image)})
+    assert any("integration" in change.path for change in written.plan.changes) is there
+
+
 def test_it_goes_where_such_tests_are_and_is_marked_as_they_are(tmp_path: Path) -> None:
     files = {**SHOWN["a folder"], **SHOWN["a marker"]}
     text = write(tmp_path, BASE, files).text("tests/integration/test_send_receipt_worker.py")
@@ -85,6 +91,7 @@ def test_it_goes_where_such_tests_are_and_is_marked_as_they_are(tmp_path: Path) 
         Combination("arq", broker=True),
         Combination("taskiq", broker=True),
         Combination("django_q2", store="django", broker=True),
+        Combination("procrastinate", broker=True),
     ],
     ids=str,
 )
@@ -98,7 +105,7 @@ def test_it_passes_with_a_broker_is_skipped_without_and_fails_over_a_broken_hand
 @pytest.mark.real
 @pytest.mark.skipif(find_redis_server() is None, reason="no redis-server here")
 def test_what_it_replaced_is_as_before_when_it_has_ended(tmp_path: Path) -> None:
-    from brokers import outcome, redis_url
+    from brokers import broker_url, outcome
 
     written = write(tmp_path, Combination("celery", broker=True))
     path = written.root / test_file(written.root)
@@ -108,5 +115,5 @@ def test_what_it_replaced_is_as_before_when_it_has_ended(tmp_path: Path) -> None
         "    assert [*app.amqp.queues] == ['celery'] and app.conf.task_always_eager is False\n"
     )
     path.write_text(path.read_text() + after)
-    with redis_url("celery") as url:
+    with broker_url("celery") as url:
         assert outcome(written.root, url) == "passed"

@@ -28,6 +28,8 @@ SLICE = (
     Combination("django_tasks", trigger="cron", store="redis"),
     Combination("django_q2", store="django"),
     Combination("django_q2", trigger="cron", store="redis", message="payload"),
+    Combination("procrastinate", trigger="cron", store="sqlalchemy"),
+    Combination("procrastinate", store="redis", retry=False, message="payload"),
     Combination("plain_cron", trigger="poller", message="payload"),
     Combination("plain_cron", trigger="cron", store="django", message="payload"),
     Combination("plain_cron", trigger="poller", store="sqlalchemy", dead="none", message="payload"),

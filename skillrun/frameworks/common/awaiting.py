@@ -28,8 +28,12 @@ def bury_awaits(facts: Facts) -> bool:
 
 
 def settles(facts: Facts) -> bool:
-    """Whether a job that is given up counts as handled: the next tick of its clock leaves it alone."""
-    return facts.trigger != "event" and facts.store.kind != "receiver"
+    """Whether a job that is given up counts as handled: the next tick of its clock leaves it alone.
+
+    Not so where the library keeps what failed: a mark would be there before that is, and a death between the two would
+    lose the dead letter.
+    """
+    return facts.trigger != "event" and facts.store.kind != "receiver" and facts.dead_letter != "framework"
 
 
 def give_up_awaits(facts: Facts) -> bool:
@@ -37,11 +41,14 @@ def give_up_awaits(facts: Facts) -> bool:
     return bury_awaits(facts) or (settles(facts) and once_awaits(facts))
 
 
-def names(facts: Facts) -> dict[str, Any]:
-    """What `attempt.jinja` goes by. `keeps`: what ends a job writes somewhere."""
+def names(facts: Facts, *, coroutine: bool = True) -> dict[str, Any]:
+    """What `attempt.jinja` and `attempt_macros.jinja` go by.
+
+    `coroutine`: the handler is a coroutine function; `keeps`: what ends a job writes somewhere.
+    """
     return {
-        "awaits": awaits(facts), "once_awaits": once_awaits(facts), "bury_awaits": bury_awaits(facts),
-        "give_up_awaits": give_up_awaits(facts), "settles": settles(facts),
+        "coroutine": coroutine, "awaits": awaits(facts), "once_awaits": once_awaits(facts),
+        "bury_awaits": bury_awaits(facts), "give_up_awaits": give_up_awaits(facts), "settles": settles(facts),
         "keeps": settles(facts) or facts.dead_letter == "table",
         "ids": [*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         "message_ids": [*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],

@@ -110,7 +110,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         plain=_is_plain(facts), given=_given(facts), kicked=_kicked(facts), notes=_notes(facts, setup),
         publisher=facts.facts["publisher"], publishing=_publishing(facts, setup), clocked=clocked,
         schedule=_schedule(facts) if clocked else "", left_out=left_out(facts) if clocked else "",
-        **awaiting.names(facts),
+        **awaiting.names(facts, coroutine=not _is_plain(facts)),
     )  # fmt: skip
     return [*setups.pieces(facts, setup, render), Module(facts.path, text)]
 

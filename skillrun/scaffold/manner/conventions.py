@@ -66,7 +66,7 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
         test_runner=home.runner,
         tests=home.folder,
         test_pattern=_with_room(tree, home, _job(case, module)),
-        integration=find_integration(tree, settings, home.folder, handler_path),
+        integration=find_integration(tree, settings, home.folder, handler_path, case.use.broker if case.use else None),
         notes=find_notes(tree, handler_path, _job(case, module)),
         metrics=metrics.library if metrics else None,
         metrics_client=Symbol(*metrics.client) if metrics and metrics.client else None,

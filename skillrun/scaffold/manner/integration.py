@@ -18,8 +18,8 @@ _STARTS = re.compile(
     r"(?:^|/)(?:\.github/workflows/[^/]+|\.gitlab-ci|\.circleci/config|\.travis|azure-pipelines"
     r"|(?:docker-)?compose[\w.-]*)\.ya?ml$"
 )
-_BROKER = r"[\"']?(?:[\w.${}:-]+/)*(?:redis|valkey|rabbitmq)(?:-server|-stack)?(?:[:@][\w.${}:-]+)?[\"']?\s*(?:#.*)?$"
-_SERVICE = re.compile(rf"(?m)^\s*(?:(?:-\s*)?(?:image|name):\s*|-\s*){_BROKER}")
+_BROKERS = {"postgres": "postgres(?:ql)?|postgis|pgvector|timescaledb(?:-ha)?"}
+_USUAL = "(?:redis|valkey|rabbitmq)(?:-server|-stack)?"
 _FIXTURE = re.compile(
     r"@pytest\.fixture[^\n]*\n(?:@[^\n]*\n)*(?:async )?def (?:celery_(?:session_)?worker|redis|rabbitmq|broker)\w*\("
 )
@@ -28,15 +28,20 @@ _MARKER = re.compile(r"integration(?:[_-]?tests?)?|(?:needs|requires)_(?:redis|r
 _ADDED = re.compile(r"addinivalue_line\(\s*[\"']markers[\"'],\s*[\"']([\w-]+)")
 
 
-def find_integration(tree: Tree, settings: Settings, tests: str, handler_path: str) -> Integration | None:
+def find_integration(
+    tree: Tree, settings: Settings, tests: str, handler_path: str, broker: str | None = None
+) -> Integration | None:
     """The folder of such tests, else that of all `tests`; None where nothing shows that a broker is at hand for them.
 
-    It is shown by a service or an image of Redis or RabbitMQ in CI or in a compose file, by a folder of integration
-    tests, by a marker of pytest, or by a fixture that is a worker or a broker and no stand-in.
+    It is shown by a service or an image of Redis or RabbitMQ in CI or in a compose file (of PostgreSQL, where that is
+    the `broker`), by a folder of integration tests, by a marker of pytest, or by a fixture that is a worker or a broker
+    and no stand-in.
     """
+    service = _service(_BROKERS.get(broker or "", _USUAL))
     conftests = [read_text(tree, path) for path in tree.files if _is_named(path, "conftest.py")]
     folder, marker = _folder(tree, handler_path), next(_markers(settings, conftests), None)
-    if folder or marker or any(_starts_broker(tree, path) for path in tree.files) or any(map(_has_fixture, conftests)):
+    started = any(_starts(tree, path, service) for path in tree.files)
+    if folder or marker or started or any(map(_has_fixture, conftests)):
         return Integration(folder or tests, marker)
     return None
 
@@ -45,10 +50,16 @@ def _is_named(path: str, name: str) -> bool:
     return path.rpartition("/")[2] == name and not is_vendored(path) and not is_shown(path)
 
 
-def _starts_broker(tree: Tree, path: str) -> bool:
+def _service(names: str) -> re.Pattern[str]:
+    """A line that names a service, or its image, in a configuration."""
+    image = rf"[\"']?(?:[\w.${{}}:-]+/)*(?:{names})(?:[:@][\w.${{}}:-]+)?[\"']?\s*(?:#.*)?$"
+    return re.compile(rf"(?m)^\s*(?:(?:-\s*)?(?:image|name):\s*|-\s*){image}")
+
+
+def _starts(tree: Tree, path: str, service: re.Pattern[str]) -> bool:
     if not _STARTS.search(path) or is_vendored(path) or (is_shown(path) and not path.startswith(".")):
         return False
-    return _SERVICE.search(read_text(tree, path)) is not None
+    return service.search(read_text(tree, path)) is not None
 
 
 def _has_fixture(text: str) -> bool:

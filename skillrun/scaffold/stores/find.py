@@ -16,7 +16,7 @@ from skillrun.scaffold.stores.django import Orm
 from skillrun.scaffold.stores.redis import Keys
 from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm, setup_command
 from skillrun.scaffold.stores.wanted import Wanted, read_wanted
-from skillrun.scaffold.writers import writer_of
+from skillrun.scaffold.writers import awaits
 from skillrun.stages import uniqueness
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _sqlalchemy(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | 
 
 def _awaits(case: Case, spec: JobSpec) -> bool:
     """Whether the store may be one of asyncio: the handler awaits, and a transaction is handed to what awaits too."""
-    if case.use is None or not writer_of(case.use.id).AWAITS:
+    if case.use is None or not awaits(case.project, case.use, spec.handler or ""):
         return False
     calls = [effect.call for effect in spec.effects or () if effect.guarantee == "transactional"]
     adapters = [case.project.find(call) for call in calls]

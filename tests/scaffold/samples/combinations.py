@@ -6,25 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 FRAMEWORKS = (
-    *("celery", "rq", "huey", "dramatiq", "arq", "taskiq", "django_q2", "django_tasks"),
+    *("celery", "rq", "huey", "dramatiq", "arq", "taskiq", "procrastinate", "django_q2", "django_tasks"),
     *("plain_cron", "apscheduler"),
 )
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
-ONLY = {"django": ("celery", "plain_cron"), "asyncio": ("arq", "taskiq")}
+ONLY = {"django": ("celery", "procrastinate", "plain_cron"), "asyncio": ("arq", "taskiq", "procrastinate")}
 """Stores that some frameworks alone have."""
 IN_DJANGO = dict.fromkeys(("django_q2", "django_tasks"), ("django", "receiver", "redis"))
 """Frameworks that live in Django projects alone, and the stores there; the first is the usual one."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
-CLOCKS = {
-    **CLOCKED,
-    **dict.fromkeys(("huey", "dramatiq", "arq", "taskiq", "django_q2", "django_tasks"), ("cron", "poller")),
-}
+_WITH_CLOCK = ("huey", "dramatiq", "arq", "taskiq", "procrastinate", "django_q2", "django_tasks")
+CLOCKS = {**CLOCKED, **dict.fromkeys(_WITH_CLOCK, ("cron", "poller"))}
 COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""
 DEAD_LETTERS = {
     "celery": ("queue",),
-    **dict.fromkeys(("rq", "dramatiq", "django_q2", "django_tasks"), ("framework",)),
+    **dict.fromkeys(("rq", "dramatiq", "procrastinate", "django_q2", "django_tasks"), ("framework",)),
 }
 """What a framework has besides a table and none."""
 

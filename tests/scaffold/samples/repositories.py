@@ -15,6 +15,7 @@ from samples import (
     dramatiq,
     huey,
     plain_cron,
+    procrastinate,
     rq,
     stores,
     taskiq,
@@ -22,7 +23,7 @@ from samples import (
 from samples.combinations import FRAMEWORKS, IN_DJANGO, Combination
 from samples.specs import spec
 
-_MODULES = (celery, rq, huey, dramatiq, arq, taskiq, django_q2, django_tasks, plain_cron, apscheduler)
+_MODULES = (celery, rq, huey, dramatiq, arq, taskiq, procrastinate, django_q2, django_tasks, plain_cron, apscheduler)
 _FRAMEWORKS: dict[str, Any] = dict(zip(FRAMEWORKS, _MODULES, strict=True))
 COMMON = {
     ".gitignore": "__pycache__/\n*.db\n",
@@ -54,10 +55,13 @@ def files(combination: Combination) -> dict[str, str]:
     made = {**COMMON, **stores.STORES[combination.store], **framework.FILES}
     if combination.store == "django" or combination.framework in IN_DJANGO:
         made = {path: text for path, text in {**made, **framework.IN_DJANGO}.items() if text is not None}
+    if combination.store == "asyncio":
+        made |= getattr(framework, "AWAITED", {})
     needed = [*framework.NEEDS, *stores.NEEDS.get(combination.store, ())]
     made["pyproject.toml"] = _pyproject(*dict.fromkeys(needed))
     if combination.broker:
-        made = {path: _over_redis(text) for path, text in {**made, **WITH_BROKER}.items()}
+        over = _over_postgresql if framework is procrastinate else _over_redis
+        made = {path: over(text) for path, text in {**made, **WITH_BROKER}.items()}
     return {**made, ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n"}
 
 
@@ -100,3 +104,10 @@ def _over_redis(text: str) -> str:
     for old, new in swaps:
         text = text.replace(old, new)
     return text
+
+
+def _over_postgresql(text: str) -> str:
+    """As `_over_redis`, with a PostgreSQL."""
+    for old, new in (("redis:7-alpine", "postgres:16-alpine"), ("redis:7", "postgres:16"), ("6379:6379", "5432:5432")):
+        text = text.replace(old, new)
+    return _over_redis(text.replace("redis:\n", "postgres:\n")).replace("needs the Redis", "needs the PostgreSQL")

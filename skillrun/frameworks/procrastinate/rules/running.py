@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import in_tests, options_of, place_of
 from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.procrastinate.loading import loads
 from skillrun.frameworks.procrastinate.retries import ANY, read_strategy
 from skillrun.frameworks.procrastinate.rules.giving_up import given
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.verdict import Finding, Severity
-
-if TYPE_CHECKING:
-    from skillrun.repo.python import Module
 
 
 def _task(job: Job) -> Task:
@@ -80,43 +77,8 @@ def task_not_imported(job: Job) -> Iterator[Finding]:
     paths = job.project.literal(options["import_paths"], found.module) if "import_paths" in options else []
     if unread or not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
         return
-    wanted = job.handler.module.path
-    if not _reaches(job, found.module, wanted, set()) and not any(_leads(job, str(p), wanted) for p in paths):
+    if not loads(job.project, found.module, paths, job.handler.module.path):
         message = f"the worker imports this module and import_paths, and neither leads to {job.handler.module.name}"
         hint = f'import_paths=["{job.handler.module.name}"]: else each of its jobs fails with TaskNotFound'
         place = place_of(found.module, value)
         yield tell(job, "task-not-imported", Severity.ERROR, place, message, hint)
-
-
-def _leads(job: Job, name: str, wanted: str) -> bool:
-    path = job.project.locate(name)
-    module = job.project.module(path) if path else None
-    return module is None or _reaches(job, module, wanted, set())
-
-
-def _reaches(job: Job, module: Module, wanted: str, seen: set[str]) -> bool:
-    """Whether importing a module imports that file, as far as the text tells; what cannot be told counts as so."""
-    if module.path == wanted or len(seen) > 200:
-        return True
-    seen.add(module.path)
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
-            "import_module",
-            "import_string",
-        ):
-            return True
-        for name in _imported(node, module):
-            path = job.project.locate(name)
-            inner = job.project.module(path) if path and path not in seen else None
-            if inner is not None and _reaches(job, inner, wanted, seen):
-                return True
-    return False
-
-
-def _imported(node: ast.AST, module: Module) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        base = module.absolute(node.module, node.level)
-        yield base
-        yield from (f"{base}.{alias.name}" for alias in node.names)

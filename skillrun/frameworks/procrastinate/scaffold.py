@@ -1,0 +1,299 @@
+"""The job as a Procrastinate task: a strategy says what is run again, the handler keeps what is given up."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.frameworks.common import awaiting
+from skillrun.frameworks.common.callables.scaffold import left_out
+from skillrun.frameworks.common.crontab import every_fields, names_hours
+from skillrun.frameworks.common.reading import options_of
+from skillrun.frameworks.layout import seconds, source
+from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Retries, Symbol
+from skillrun.frameworks.procrastinate.loading import loads
+from skillrun.frameworks.procrastinate.recovery import find_recoveries
+from skillrun.frameworks.procrastinate.tasks import read_task
+from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
+from skillrun.repo.places import is_aside
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.repo.python import Definition, Project
+
+MESSAGE = "kwargs"
+AWAITS = False  # by itself; see `awaits`
+TESTS = "run by Procrastinate's own worker over its database in memory: only the waits are left out."
+"""What the tests' docstring says of how they run the job."""
+
+DEATHS = 20
+"""How often a job is given back whose workers died, at most."""
+_OPEN = "The app has to be open."
+_WITH_COMMIT = "The job is a row of Django's database: it is there with the commit of the open transaction."
+_CONTRIB = "procrastinate.contrib.django"
+_OURS = ("context", "correlation_id")
+_TAKEN = ("timestamp",)  # what a periodic task is given
+_BLUEPRINT = ("procrastinate.Blueprint", "procrastinate.blueprints.Blueprint")
+
+
+def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
+    """Whether most tasks of the handler's module, else of all, are coroutine functions; in Django none is.
+
+    There the store is Django's, whose connections are a thread's own.
+    """
+    if any(not is_aside(path) for path in project.tree.search("INSTALLED_APPS")):
+        return False
+    own = project.locate(handler.partition(":")[0])
+    giving = {one.function.name for one in find_recoveries(project, use) if one.function is not None}
+    tasks = [one for one in _tasks(project, use) if one.name not in giving]
+    near = [one for one in tasks if one.path == own] or tasks
+    return 2 * sum(isinstance(one.node, ast.AsyncFunctionDef) for one in near) > len(near)
+
+
+def _tasks(project: Project, use: FrameworkUse) -> Iterator[Definition]:
+    for module in filter(None, map(project.module, use.task_modules)):
+        for node in module.tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found = project.define(module, node)
+                if read_task(project, use, found).registered is not None:
+                    yield found
+
+
+def read(project: Project, facts: Facts) -> dict[str, Any]:
+    """What these templates need to know beyond `Facts`.
+
+    `app`: what a module imports; `contrib`: it is Django's, whose jobs are rows of Django's own database; `owner`: what
+    makes a function a task there, the app or a blueprint; `loading`: the entry that has the worker import a new module,
+    `found`: it needs none; `queue`: the option that all other tasks have; `recovers`: something gives back the jobs of
+    dead workers; `publisher`: what defers the job, where it is written; of a clock, `tick` and `due`.
+    """
+    contrib = facts.app is None and any(not is_aside(path) for path in project.tree.search(_CONTRIB))
+    app = Symbol(_CONTRIB, "app") if contrib else facts.app
+    made: dict[str, Any] = {
+        "app": app,
+        "contrib": contrib,
+        "queue": _queue(project, facts.use),
+        "found": facts.path in facts.use.task_modules or facts.module.endswith("tasks"),
+        "owner": _blueprint(project, facts) or (app.name if app is not None else ""),
+        "loading": _loading(project, facts),
+        "recovers": bool(find_recoveries(project, facts.use)),
+        "publishes": True,  # a tick of the clock publishes too
+    }
+    beside = facts.enqueue if facts.enqueue.module == facts.module else None
+    if facts.trigger != "event":
+        made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
+        made["due"] = f"due_{facts.name}"
+        beside = beside or Symbol(facts.module, f"enqueue_{facts.name}", exists=False, path=facts.path)
+    return {**made, "publisher": beside}
+
+
+def _queue(project: Project, use: FrameworkUse) -> list[str]:
+    """`queue=` as all other tasks say it: a worker may read no other."""
+    read = [read_task(project, use, one) for one in _tasks(project, use)]
+    named = [project.literal(*option) if (option := task.option("queue")) else None for task in read]
+    name = named[0] if named and all(one == named[0] for one in named) else None
+    return [f"queue={source(name)}"] if isinstance(name, str) else []
+
+
+def _blueprint(project: Project, facts: Facts) -> str | None:
+    """The blueprint that the handler's module makes for its tasks."""
+    module = project.module(facts.path)
+    for node in module.tree.body if module is not None else ():
+        if module is not None and isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            target = node.targets[0]
+            if isinstance(target, ast.Name) and module.resolve(node.value.func) in _BLUEPRINT:
+                return target.id
+    return None
+
+
+def _loading(project: Project, facts: Facts) -> Entry | None:
+    """A module that no worker imports yet is named where the app is made."""
+    app = project.module(facts.app.path) if facts.app is not None else None
+    if app is None or facts.path in facts.use.task_modules:
+        return None
+    calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
+    made = next((call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "App"), None)
+    option = options_of(project, made, app)[0].get("import_paths") if made is not None else None
+    paths = project.literal(option, app) if option is not None else []
+    if isinstance(paths, list | tuple) and loads(project, app, map(str, paths), facts.path):
+        return None
+    return Entry(app.path, "App(import_paths=)", source(facts.module))
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What Procrastinate cannot do of what the spec asks for, a sentence each."""
+    if facts.facts["app"] is None:
+        yield "no app of Procrastinate was found that a module could import: app = procrastinate.App(connector=...)"
+    if facts.facts["contrib"] and not facts.facts["found"]:
+        name = f"{facts.package}.tasks".removeprefix(".")
+        yield f"Django's Procrastinate looks for tasks in modules of that name: write handler: {name}:{facts.name}"
+    if facts.dead_letter == "queue":
+        yield (
+            "Procrastinate's workers would take the dead letters out of a queue: dead_letter.kind is to be table, "
+            "framework, for the jobs that it keeps as failed, or none"
+        )
+    if facts.retries.max_attempts >= DEATHS:
+        yield f"a job of which {DEATHS} attempts failed is given back to nobody: lower retry.max_attempts"
+    for field in facts.fields if facts.message == "kwargs" else ():
+        if field.name in _OURS:
+            yield f"the handler has a use of its own for the name {field.name}: rename the field, or message: payload"
+    yield from _clock_problems(facts)
+
+
+def _clock_problems(facts: Facts) -> Iterator[str]:
+    if facts.trigger == "poller" and _cron(facts) is None:
+        yield (
+            "Procrastinate's cron names seconds, minutes and hours: trigger.every is to divide a minute in seconds, an "
+            "hour in minutes, or a day in hours"
+        )
+    if facts.trigger == "cron" and facts.timezone not in (None, "UTC", "Etc/UTC") and names_hours(facts.schedule):
+        yield f"Procrastinate's clock is UTC: say trigger.schedule in UTC, not in {facts.timezone}"
+
+
+def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
+    """What `runs.jinja` imports beyond the handler."""
+    known = facts.facts
+    sent = (Symbol(facts.module, known["publisher"].name),) if known["publisher"] else ()
+    ticks = (known["tick"],) if facts.trigger != "event" and not case else ()
+    loop: tuple[str, ...] = ("import asyncio",) if facts.awaits and (sent or ticks) else ()
+    loop = (*loop, "from unittest.mock import AsyncMock") if facts.awaits and ticks else loop
+    return (*loop, "from procrastinate.testing import InMemoryConnector", _by_name(known["app"]), *sent, *ticks)
+
+
+def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
+    """What `over_broker.jinja` imports; None in Django, whose tests have a database of their own."""
+    known = facts.facts
+    if known["contrib"] or facts.django or not known["publisher"]:
+        return None
+    sent = Symbol(facts.module, known["publisher"].name)
+    needed = ("import asyncio", "from uuid import uuid4", Symbol(facts.module, facts.name), sent)
+    return (*needed, _by_name(known["app"]))
+
+
+def _by_name(symbol: Symbol) -> Symbol:
+    return Symbol(symbol.module, symbol.name)
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The handler with its strategy, its publisher and tick, what gives jobs back, and what the worker imports."""
+    clocked = facts.trigger != "event"
+    text = render(
+        "handler.py.jinja", facts, needed=_needed(facts), given=_given(facts), clocked=clocked, cron=_cron(facts),
+        queue=facts.facts["queue"], keeps_failed=_keeps_failed(facts),
+        retries_name=_retries_name(facts), strategy=_strategy(facts), wait=_wait(facts),
+        publisher=facts.facts["publisher"], publishing=_when(facts),
+        left_out=_left_out(facts) if clocked else "", **awaiting.names(facts, coroutine=facts.awaits),
+    )  # fmt: skip
+    entry = facts.facts["loading"]
+    return [Module(facts.path, text), *_recovery(facts, render), *([entry] if entry is not None else [])]
+
+
+def _keeps_failed(facts: Facts) -> bool:
+    """The tick leaves out what is `failed`; a mark that it was handled would come before that status is written."""
+    return facts.dead_letter == "framework"
+
+
+def _left_out(facts: Facts) -> str:
+    """What is due no more, in the docstring of `due`."""
+    if not _keeps_failed(facts):
+        return left_out(facts)
+    if facts.store.kind == "receiver":
+        return "It leaves out what is done."
+    return f"It may leave out what has a row in {facts.store.name}: that is done."
+
+
+def _when(facts: Facts) -> str:
+    """What the publisher's docstring says of the open transaction."""
+    return _WITH_COMMIT if facts.facts["contrib"] else f"{when_to_publish(facts)} {_OPEN}"
+
+
+def _recovery(facts: Facts, render: Render) -> Iterator[Piece]:
+    """Beside the app, where the repository makes it, for all its jobs: Procrastinate itself gives back none."""
+    app = facts.facts["app"]
+    home = app if app.path else Symbol(facts.module, "", path=facts.path)
+    if not facts.facts["recovers"]:
+        needed: list[Symbol | str] = [facts.conventions.logger_import, "from procrastinate.jobs import Status"]
+        needed += [] if app.path else [_by_name(app)]
+        text = render("recovery.py.jinja", facts, needed=needed, app=app, home=home.module, deaths=DEATHS,
+                      queue=facts.facts["queue"])  # fmt: skip
+        yield Module(home.path, text)
+
+
+def _retries_name(facts: Facts) -> str:
+    return f"{facts.name.upper()}_RETRIES"
+
+
+def _strategy(facts: Facts) -> list[str] | None:
+    """The arguments of a `RetryStrategy`; None where it has no words for the waits, or for what is tried again."""
+    retries = facts.retries
+    waits = _own_words(retries)
+    if waits is None or facts.awaits:  # what a worker aborts when it is shut down is no Exception
+        return None
+    errors = ", ".join(error.written if error.path else error.name for error in facts.transient)
+    return [f"max_attempts={_retries_name(facts)}", *waits, f"retry_exceptions=[{errors}]"]
+
+
+def _own_words(retries: Retries) -> list[str] | None:
+    """`wait` or `exponential_wait`, whole seconds; the latter is base and factor at once, and has no cap."""
+    if retries.kind == "none":
+        return []
+    if retries.jitter or not float(retries.base_s).is_integer():
+        return None
+    if retries.kind == "fixed":
+        return [f"wait={seconds(retries.base_s)}"]
+    capped = any(delay != retries.base_s ** (n + 1) for n, delay in enumerate(retries.delays))
+    return None if capped else [f"exponential_wait={seconds(retries.base_s)}"]
+
+
+def _wait(facts: Facts) -> str:
+    """Source of the longest wait before the next run, in seconds, by the number of runs before this one."""
+    retries = facts.retries
+    base = seconds(retries.base_s)
+    if retries.kind != "exponential":
+        return base
+    grown = f"{base} * {seconds(retries.factor)}**job.attempts"
+    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
+
+
+def _cron(facts: Facts) -> str | None:
+    return cron_of(facts.trigger, facts.schedule, facts.every_s)
+
+
+def cron_of(trigger: str, schedule: str | None, every_s: float | None) -> str | None:
+    """A schedule as croniter reads it, with a sixth column for seconds; None where an interval has none."""
+    if trigger != "poller":
+        return schedule
+    every = every_s or 60.0
+    if every < 60:
+        return f"* * * * * */{int(every)}" if every.is_integer() and 60 % every == 0 else None
+    fields = every_fields(every)
+    return f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *" if fields is not None else None
+
+
+def _given(facts: Facts) -> list[str]:
+    """The handler's parameters: a call that lacks an argument ends without a record, so none must be given."""
+    if facts.message == "payload":
+        return ["payload: Any = None"]
+    return [f"{field.name}: Any = None" for field in facts.fields]
+
+
+def _needed(facts: Facts) -> list[Symbol | str]:
+    needed: list[Symbol | str] = [
+        "from typing import Any", facts.conventions.logger_import, "from procrastinate import JobContext",
+        *awaiting.needed(facts),
+    ]  # fmt: skip
+    needed += ["import asyncio"] if facts.awaits and (facts.retries.bounded or awaiting.blocks(facts)) else []
+    if facts.facts["owner"] == facts.facts["app"].name:
+        needed.append(_by_name(facts.facts["app"]))  # by name, as tasks are written
+    if publishes_on_commit(facts) and not facts.facts["contrib"]:
+        needed.append("from django.db import transaction")
+    if facts.retries.bounded:
+        needed += facts.transient
+        own = _strategy(facts) is None
+        needed += ["from procrastinate import BaseRetryStrategy, RetryDecision"] if own else []
+        needed += ["from procrastinate.jobs import Job"] if own else ["from procrastinate import RetryStrategy"]
+        needed += ["import random"] if own and facts.retries.jitter else []
+    if facts.trigger != "event":
+        needed += ["from collections.abc import Iterable", _by_name(facts.facts["app"])]
+    return needed
