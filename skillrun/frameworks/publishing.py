@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from skillrun.frameworks.pieces import Facts
 
+IN_TRANSACTION = "Its row belongs to the open transaction: no worker sees it before the commit."
+"""The same of a library whose messages are rows of the application's own database."""
+
 
 def publishes_on_commit(facts: Facts) -> bool:
     """Whether the publisher itself waits for the commit: in a Django project, where it is written at all."""

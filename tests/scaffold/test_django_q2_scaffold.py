@@ -56,6 +56,18 @@ def test_what_a_table_keeps_is_no_failed_task(usual: Written, tmp_path: Path) ->
     assert "schedule" not in failed and "attempt: int" not in failed
 
 
+def test_a_row_of_the_own_database_is_there_with_the_commit_by_itself(usual: Written, tmp_path: Path) -> None:
+    assert "on_commit" not in usual.text(TASKS)
+    settings = samples.files(BASE)["config/settings.py"]
+    for name, changed in {
+        "redis": settings.replace('"orm": "default"', '"redis": {"host": "localhost"}'),
+        "another database": settings.replace('"orm": "default"', '"orm": "jobs"'),
+        "routers": settings + 'DATABASE_ROUTERS = ["shop.routers.Jobs"]\n',
+    }.items():
+        written = write(tmp_path / name, BASE, {"config/settings.py": changed})
+        assert "    transaction.on_commit(\n        lambda: async_task(" in written.text(TASKS)
+
+
 # -- the clock
 
 

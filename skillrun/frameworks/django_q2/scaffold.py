@@ -15,7 +15,7 @@ from skillrun.frameworks.django_q2.cluster import read_cluster
 from skillrun.frameworks.django_q2.sites import OPTIONS, SCHEDULE_OPTIONS
 from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Symbol
-from skillrun.frameworks.publishing import when_to_publish
+from skillrun.frameworks.publishing import IN_TRANSACTION, when_to_publish
 from skillrun.repo.manifests import read_manifests
 from skillrun.repo.python import is_known
 
@@ -44,6 +44,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`: `broker` of Q_CLUSTER, and the function that queues the job.
 
     `sync`: whether its jobs may run where they are queued, as in development; the tests have them queued.
+    `within`: a job's row is one of the application's own database, and so of the open transaction.
     `bounded`: whether the cluster ends at some time what fails without `ack_failure`, as the admin queues it again.
     Of a clock: `tick` and `due`, and whether `croniter`, which Django Q2 reads cron expressions with, is installed.
     """
@@ -53,6 +54,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "cluster": cluster.place is not None,
         "broker": cluster.broker,
         "sync": cluster.value("sync") is not False,
+        "within": cluster.broker == "orm" and cluster.value("orm") == "default" and not _is_routed(project),
         "bounded": cluster.broker == "redis" or any(not is_known(bound) or bound for bound in bounds),
         # What is run again is said where it is queued: this function is always written beside the handler.
         "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
@@ -64,6 +66,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
         made["due"] = f"due_{facts.name}"
     return made
+
+
+def _is_routed(project: Project) -> bool:
+    return any("DATABASE_ROUTERS" in module.text for module in project.settings_modules())
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -133,7 +139,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
         given=_given(facts), sent=_sent(facts), wait=_wait(facts), raises=raises, limits=limits, clocked=clocked,
-        publishing=when_to_publish(facts), settles=_settles(facts),
+        publishing=IN_TRANSACTION if facts.facts["within"] else when_to_publish(facts), settles=_settles(facts),
         handled=[f'message["{key}"]' for key in facts.key], left_out=_left_out(facts) if clocked else "",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
@@ -180,9 +186,10 @@ def _left_out(facts: Facts) -> str:
 
 def _needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
-        "from typing import Any", "import uuid", facts.conventions.logger_import, "from django.db import transaction",
+        "from typing import Any", "import uuid", facts.conventions.logger_import,
         "from django_q.tasks import async_task", *(effect.call for effect in facts.effects), facts.invalid,
     ]  # fmt: skip
+    needed += [] if facts.facts["within"] else ["from django.db import transaction"]
     if facts.retries.bounded:
         needed += ["from django_q.tasks import schedule", *facts.transient]
         if facts.retries.kind != "none":

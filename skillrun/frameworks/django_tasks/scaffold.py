@@ -14,7 +14,7 @@ from skillrun.frameworks.common.callables.scaffold import Ticked, left_out
 from skillrun.frameworks.django_tasks.backends import DEFAULT, MOVED, Backend, find_default_backends, settings
 from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
-from skillrun.frameworks.publishing import when_to_publish
+from skillrun.frameworks.publishing import IN_TRANSACTION, when_to_publish
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -26,7 +26,6 @@ TESTS = "enqueued, and run by a worker of django_tasks_db over the test database
 
 _OURS = ("context", "timezone", "timedelta")
 _LOST = "its row stays RUNNING, and nothing runs it again"
-_IN_TRANSACTION = "Its row belongs to the open transaction: no worker sees it before the commit."
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
@@ -143,7 +142,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
         options=_options(facts), given=_given(facts), again=_again(facts), wait=_wait(facts), settles=settles,
         publishes=_publishes(facts), sent=_sent(facts), limits="" if clocked else f"Where a worker dies, {_LOST}.",
-        publishing=when_to_publish(facts) if facts.facts["routed"] else _IN_TRANSACTION,
+        publishing=when_to_publish(facts) if facts.facts["routed"] else IN_TRANSACTION,
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
         handled=[f'message["{key}"]' for key in facts.key],

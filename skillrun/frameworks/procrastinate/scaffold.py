@@ -15,7 +15,7 @@ from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Retr
 from skillrun.frameworks.procrastinate.loading import loads
 from skillrun.frameworks.procrastinate.recovery import find_recoveries
 from skillrun.frameworks.procrastinate.tasks import read_task
-from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
+from skillrun.frameworks.publishing import IN_TRANSACTION, publishes_on_commit, when_to_publish
 from skillrun.repo.places import is_aside
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ TESTS = "run by Procrastinate's own worker over its database in memory: only the
 DEATHS = 20
 """How often a job is given back whose workers died, at most."""
 _OPEN = "The app has to be open."
-_WITH_COMMIT = "The job is a row of Django's database: it is there with the commit of the open transaction."
 _CONTRIB = "procrastinate.contrib.django"
 _OURS = ("context", "correlation_id")
 _TAKEN = ("timestamp",)  # what a periodic task is given
@@ -205,7 +204,7 @@ def _left_out(facts: Facts) -> str:
 
 def _when(facts: Facts) -> str:
     """What the publisher's docstring says of the open transaction."""
-    return _WITH_COMMIT if facts.facts["contrib"] else f"{when_to_publish(facts)} {_OPEN}"
+    return IN_TRANSACTION if facts.facts["contrib"] else f"{when_to_publish(facts)} {_OPEN}"
 
 
 def _recovery(facts: Facts, render: Render) -> Iterator[Piece]:
