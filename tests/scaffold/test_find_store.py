@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 import store_cases
-from store_kinds import BARE_DJANGO, CLASSIC, DJANGO, ENGINE_ONLY, KINDS, MAPPED, NO_CLIENT, REDIS, SQLMODEL, Kind
+from store_kinds import (
+    BARE_DJANGO,
+    CLASSIC,
+    DJANGO,
+    ENGINE_ONLY,
+    FLASK_FACTORY,
+    KINDS,
+    MAPPED,
+    NO_CLIENT,
+    REDIS,
+    SQLMODEL,
+    Kind,
+)
 
 from skillrun.errors import Blocked
 from skillrun.scaffold.stores.proof import proof_part
@@ -348,6 +360,13 @@ def test_of_a_key_the_order_and_the_quotes_count(make_repo: Callable[..., Path])
     assert 'return f"receipts:{email!r}:{order_id}"' in text
 
 
+NO_PEEWEE = """
+    import sqlite3
+
+
+    def connect():
+        return sqlite3.connect("shop.db")
+    """
 REFUSED: dict[str, tuple[Mapping[str, str], dict[str, Any], str]] = {
     "a table of other columns": (
         {**MAPPED, "shop/models.py": MAPPED["shop/models.py"].replace('"wallets"', '"receipts"')},
@@ -377,12 +396,42 @@ REFUSED: dict[str, tuple[Mapping[str, str], dict[str, Any], str]] = {
         {**MAPPED, "requirements.txt": "celery\nsqlalchemy==1.3.24\n"}, store_cases.spec(),
         "requirements.txt:2: sqlalchemy==1.3.24: the store is written for SQLAlchemy 1.4",
     ),
+    "a file beside another database": (
+        {"pyproject.toml": '[project]\nname = "shop"\ndependencies = ["peewee"]\n', "shop/tasks.py": ""},
+        store_cases.spec(), "dedupe.store: no models and no session that a module could import were found beside peewee",
+    ),
     "a key that is no value": (
         MAPPED,
         store_cases.spec(payload={"type": "object", "properties": {"order_id": {"type": ["integer", "null"]}}}),
         "idempotency.key: order_id has no type that a column can have",
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": '[dependency-groups]\ndev = ["peewee"]\n'},
+        {"services/web/requirements.txt": "peewee\n"},
+        {"requirements.txt": "peewee\n", "shop/db.py": NO_PEEWEE},
+    ],
+    ids=["of the tests", "of another project", "and SQLite is used"],
+)
+def test_a_database_that_a_job_has_nothing_to_do_with_is_no_obstacle(
+    make_repo: Callable[..., Path], files: dict[str, str]
+) -> None:
+    root = make_repo({"shop/tasks.py": "", **files})
+    assert store_cases.find(store_cases.case_of(root, store_cases.spec())).kind == "sqlite3"
+
+
+def test_a_class_of_the_applications_own_is_flasks_too(make_repo: Callable[..., Path]) -> None:
+    own = FLASK_FACTORY["shop/models.py"].replace(
+        "db = SQLAlchemy()", "class Own(SQLAlchemy):\n            pass\n\n\n        db = Own()"
+    )
+    store = store_cases.find(
+        store_cases.case_of(make_repo({**FLASK_FACTORY, "shop/models.py": own}), store_cases.spec())
+    )
+    assert (store.kind, store.facts["orm"].style) == ("sqlalchemy", "flask")
 
 
 @pytest.mark.parametrize(("files", "spec", "said"), REFUSED.values(), ids=REFUSED)

@@ -138,6 +138,22 @@ def test_several_ends_of_an_app_are_refused(make_repo: Callable[..., Path]) -> N
         store_cases.find(store_cases.case_of(root, store_cases.spec()))
 
 
+def test_what_comes_after_a_squashed_migration_is_the_end(make_repo: Callable[..., Path]) -> None:
+    from store_kinds import DJANGO
+
+    first = DJANGO["shop/migrations/0001_initial.py"]
+    squashed = first.replace("dependencies = []", 'replaces = [("shop", "0001_initial"), ("shop", "0002_a")]')
+    third = first.replace("dependencies = []", 'dependencies = [("shop", "0002_a")]')
+    path = "shop/migrations/0001_squashed_0002_a.py"
+    root = make_repo({**DJANGO, path: squashed, "shop/migrations/0003_b.py": third})
+    found = store_cases.find(store_cases.case_of(root, store_cases.spec()))
+    assert found.facts["orm"].migration.after == "0003_b"
+    (root / "shop/migrations/0003_b.py").unlink()
+    (root / "shop/migrations/0001_initial.py").unlink()
+    found = store_cases.find(store_cases.case_of(root, store_cases.spec()))
+    assert found.facts["orm"].migration.after == "0001_squashed_0002_a"
+
+
 def test_an_app_without_migrations_gets_none(make_repo: Callable[..., Path]) -> None:
     """A first migration of ours would keep Django from making the other tables."""
     from store_kinds import DJANGO

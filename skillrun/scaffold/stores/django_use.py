@@ -201,7 +201,8 @@ def _created(module: Module) -> Iterator[str]:
 def _leaf(app: App, there: list[tuple[Module, str]]) -> str | None:
     """The migration that no other of the app depends on, or replaces."""
     named = {name for _, name in there}
-    behind = {name for module, _ in there for name in _pairs(app, module)}
+    behind = {name for module, _ in there for name in _pairs(app, module.tree)}
+    behind |= {name for module, name in there if _is_built_upon(app, module, there)}
     leaves = sorted(named - behind)
     if len(leaves) > 1:
         message = f"{app.folder}migrations has several ends: {', '.join(leaves)}"
@@ -209,9 +210,23 @@ def _leaf(app: App, there: list[tuple[Module, str]]) -> str | None:
     return leaves[0] if leaves else None
 
 
-def _pairs(app: App, module: Module) -> Iterator[str]:
-    """Names in `dependencies` and `replaces`: ("shop", "0001_initial")."""
+def _is_built_upon(app: App, module: Module, there: list[tuple[Module, str]]) -> bool:
+    """Whether a squashed migration has others after it: they name one that it replaces."""
+    replaced = {name for part in _assigned(module, "replaces") for name in _pairs(app, part)}
+    others = (part for other, _ in there if other is not module for part in _assigned(other, "dependencies"))
+    return any(name in replaced for part in others for name in _pairs(app, part))
+
+
+def _assigned(module: Module, name: str) -> Iterator[ast.AST]:
+    """What the module's migration has under a name."""
     for node in ast.walk(module.tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            yield node.value
+
+
+def _pairs(app: App, part: ast.AST) -> Iterator[str]:
+    """Names in `dependencies` and `replaces`: ("shop", "0001_initial")."""
+    for node in ast.walk(part):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
             label, name = (one.value if isinstance(one, ast.Constant) else None for one in node.elts)
             if label == app.label and isinstance(name, str):

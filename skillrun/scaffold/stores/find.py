@@ -13,6 +13,7 @@ from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores import alembic, django_use, flask_use, redis_use, sqlalchemy_use, sqlite3
 from skillrun.scaffold.stores.database import Database, database_behind, with_driver
 from skillrun.scaffold.stores.django import Orm
+from skillrun.scaffold.stores.nearness import is_around
 from skillrun.scaffold.stores.redis import Keys
 from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm, setup_command
 from skillrun.scaffold.stores.wanted import Wanted, read_wanted
@@ -35,6 +36,12 @@ _NO_CONTEXT = (
 _NO_AIOSQLITE = "the job's tests need aiosqlite beside SQLAlchemy: add it to what is installed for tests"
 _OLD_SQLALCHEMY = re.compile(r"(==|~=)\s*(0|1\.[0-3])\b|<=?\s*1\.[0-3](\.\d+)?\s*($|[\"',;])|<\s*1\.4\b", re.MULTILINE)
 _POSTGRESQL = ("psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000")
+_DATABASES = (
+    *("sqlalchemy", "advanced-alchemy", "sqlmodel", "peewee", "tortoise-orm", "pony", *_POSTGRESQL),
+    *("mysqlclient", "pymysql", "pymongo", "motor"),
+)
+"""Libraries of databases."""
+_ASIDE = re.compile(r"dev|test|doc|lint|typ|bench|example", re.IGNORECASE)  # groups of dependencies that no job has
 
 
 def find_store(case: Case, spec: JobSpec) -> Store:
@@ -73,7 +80,7 @@ def _in_database(case: Case, spec: JobSpec, wanted: Wanted, end: str = "store") 
     """Tables in the database that the repository uses. `end`: of the module's name."""
     if django_use.is_django(case.project):
         return _django(case, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler", end)
-    return _sqlalchemy(case, spec, wanted, end) or _sqlite3(case, wanted, end)
+    return _sqlalchemy(case, spec, wanted, end) or _sqlite3(case, spec, wanted, end)
 
 
 def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: Any) -> Store:
@@ -112,6 +119,17 @@ def _refuse_old(case: Case) -> None:
     for one in pinned:
         message = f"{one.path}:{one.line}: {one.text.strip()}: the store is written for SQLAlchemy 1.4 and newer"
         raise Blocked(message, hint='write "redis PREFIX" or "receiver" in idempotency.dedupe.store, or upgrade')
+
+
+def _refuse_beside_another(case: Case, spec: JobSpec, near: str) -> None:
+    """Raises Blocked where a file of SQLite would be a second database, beside one that the templates cannot use."""
+    from skillrun.repo.manifests import read_manifests
+
+    found = [one for one in read_manifests(case.tree).find(*_DATABASES) if not _ASIDE.search(one.group)]
+    for one in (one for one in found if is_around(case.project, one.path, near)):
+        where = f"{spec.shown_path}:{spec.line('idempotency', 'dedupe')}: idempotency.dedupe.store"
+        message = f"{where}: no models and no session that a module could import were found beside {one.name}"
+        raise Blocked(message, hint='write "redis PREFIX" or "receiver" there, or write the store by hand')
 
 
 def _scheme(case: Case) -> str | None:
@@ -208,8 +226,11 @@ def _app_path(case: Case) -> str:
 # -- SQLite through the standard library
 
 
-def _sqlite3(case: Case, wanted: Wanted, end: str) -> Store:
-    opening = sqlite3.find_opening(case.project, f"{wanted.folder}{wanted.handler}.py")
+def _sqlite3(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store:
+    near = f"{wanted.folder}{wanted.handler}.py"
+    opening = sqlite3.find_opening(case.project, near)
+    if opening.symbol is None:
+        _refuse_beside_another(case, spec, near)
     own = f"{wanted.folder}{wanted.handler}_{end}.py"  # what it made the last time is still its own
     tables = sqlite3.Tables(
         done=bool(wanted.table) and _is_missing(case, wanted.table, own),

@@ -24,6 +24,11 @@ def within_reach(project: Project, paths: Iterable[str], near: str) -> list[str]
     return sorted(reached, key=lambda path: (distance(path, near), path))
 
 
+def is_around(project: Project, path: str, near: str) -> bool:
+    """Whether a file is of the same project as `near`, or of one that it lies in."""
+    return _home(project, near).startswith(_home(project, path))
+
+
 def distance(path: str, near: str) -> int:
     """How many folders lie between two files."""
     ours, theirs = path.split("/")[:-1], near.split("/")[:-1]

@@ -63,14 +63,14 @@ def find_base(project: Project, near: str) -> Base | None:
 def _bases(project: Project, near: str) -> Iterator[tuple[Symbol, str]]:
     for module in _modules(project, _WORDS, near):
         for node in module.tree.body:
-            name, style = _declared(module, node)
+            name, style = _declared(project, module, node)
             if name:
                 yield Symbol(module.name, name, path=module.path), style
     if next(_sqlmodels(project, near), None) is not None:
         yield _SQLMODEL, "sqlmodel"
 
 
-def _declared(module: Module, node: ast.stmt) -> tuple[str, str]:
+def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, str]:
     """(name, style) of a statement that makes a base; ("", "") for any other."""
     if isinstance(node, ast.ClassDef):
         bases = {_last(module, base) for base in node.bases}
@@ -81,11 +81,9 @@ def _declared(module: Module, node: ast.stmt) -> tuple[str, str]:
     name, value = _assigned(node)
     if not isinstance(value, ast.Call):
         return "", ""
-    called = _last(module, value.func)
-    origin = module.resolve(value.func) or ""
-    if called == "SQLAlchemy" and origin.startswith("flask_sqlalchemy"):
+    if any(one.startswith("flask_sqlalchemy.") for one in project.ancestors(module.resolve(value.func) or "")):
         return name, "flask"
-    return (name, "column") if called in _MADE else ("", "")
+    return (name, "column") if _last(module, value.func) in _MADE else ("", "")
 
 
 def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
