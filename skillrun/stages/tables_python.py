@@ -11,6 +11,7 @@ from skillrun.stages.tables_sql import Table, sql_tables
 _CONSTRAINTS = ("UniqueConstraint", "PrimaryKeyConstraint")
 _COLUMNS = ("Column", "mapped_column", "Field")
 _UNDOING = ("downgrade", "reverse", "backwards", "rollback")
+_NO_TABLES = ("pydantic.", "pydantic_settings.", "rest_framework.", "ninja.", "django.forms.")
 Columns = frozenset[str]
 
 
@@ -68,7 +69,7 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     named = [value for key, value in _class_strings(node) if key in ("__tablename__", "db_table")]
     if named:
         return "exact" if name in [value.rpartition(".")[2].strip('"') for value in named] else None
-    if not any("model" in ast.unparse(base).lower() for base in node.bases) or _abstract(node):
+    if not any(_is_model(module, base) for base in node.bases) or _abstract(node):
         return None
     app = module.path.split("/models")[0].rpartition("/")[2]
     derived = {node.name.lower(), f"{app}_{node.name}".lower()}
@@ -79,6 +80,12 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     words = {name.replace("_", ""), rest.replace("_", "") if of_app else ""}
     singular = {form for word in words for form in (word, word.removesuffix("s"), _singular(word))}
     return "alike" if node.name.lower() in singular else None
+
+
+def _is_model(module: Module, base: ast.expr) -> bool:
+    """Whether a class with such a base may be a table; a schema or a form of that name is none."""
+    origin = module.resolve(base) or ""
+    return "model" in ast.unparse(base).lower() and not origin.startswith(_NO_TABLES)
 
 
 def _singular(word: str) -> str:

@@ -398,7 +398,7 @@ REFUSED: dict[str, tuple[Mapping[str, str], dict[str, Any], str]] = {
     ),
     "a file beside another database": (
         {"pyproject.toml": '[project]\nname = "shop"\ndependencies = ["peewee"]\n', "shop/tasks.py": ""},
-        store_cases.spec(), "dedupe.store: no models and no session that a module could import were found beside peewee",
+        store_cases.spec(), "dedupe.store: no models and no session that a module could import were found beside peew",
     ),
     "a key that is no value": (
         MAPPED,

@@ -335,3 +335,21 @@ def test_a_unique_key_column_ignores(tmp_path, files):
     helpers.build_tree(tmp_path / "a", files)
     found = uniqueness.tables(Project(Tree(tmp_path / "a")), "receipts")
     assert not uniqueness.key_column(found, ["order_id", "day"])
+
+
+SHAPES = {
+    "pydantic": "from pydantic import BaseModel\n\n\nclass Receipt(BaseModel):\n    order_id: int\n",
+    "a serializer": "from rest_framework.serializers import ModelSerializer\n\n\nclass Receipt(ModelSerializer): ...\n",
+    "a form": "from django import forms\n\n\nclass Receipt(forms.ModelForm): ...\n",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_class_that_only_resembles_a_table_is_none(tmp_path, shape):
+    helpers.build_tree(tmp_path, {"shop/shapes.py": SHAPES[shape]})
+    assert uniqueness.tables(Project(Tree(tmp_path)), "receipts") == ()
+
+
+def test_a_base_of_the_same_name_may_be_one_of_tables(tmp_path):
+    helpers.build_tree(tmp_path, {"shop/models.py": SHAPES["pydantic"].replace("pydantic", "shop.base")})
+    assert [table.path for table in uniqueness.tables(Project(Tree(tmp_path)), "receipts")] == ["shop/models.py"]
