@@ -66,6 +66,23 @@ def test_it_passes_the_linters_and_its_own_tests(written: Written) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_names_of_the_repository_are_hidden_by_none_of_the_scaffold(tmp_path: Path) -> None:
+    """A session that is called session, and models in a module model."""
+    combination = samples.Combination("celery", store="sqlalchemy")
+    files = samples.files(combination)
+    more = {
+        "shop/model.py": files["shop/models.py"],
+        "shop/db.py": files["shop/db.py"]
+        .replace("import sessionmaker", "import scoped_session, sessionmaker")
+        .replace("SessionLocal = sessionmaker(engine)", "session = scoped_session(sessionmaker(engine))"),
+    }
+    written = write(tmp_path, combination, more, without=["shop/models.py"])
+    assert "with sessions.session_factory() as session" in written.text("shop/send_receipt_store.py")
+    done = written.run("pytest", "-q")
+    assert done.returncode == 0, done.stdout
+    assert written.run("mypy", "shop").returncode == 0
+
+
 def test_a_test_notices_a_lost_effect(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     text = written.text("shop/tasks.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from skillrun.scaffold.stores.columns import Column, remembered
 from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.testing import Testing
 
+_LOCAL, _OTHER = "session", "sessions"  # a variable of the store, and what the repository's object is called beside it
 _TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
 
 
@@ -218,7 +220,7 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
     return render(
         "sqlalchemy_async_store.py.jinja" if orm.awaited else "sqlalchemy_store.py.jinja", facts,
         needed=_awaited_imports(store, orm, base) if orm.awaited else _store_imports(store, orm, base), done=done,
-        dead=orm.dead.name if orm.dead else "", buries=buries, names=_names(orm), opened=orm.opened,
+        dead=orm.dead.name if orm.dead else "", buries=buries, names=_names(orm), opened=_opened(store, orm),
         parameters=[column.parameter for column in orm.columns], given=[column.given for column in orm.columns],
         commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "", flask=orm.flask,
         remembered=remembered(done=bool(done), buries=buries),
@@ -240,8 +242,16 @@ def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     needed += ["import os", "from sqlalchemy import create_engine"] if orm.engine else []
     needed += ["from sqlalchemy import orm"] if (store.transactional and done) or orm.flask or orm.commits else []
     ours = [symbol for symbol in (store.connect, orm.model, orm.dead, base) if symbol is not None]
-    needed += [f"from {symbol.module} import {symbol.name}" for symbol in ours if symbol.module != store.module]
-    return needed
+    named = {_LOCAL: f"{_LOCAL} as {_OTHER}"}
+    ours = [symbol for symbol in ours if symbol.module != store.module]
+    return [*needed, *(f"from {one.module} import {named.get(one.name, one.name)}" for one in ours)]
+
+
+def _opened(store: Store, orm: Orm) -> str:
+    """The expression that opens a session; the store has a variable of its own that is called session."""
+    if store.connect is None or store.connect.name != _LOCAL:
+        return orm.opened
+    return re.sub(rf"\b{_LOCAL}\b", _OTHER, orm.opened, count=1)
 
 
 def _awaited_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
@@ -294,7 +304,8 @@ def _replaced(store: Store, orm: Orm) -> str:
     """The name in the store that is its way to a session."""
     if orm.flask is not None:
         return "new_session"
-    return store.connect.name if store.connect else "engine"
+    name = store.connect.name if store.connect else "engine"
+    return _OTHER if name == _LOCAL else name
 
 
 def _stand_in(orm: Orm) -> str:
