@@ -22,6 +22,7 @@ from skillrun.repo.git import git_output
 
 SEARCH_LIMIT = 1024 * 1024  # bytes; a larger file is no source that a search should read
 _NAMED = 5_000  # files; a larger tree is compared as a whole, and the file that changed is not named
+_ENVIRONMENT = "pyvenv.cfg"
 _MEMORY = 64 * 1024 * 1024  # bytes of file contents that a tree keeps
 
 SurveySection = Callable[[str], tuple[Any, Iterable[str]]]
@@ -93,8 +94,11 @@ class Tree:
         """Path -> stat of every regular file, sorted by path."""
         listing = git_output(self.root, "ls-files", "-z", "-co", "--exclude-standard")
         names = sorted({os.fsdecode(name) for name in listing.split(b"\0") if name})
-        if self._without:
-            names = [name for name in names if not name.startswith(self._without)]
+        # A virtual environment is nobody's work, also where no .gitignore names it (PEP 405: pyvenv.cfg at its root).
+        environments = (name.removesuffix(_ENVIRONMENT) for name in names if name.endswith(f"/{_ENVIRONMENT}"))
+        without = (*self._without, *environments)
+        if without:
+            names = [name for name in names if not name.startswith(without)]
         folders: dict[str, bool] = {"": True}
         found = ((name, _regular(self.root, name, folders)) for name in names)
         return {name: seen for name, seen in found if seen is not None}

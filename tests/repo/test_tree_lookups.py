@@ -172,3 +172,11 @@ def test_a_file_replaced_by_a_link_or_a_pipe_after_the_listing_is_not_read(make_
     os.mkfifo(root / "b")
     assert tree.read("a") is None
     assert not tree.read("b")
+
+
+def test_a_virtual_environment_is_no_part_of_the_tree(make_repo):
+    files = {"app.py": "x = 1\n", "env/lib/site.py": "x = 1\n"}
+    assert Tree(make_repo(files)).files == ("app.py", "env/lib/site.py")
+    root = make_repo({**files, "env/pyvenv.cfg": "home = /usr/bin\n"})
+    assert Tree(root).files == ("app.py",)
+    assert Tree(root).search("x") == ("app.py",)
