@@ -302,14 +302,6 @@ def test_a_server_that_no_variable_reaches_is_said(make_repo: Callable[..., Path
     )
 
 
-def test_at_most_once_goes_with_no_retry_or_a_dead_letter(make_repo: Callable[..., Path]) -> None:
-    root = make_repo(MAPPED)
-    none = {"kind": "none", "reason": "nobody knows whether it happened"}
-    assert proved(root, store_cases.spec("claims"))[2] == ()
-    assert proved(root, store_cases.spec("claims", dead=None, retry=none))[2] == ()
-    assert "at most once is not tried again" in proved(root, store_cases.spec("claims", dead=None))[2][0]
-
-
 def test_a_url_in_parts_is_said(make_repo: Callable[..., Path]) -> None:
     parts = MAPPED["shop/models.py"].replace('os.environ["SHOP_DB"]', "f\"postgresql://{os.environ['WHO']}@db/shop\"")
     _, part, notes = proved(make_repo({**MAPPED, "shop/models.py": parts}), store_cases.spec())

@@ -21,8 +21,6 @@ from skillrun.scaffold.writers import awaits
 from skillrun.stages import uniqueness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from skillrun.contract.job import JobSpec
     from skillrun.stages.interface import Case
 
@@ -58,22 +56,12 @@ def find_store(case: Case, spec: JobSpec) -> Store:
     rows = _rows(case, wanted) if in_rows and not _has_table(store) else None
     if case.use is not None and case.use.id == "django-q2":
         store = _with_schedule(case, spec, wanted, store)
-    notes = (*store.facts["notes"], *(rows.facts["notes"] if rows else ()), *_on_claims(spec, wanted))
+    notes = (*store.facts["notes"], *(rows.facts["notes"] if rows else ()))
     return replace(store, facts={**store.facts, "rows": rows, "notes": notes})
 
 
 def _has_table(store: Store) -> bool:
     return store.kind not in ("redis", "receiver") or store.facts["letters"] is not None
-
-
-def _on_claims(spec: JobSpec, wanted: Wanted) -> Iterator[str]:
-    """What is done at most once is given up at its first error, which a proof accepts where a dead letter shows it."""
-    tried = spec.retry is not None and spec.retry.kind != "none" and (spec.retry.max_attempts or 1) > 1
-    if wanted.claims and tried and not wanted.dead_table:
-        yield (
-            "an effect that may happen at most once is not tried again after an error: say retry: none with the reason,"
-            " or keep dead letters in a table"
-        )
 
 
 def _in_database(case: Case, spec: JobSpec, wanted: Wanted, end: str = "store") -> Store:
