@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common.awaiting import settles
 from skillrun.frameworks.common.callables.scaffold import given_up, left_out
 from skillrun.frameworks.common.crontab import names_hours, read_fields
 from skillrun.frameworks.django_q2.cluster import read_cluster
@@ -139,7 +140,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
         given=_given(facts), sent=_sent(facts), wait=_wait(facts), raises=raises, limits=limits, clocked=clocked,
-        publishing=IN_TRANSACTION if facts.facts["within"] else when_to_publish(facts), settles=_settles(facts),
+        publishing=IN_TRANSACTION if facts.facts["within"] else when_to_publish(facts), settles=settles(facts),
         handled=[f'message["{key}"]' for key in facts.key], left_out=_left_out(facts) if clocked else "",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
@@ -170,15 +171,10 @@ def _hours(facts: Facts) -> str:
     return f"Its hours are those of {facts.timezone}: TIME_ZONE of the settings has to say so."
 
 
-def _settles(facts: Facts) -> bool:
-    """Whether a job that was given up counts as handled. A failed Task is not there yet when the handler ends."""
-    return facts.trigger != "event" and facts.store.kind != "receiver" and facts.dead_letter != "framework"
-
-
 def _left_out(facts: Facts) -> str:
     """What `due` need not list, and what becomes of what it lists twice."""
     known = left_out(facts)
-    if not _settles(facts):
+    if not settles(facts):
         ended = "has a failed Task" if facts.dead_letter == "framework" else given_up(facts)
         known = f"It leaves out what is done, and what {ended}: each tick would queue it again."
     return f"{known} What an earlier tick has queued may be under way: queued again, it is done once."

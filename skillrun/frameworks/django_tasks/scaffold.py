@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common.awaiting import settles
 from skillrun.frameworks.common.callables import runner
 from skillrun.frameworks.common.callables.scaffold import Ticked, left_out
 from skillrun.frameworks.django_tasks.backends import DEFAULT, MOVED, Backend, find_default_backends, settings
@@ -137,10 +138,9 @@ def broker_needs(facts: Facts) -> None:
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The task with what ends its failures, its publisher, and the runner of a clock."""
     clocked = facts.trigger != "event"
-    settles = clocked and facts.store.kind != "receiver"
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
-        options=_options(facts), given=_given(facts), again=_again(facts), wait=_wait(facts), settles=settles,
+        options=_options(facts), given=_given(facts), again=_again(facts), wait=_wait(facts), settles=settles(facts),
         publishes=_publishes(facts), sent=_sent(facts), limits="" if clocked else f"Where a worker dies, {_LOST}.",
         publishing=when_to_publish(facts) if facts.facts["routed"] else IN_TRANSACTION,
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
@@ -151,8 +151,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
 
 
 def _ticked(facts: Facts) -> Ticked:
-    """The tick enqueues a row; what was given up counts as handled."""
-    said = f"{left_out(facts)} What an earlier tick enqueued may still wait: once more is safe."
+    """The tick enqueues a row; what was given up counts as handled, or has a row that says so."""
+    failed = "It leaves out what is done, and what has a FAILED row: each tick would enqueue it again."
+    known = failed if facts.dead_letter == "framework" else left_out(facts)
+    said = f"{known} What an earlier tick enqueued may still wait: once more is safe."
     argument = "payload" if facts.message == "payload" else "**payload"
     return Ticked(facts.facts["sends"], argument, "Queues", "could not be enqueued", said)
 
