@@ -10,7 +10,7 @@ from skillrun.frameworks.arq.settings import chosen_worker, find_list, find_pool
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import names_hours
-from skillrun.frameworks.layout import seconds
+from skillrun.frameworks.common.handlers import longest_wait
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import when_to_publish
 
@@ -127,7 +127,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with what ends its failures, its publisher and tick, and the worker's entries."""
     clocked = facts.trigger != "event"
     text = render(
-        "handler.py.jinja", facts, needed=_needed(facts), wait=_wait(facts), attempts_name=_attempts_name(facts),
+        "handler.py.jinja", facts, needed=_needed(facts), attempts_name=_attempts_name(facts),
+        wait=longest_wait(facts.retries, 'ctx["job_try"] - 1'),
         given=_given(facts), publisher=facts.facts["publisher"], pool=facts.facts["pool"], sent=_sent(facts),
         publishing=when_to_publish(facts), limits=_LIMITS if facts.dead_letter == "table" else "",
         left_out=left_out(facts) if clocked else "", clocked=clocked, hours=_hours(facts), **awaiting.names(facts),
@@ -194,13 +195,3 @@ def _job_id(facts: Facts) -> str:
     payload = facts.message == "payload"
     parts = [f"{{payload.get('{key}')!r}}" if payload else f"{{{key}!r}}" for key in facts.key]
     return f'f"{facts.job}:{":".join(parts)}"'
-
-
-def _wait(facts: Facts) -> str:
-    """Source of the longest wait before the next try, by the number of this one."""
-    retries = facts.retries
-    base = seconds(retries.base_s)
-    if retries.kind != "exponential":
-        return base
-    grown = f'{base} * {seconds(retries.factor)} ** (ctx["job_try"] - 1)'
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"

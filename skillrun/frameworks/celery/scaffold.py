@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.celery import beat
 from skillrun.frameworks.celery.loading import find_loading
+from skillrun.frameworks.common.handlers import longest_wait
 from skillrun.frameworks.deaths import lost_with_its_worker
-from skillrun.frameworks.layout import seconds, source
+from skillrun.frameworks.layout import source
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
 
@@ -100,7 +101,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "handler.py.jinja", facts, needed=needed, base=base, auto=_automatic(facts), wait=_wait(facts),
+        "handler.py.jinja", facts, needed=needed, base=base, auto=_automatic(facts),
+        wait=longest_wait(facts.retries, "self.request.retries"),
         attempt=facts.retries.bounded and not _automatic(facts),
         decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "self.correlation_id()")],
@@ -125,13 +127,3 @@ def _automatic(facts: Facts) -> bool:
     retries = facts.retries
     whole = float(retries.base_s).is_integer() and retries.base_s > 0
     return retries.kind == "exponential" and whole and retries.factor == 2
-
-
-def _wait(facts: Facts) -> str:
-    """Source of the longest wait before the next attempt, by the number of retries so far."""
-    retries = facts.retries
-    base = seconds(retries.base_s)
-    if retries.kind != "exponential":
-        return base if retries.kind == "fixed" else "0"
-    grown = f"{base} * {seconds(retries.factor)}**self.request.retries"
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"

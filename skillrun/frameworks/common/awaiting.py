@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skillrun.frameworks.common.handlers import keys, settles
 from skillrun.frameworks.pieces import Facts, Symbol
 
 
@@ -27,15 +28,6 @@ def bury_awaits(facts: Facts) -> bool:
     return facts.dead_letter == "table" and bool(letters.facts.get("awaited"))
 
 
-def settles(facts: Facts) -> bool:
-    """Whether a job that is given up counts as handled: the next tick of its clock leaves it alone.
-
-    Not so where the library keeps what failed: a mark would be there before that is, and a death between the two would
-    lose the dead letter.
-    """
-    return facts.trigger != "event" and facts.store.kind != "receiver" and facts.dead_letter != "framework"
-
-
 def give_up_awaits(facts: Facts) -> bool:
     """Whether what ends a job is a coroutine function."""
     return bury_awaits(facts) or (settles(facts) and once_awaits(facts))
@@ -50,9 +42,7 @@ def names(facts: Facts, *, coroutine: bool = True) -> dict[str, Any]:
         "coroutine": coroutine, "awaits": awaits(facts), "once_awaits": once_awaits(facts),
         "bury_awaits": bury_awaits(facts), "give_up_awaits": give_up_awaits(facts), "settles": settles(facts),
         "keeps": settles(facts) or facts.dead_letter == "table",
-        "ids": [*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
-        "message_ids": [*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
-        "handled": [f'message["{key}"]' for key in facts.key],
+        **keys(facts),
     }  # fmt: skip
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from skillrun.frameworks.common.awaiting import settles
 from skillrun.frameworks.common.callables.scaffold import given_up, left_out
 from skillrun.frameworks.common.crontab import names_hours, read_fields
+from skillrun.frameworks.common.handlers import keys, longest_wait, settles
 from skillrun.frameworks.django_q2.cluster import read_cluster
 from skillrun.frameworks.django_q2.sites import OPTIONS, SCHEDULE_OPTIONS
-from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Symbol
 from skillrun.frameworks.publishing import IN_TRANSACTION, when_to_publish
 from skillrun.repo.manifests import read_manifests
@@ -139,11 +138,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     limits = " ".join([*waits, _POPPED if facts.facts["broker"] == "redis" else _GIVEN_BACK])
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
-        given=_given(facts), sent=_sent(facts), wait=_wait(facts), raises=raises, limits=limits, clocked=clocked,
+        given=_given(facts), sent=_sent(facts), raises=raises, limits=limits, clocked=clocked,
+        wait=longest_wait(facts.retries, "attempt - 1"),
         publishing=IN_TRANSACTION if facts.facts["within"] else when_to_publish(facts), settles=settles(facts),
-        handled=[f'message["{key}"]' for key in facts.key], left_out=_left_out(facts) if clocked else "",
-        ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
-        message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
+        left_out=_left_out(facts) if clocked else "", **keys(facts),
     )  # fmt: skip
     return [Module(facts.path, text), *(_schedule(facts, render) if clocked else ())]
 
@@ -210,13 +208,3 @@ def _sent(facts: Facts) -> list[str]:
     fields = [f"{field.name}={field.name}" for field in facts.fields]
     given = ["payload"] if facts.message == "payload" else fields
     return [f'"{facts.module}.{facts.name}"', *given]
-
-
-def _wait(facts: Facts) -> str:
-    """Source of the longest wait before the next attempt, by the number of this one."""
-    retries = facts.retries
-    base = seconds(retries.base_s)
-    if retries.kind != "exponential":
-        return base
-    grown = f"{base} * {seconds(retries.factor)} ** (attempt - 1)"
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"

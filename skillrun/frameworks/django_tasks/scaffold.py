@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from skillrun.frameworks.common.awaiting import settles
 from skillrun.frameworks.common.callables import runner
 from skillrun.frameworks.common.callables.scaffold import Ticked, left_out
+from skillrun.frameworks.common.handlers import keys, longest_wait, settles
 from skillrun.frameworks.django_tasks.backends import DEFAULT, MOVED, Backend, find_default_backends, settings
-from skillrun.frameworks.layout import seconds
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import IN_TRANSACTION, when_to_publish
 
@@ -140,12 +139,11 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     clocked = facts.trigger != "event"
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
-        options=_options(facts), given=_given(facts), again=_again(facts), wait=_wait(facts), settles=settles(facts),
+        options=_options(facts), given=_given(facts), again=_again(facts), settles=settles(facts),
+        wait=longest_wait(facts.retries, "attempt - 1"),
         publishes=_publishes(facts), sent=_sent(facts), limits="" if clocked else f"Where a worker dies, {_LOST}.",
         publishing=when_to_publish(facts) if facts.facts["routed"] else IN_TRANSACTION,
-        ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
-        message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
-        handled=[f'message["{key}"]' for key in facts.key],
+        **keys(facts),
     )  # fmt: skip
     return [Module(facts.path, text), *(runner.pieces(facts, render, _ticked(facts)) if clocked else ())]
 
@@ -203,13 +201,3 @@ def _sent(facts: Facts) -> list[str]:
     """The arguments of the first enqueueing."""
     fields = [f"{field.name}={field.name}" for field in facts.fields]
     return [*(["payload"] if facts.message == "payload" else fields), "correlation_id=correlation_id"]
-
-
-def _wait(facts: Facts) -> str:
-    """Source of the longest wait before the next attempt, by the number of this one."""
-    retries = facts.retries
-    base = seconds(retries.base_s)
-    if retries.kind != "exponential":
-        return base
-    grown = f"{base} * {seconds(retries.factor)} ** (attempt - 1)"
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
+from skillrun.frameworks.common.handlers import longest_wait, settles
 from skillrun.frameworks.common.importing import imports
 from skillrun.frameworks.huey.recognise import consumer_object
 from skillrun.frameworks.layout import call, source
@@ -117,7 +118,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     owner = f"{app.name}." if app is not None else ""
     periodic = f"{owner}periodic_task" if owner else "db_periodic_task"
     text = render(
-        "handler.py.jinja", facts, needed=needed, own=_own_waits(facts), wait=_wait(facts),
+        "handler.py.jinja", facts, needed=needed, own=_own_waits(facts),
+        wait=longest_wait(facts.retries, f"{facts.retries.max_attempts - 1} - task.retries"),
         decorator=f"{owner}task" if owner else "db_task", signal=f"{owner}signal",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id or task.id")],
         message_ids=[
@@ -126,7 +128,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         ],
         sent=[*_sent(facts), "**more"],
         tick=call(f"@{periodic}", [_crontab(facts)]) if clocked else "",
-        key=_key(facts), left_out=left_out(facts), settles=clocked and facts.store.kind != "receiver",
+        key=_key(facts), left_out=left_out(facts), settles=settles(facts),
         handled=[f'message["{key}"]' for key in facts.key],
         publishing=_publishing(clocked=clocked),
     )  # fmt: skip
@@ -185,15 +187,3 @@ def _own_waits(facts: Facts) -> bool:
         return False
     grown = [retries.base_s * retries.factor**n for n in range(retries.max_attempts - 1)]
     return retries.kind in ("none", "fixed") or list(retries.delays) == grown
-
-
-def _wait(facts: Facts) -> str:
-    """Source of the longest wait before the next attempt, by the retries that `task` has left."""
-    from skillrun.frameworks.layout import seconds
-
-    retries = facts.retries
-    base = seconds(retries.base_s)
-    if retries.kind != "exponential":
-        return base
-    grown = f"{base} * {seconds(retries.factor)} ** ({retries.max_attempts - 1} - task.retries)"
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import every_fields, names_hours
+from skillrun.frameworks.common.handlers import longest_wait
 from skillrun.frameworks.common.reading import options_of
 from skillrun.frameworks.layout import seconds, source
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Retries, Symbol
@@ -180,7 +181,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), given=_given(facts), clocked=clocked, cron=_cron(facts),
         queue=facts.facts["queue"], keeps_failed=_keeps_failed(facts),
-        retries_name=_retries_name(facts), strategy=_strategy(facts), wait=_wait(facts),
+        retries_name=_retries_name(facts), strategy=_strategy(facts), wait=longest_wait(facts.retries, "job.attempts"),
         publisher=facts.facts["publisher"], publishing=_when(facts),
         left_out=_left_out(facts) if clocked else "", **awaiting.names(facts, coroutine=facts.awaits),
     )  # fmt: skip
@@ -243,16 +244,6 @@ def _own_words(retries: Retries) -> list[str] | None:
         return [f"wait={seconds(retries.base_s)}"]
     capped = any(delay != retries.base_s ** (n + 1) for n, delay in enumerate(retries.delays))
     return None if capped else [f"exponential_wait={seconds(retries.base_s)}"]
-
-
-def _wait(facts: Facts) -> str:
-    """Source of the longest wait before the next run, in seconds, by the number of runs before this one."""
-    retries = facts.retries
-    base = seconds(retries.base_s)
-    if retries.kind != "exponential":
-        return base
-    grown = f"{base} * {seconds(retries.factor)}**job.attempts"
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
 
 
 def _cron(facts: Facts) -> str | None:

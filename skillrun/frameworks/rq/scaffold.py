@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.frameworks.common.handlers import keys
 from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.deaths import lost_with_its_worker
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Rewritten, Symbol
@@ -245,8 +246,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja", replace(facts, transient=(*facts.transient, _ABANDONED)), needed=_needed(facts),
         waits=[int(delay) for delay in facts.retries.delays], killed=_KILLED if facts.dead_letter == "table" else "",
-        ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
-        message_ids=[*((key, f'message.get("{key}")') for key in facts.key), ("correlation_id", "correlation_id")],
+        **keys(facts),
         commits=publishes_on_commit(facts), publishing=when_to_publish(facts),
     )  # fmt: skip
     clocked = [_scheduled(facts, render)] if facts.trigger != "event" else []

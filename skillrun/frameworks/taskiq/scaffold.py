@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import FIELDS, read_fields
-from skillrun.frameworks.layout import call, seconds, source
+from skillrun.frameworks.common.handlers import longest_wait
+from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import when_to_publish
 from skillrun.frameworks.taskiq import setup as setups
@@ -106,7 +107,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     clocked, setup = facts.trigger != "event", facts.facts["setup"]
     text = render(
         "handler.py.jinja", facts, needed=_needed(facts), broker=facts.app.name if facts.app else "broker",
-        options=_options(facts, setup), attempts_name=_attempts_name(facts), tells=setup.tells, wait=_wait(facts),
+        options=_options(facts, setup), attempts_name=_attempts_name(facts), tells=setup.tells,
+        wait=longest_wait(facts.retries, "tries - 1"),
         plain=_is_plain(facts), given=_given(facts), kicked=_kicked(facts), notes=_notes(facts, setup),
         publisher=facts.facts["publisher"], publishing=_publishing(facts, setup), clocked=clocked,
         schedule=_schedule(facts) if clocked else "", left_out=left_out(facts) if clocked else "",
@@ -164,16 +166,6 @@ def _kicked(facts: Facts) -> str:
     if len(f"        {chain}") > width:
         chain = f"{facts.name}.kicker()\n        .with_labels(**labels)\n        {call('.kiq', sent, 8, width=width)}"
     return f"await (\n        {chain}\n    )"
-
-
-def _wait(facts: Facts) -> str:
-    """Source of the longest wait before the next run, by the number of this one."""
-    retries = facts.retries
-    base = seconds(retries.base_s)
-    if retries.kind != "exponential":
-        return base
-    grown = f"{base} * {seconds(retries.factor)} ** (tries - 1)"
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
 
 
 def _notes(facts: Facts, setup: Setup) -> str:
