@@ -12,7 +12,7 @@ import helpers
 import pytest
 import samples
 from samples import Combination
-from writing import Written, case_of, write
+from writing import assert_clean, assert_noticed, case_of, write
 
 from skillrun.frameworks.arq.clock import crontab
 from skillrun.scaffold.plan import plan
@@ -33,11 +33,6 @@ def test_the_handler_and_its_publisher_stand_beside_the_other_jobs(tmp_path: Pat
     assert {"sweep", "send_receipt", "enqueue_send_receipt"} <= {*written.names(TASKS)}
     assert "async def send(" in written.text("shop/mailer.py")
     assert_clean(written)
-
-
-def assert_clean(written: Written) -> None:
-    assert written.run("ruff", "check", "shop", "tests").stdout == "All checks passed!\n"
-    assert written.run("ruff", "format", "--check", "shop", "tests").returncode == 0
 
 
 def test_waits_and_attempts_are_those_of_the_spec_and_deaths_have_room(tmp_path: Path) -> None:
@@ -477,14 +472,7 @@ def test_a_field_has_no_name_that_the_handler_needs(tmp_path: Path, field: str, 
 )
 def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
     written = write(tmp_path, combination)
-    whole = written.run("pytest", "-q")
-    assert whole.returncode == 0, whole.stdout
-    for path, old, new in broken(combination):
-        text = written.text(path)
-        assert old in text
-        (written.root / path).write_text(text.replace(old, new))
-        assert written.run("pytest", "-q").returncode == 1, (old, new)
-        (written.root / path).write_text(text)
+    assert_noticed(written, broken(combination), "pytest", "-q")
 
 
 def broken(combination: Combination) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ import helpers
 import pytest
 import samples
 from samples import Combination, usual
-from writing import Written, case_of, write
+from writing import assert_clean, case_of, write
 
 from skillrun.frameworks.apscheduler import scaffold as apscheduler
 from skillrun.frameworks.pieces import Facts, Symbol
@@ -23,11 +23,6 @@ SPEC = ".skillrun/jobs/send-receipt.json"
 POLLER = usual("plain_cron")
 CRON = replace(POLLER, trigger="cron")
 TICKED = usual("apscheduler")
-
-
-def assert_clean(written: Written) -> None:
-    assert written.run("ruff", "check", ".").stdout == "All checks passed!\n"
-    assert written.run("ruff", "format", "--check", ".").returncode == 0
 
 
 def test_a_poller_with_its_lock_its_jitter_and_its_line(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import helpers
 import pytest
 import samples
 from samples import Combination
-from writing import Written, case_of, write
+from writing import assert_clean, assert_noticed, case_of, write
 
 from skillrun.scaffold.plan import plan
 
@@ -27,11 +27,6 @@ def settings(old: str, new: str) -> dict[str, str]:
     text = samples.files(BASE)[SETTINGS]
     assert old in text
     return {SETTINGS: text.replace(old, new)}
-
-
-def assert_clean(written: Written) -> None:
-    assert written.run("ruff", "check", ".").stdout == "All checks passed!\n"
-    assert written.run("ruff", "format", "--check", ".").returncode == 0
 
 
 def test_the_task_and_its_publisher_stand_beside_the_other_jobs(tmp_path: Path) -> None:
@@ -254,17 +249,6 @@ def test_with_pytest_django_the_tick_is_tried_too(tmp_path: Path, combination: C
     ]
     assert_noticed(written, [*broken(combination), *more], "pytest", "-q", "-p", "pytest_django.plugin", "shop")
     assert_clean(written)
-
-
-def assert_noticed(written: Written, edits: list[tuple[str, str, str]], *command: str) -> None:
-    whole = written.run(*command)
-    assert whole.returncode == 0, whole.stdout + whole.stderr
-    for path, old, new in edits:
-        text = written.text(path)
-        assert old in text
-        (written.root / path).write_text(text.replace(old, new))
-        assert written.run(*command).returncode != 0, (old, new)
-        (written.root / path).write_text(text)
 
 
 def broken(combination: Combination) -> list[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ import helpers
 import pytest
 import samples
 from samples import Combination
-from writing import Written, case_of, write
+from writing import assert_clean, case_of, write
 
 from skillrun.scaffold.plan import plan
 from skillrun.stages import contract, handler
@@ -20,11 +20,6 @@ CRON = Combination("dramatiq", trigger="cron")
 POLLER = Combination("dramatiq", trigger="poller", message="payload")
 SPEC = ".skillrun/jobs/send-receipt.json"
 START = "python -m shop.send_receipt_runner"
-
-
-def assert_clean(written: Written) -> None:
-    assert written.run("ruff", "check", ".").stdout == "All checks passed!\n"
-    assert written.run("ruff", "format", "--check", ".").returncode == 0
 
 
 def test_a_cron_job_has_a_module_that_sends_and_a_line_that_starts_it(tmp_path: Path) -> None:

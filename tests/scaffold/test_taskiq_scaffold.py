@@ -11,7 +11,7 @@ import helpers
 import pytest
 import samples
 from samples import Combination
-from writing import Written, case_of, write
+from writing import assert_clean, assert_noticed, case_of, write
 
 from skillrun.scaffold.plan import plan
 
@@ -21,11 +21,6 @@ BASE = Combination("taskiq")
 CRON = replace(BASE, trigger="cron")
 ERRORS = "class Unavailable(Exception): ...\n\n\nclass BadAddress(Exception): ...\n\n\n"
 BLOCKING = f"{ERRORS}def send(order_id: int, email: str, *, idempotency_key: str) -> None: ...\n"
-
-
-def assert_clean(written: Written) -> None:
-    assert written.run("ruff", "check", "shop", "tests").stdout == "All checks passed!\n"
-    assert written.run("ruff", "format", "--check", "shop", "tests").returncode == 0
 
 
 def test_the_task_says_what_is_tried_again_and_how_long_it_waits(tmp_path: Path) -> None:
@@ -302,14 +297,7 @@ def test_a_broker_that_waits_itself_gets_the_middleware_alone(tmp_path: Path) ->
 )
 def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
     written = write(tmp_path, combination)
-    whole = written.run("pytest", "-q")
-    assert whole.returncode == 0, whole.stdout
-    for path, old, new in broken(combination):
-        text = written.text(path)
-        assert old in text
-        (written.root / path).write_text(text.replace(old, new))
-        assert written.run("pytest", "-q").returncode == 1, (old, new)
-        (written.root / path).write_text(text)
+    assert_noticed(written, broken(combination), "pytest", "-q")
 
 
 def broken(combination: Combination) -> list[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,24 @@ def write(
         (root / change.path).parent.mkdir(parents=True, exist_ok=True)
         (root / change.path).write_text(change.after, encoding="utf-8")
     return Written(root, made)
+
+
+def assert_clean(written: Written) -> None:
+    """What was written passes the linters, and is laid out as they would."""
+    assert written.run("ruff", "check", ".").stdout == "All checks passed!\n"
+    assert written.run("ruff", "format", "--check", ".").returncode == 0
+
+
+def assert_noticed(written: Written, edits: Iterable[tuple[str, str, str]], *command: str) -> None:
+    """Its own tests, run by a command, pass, and fail under each (path, old text, new text)."""
+    whole = written.run(*command)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    for path, old, new in edits:
+        text = written.text(path)
+        assert old in text
+        (written.root / path).write_text(text.replace(old, new), encoding="utf-8")
+        assert written.run(*command).returncode == 1, (old, new)
+        (written.root / path).write_text(text, encoding="utf-8")
 
 
 def case_of(root: Path) -> Case:

@@ -10,7 +10,7 @@ from skillrun.frameworks.arq.settings import chosen_worker, find_list, find_pool
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import names_hours
-from skillrun.frameworks.common.handlers import longest_wait
+from skillrun.frameworks.common.handlers import longest_wait, published
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import when_to_publish
 
@@ -51,12 +51,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
             "pool": find_pool(project, facts, worker),
             "retries": is_on(project, worker, "retry_jobs"),
         }
-    beside = facts.enqueue if facts.enqueue.module == facts.module else None
-    if clocked:
-        made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
-        made["due"] = f"due_{facts.name}"
-        beside = beside or Symbol(facts.module, f"enqueue_{facts.name}", exists=False, path=facts.path)
-    return {**made, "publisher": beside}
+    return {**made, **published(facts)}
 
 
 def problems(facts: Facts) -> Iterator[str]:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from skillrun.frameworks.layout import seconds
-from skillrun.frameworks.pieces import Facts, Retries
+from skillrun.frameworks.pieces import Facts, Retries, Symbol
 
 
 def longest_wait(retries: Retries, before: str) -> str:
@@ -17,6 +17,18 @@ def longest_wait(retries: Retries, before: str) -> str:
     power = f"**{before}" if re.fullmatch(r"[\w.]+", before) else f" ** ({before})"  # as formatters write it
     grown = f"{base} * {seconds(retries.factor)}{power}"
     return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
+
+
+def published(facts: Facts) -> dict[str, Any]:
+    """Where the job is published: `publisher`, the function that is written beside the handler, None where the
+    repository has one elsewhere; of a clock, whose tick always has one, `tick` and `due` too.
+    """
+    beside = facts.enqueue if facts.enqueue.module == facts.module else None
+    if facts.trigger == "event":
+        return {"publisher": beside}
+    tick = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
+    own = Symbol(facts.module, f"enqueue_{facts.name}", exists=False, path=facts.path)
+    return {"publisher": beside or own, "tick": tick, "due": f"due_{facts.name}"}
 
 
 def settles(facts: Facts) -> bool:

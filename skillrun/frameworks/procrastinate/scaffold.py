@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import every_fields, names_hours
-from skillrun.frameworks.common.handlers import longest_wait
+from skillrun.frameworks.common.handlers import longest_wait, published
 from skillrun.frameworks.common.reading import options_of
 from skillrun.frameworks.layout import seconds, source
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Retries, Symbol
@@ -80,12 +80,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "recovers": bool(find_recoveries(project, facts.use)),
         "publishes": True,  # a tick of the clock publishes too
     }
-    beside = facts.enqueue if facts.enqueue.module == facts.module else None
-    if facts.trigger != "event":
-        made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
-        made["due"] = f"due_{facts.name}"
-        beside = beside or Symbol(facts.module, f"enqueue_{facts.name}", exists=False, path=facts.path)
-    return {**made, "publisher": beside}
+    return {**made, **published(facts)}
 
 
 def _queue(project: Project, use: FrameworkUse) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import FIELDS, read_fields
-from skillrun.frameworks.common.handlers import longest_wait
+from skillrun.frameworks.common.handlers import longest_wait, published
 from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import when_to_publish
@@ -45,12 +45,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     pins = (_OLD.search(one.text) for one in manifests.find("taskiq"))
     made["old"] = next((found[0] for found in pins if found), "")
     made["setup"] = read_setup(project, facts, broker) if broker is not None else None
-    beside = facts.enqueue if facts.enqueue.module == facts.module else None
-    if facts.trigger != "event":
-        made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
-        made["due"] = f"due_{facts.name}"
-        beside = beside or Symbol(facts.module, f"enqueue_{facts.name}", exists=False, path=facts.path)
-    return {**made, "publisher": beside}
+    return {**made, **published(facts)}
 
 
 def problems(facts: Facts) -> Iterator[str]:
