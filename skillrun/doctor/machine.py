@@ -17,13 +17,13 @@ _DISTRIBUTION = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(?:-py[\d.]+)?\.(
 
 
 def machine_checks() -> Iterator[Check]:
-    """Git, Python, SQLite, the command itself, servers for proofs, and the wall around a proof's network."""
+    """Git, Python, SQLite, the command itself, servers for proofs, and the walls around a proof."""
     yield _git()
     yield Check("machine", "ok", f"Python {platform.python_version()} runs skillrun")
     yield _sqlite(sqlite3.sqlite_version_info, sqlite3.sqlite_version)
     yield _command()
     yield from _servers()
-    yield _network()
+    yield from _sandbox()
 
 
 def repository_checks(root: Path | None) -> Iterator[Check]:
@@ -92,10 +92,14 @@ def _servers() -> Iterator[Check]:
             )
 
 
-def _network() -> Check:
-    from skillrun.proof.zygote import network_wall
+def _sandbox() -> Iterator[Check]:
+    """What walls stand around a proof here; a line for each that is missing."""
+    from skillrun.proof.sandbox.sandbox import machine_walls
 
-    if network_wall():
-        return Check("machine", "ok", "proofs run in a network namespace of their own")
-    text = "no network namespaces here: proofs guard the network by audit hooks, and their verdicts say so"
-    return Check("machine", "note", text)
+    walls = machine_walls()
+    if walls.has_network:
+        text = "proofs run in user, mount, PID and network namespaces of their own"
+        yield Check("machine", "ok", text)
+    do = f"allow user namespaces ({walls.why})" if walls.why else None
+    for words in walls.missing:
+        yield Check("machine", "note", f"proofs have {words}, and their verdicts say so", do)

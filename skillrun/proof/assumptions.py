@@ -120,8 +120,8 @@ def _machine(proof: Proof, target: Target) -> Iterator[str]:
     services: tuple[Any, ...] = target.spec.proof.services if target.spec.proof else ()
     if services:
         yield f"the clock of {' and '.join(services)} is moved on where the server can be told, else it is its own"
-    if not proof.walled:
-        yield "this machine has no network wall (unshare): that nothing is sent rests on the hooks alone"
+    for words in proof.walls.missing:
+        yield f"this machine gave the proof {words}"
     if not can_see():
         yield f"this machine does not tell what a process waits for: silence for {PATIENCE_S:g} s counts as blocked"
 

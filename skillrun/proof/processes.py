@@ -74,6 +74,8 @@ class Processes:
         deadline = time.monotonic() + delivery_s()
         while not process.running.ended and time.monotonic() < deadline:
             state = self.follow(all_, process, deadline)
+            if state == "stopped":
+                break
             if state == "paused":
                 process.running.resume()
             elif state == "blocked":
@@ -89,7 +91,10 @@ class Processes:
         return _last_words(process)
 
     def follow(self, all_: list[Process], process: Process, deadline: float | None = None) -> str:
-        """Until a process has ended, stands still, or is blocked: "ended", "paused", "blocked" or "late"."""
+        """Until a process has ended, stands still, or is blocked: "ended", "paused", "blocked" or "late".
+
+        "stopped": it stopped itself by a signal, and will never go on.
+        """
         zygote = self.setting.zygote(process.zygote)
         deadline = deadline or time.monotonic() + delivery_s()
         quiet_since = time.monotonic()
@@ -102,13 +107,16 @@ class Processes:
             if zygote.hear(_GLANCE_S if others else _WAIT_S):
                 quiet_since = time.monotonic()
                 continue
+            if zygote.is_stopped(process.running):
+                return "stopped"
             if others and self._is_blocked(process, quiet_since):
                 return "blocked"
         return "late"
 
     def _is_blocked(self, process: Process, quiet_since: float) -> bool:
-        if can_see() and process.running.pid:
-            return is_blocked(process.running.pid, self.setting.server_pids)
+        pid = self.setting.zygote(process.zygote).outer_pid(process.running)
+        if can_see() and pid:
+            return is_blocked(pid, self.setting.server_pids)
         return time.monotonic() - quiet_since > PATIENCE_S
 
     def read(self, process: Process) -> tuple[Delivery, float]:

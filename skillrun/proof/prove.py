@@ -267,13 +267,11 @@ class _Session:
             self.problems += unreached(self.tried[self.only].history)
         incomplete = self.problems + [j for t in tried for j in t.judgements if j.verdict == INCOMPLETE]
         verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"
-        from skillrun.proof.zygote import network_wall
-
         explorers = (*self.explorers, *(other.result() for other in self.others))
         modules = tuple(sorted(set().union(*(explorer.processes.modules for explorer in explorers))))
         return Proof(
             verdict, tried, witnesses, _distinct(incomplete), plan, self.reference, found,
-            self.explorers[0].facts, modules, bool(network_wall()),
+            self.explorers[0].facts, modules, self.settings[0].sandbox.walls,
         )  # fmt: skip
 
     def problems_fatal(self) -> bool:

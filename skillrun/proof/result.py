@@ -11,6 +11,7 @@ from skillrun.proof.families import Plan
 from skillrun.proof.history import History
 from skillrun.proof.judges import logs
 from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.sandbox.walls import Walls
 from skillrun.proof.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Proof:
     answers: Mapping[str, logs.Answer] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
-    walled: bool = False
+    walls: Walls = field(default_factory=lambda: Walls("hooks"))
     duration_ms: int = 0
     confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
 

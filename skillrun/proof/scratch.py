@@ -50,7 +50,11 @@ class Workplace:
         self.tmp, self.run = self.folder / "tmp", self.folder / "run"
         try:
             for part in (self.scratch, self.home, self.tmp, self.run):
-                part.mkdir()
+                part.mkdir(mode=0o700)
+            if os.geteuid() == 0:
+                # A server that root starts is somebody else, and must pass here to reach its own folder.
+                for part in (self.folder, self.run):
+                    part.chmod(0o711)
         except OSError as error:
             self.remove()
             raise _no_room(base, error) from error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,11 @@ from skillrun.proof.packages import find_python
 from skillrun.proof.scratch import Workplace
 from skillrun.proof.state import SqliteStore, Store
 from skillrun.proof.unset import find_unset
-from skillrun.proof.zygote import Zygote, network_wall
+from skillrun.proof.zygote import Zygote
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
+    from skillrun.proof.sandbox.sandbox import Sandbox
 
 _NO_NETWORK = (
     "proof.setup has no network, so that it finds no database of yours: proof.services starts servers for it, and "
@@ -52,19 +53,40 @@ class Setting:
     def python(self) -> str:
         return find_python(self.root, self.proof.python)
 
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """Where servers, setup, deliveries and workers run: they see each other and nobody else."""
+        from skillrun.proof.sandbox.sandbox import Sandbox
+        from skillrun.proof.sandbox.visible import make_plan, own_python
+
+        plan = make_plan(
+            mount_at=self.place.run / "root",
+            root=self.root,
+            pythons=[self.python, own_python()],
+            servers=server_folders(),
+            writable=[self.place.folder],
+            temporary=self.place.tmp,
+        )
+        return Sandbox(plan, self.place.run)
+
     def start_servers(self) -> None:
         """Raises ServiceMissing where a binary is not there."""
         wanted = set(self.proof.services) | ({"redis"} if self.driver in _ON_REDIS else set())
         if not wanted:
             return
         from skillrun.proof.services.postgres import PostgresServer
-        from skillrun.proof.services.redis import RedisServer
+        from skillrun.proof.services.redis import PORT, RedisServer
 
-        kinds: dict[str, Any] = {"redis": RedisServer, "postgresql": PostgresServer}
+        # On the machine's own loopback the ports may be somebody's; in a network of their own they are free.
+        listens = self.sandbox.walls.has_network
         for name in sorted(wanted):
             folder = self.place.run / name
             folder.mkdir(mode=0o755)
-            server = kinds[name](folder)
+            server: Any
+            if name == "redis":
+                server = RedisServer(folder, self.sandbox, port=PORT if listens else 0)
+            else:
+                server = PostgresServer(folder, self.sandbox, listens=listens)
             self.servers.append(server)
             self.urls[name] = server.url
             self.urls |= {f"{name}.{part}": text for part, text in getattr(server, "parts", {}).items()}
@@ -98,14 +120,22 @@ class Setting:
 
             env = aside.hook(self.place.run / "aside", self.config(), self.env())
             line = self.filled(setup)
-            walled = f"{network_wall()}sh -c {shlex.quote(line)}" if network_wall() else line
-            done = run_command(walled, cwd=self.root, env=env, timeout_s=120.0, stop=lambda: self.abandoned)
+            done = run_command(
+                line,
+                cwd=self.root,
+                env=env,
+                timeout_s=120.0,
+                stop=lambda: self.abandoned,
+                prefix=self.sandbox.prefix(self.root),
+            )
             if not done.ok:
                 unset = find_unset(done.tail, self.root)
                 if unset is not None:
                     raise Blocked(f"proof.setup: {unset.message}", hint=unset.hint)
                 tail = done.tail.strip().splitlines()[-3:]
-                hint = _NO_NETWORK if "unreachable" in done.tail and network_wall() else f"run it by hand: {setup}"
+                sought = "unreachable" in done.tail or "refused" in done.tail
+                walled = sought and self.sandbox.walls.has_network
+                hint = _NO_NETWORK if walled else f"run it by hand: {setup}"
                 raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=hint)
         self.keep()
 
@@ -142,7 +172,9 @@ class Setting:
             output = self.place.run / f"{kind}.out"
             if self.abandoned:
                 raise Blocked("the proof was interrupted")
-            made = self.zygotes[kind] = Zygote(self.python, self.config(), self.env(**more), self.root, output)
+            made = self.zygotes[kind] = Zygote(
+                self.sandbox, self.python, self.config(), self.env(**more), self.root, output
+            )
             made.start()
             owner = made.facts.get("owner")
             if self.driver is None and owner is not None:  # whatever the sources looked like, the object says it
@@ -205,6 +237,8 @@ class Setting:
         for server in self.servers:
             with contextlib.suppress(Exception):
                 server.stop()
+        if "sandbox" in self.__dict__:
+            self.sandbox.close()
         self.place.remove()
 
     def __enter__(self) -> Setting:
@@ -212,3 +246,14 @@ class Setting:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def server_folders() -> list[Path]:
+    """The installations of the private servers, as far as they are here."""
+    from skillrun.proof.services.find import find_postgres, find_redis_server
+
+    redis, postgres = find_redis_server(), find_postgres()
+    folders = [] if redis is None else [redis.parent]
+    if postgres is not None:
+        folders.append(postgres.parent)  # its libraries and templates lie beside its bin
+    return folders

@@ -8,7 +8,6 @@ import json
 import os
 import select
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,17 +16,22 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Misuse, Refused
 from skillrun.proof.unset import find_unset
+
+if TYPE_CHECKING:
+    from skillrun.proof.sandbox.sandbox import Sandbox
 
 _SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
 _PROBE = Path(__file__).parent / "probe" / "main.py"
 _HEARD = itertools.count(1)  # of all zygotes: a later delivery in another interpreter is a later one
 BOOT_S = 120.0
+_GLANCE_S = 0.5  # between two looks whether the interpreter was stopped
+_MOST_SAID = 64 * 1024 * 1024  # bytes of one delivery's events: more is babble
+_STOPPED = (b"T", b"t")  # by a signal, by a tracer: proc_pid_stat(5)
 
 
 def delivery_s() -> float:
@@ -57,7 +61,8 @@ class Running:
     file: int = -1  # of what it says
     read: int = 0  # bytes of that
     events: list[dict[str, Any]] = field(default_factory=list)
-    pid: int = 0
+    pid: int = 0  # as it says itself
+    outer: int = 0  # the same, as it is known out here; 0: not asked for yet
     paused: bool = False
     closed: bool = False
     stays: bool = False  # it does not end after what it was begun for
@@ -81,10 +86,12 @@ class Running:
             self.status = signal.SIGKILL if last["e"] == "fault" else 0
 
     def listen(self) -> list[dict[str, Any]]:
-        """What it has said since the last time."""
+        """What it has said since the last time. Raises ValueError for what is no event, and for too many of them."""
         said = b""
         while chunk := os.pread(self.file, 1 << 18, self.read + len(said)):
             said += chunk
+            if self.read + len(said) > _MOST_SAID:
+                raise ValueError("too many events")
         *lines, half = said.split(b"\n")
         self.read += len(said) - len(half)
         events: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
@@ -115,14 +122,25 @@ class Running:
 class Zygote:
     """One interpreter of the target that has imported the handler. Use as a context manager."""
 
-    def __init__(self, python: str, config: Mapping[str, Any], env: Mapping[str, str], cwd: Path, output: Path) -> None:
-        self.python, self.config, self.env, self.cwd, self.output = python, config, dict(env), cwd, output
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        python: str,
+        config: Mapping[str, Any],
+        env: Mapping[str, str],
+        cwd: Path,
+        output: Path,
+    ) -> None:
+        self.sandbox, self.python, self.config = sandbox, python, config
+        self.env, self.cwd, self.output = dict(env), cwd, output
         self.facts: dict[str, Any] = {}
         self._next = 0
         self._running: dict[int, Running] = {}
         self._unread = b""
         self._life = -1
         self._stopped = False
+        self._pid = 0  # of the interpreter, as it is known out here; 0: not asked for yet
+        self._glanced = 0.0
 
     def start(self) -> Zygote:
         """Boots it. Raises BootFailed."""
@@ -144,10 +162,11 @@ class Zygote:
     def _spawn(self, fd: int) -> None:
         report_read, report_write = os.pipe()
         life_read, self._life = os.pipe()
-        command = f"exec {network_wall()}{shlex.quote(self.python)} -B {shlex.quote(str(_PROBE))} {fd}"
+        command = f"exec {shlex.quote(self.python)} -B {shlex.quote(str(_PROBE))} {fd}"
+        own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR)]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), str(report_write), str(life_read), "0.2", command],
+                [*self.sandbox.prefix(self.cwd), *own, str(report_write), str(life_read), "0.2", command],
                 cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 pass_fds=(report_write, life_read, fd), start_new_session=True,
             )  # fmt: skip
@@ -156,10 +175,10 @@ class Zygote:
         self._report = report_read
 
     def _answer(self) -> dict[str, Any]:
+        """What it says of its boot."""
         data, deadline = b"", time.monotonic() + BOOT_S
         while not data.endswith(b"\n"):
-            ready, _, _ = select.select([self.control], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if not self._wait_for_answer(deadline):
                 return {"failed": "handler", "text": f"importing it took longer than {BOOT_S:g} s"}
             try:
                 chunk = self.control.recv(1 << 20)
@@ -168,8 +187,60 @@ class Zygote:
             if not chunk:
                 return self._ended_early()
             data += chunk
-        answer: dict[str, Any] = json.loads(data)
+            if len(data) > _MOST_SAID:
+                raise self._babbles()
+        try:
+            answer = json.loads(data)
+        except (ValueError, RecursionError):
+            raise self._babbles() from None
+        if not isinstance(answer, dict):
+            raise self._babbles()
         return answer
+
+    def _wait_for_answer(self, deadline: float) -> bool:
+        """Until it says something; False where the time is over. Raises BootFailed where it was stopped."""
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([self.control], [], [], _GLANCE_S)
+            if ready:
+                return True
+            self._check_running()
+        return False
+
+    @property
+    def pid(self) -> int:
+        """The interpreter's number out here; 0 where it is gone."""
+        if self._pid == 0:
+            line = b""
+            while not line.endswith(b"\n") and (byte := os.read(self._report, 1)):
+                line += byte
+            if line:
+                self._pid = self.sandbox.outer_pid(int(json.loads(line)["pid"]))
+        return self._pid
+
+    def outer_pid(self, running: Running) -> int:
+        """The number out here of a delivery's process; 0 where it is gone, or has not begun."""
+        if not running.pid:
+            return 0
+        if not running.outer:
+            running.outer = self.sandbox.outer_child(self.pid, running.pid)
+        return running.outer
+
+    def is_stopped(self, running: Running) -> bool:
+        """Whether a delivery's process was stopped by a signal: it will not say anything any more."""
+        return _state_of(self.outer_pid(running)) in _STOPPED
+
+    def _check_running(self) -> None:
+        """Raises BootFailed where somebody has stopped the interpreter: it will not answer any more."""
+        if time.monotonic() - self._glanced < _GLANCE_S:
+            return
+        self._glanced = time.monotonic()
+        if _state_of(self.pid) in _STOPPED:
+            hint = "what the handler's modules start when they are imported must not stop processes (SIGSTOP)"
+            raise BootFailed("probe", "the interpreter of the proof was stopped by a signal", hint=hint)
+
+    def _babbles(self) -> BootFailed:
+        hint = "code of the repository writes into descriptors that it did not open"
+        return BootFailed("probe", "the interpreter of the proof says what the probe never says", hint=hint)
 
     def _ended_early(self) -> dict[str, Any]:
         last = next(iter(reversed(self._tail().strip().splitlines())), "")
@@ -224,6 +295,8 @@ class Zygote:
         """Takes in what has arrived, waiting at most so long; whether anything did."""
         open_ = {running.fd: running for running in self._running.values() if not running.closed}
         ready, _, _ = select.select([self.control.fileno(), *open_], [], [], timeout_s)
+        if not ready:
+            self._check_running()
         hung_up = [open_[fd] for fd in ready if fd in open_ and _hangs_up(fd)]
         heard = self._listen()  # after that: all that was said before it is there
         for running in hung_up:
@@ -236,10 +309,18 @@ class Zygote:
 
     def _listen(self) -> bool:
         """Takes in what the deliveries have said, in the order in which they did; whether there was anything."""
-        said = [(event.pop("t"), running, event) for running in self._running.values() if not running.closed
-                for event in running.listen()]  # fmt: skip
-        for _, running, event in sorted(said, key=lambda one: one[0]):
-            running.note({**event, "heard": next(_HEARD)})
+        said: list[tuple[float, Running, dict[str, Any]]] = []
+        try:
+            for running in self._running.values():
+                if running.closed:
+                    continue
+                for event in running.listen():
+                    said.append((float(event.pop("t")), running, event))
+            said.sort(key=lambda one: one[0])
+            for _, running, event in said:
+                running.note({**event, "heard": next(_HEARD)})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise self._babbles() from None
         return bool(said)
 
     def _exits(self) -> None:
@@ -253,10 +334,13 @@ class Zygote:
             raise self._ended()
         *lines, self._unread = (self._unread + chunk).split(b"\n")
         for line in lines:
-            value = json.loads(line)
-            running = self._running.get(value["exited"])
+            try:
+                value = json.loads(line)
+                running, status = self._running.get(value["exited"]), int(value["status"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise self._babbles() from None
             if running is not None:
-                running.status = value["status"]
+                running.status = status
                 self._hang_up(running)
                 self._forget(running)
 
@@ -277,8 +361,9 @@ class Zygote:
     def end(self, running: Running) -> None:
         """Kills a process and waits for its end."""
         with contextlib.suppress(OSError):
-            if running.pid:
-                os.kill(running.pid, signal.SIGKILL)
+            pid = self.outer_pid(running)
+            if pid:
+                os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 5.0
         while not running.gone and time.monotonic() < deadline:
             self.hear(0.05)
@@ -371,13 +456,12 @@ def _hangs_up(fd: int) -> bool:
     return True
 
 
-@cache
-def network_wall() -> str:
-    """The prefix that gives a command a network of its own with nobody in it; "" where the machine has none."""
-    if not sys.platform.startswith("linux") or shutil.which("unshare") is None:
-        return ""
-    for flags in ("-Unc", "-Urn"):
-        done = subprocess.run(["unshare", flags, "true"], capture_output=True, check=False)
-        if done.returncode == 0:
-            return f"unshare {flags} -- "
-    return ""
+def _state_of(pid: int) -> bytes:
+    """The letter of proc_pid_stat(5); nothing where there is no such process, or no /proc."""
+    if not pid:
+        return b""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - asked for often
+            return file.read().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return b""

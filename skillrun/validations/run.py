@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,17 +89,18 @@ def run_command(
     tail_bytes: int = 16_384,
     on_line: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    prefix: Sequence[str] = (),
 ) -> CommandResult:
     """Run a shell line in `cwd` with /dev/null as its input, and end whatever it leaves running.
 
     `env` None: the user's, see `command_env`. `on_line` gets the newest whole line, ten times a second at most.
-    `stop` is asked five times a second whether to end it.
+    `stop` is asked five times a second whether to end it. `prefix` starts it somewhere else, see `proof/sandbox`.
     Raises nothing for what a command does; an interrupt (Ctrl-C) ends the command and goes on.
     """
     output = Output(tail_bytes, on_line)
     begin = time.monotonic()
     try:
-        watch = _start(command, cwd, command_env(cwd) if env is None else env)
+        watch = _start(command, cwd, command_env(cwd) if env is None else env, prefix)
     except (OSError, ValueError) as error:
         return _result(command, output, begin, error=_not_started(cwd, error))
     with watch:
@@ -110,8 +111,17 @@ def run_command(
 class _Watch:
     """The running supervisor as skillrun sees it: its reports, the output, and the pipe that keeps it alive."""
 
-    def __init__(self, process: subprocess.Popen[bytes], output_fd: int, report_fd: int, life_fd: int) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        output_fd: int,
+        report_fd: int,
+        life_fd: int,
+        *,
+        sees_pids: bool,
+    ) -> None:
         self.process = process
+        self._sees_pids = sees_pids  # False: the numbers that are reported are those of another namespace
         self.reports: dict[str, dict[str, int | None]] = {}
         self.ended_at: float | None = None
         self._output_fd, self._report_fd, self._life_fd = output_fd, report_fd, life_fd
@@ -223,19 +233,19 @@ class _Watch:
     def _end_group(self) -> None:
         """The supervisor was killed: the command's process group is all that can still be found."""
         pid = self.reports.get("started", {}).get("pid")
-        if pid:
+        if pid and self._sees_pids:
             with contextlib.suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
 
 
-def _start(command: str, cwd: Path, env: Mapping[str, str]) -> _Watch:
+def _start(command: str, cwd: Path, env: Mapping[str, str], prefix: Sequence[str]) -> _Watch:
     """Start the supervisor in its own session: Ctrl-C reaches skillrun alone, and nothing can ask on the terminal."""
     with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
         output_fd, output_end = _pipe(on_failure, theirs)
         report_fd, report_end = _pipe(on_failure, theirs)
         life_end, life_fd = _pipe(theirs, on_failure)
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), str(report_end), str(life_end), str(GRACE_S), command],
+            [*prefix, *_supervisor(report_end, life_end), command],
             cwd=cwd,
             env=dict(env),
             stdin=subprocess.DEVNULL,
@@ -247,7 +257,12 @@ def _start(command: str, cwd: Path, env: Mapping[str, str]) -> _Watch:
         on_failure.pop_all()
     os.set_blocking(output_fd, False)
     os.set_blocking(report_fd, False)
-    return _Watch(process, output_fd, report_fd, life_fd)
+    return _Watch(process, output_fd, report_fd, life_fd, sees_pids=not prefix)
+
+
+def _supervisor(report_end: int, life_end: int) -> list[str]:
+    own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR)]
+    return [*own, str(report_end), str(life_end), str(GRACE_S)]
 
 
 def _pipe(read_owner: contextlib.ExitStack, write_owner: contextlib.ExitStack) -> tuple[int, int]:

@@ -24,7 +24,7 @@ class ProcrastinateBroker:
     ALONE = False
 
     def __init__(self, setting: Setting) -> None:
-        self.server = PostgresServer(setting.place.run / "broker")
+        self.server = PostgresServer(setting.place.run / "broker", setting.sandbox)
         self.url = self.server.url
         self.kept: list[object] = []
 

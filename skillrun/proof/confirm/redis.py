@@ -36,7 +36,7 @@ class RedisBroker:
         """A server of its own: the handler's keys are elsewhere."""
         folder = self.setting.place.run / "broker"
         folder.mkdir()
-        return RedisServer(folder)
+        return RedisServer(folder, self.setting.sandbox)
 
     def reset(self) -> None:
         if self.own is not None:

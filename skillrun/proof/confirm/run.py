@@ -19,10 +19,10 @@ from skillrun.proof.confirm.registry import BROKERS
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
-from skillrun.proof.zygote import network_wall
 
 if TYPE_CHECKING:
     from skillrun.proof.result import Target
+    from skillrun.proof.sandbox.sandbox import Sandbox
 
 _HERE = Path(__file__).resolve().parent
 _SUPERVISOR = _HERE.parents[1] / "validations" / "supervisor.py"
@@ -40,14 +40,23 @@ _MOST_STARTS = 8
 class Process:
     """One interpreter of the target under the supervisor; nothing that it starts outlives it."""
 
-    def __init__(self, python: str, args: list[str], env: Mapping[str, str], cwd: Path, output: Path) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        python: str,
+        args: list[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        output: Path,
+    ) -> None:
         report, self._report_end = os.pipe()
         life, self._life = os.pipe()
         self._report = report
-        command = f"exec {network_wall()}{shlex.join([python, '-B', '-c', _BOOT, str(_MAIN), *args])}"
+        command = f"exec {shlex.join([python, '-B', '-c', _BOOT, str(_MAIN), *args])}"
+        own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR)]
         with output.open("ab") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), str(self._report_end), str(life), "0.2", command],
+                [*sandbox.prefix(cwd), *own, str(self._report_end), str(life), "0.2", command],
                 cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
                 pass_fds=(self._report_end, life), start_new_session=True,
             )  # fmt: skip
@@ -159,6 +168,10 @@ class Stage:
             raise NotConfirmed("there is no worker for it that could be started here")
         self.target, self.redelivery_s, self.wait_s = target, redelivery_s, wait_s
         self.setting = Setting(target.spec, target.root, target.driver, target.paths)
+        walls = self.setting.sandbox.walls
+        if not walls.has_network:
+            self.setting.close()
+            raise NotConfirmed(f"a real worker could reach somebody's broker: {walls.missing[0]}")
         self.broker: Broker | None = None
         self.processes: list[Process] = []
         self.output = self.setting.place.run / "worker.out"
@@ -233,7 +246,7 @@ class Stage:
 
     def _start(self, config: str, op: str) -> Process:
         setting = self.setting
-        process = Process(setting.python, [config, op], setting.env(), setting.root, self.output)
+        process = Process(setting.sandbox, setting.python, [config, op], setting.env(), setting.root, self.output)
         self.processes.append(process)
         return process
 

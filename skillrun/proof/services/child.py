@@ -12,9 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.text import visible
+
+if TYPE_CHECKING:
+    from skillrun.proof.sandbox.sandbox import Sandbox
 
 _SUPERVISOR = Path(__file__).parents[2] / "validations" / "supervisor.py"
 _GRACE_S = 3.0  # between SIGTERM and SIGKILL
@@ -48,15 +52,23 @@ class Child:
     """One server under the supervisor. Raises ServiceFailed when it cannot be started.
 
     Start it from a thread that lives on: the end of that thread is taken for skillrun's (prctl(2)). `command` is for sh
-    and should end in an `exec`, so that `pid` is the server.
+    and should end in an `exec`, so that `pid` is the server. `sandbox`: where it runs; None: on the machine itself.
     """
 
-    def __init__(self, name: str, command: str, *, log: Path, identity: tuple[int, int] | None = None) -> None:
-        self.name, self.log = name, log
+    def __init__(
+        self,
+        name: str,
+        command: str,
+        *,
+        log: Path,
+        identity: tuple[int, int] | None = None,
+        sandbox: Sandbox | None = None,
+    ) -> None:
+        self.name, self.log, self._sandbox = name, log, sandbox
         self._report_fd, report_end = os.pipe()
         life_end, self._life_fd = os.pipe()
         try:
-            self._process = _supervise(_as(identity, command), log, report_end, life_end)
+            self._process = _supervise(command, log, report_end, life_end, identity, sandbox)
         finally:
             os.close(report_end)
             os.close(life_end)
@@ -69,7 +81,8 @@ class Child:
         if not line:
             self.stop()
             raise self.failed("could not be started")
-        return int(json.loads(line)["pid"])
+        pid = int(json.loads(line)["pid"])
+        return pid if self._sandbox is None else self._sandbox.outer_pid(pid)
 
     def has_ended(self) -> bool:
         """After `started` the supervisor reports nothing but the end."""
@@ -108,12 +121,24 @@ class Child:
         os.close(self._report_fd)
 
 
-def _supervise(command: str, log: Path, report_end: int, life_end: int) -> subprocess.Popen[bytes]:
+def _supervise(
+    command: str,
+    log: Path,
+    report_end: int,
+    life_end: int,
+    identity: tuple[int, int] | None,
+    sandbox: Sandbox | None,
+) -> subprocess.Popen[bytes]:
     """The supervisor in its own session, so that Ctrl-C reaches skillrun alone; nothing of our environment goes on."""
     own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), str(report_end), str(life_end), str(_GRACE_S)]
+    prefix: list[str] = []
+    if sandbox is not None:
+        prefix = sandbox.prefix("/", identity)
+        # Inside nobody can become somebody else any more, so the change is made on the way in.
+        identity = None if sandbox.changes_identity else identity
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*own, command],
+            [*prefix, *own, _as(identity, command)],
             cwd="/",
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,

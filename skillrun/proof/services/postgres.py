@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
@@ -19,8 +20,12 @@ from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.services.find import find_postgres, named_postgres
 from skillrun.proof.services.pgwire import Row, Session
 
+if TYPE_CHECKING:
+    from skillrun.proof.sandbox.sandbox import Sandbox
+
 HINT = "apt install postgresql, or pip install pgserver"
 USER, DATABASE = "postgres", "app"
+LOOPBACK, PORT = "127.0.0.1", 5432
 _START_S = 60.0
 _END_CLIENTS_S = 10.0
 _ROOT_MAY_BE = (USER, "nobody")  # postgres refuses to run as root
@@ -58,10 +63,11 @@ class PostgresServer:
 
     A folder that is used again saves the half second of initdb. When skillrun runs as root and the user that it becomes
     may not enter `folder`, everything is in one under /tmp that `stop` removes: ask `url` and `folder` for the place.
-    The superuser is `postgres` without a password; sort order and case are those of C.
+    The superuser is `postgres` without a password; sort order and case are those of C. `listens`: also on the loopback
+    address of its sandbox, at PORT.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox | None = None, *, listens: bool = False) -> None:
         binaries = find_postgres()
         if binaries is None:
             named = named_postgres()
@@ -69,14 +75,17 @@ class PostgresServer:
             hint = "SKILLRUN_TEST_PG names the folder that holds postgres and initdb" if named else HINT
             raise ServiceMissing(f"the proof needs a private PostgreSQL, and there is no postgres {where}", hint=hint)
         identity = _identity()
+        self.listens = listens
         self.folder = _own_folder(folder.absolute(), identity)
         self._is_borrowed = self.folder != folder.absolute()
         self.socket = self.folder / ".s.PGSQL.5432"
         check_socket_path(self.folder / ".s.PGSQL.5432.lock")
         self._source, self._has_next, self._has_first = "template1", False, False
         self._reader: Session | None = None
-        command = _command(binaries, self.folder, socket_mode="0700" if identity is None else "0777")
-        self._child = Child("PostgreSQL", command, log=self.folder / "postgres.log", identity=identity)
+        socket_mode = "0700" if identity is None else "0777"
+        command = _command(binaries, self.folder, socket_mode=socket_mode, listens=listens)
+        log = self.folder / "postgres.log"
+        self._child = Child("PostgreSQL", command, log=log, identity=identity, sandbox=sandbox)
         try:
             self._child.wait_until(self._answers, _START_S)
             self._admin = self._connect()
@@ -102,7 +111,8 @@ class PostgresServer:
     @property
     def parts(self) -> dict[str, str]:
         """What settings are told that put the URL together themselves; there is no password."""
-        return {"host": str(self.folder), "port": "5432", "user": USER, "name": DATABASE}
+        host = LOOPBACK if self.listens else str(self.folder)
+        return {"host": host, "port": str(PORT), "user": USER, "name": DATABASE}
 
     @property
     def pid(self) -> int:
@@ -254,11 +264,13 @@ def _can_enter(folder: Path, user: int, group: int) -> bool:
     return done.returncode == 0
 
 
-def _command(binaries: Path, folder: Path, *, socket_mode: str) -> str:
+def _command(binaries: Path, folder: Path, *, socket_mode: str, listens: bool) -> str:
     """Make the cluster where there is none, then become the server. An initdb that is ended leaves no half cluster."""
     data, half = folder / "data", folder / "data.new"
     quoted = '"' + str(folder).replace('"', '""') + '"'  # it is a list: a comma would separate
     settings = {**_SETTINGS, "unix_socket_directories": quoted, "unix_socket_permissions": socket_mode}
+    if listens:
+        settings["listen_addresses"] = LOOPBACK
     words = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
     start = exec_line([str(binaries / "postgres"), "-D", str(data), *words])
     if (data / "PG_VERSION").exists():

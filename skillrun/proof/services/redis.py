@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from math import ceil
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
@@ -15,15 +15,22 @@ from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.services.find import find_redis_server
 from skillrun.proof.services.resp import Command, Reply, Resp
 
+if TYPE_CHECKING:
+    from skillrun.proof.sandbox.sandbox import Sandbox
+
 HINT = "apt install redis-server, or pip install 'skillrun-cli[services]'"
+LOOPBACK, PORT = "127.0.0.1", 6379
 _START_S = 20.0
 _ASLEEP_IN = ("ep_poll", "do_epoll_wait", "0", "")  # wchan of proc(5); 0 or nothing where the kernel does not tell
 
 
 class RedisServer:
-    """Starts at once and keeps nothing on disk. One to a folder. Raises ServiceMissing or ServiceFailed."""
+    """Starts at once and keeps nothing on disk. One to a folder. Raises ServiceMissing or ServiceFailed.
 
-    def __init__(self, folder: Path) -> None:
+    `port`: where it listens on the loopback address of `sandbox`; 0: on its Unix socket alone.
+    """
+
+    def __init__(self, folder: Path, sandbox: Sandbox | None = None, *, port: int = 0) -> None:
         binary = find_redis_server()
         if binary is None:
             raise ServiceMissing("the proof needs a private Redis, and there is no redis-server here", hint=HINT)
@@ -34,7 +41,9 @@ class RedisServer:
         unlink_quietly(self.socket)
         self._saved: list[Command] = []
         self._first: list[Command] | None = None
-        self._child = Child("Redis", exec_line(_argv(binary, self.folder, self.socket)), log=self.folder / "redis.log")
+        self.port = port
+        command = exec_line(_argv(binary, self.folder, self.socket, port))
+        self._child = Child("Redis", command, log=self.folder / "redis.log", sandbox=sandbox)
         try:
             self._child.wait_until(self._answers, _START_S)
             self._resp = Resp(self.socket)
@@ -52,6 +61,14 @@ class RedisServer:
     def url(self) -> str:
         """For redis-py and all that understand its URLs."""
         return f"unix://{quote(str(self.socket))}?db=0"
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Where it listens, for settings that know host and port alone; nothing where it does not."""
+        if not self.port:
+            return {}
+        url = f"redis://{LOOPBACK}:{self.port}/0"
+        return {"host": LOOPBACK, "port": str(self.port), "url": url}
 
     @property
     def pid(self) -> int:
@@ -153,9 +170,10 @@ class RedisServer:
         unlink_quietly(self.socket)
 
 
-def _argv(binary: Path, folder: Path, socket: Path) -> list[str]:
+def _argv(binary: Path, folder: Path, socket: Path, port: int) -> list[str]:
     options = {
-        "port": "0",
+        "port": str(port),
+        "bind": LOOPBACK,
         "unixsocket": str(socket),
         "unixsocketperm": "700",
         "dir": str(folder),

@@ -1,0 +1,201 @@
+"""Which paths of the machine a proof sees: its scratch, the repository, two interpreters, and the system's programs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import skillrun
+
+# Programs, libraries and their settings. Not here: homes, /tmp, /run, /var, other disks. That is where sockets of
+# running servers, keys and other people's work are.
+_SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"),
+    *("/etc", "/opt", "/nix", "/gnu", "/sys"),
+)
+_TEMPORARY = ("/tmp", "/var/tmp")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_OF_A_PREFIX = ("bin", "lib", "lib64", "include", "share")
+
+
+@dataclass
+class Plan:
+    """The file system of a sandbox; every path is absolute and without links, but for `links` themselves."""
+
+    mount_at: str  # an empty folder, where it is put together
+    readable: list[str] = field(default_factory=list)
+    writable: list[str] = field(default_factory=list)
+    temporary: list[tuple[str, str]] = field(default_factory=list)  # (path inside, folder)
+    links: list[tuple[str, str]] = field(default_factory=list)  # (path, what it points at)
+    searched: list[str] = field(default_factory=list)  # folders in which sockets and pipes are hidden
+
+
+def make_plan(
+    *, mount_at: Path, root: Path, pythons: list[str], servers: list[Path], writable: list[Path], temporary: Path
+) -> Plan:
+    """What a proof of the repository at `root` sees. `temporary`: the folder that is /tmp inside.
+
+    `pythons` are interpreters, `servers` the folders of binaries of private servers.
+    """
+    plan = Plan(str(mount_at))
+    seen = _Collector(plan)
+    for name in _SYSTEM:
+        seen.add(Path(name))
+    for python in pythons:
+        for path in find_interpreter(python):
+            seen.add(path)
+    seen.add(Path(skillrun.__file__).parent)
+    for folder in servers:
+        seen.add(folder)
+    seen.add(root)
+    plan.searched.append(str(root.resolve()))
+    plan.temporary += [(name, str(temporary)) for name in _TEMPORARY]
+    plan.writable += [str(path.resolve()) for path in writable]
+    plan.readable = drop_nested(plan.readable)
+    return plan
+
+
+def landlock_rules(plan: Plan) -> dict[str, list[str]]:
+    """The same paths for a machine without namespaces, where nothing can be put in another place."""
+    readable = [*plan.readable, "/proc", "/sys", *_DEVICES]
+    return {"readable": readable, "writable": [*plan.writable, *_DEVICES]}
+
+
+def drop_nested(paths: list[str]) -> list[str]:
+    """The outermost of them, in order: what lies below is seen through it."""
+    kept: list[str] = []
+    for path in sorted(set(paths)):
+        inside = any(path == other or path.startswith(other.rstrip("/") + "/") for other in kept)
+        if not inside:
+            kept.append(path)
+    return kept
+
+
+class _Collector:
+    """Adds paths with the links that lead to them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def add(self, path: Path) -> None:
+        if not path.exists():
+            return
+        self._add_links(path)
+        self.plan.readable.append(str(path.resolve()))
+
+    def _add_links(self, path: Path) -> None:
+        """Each link on the way is made again, so that the path is found under the name that it was given by."""
+        current = Path("/")
+        for part in path.absolute().parts[1:]:
+            current = current / part
+            if not current.is_symlink():
+                continue
+            target = str(current.readlink())
+            known = (str(current), target)
+            if known not in self.plan.links:
+                self.plan.links.append(known)
+                self._add_links(current.parent / target)
+            current = current.resolve()
+
+
+def find_interpreter(python: str) -> list[Path]:
+    """The folders that an interpreter needs, read from files alone: nothing of it is run.
+
+    Its environment, the one that this was made from (PEP 405), and the folders that editable installs name.
+    """
+    found: list[Path] = []
+    for link in follow_links(Path(python).absolute()):
+        found += folders_of_prefix(link.parent.parent)
+    settings = Path(python).absolute().parent.parent / "pyvenv.cfg"
+    base = read_base(settings)
+    if base is not None:
+        for link in follow_links(base / "python3"):
+            found += folders_of_prefix(link.parent.parent)
+    for folder in list(found):
+        found += find_editable(folder)
+    return found
+
+
+def follow_links(path: Path) -> list[Path]:
+    """A path, what it points at, and so on."""
+    found = [path]
+    while path.is_symlink() and len(found) < 40:  # ELOOP of path_resolution(7)
+        path = path.parent / path.readlink()
+        found.append(path)
+    return found
+
+
+def folders_of_prefix(prefix: Path) -> list[Path]:
+    """A prefix as a whole; of one in which somebody's home lies only what belongs to an interpreter."""
+    real = prefix.resolve()
+    if real == Path("/usr"):
+        return []  # seen anyway
+    homes = [Path.home().resolve(), Path("/home"), Path("/root")]
+    if any(home == real or real in home.parents for home in homes):
+        return [prefix / name for name in _OF_A_PREFIX]
+    return [prefix]
+
+
+def read_base(settings: Path) -> Path | None:
+    """`home` of pyvenv.cfg: the folder of the interpreter that a virtual environment was made from."""
+    try:
+        lines = settings.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, value = line.partition("=")
+        if name.strip() == "home":
+            return Path(value.strip())
+    return None
+
+
+def find_editable(prefix: Path) -> list[Path]:
+    """Folders that `.pth` files and setuptools' finders of editable installs add to the path of an environment."""
+    found: list[Path] = []
+    for folder in prefix.glob("lib/python3*/site-packages"):
+        for file in folder.glob("*.pth"):
+            found += _existing_folders(_read_lines(file))
+        for file in folder.glob("__editable__*finder.py"):
+            found += _existing_folders(_read_mapping(file))
+    return found
+
+
+def _read_lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _read_mapping(file: Path) -> list[str]:
+    """The values of MAPPING, a dict of names and paths in the file's text."""
+    try:
+        tree = ast.parse("\n".join(_read_lines(file)))
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
+            values = [value.value for value in node.value.values if isinstance(value, ast.Constant)]
+            return [str(Path(str(value)).parent) for value in values]
+    return []
+
+
+def _existing_folders(names: list[str]) -> list[Path]:
+    """Absolute folders that are there. An interpreter's home, or /, is none that a file may open."""
+    found = []
+    for name in names:
+        if name.startswith(os.sep) and not name.startswith(("import ", "import\t")):
+            path = Path(name)
+            home = Path.home().resolve()
+            real = path.resolve()
+            if path.is_dir() and real != home and real not in home.parents:
+                found.append(path)
+    return found
+
+
+def own_python() -> str:
+    """The interpreter that runs skillrun, and with it the supervisors inside."""
+    return sys.executable

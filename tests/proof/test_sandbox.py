@@ -1,0 +1,273 @@
+"""What a proof's processes can reach: attacks from within, as root and as nobody, with namespaces and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plain_job import plain_repo, proof_of
+
+import skillrun
+from skillrun.proof.sandbox import visible
+from skillrun.proof.sandbox.sandbox import Sandbox, machine_walls
+from skillrun.proof.sandbox.visible import Plan, find_interpreter, make_plan
+
+NOBODY = 65534
+ATTACKS = Path(__file__).with_name("sandbox_attacks.py")
+ALLOWED = {"write into the scratch", "read the repository", "write into /tmp"}
+needs_namespaces = pytest.mark.skipif(
+    not machine_walls().has_network, reason="this machine gives no namespaces to this user"
+)
+# A user namespace whose own limit is zero: in it nobody gets another one, as where an administrator forbids them.
+DENY = ["unshare", "-Ur", "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"', "sh"]
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that another user may enter and write in; pytest's own are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="skillrun-test-", dir="/tmp"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def attack(folder: Path, python: str, *before: str) -> dict[str, Any]:
+    """What the attacks say. The packages are copied: another user may not enter this checkout."""
+    code = folder / "code"
+    for name in ("__init__.py", "proof/__init__.py", "proof/sandbox"):
+        source, target = Path(skillrun.__file__).parent / name, code / "skillrun" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    shutil.copy(ATTACKS, code / "attacks.py")
+    place = folder / "place"
+    place.mkdir()
+    place.chmod(0o777)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(code), "HOME": str(place / "home")}
+    command = [*before, python, "-B", str(code / "attacks.py"), str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd="/", timeout=90)
+    assert done.stdout, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def came_through(answer: dict[str, Any]) -> set[str]:
+    return {name for name, through in answer["came through"].items() if through}
+
+
+def python_of_everybody() -> str:
+    """An interpreter that another user may run."""
+    for name in ("/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11", "/usr/bin/python3"):
+        if Path(name).exists():
+            return name
+    pytest.skip("there is no Python in /usr/bin that another user could run")
+
+
+def as_nobody() -> list[str]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not here")
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+
+
+@needs_namespaces
+def test_nothing_comes_through_the_namespaces(public_folder: Path) -> None:
+    answer = attack(public_folder, sys.executable)
+    assert answer["walls"] == {"kind": "namespaces", "missing": [], "why": ""}
+    assert came_through(answer) == ALLOWED
+
+
+@needs_namespaces
+def test_nor_where_an_ordinary_user_proves(public_folder: Path) -> None:
+    answer = attack(public_folder, python_of_everybody(), *as_nobody())
+    assert answer["walls"]["kind"] == "namespaces"
+    assert came_through(answer) == ALLOWED
+
+
+def denied(answer: dict[str, Any]) -> None:
+    """What Landlock keeps, and what it cannot: that is said."""
+    assert answer["walls"]["kind"] == "landlock"
+    assert "max_user_namespaces" in answer["walls"]["why"] or "No space left" in answer["walls"]["why"]
+    through = came_through(answer) - ALLOWED
+    # /proc shows others, and what a socket in the file system leads to no rule of Landlock's says.
+    known = {"socket beside the repository", "socket in the repository", "see a process", "udp"}
+    known |= {"chmod in the repository"}
+    assert through <= known
+    assert any("sockets" in words for words in answer["walls"]["missing"])
+    assert any("network" in words for words in answer["walls"]["missing"])
+
+
+def can_deny() -> bool:
+    done = subprocess.run([*DENY, "true"], capture_output=True)
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
+def test_without_namespaces_landlock_keeps_files_and_tcp(public_folder: Path) -> None:
+    denied(attack(public_folder, sys.executable, *DENY))
+
+
+@pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
+def test_without_namespaces_the_same_for_an_ordinary_user(public_folder: Path) -> None:
+    denied(attack(public_folder, python_of_everybody(), *as_nobody(), *DENY))
+
+
+@needs_namespaces
+def test_what_a_command_leaves_running_ends_with_the_sandbox(tmp_path: Path) -> None:
+    plan = Plan(str(tmp_path / "root"), readable=["/usr"], links=[("/bin", "usr/bin"), ("/lib", "usr/lib")])
+    plan.links.append(("/lib64", "usr/lib64"))
+    with Sandbox(plan, tmp_path) as sandbox:
+        daemon = "setsid sleep 987654 > /dev/null 2>&1 & echo $!"
+        command = [*sandbox.prefix("/"), "/bin/sh", "-c", daemon]
+        inner = int(subprocess.run(command, capture_output=True, text=True).stdout)
+        outer = sandbox.outer_pid(inner)
+        assert b"987654" in Path(f"/proc/{outer}/cmdline").read_bytes()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{outer}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{outer}").exists()
+
+
+@needs_namespaces
+def test_a_killed_skillrun_takes_its_sandbox_along(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; from pathlib import Path; from skillrun.proof.sandbox.sandbox import Sandbox;"
+        "from skillrun.proof.sandbox.visible import Plan; run = Path(sys.argv[1]);"
+        "s = Sandbox(Plan(str(run / 'root'), readable=['/usr']), run); print(s._first, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = int(process.stdout.readline())
+        assert Path(f"/proc/{first}").exists()
+        process.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{first}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{first}").exists()
+
+
+@needs_namespaces
+def test_a_command_ends_as_it_does_outside(tmp_path: Path) -> None:
+    plan = Plan(str(tmp_path / "root"), readable=["/usr"], links=[("/bin", "usr/bin"), ("/lib", "usr/lib")])
+    plan.links.append(("/lib64", "usr/lib64"))
+    with Sandbox(plan, tmp_path) as sandbox:
+        for line, code in (("exit 7", 7), ("kill -9 $$", -signal.SIGKILL), ("kill -TERM $$", -signal.SIGTERM)):
+            done = subprocess.run([*sandbox.prefix("/"), "/bin/sh", "-c", line], capture_output=True)
+            assert done.returncode == code
+
+
+def test_an_interpreter_in_the_home_shows_itself_and_not_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    base = home / ".local" / "share" / "pythons" / "3.12"
+    (base / "bin").mkdir(parents=True)
+    (base / "bin" / "python3").write_text("")
+    (home / "bin").mkdir()
+    (home / "lib").mkdir()
+    (home / "bin" / "python3").symlink_to(base / "bin" / "python3")
+    monkeypatch.setattr(Path, "home", lambda: home)
+    plan = make_plan(
+        mount_at=tmp_path / "root",
+        root=tmp_path,
+        pythons=[str(home / "bin" / "python3")],
+        servers=[],
+        writable=[],
+        temporary=tmp_path,
+    )
+    shown = [path for path in find_interpreter(str(home / "bin" / "python3")) if path.exists()]
+    assert home not in shown
+    assert base in shown
+    assert (str(home / "bin" / "python3"), str(base / "bin" / "python3")) not in plan.links  # bin is shown as it is
+
+
+def test_a_virtual_environment_brings_what_it_was_made_from_and_what_it_edits(tmp_path: Path) -> None:
+    base, venv, beside = tmp_path / "base", tmp_path / "venv", tmp_path / "beside"
+    packages = venv / "lib" / "python3.12" / "site-packages"
+    for folder in (base / "bin", venv / "bin", packages, beside / "src"):
+        folder.mkdir(parents=True)
+    (base / "bin" / "python3").write_text("")
+    (venv / "bin" / "python").symlink_to(base / "bin" / "python3")
+    (venv / "pyvenv.cfg").write_text(f"home = {base / 'bin'}\nversion = 3.12\n")
+    (packages / "shop.pth").write_text(f"import site\n{beside}\n/\n{Path.home()}\n")
+    finder = f"MAPPING: dict[str, str] = {{'shop': '{beside / 'src'}'}}\n"
+    (packages / "__editable___shop_finder.py").write_text(finder)
+    found = find_interpreter(str(venv / "bin" / "python"))
+    assert {venv, base, beside} <= set(found)
+    assert Path("/") not in found
+    assert Path.home() not in found
+
+
+def test_of_nested_folders_the_outermost_is_shown() -> None:
+    assert visible.drop_nested(["/a/b", "/a", "/ab", "/a/b/c"]) == ["/a", "/ab"]
+
+
+ZYGOTE = '            send(order_id, key=f"order-{order_id}")\n'
+GARBAGE = """
+for fd in range(3, 64):
+    try:
+        os.write(fd, b"[1, 2\\n}{ nothing of the probe's\\n" * 50)
+    except OSError:
+        pass
+"""
+HOSTILE = {
+    "the handler stops the interpreter": (
+        "import signal\nos.kill(os.getppid(), signal.SIGSTOP)",
+        "the interpreter of the proof was stopped by a signal",
+    ),
+    "the handler kills the interpreter": (
+        "import signal\nos.kill(os.getppid(), signal.SIGKILL)",
+        "the interpreter of the proof ended",
+    ),
+    "the handler writes into every descriptor": (
+        GARBAGE.strip(),
+        "the interpreter of the proof says what the probe never says",
+    ),
+    "the handler stops itself": (
+        "import signal\nos.kill(os.getpid(), signal.SIGSTOP)",
+        "the handler did not end",
+    ),
+}
+
+
+def hostile_proof(tmp_path: Path, code: str) -> Any:
+    lines = "".join(f"            {line}\n" for line in code.splitlines())
+    return proof_of(plain_repo(tmp_path / "repo", was=ZYGOTE, becomes=ZYGOTE + lines), None)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_interpreter_that_is_attacked_ends_the_proof_with_a_line(name: str, tmp_path: Path) -> None:
+    code, said = HOSTILE[name]
+    begun = time.monotonic()
+    proof = hostile_proof(tmp_path, code)
+    assert proof.verdict == "incomplete"
+    assert said in "\n".join(j.message for j in proof.incomplete)
+    # A delivery may take twenty seconds: nobody may have waited for that.
+    assert time.monotonic() - begun < 15
+
+
+BOOTS = {
+    "stops itself": ("import signal\nos.kill(os.getpid(), signal.SIGSTOP)", "was stopped by a signal"),
+    "writes into every descriptor": (GARBAGE, "says what the probe never says"),
+}
+
+
+@pytest.mark.parametrize("name", BOOTS)
+def test_a_module_that_attacks_while_it_is_imported(name: str, tmp_path: Path) -> None:
+    code, said = BOOTS[name]
+    proof = proof_of(plain_repo(tmp_path / "repo", jobs=f"import os\n{code}\n"))
+    assert proof.verdict == "incomplete"
+    assert said in "\n".join(j.message for j in proof.incomplete)
