@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TextIO
 
 from skillrun.errors import Blocked, RepoUnusable
-from skillrun.resources import resource
+from skillrun.resources import copy_resource, list_resource_files, resource
 
 SPEC = ".skillrun/jobs/send-receipt.yaml"
-_NOT_COPIED = shutil.ignore_patterns("__pycache__", ".pytest_cache")
 _COLUMNS = ("invocation", "trigger", "idempotency", "retries", "files_touched", "outcome", "duration_ms")
 _BOLD, _DIM, _RED, _GREEN, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m"
 
@@ -98,7 +97,7 @@ def _require_tools() -> None:
 
 def _prepare(repo: Path, step: Step) -> None:
     """A git repository with the step's version of the shop in one commit."""
-    shutil.copytree(_examples() / "celery-shop", repo, ignore=_NOT_COPIED)
+    copy_resource(_examples() / "celery-shop", repo)
     _lay_over(repo, step)
     _commit_all(repo, "The shop, as the demo finds it")
 
@@ -109,13 +108,13 @@ def _examples() -> Path:
 
 def _lay_over(repo: Path, step: Step) -> None:
     for overlay in step.overlays:
-        shutil.copytree(_examples() / "celery-shop-steps" / overlay, repo, dirs_exist_ok=True)
+        copy_resource(_examples() / "celery-shop-steps" / overlay, repo)
 
 
 def _change_to(repo: Path, step: Step) -> list[str]:
     """Makes the tree that of the step, uncommitted as an edit in progress is; returns what changed, as a diff."""
     before = _texts(repo)
-    shutil.copytree(_examples() / "celery-shop", repo, ignore=_NOT_COPIED, dirs_exist_ok=True)
+    copy_resource(_examples() / "celery-shop", repo)
     _lay_over(repo, step)
     after = _texts(repo)
     diffs = (unified_diff(before[name], after[name], name, name, n=1, lineterm="") for name in before)
@@ -124,10 +123,9 @@ def _change_to(repo: Path, step: Step) -> list[str]:
 
 def _texts(repo: Path) -> dict[str, list[str]]:
     """The lines of the files that some step changes."""
-    overlays = (_examples() / "celery-shop-steps" / overlay for overlay in STEPS[0].overlays)
-    names = [
-        path.relative_to(overlay).as_posix() for overlay in overlays for path in overlay.rglob("*.*") if path.is_file()
-    ]
+    names: list[str] = []
+    for overlay in STEPS[0].overlays:
+        names.extend(list_resource_files(_examples() / "celery-shop-steps" / overlay))
     return {name: (repo / name).read_text(encoding="utf-8").splitlines() for name in sorted(names)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,34 @@ def resource(*parts: str) -> Path:
     if (checkout / "pyproject.toml").is_file() and (checkout / parts[0]).is_dir():
         return checkout.joinpath(*parts)
     return _PACKAGE.joinpath("_data", *parts)
+
+
+# An installer compiles every Python file of a wheel, also the examples among its data (pip does unless told not to).
+# What it leaves there is nothing that skillrun ships.
+_CACHES = ("__pycache__", ".pytest_cache", "*.pyc")
+
+
+def copy_resource(source: Path, target: Path) -> None:
+    """Copies a shipped folder, laid over what `target` holds already; caches of an interpreter stay behind."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_CACHES), dirs_exist_ok=True)
+
+
+def list_resource_files(folder: Path) -> list[str]:
+    """The names of the files below a shipped folder, in order, with `/` between their parts; without caches."""
+    names = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not _is_cached(name):
+            names.append(name.as_posix())
+    return names
+
+
+def _is_cached(name: Path) -> bool:
+    """Whether the file, or a folder that it is in, is a cache."""
+    for pattern in _CACHES:
+        if any(Path(part).match(pattern) for part in name.parts):
+            return True
+    return False
 
 
 @cache

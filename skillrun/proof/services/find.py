@@ -17,10 +17,14 @@ _MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64
 
 
 def find_redis_server() -> Path | None:
-    """A Redis or Valkey server: the one on PATH, else one that a package ships for this platform."""
+    """A Redis or Valkey server: the one on PATH, else one that a package ships for this platform.
+
+    Links are not followed: Debian's and Ubuntu's `redis-server` is one to `redis-check-rdb`, a program that asks by
+    which name it was started.
+    """
     for name in _REDIS_NAMES:
         if on_path := shutil.which(name):
-            return Path(on_path).resolve()
+            return Path(on_path).absolute()  # the server is started in another folder
     shipped = (binary for package in _REDIS_PACKAGES for binary in _shipped(package, _REDIS_NAMES))
     return next(shipped, None)
 
@@ -34,14 +38,24 @@ def named_postgres() -> Path | None:
 def find_postgres() -> Path | None:
     """The folder that holds `postgres` and `initdb`: the one that is named, and no other; else the one on PATH.
 
-    Debian's wrappers on PATH hide it, so symlinks are followed.
+    A link on PATH leads to the folder where the rest of the installation is. Where `initdb` is not there, the link
+    itself lies beside one (shims, wrappers), and both are started by the names that they have on PATH.
     """
     if named := named_postgres():
         return next(filter(_is_postgres, (named, named / "bin")), None)
-    if (on_path := shutil.which("postgres")) and _is_postgres(folder := Path(on_path).resolve().parent):
-        return folder
-    folders = [*_newest_first(_DEBIAN_POSTGRES), *(binary.parent for binary in _shipped("pgserver", ("postgres",)))]
+    folders = _postgres_on_path()
+    folders.extend(_newest_first(_DEBIAN_POSTGRES))
+    folders.extend(binary.parent for binary in _shipped("pgserver", ("postgres",)))
     return next(filter(_is_postgres, folders), None)
+
+
+def _postgres_on_path() -> list[Path]:
+    """Where the `postgres` of PATH is once its links are followed, then where it was found."""
+    on_path = shutil.which("postgres")
+    if on_path is None:
+        return []
+    found = Path(on_path).absolute()
+    return [found.resolve().parent, found.parent]
 
 
 def _newest_first(root: Path) -> list[Path]:
