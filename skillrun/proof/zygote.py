@@ -138,6 +138,7 @@ class Zygote:
         self._running: dict[int, Running] = {}
         self._unread = b""
         self._life = -1
+        self._report = -1
         self._stopped = False
         self._pid = 0  # of the interpreter, as it is known out here; 0: not asked for yet
         self._glanced = 0.0
@@ -209,7 +210,7 @@ class Zygote:
     @property
     def pid(self) -> int:
         """The interpreter's number out here; 0 where it is gone."""
-        if self._pid == 0:
+        if self._pid == 0 and self._report >= 0:
             line = b""
             while not line.endswith(b"\n") and (byte := os.read(self._report, 1)):
                 line += byte

@@ -271,3 +271,30 @@ def test_a_module_that_attacks_while_it_is_imported(name: str, tmp_path: Path) -
     proof = proof_of(plain_repo(tmp_path / "repo", jobs=f"import os\n{code}\n"))
     assert proof.verdict == "incomplete"
     assert said in "\n".join(j.message for j in proof.incomplete)
+
+
+PROVE = """
+import json, sys
+from pathlib import Path
+from plain_job import plain_repo, proof_of
+from skillrun.proof.assumptions import assumptions
+from skillrun.proof.result import Target
+from skillrun.contract.spec import load_spec
+root = plain_repo(Path(sys.argv[1]))
+proof = proof_of(root)
+spec = load_spec(root / ".skillrun/jobs/handle-order.yaml", root=root)
+said = assumptions(proof, Target(spec, root, None))
+print(json.dumps([proof.verdict, proof.walls.kind, [j.message for j in proof.incomplete], said]))
+"""
+
+
+@pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
+def test_a_proof_without_namespaces_says_what_it_did_not_have(tmp_path: Path) -> None:
+    tests = Path(__file__).parent.parent
+    env = {**os.environ, "PYTHONPATH": f"{tests}:{tests / 'proof'}", "HOME": str(tmp_path)}
+    command = [*DENY, sys.executable, "-c", PROVE, str(tmp_path / "repo")]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    verdict, kind, incomplete, said = json.loads(done.stdout or f'["", "", [], {json.dumps(done.stderr)}]')
+    assert (verdict, kind, incomplete) == ("proved", "landlock", []), said
+    given = [words for words in said if words.startswith("this machine gave the proof")]
+    assert len(given) == 4

@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 
 from skillrun.proof.probe.channel import Channel
+from skillrun.proof.sandbox.sandbox import Sandbox
+from skillrun.proof.sandbox.visible import Plan
 from skillrun.proof.zygote import Running, Zygote, memory_file
 
 
 @pytest.fixture
 def zygote(tmp_path: Path) -> Iterator[Zygote]:
     """One that was not started: what it hears is what the test says."""
-    zygote = Zygote("python3", {}, {}, tmp_path, tmp_path / "output")
+    sandbox = Sandbox(Plan(str(tmp_path / "root"), readable=["/usr"]), tmp_path)
+    zygote = Zygote(sandbox, "python3", {}, {}, tmp_path, tmp_path / "output")
     zygote.control, theirs = socket.socketpair()
     yield zygote
     theirs.close()
     zygote.stop()
+    sandbox.close()
 
 
 def running(zygote: Zygote, number: int) -> tuple[Running, Channel]:
