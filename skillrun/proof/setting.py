@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ _NO_NETWORK = (
     "proof.setup has no network, so that it finds no database of yours: proof.services starts servers for it, and "
     "{postgresql} and {redis} in proof.env are where they are"
 )
+_OF_A_SERVER = re.compile(r"\{(redis|postgresql)(?:\.\w+)?\}")
 _ON_REDIS = ("arq", "rq")  # their drivers put real jobs into it
 
 
@@ -92,11 +94,25 @@ class Setting:
             self.urls |= {f"{name}.{part}": text for part, text in getattr(server, "parts", {}).items()}
 
     def filled(self, text: str) -> str:
-        """A text of the spec with {scratch}, {redis}, {postgresql} and {postgresql.host} in it."""
+        """A text of the spec with {scratch}, {redis}, {postgresql} and their parts in it. Raises Blocked."""
         text = text.replace("{scratch}", str(self.place.scratch))
         for name, url in self.urls.items():
             text = text.replace("{" + name + "}", url)
+        left = _OF_A_SERVER.search(text)
+        if left is not None:
+            raise self._unknown(left[0], left[1])
         return text
+
+    def _unknown(self, word: str, service: str) -> Blocked:
+        """Why a word of the spec has no value here."""
+        if service not in self.urls:
+            hint = f"add it: proof: {{services: [{service}]}}"
+            return Blocked(f"{word}: the proof starts no {service}", hint=hint)
+        if self.sandbox.walls.has_network:
+            known = ", ".join("{" + name + "}" for name in sorted(self.urls))
+            return Blocked(f"{word}: there is no such word", hint=f"known are {known}")
+        said = f"{word}: the private {service} has no port, since the proof has no network of its own"
+        return Blocked(said, hint=f"use {{{service}}}, its socket, or run where namespaces are allowed")
 
     def env(self, **more: str) -> dict[str, str]:
         """A clean environment: nothing of the user's but PATH, the interpreter's folder first."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plain_job import plain_repo, proof_of
+from plain_job import SPEC, plain_repo, proof_of
 
 import skillrun
 from skillrun.proof.sandbox import visible
@@ -276,7 +276,7 @@ def test_a_module_that_attacks_while_it_is_imported(name: str, tmp_path: Path) -
 PROVE = """
 import json, sys
 from pathlib import Path
-from plain_job import plain_repo, proof_of
+from plain_job import SPEC, plain_repo, proof_of
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.result import Target
 from skillrun.contract.spec import load_spec
@@ -298,3 +298,45 @@ def test_a_proof_without_namespaces_says_what_it_did_not_have(tmp_path: Path) ->
     assert (verdict, kind, incomplete) == ("proved", "landlock", []), said
     given = [words for words in said if words.startswith("this machine gave the proof")]
     assert len(given) == 4
+
+
+def said_of(tmp_path: Path, **proof: Any) -> str:
+    """Why the proof was blocked."""
+    given = {**SPEC["proof"], **proof}
+    found = proof_of(plain_repo(tmp_path / "repo", changed={"proof": given}))
+    return "\n".join(judgement.message for judgement in found.incomplete)
+
+
+def test_a_word_of_a_server_that_is_not_started_is_said(tmp_path: Path) -> None:
+    said = said_of(tmp_path, env={"APP_DB": "{scratch}/app.db", "R": "{redis.url}"})
+    assert "{redis.url}: the proof starts no redis" in said
+
+
+@needs_namespaces
+def test_a_word_that_no_server_has_is_said(tmp_path: Path) -> None:
+    said = said_of(tmp_path, services=["redis"], env={"R": "{redis.hots}"})
+    assert "{redis.hots}: there is no such word" in said
+
+
+CLIENT = """
+import os, socket
+from pathlib import Path
+for name in ("REDIS", "PG"):
+    host, _, port = os.environ[name].partition(":")
+    socket.create_connection((host, int(port)), 5).close()
+Path(os.environ["APP_DB"]).touch()
+exec(open("schema.py").read())
+"""
+
+
+@needs_namespaces
+def test_private_servers_listen_on_the_loopback_of_the_sandbox_at_their_usual_ports(tmp_path: Path) -> None:
+    env = {
+        "APP_DB": "{scratch}/app.db",
+        "REDIS": "{redis.host}:{redis.port}",
+        "PG": "{postgresql.host}:{postgresql.port}",
+    }
+    given = {**SPEC["proof"], "env": env, "services": ["redis", "postgresql"], "setup": "python client.py"}
+    root = plain_repo(tmp_path / "repo", changed={"proof": given})
+    (root / "client.py").write_text(CLIENT)
+    assert proof_of(root).verdict == "proved"
