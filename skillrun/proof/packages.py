@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
 from skillrun.errors import Blocked
@@ -24,30 +24,34 @@ OLDEST = (3, 9)
 
 
 def find_python(root: Path, named: str | None) -> str:
-    """proof.python, else the repository's environment, the activated one, or skillrun's own. Raises Blocked."""
+    """proof.python, else the repository's environment, the activated one, or skillrun's own. Raises Blocked.
+
+    Nothing is run: a spec may name any file, and stages ask for this before anybody consented.
+    """
     from skillrun.validations import environment
 
-    if named is not None:
-        path = Path(named) if os.sep in named else Path(shutil.which(named) or named)
-        path = path if path.is_absolute() else root / path
-        if not os.access(path, os.X_OK):
-            raise Blocked(f"proof.python: there is no interpreter {named}", hint="name the worker's python")
-        return _checked(str(path), named)
-    return environment.find_python(root)
+    if named is None:
+        return environment.find_python(root)
+    path = Path(named) if os.sep in named else Path(shutil.which(named) or named)
+    path = path if path.is_absolute() else root / path
+    if not os.access(path, os.X_OK):
+        raise Blocked(f"proof.python: there is no interpreter {named}", hint="name the worker's python")
+    return str(path)
 
 
-@cache
-def _checked(python: str, named: str) -> str:
-    """The path of what is really a Python, and new enough for the probe. Raises Blocked."""
-    command = [python, "-I", "-S", "-c", "import sys; print('python', *sys.version_info[:2])"]
+def check_python(python: str, prefix: Sequence[str]) -> None:
+    """Raises Blocked for what is no Python, or too old for the probe. It is run, in the sandbox behind `prefix`."""
+    code = "import sys; print('python', *sys.version_info[:2])"
+    command = [*prefix, python, "-I", "-S", "-c", code]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20).stdout.split()
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20)
+        said = done.stdout.split()
     except (OSError, subprocess.TimeoutExpired):
         said = []
     if len(said) != 3 or said[0] != "python":
-        raise Blocked(f"proof.python: {named} is no Python interpreter", hint="name the worker's python")
+        raise Blocked(f"proof.python: {python} is no Python interpreter", hint="name the worker's python")
     version = int(said[1]), int(said[2])
     if version < OLDEST:
-        words = f"{named} is Python {version[0]}.{version[1]}; the proof needs {OLDEST[0]}.{OLDEST[1]} or newer"
+        wanted = f"{OLDEST[0]}.{OLDEST[1]}"
+        words = f"{python} is Python {version[0]}.{version[1]}; the proof needs {wanted} or newer"
         raise Blocked(f"proof.python: {words}", hint="name a newer one in which the worker runs, too")
-    return python

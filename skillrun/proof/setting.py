@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Blocked, Refused
 from skillrun.frameworks.folders import folder_of
 from skillrun.proof import aside
-from skillrun.proof.packages import find_python
+from skillrun.proof.packages import check_python, find_python
 from skillrun.proof.scratch import Workplace
 from skillrun.proof.state import SqliteStore, Store
 from skillrun.proof.unset import find_unset
@@ -131,6 +131,8 @@ class Setting:
         Like a delivery it reaches the proof's own servers alone: a migration must not find the developer's database.
         """
         setup = self.proof.setup
+        if self.proof.python is not None:
+            check_python(self.python, self.sandbox.prefix(self.root))
         if setup is not None:
             from skillrun.validations.run import run_command
 

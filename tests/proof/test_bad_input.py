@@ -17,6 +17,7 @@ import hooked
 import pytest
 from plain_job import SPEC, plain_repo, proof_of
 
+from skillrun.proof.packages import find_python
 from skillrun.proof.result import Proof
 from skillrun.proof.sandbox.sandbox import machine_walls
 from skillrun.proof.zygote import BootFailed
@@ -283,3 +284,12 @@ def test_a_key_without_fields_is_no_key(tmp_path: Path) -> None:
     proof = proof_of(plain_repo(tmp_path / "repo", changed=keyed))
     assert messages(proof) == "blocked: idempotency: a keyed strategy without key fields"
     assert "invariant" in proof.incomplete[0].expected
+
+
+def test_to_find_the_python_that_a_spec_names_runs_nothing(tmp_path: Path) -> None:
+    """Stages ask for it before anybody consented."""
+    marker, program = tmp_path / "it-ran", tmp_path / "python"
+    program.write_text(f"#!/bin/sh\ntouch {marker}\necho python 3 12\n")
+    program.chmod(0o755)
+    assert find_python(tmp_path, "./python") == str(program)
+    assert not marker.exists()

@@ -108,7 +108,7 @@ def find_interpreter(python: str) -> list[Path]:
     """
     found: list[Path] = []
     for link in follow_links(Path(python).absolute()):
-        found += folders_of_prefix(link.parent.parent)
+        found += [link, *folders_of_prefix(link.parent.parent)]
     settings = Path(python).absolute().parent.parent / "pyvenv.cfg"
     base = read_base(settings)
     if base is not None:
