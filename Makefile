@@ -39,6 +39,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/house/figures.py --check
 
 crash: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m long

@@ -1,0 +1,171 @@
+"""How the code reads, in figures: per package, compared with a budget that may only get better.
+
+    python tests/house/figures.py            the table
+    python tests/house/figures.py --check    exit 1 where a package is worse than its budget (`make lint`)
+    python tests/house/figures.py --keep     the budget becomes what is measured, where that is better
+
+A figure says where to look, and nothing about a single line: a conditional expression that reads well is welcome.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import sys
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUDGET = Path(__file__).with_name("budget.json")
+WIDTH = 100
+LONGEST_FUNCTION = 50
+# One more line of a small package moves a share by much; what is below this is noise.
+SLACK = 0.05
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@dataclass
+class Figures:
+    """Sums of one package; the properties are the figures."""
+
+    code_lines: int = 0
+    wide_lines: int = 0
+    forks: int = 0
+    comprehensions: int = 0
+    comments: int = 0
+    functions: int = 0
+    one_word_names: int = 0
+    long_functions: int = 0
+
+    def per_hundred(self, count: int) -> float:
+        """Of so many lines of code."""
+        if self.code_lines == 0:
+            return 0.0
+        return round(100 * count / self.code_lines, 2)
+
+    def as_dict(self) -> dict[str, float]:
+        """Name -> figure. Less is better, but for comments."""
+        names = 0.0
+        if self.functions:
+            names = round(100 * self.one_word_names / self.functions, 1)
+        return {
+            "wide lines per 100": self.per_hundred(self.wide_lines),
+            "conditional expressions per 100": self.per_hundred(self.forks),
+            "comprehensions per 100": self.per_hundred(self.comprehensions),
+            "one-word function names, %": names,
+            "functions over 50 lines": float(self.long_functions),
+            "own-line comments per 100": self.per_hundred(self.comments),
+        }
+
+
+MORE_IS_BETTER = ("own-line comments per 100",)
+
+
+def measure_file(text: str, figures: Figures) -> None:
+    """Adds one file."""
+    lines = text.splitlines()
+    comments = set(find_own_line_comments(text))
+    for number, line in enumerate(lines, 1):
+        if line.strip() and number not in comments:
+            figures.code_lines += 1
+            figures.wide_lines += len(line) > WIDTH
+    figures.comments += len(comments)
+    for node in ast.walk(ast.parse(text)):
+        figures.forks += isinstance(node, ast.IfExp)
+        figures.comprehensions += isinstance(node, COMPREHENSIONS)
+        if isinstance(node, FUNCTIONS):
+            measure_function(node, figures)
+
+
+def measure_function(node: ast.FunctionDef | ast.AsyncFunctionDef, figures: Figures) -> None:
+    """Its name, unless Python gave it, and its length."""
+    length = (node.end_lineno or node.lineno) - node.lineno + 1
+    figures.long_functions += length > LONGEST_FUNCTION
+    if node.name.startswith("__"):
+        return
+    figures.functions += 1
+    figures.one_word_names += "_" not in node.name.strip("_")
+
+
+def find_own_line_comments(text: str) -> Iterator[int]:
+    """The numbers of the lines that are a comment and nothing else; instructions to tools are none."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type != tokenize.COMMENT or not token.line.lstrip().startswith("#"):
+            continue
+        if not token.string.startswith(("# fmt:", "# type:", "# noqa", "#!")):
+            yield token.start[0]
+
+
+def measure_tree(root: Path) -> dict[str, Figures]:
+    """Package below skillrun/ -> figures; what lies directly in it is `skillrun`, and `all` is everything."""
+    found = {"all": Figures()}
+    for path in sorted((root / "skillrun").rglob("*.py")):
+        parts = path.relative_to(root / "skillrun").parts
+        package = parts[0] if len(parts) > 1 else "skillrun"
+        text = path.read_text(encoding="utf-8")
+        for name in (package, "all"):
+            measure_file(text, found.setdefault(name, Figures()))
+    return found
+
+
+def compare(measured: dict[str, float], budget: dict[str, float]) -> list[str]:
+    """The figures that are worse than they were, in words."""
+    worse = []
+    for name, value in measured.items():
+        allowed = budget.get(name)
+        if allowed is None:
+            continue
+        if name in MORE_IS_BETTER and value < allowed - SLACK:
+            worse.append(f"{name}: {value:g}, was {allowed:g}")
+        if name not in MORE_IS_BETTER and value > allowed + SLACK:
+            worse.append(f"{name}: {value:g}, was {allowed:g}")
+    return worse
+
+
+def tighten(measured: dict[str, float], budget: dict[str, float]) -> dict[str, float]:
+    """The better of each pair."""
+    kept = {}
+    for name, value in measured.items():
+        best = max if name in MORE_IS_BETTER else min
+        kept[name] = best(value, budget.get(name, value))
+    return kept
+
+
+def show_table(measured: dict[str, dict[str, float]]) -> None:
+    """One row a package."""
+    names = list(measured["all"])
+    print("| package | " + " | ".join(names) + " |")
+    print("|---" * (len(names) + 1) + "|")
+    for package, figures in sorted(measured.items()):
+        cells = " | ".join(f"{figures[name]:g}" for name in names)
+        print(f"| {package} | {cells} |")
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point; the exit code."""
+    measured = {name: figures.as_dict() for name, figures in measure_tree(ROOT).items()}
+    budget: dict[str, dict[str, float]] = {}
+    if BUDGET.exists():
+        budget = json.loads(BUDGET.read_text(encoding="utf-8"))
+    if "--keep" in arguments:
+        kept = {name: tighten(figures, budget.get(name, {})) for name, figures in measured.items()}
+        BUDGET.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        return 0
+    if "--check" not in arguments:
+        show_table(measured)
+        return 0
+    failed = False
+    for package, figures in sorted(measured.items()):
+        for words in compare(figures, budget.get(package, {})):
+            failed = True
+            print(f"skillrun/{package}: {words}. Unpack it, or say in the commit why it reads better so.")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
