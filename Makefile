@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -34,6 +34,10 @@ test: $(VENV)/.installed
 # Seconds each: MCP clients, verify, the tests stage, doctor, real workers.
 real: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'real and not long'
+
+# What a proof can reach, tried as an ordinary user where root runs this; says so where no other user may run the Python.
+unprivileged: $(VENV)/.installed
+	tests/proof/unprivileged.sh $(BIN)/python
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
