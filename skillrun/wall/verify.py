@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.canonical import sha256
 from skillrun.errors import Blocked, SkillrunError
-from skillrun.repo.git import Repo, git_output, open_repo
+from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
@@ -155,10 +155,10 @@ def _gaming(base: Base, diff: Diff) -> Gaming:
 
 
 def _notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:
-    dirty = git_output(repo.root, "status", "--porcelain=v1", "-z", "--no-renames").split(b"\0")[:-1]
+    dirty = count_uncommitted(repo)
     if dirty:
-        noun = "change is" if len(dirty) == 1 else "changes are"
-        yield f"{len(dirty)} uncommitted {noun} not looked at: only what HEAD holds was verified"
+        noun = "change is" if dirty == 1 else "changes are"
+        yield f"{dirty} uncommitted {noun} not looked at: only what HEAD holds was verified"
     if base.commit is None and any(stray.values()):
         yield "the waivers of the specs do not count: there is no base branch that holds them"
     if b".gitmodules\0" in git_output(repo.root, "ls-tree", "-z", "--name-only", "HEAD"):
