@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +139,23 @@ def objects_missing(folder: Path) -> RepoUnusable:
 
 
 def open_repo(path: Path) -> Repo:
-    """The checkout that holds `path`; what skillrun was killed at writing there is finished first.
+    """The checkout that holds `path`, for a command that reads: what a write that died has left there is said.
 
     Raises `RepoUnusable`: no such folder, no repository, a bare or a foreign one.
     """
+    repo = _find_repo(path)
+    report_writing(repo.root)
+    return repo
+
+
+def open_to_write(path: Path) -> Repo:
+    """The same for a command that writes: what skillrun was killed at writing there is finished first."""
+    repo = _find_repo(path)
+    finish_writing(repo.root)
+    return repo
+
+
+def _find_repo(path: Path) -> Repo:
     if not path.is_dir():
         what = "is not a folder" if path.exists() else "does not exist"
         raise RepoUnusable(f"{path}: {what}", hint="--repo takes a folder inside a git repository")
@@ -155,7 +169,6 @@ def open_repo(path: Path) -> Repo:
     if not _leads_to(root / ".git", git_dir):
         what = f"{path}: its git configuration says that its files lie elsewhere: {visible(str(root))}"
         raise RepoUnusable(what, hint="git config --unset core.worktree")
-    finish_writing(root)
     worktree = git_dir.resolve() != common_dir
     unborn = bool(done.returncode)
     return Repo(
@@ -180,15 +193,38 @@ def _leads_to(entry: Path, git_dir: Path) -> bool:
         return False
 
 
-def finish_writing(root: Path) -> None:
+def finish_writing(folder: Path) -> None:
     """Finishes or drops what a skillrun that died has left half written below a folder; says so in one line."""
-    if not os.path.lexists(root / ".skillrun" / "writing.json"):
-        return
     from skillrun.journal import finish_leftover
 
-    said = finish_leftover(root)
+    said = finish_leftover(folder)
     if said:
         print(f"skillrun: {said}", file=sys.stderr)
+    _say_once(_name_stray_journal(folder))
+
+
+def report_writing(folder: Path) -> None:
+    """Says in one line what a skillrun that died has left half written below a folder, and changes nothing."""
+    from skillrun.journal import find_leftover
+
+    _say_once(find_leftover(folder))
+    _say_once(_name_stray_journal(folder))
+
+
+def _name_stray_journal(folder: Path) -> str | None:
+    """A journal that came with the repository: it could have any file replaced, so that it is never followed."""
+    from skillrun.journal import LEFTOVER
+
+    if not os.path.lexists(folder / LEFTOVER):
+        return None
+    return f"{LEFTOVER} is not followed: skillrun keeps its journal outside of the repository; look at it, remove it"
+
+
+@cache
+def _say_once(text: str | None) -> None:
+    """A line for a person, once in a process: a command opens a repository several times, and copies of it."""
+    if text is not None:
+        print(f"skillrun: {text}", file=sys.stderr)
 
 
 def _unusable(path: Path, lines: list[str], stderr: str) -> RepoUnusable:

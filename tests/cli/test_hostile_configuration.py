@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import helpers
-import hostile
+import hostile_git
 import pytest
 import shops
 import typer
@@ -98,7 +98,7 @@ FINE = (0, 1, 2, 3, 4)
 @dataclass(frozen=True)
 class Attacked:
     root: Path
-    markers: hostile.Markers
+    markers: hostile_git.Markers
     run: str
 
 
@@ -106,14 +106,14 @@ class Attacked:
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
     """With a run in its ledger, so that every command has something to say."""
     root = tmp_path_factory.mktemp("hostile") / "repo"
-    markers = hostile.repository(root)
+    markers = hostile_git.repository(root)
     shops.run(root, code=3)
     (run,) = shops.select(shops.ledger_of(root), "select run_id from run")
     return Attacked(root, markers, run["run_id"])
 
 
 def call(attacked: Attacked, command: str) -> subprocess.CompletedProcess[str]:
-    hostile.age(attacked.root)
+    hostile_git.age(attacked.root)
     words = [attacked.run if word == "RUN" else word for word in command.split()]
     payload = json.dumps({"hook_event_name": "Stop", "cwd": str(attacked.root), "session_id": "1"})
     done = helpers.run_cli(*words, cwd=attacked.root, input=payload, timeout=300)
@@ -125,24 +125,24 @@ def call(attacked: Attacked, command: str) -> subprocess.CompletedProcess[str]:
 def test_the_programs_are_really_there(tmp_path: Path) -> None:
     """Git itself starts them: a test that saw none would prove nothing."""
     root = tmp_path / "repo"
-    markers = hostile.repository(root)
+    markers = hostile_git.repository(root)
     (root / "shop" / "tasks.py").write_text("x = 1\n")
-    hostile.age(root)
-    hostile.ask_git(root, "status")
+    hostile_git.age(root)
+    hostile_git.ask_git(root, "status")
     assert {"fsmonitor", "filter-process"} <= markers.take()
     # That program does not speak git's language, and git ends there.
     helpers.git(root, "config", "filter.process.process", "")
-    hostile.ask_git(root, "status")
+    hostile_git.ask_git(root, "status")
     filters = {f"filter-{name}" for name in ("plain", "a=b", "", "lfs", "inner", "included", "worktree")}
     assert filters | {"inner-fsmonitor"} <= markers.take()
-    hostile.ask_git(root, "diff", "main", "HEAD")
+    hostile_git.ask_git(root, "diff", "main", "HEAD")
     assert {"diff-command"} <= markers.take()
-    hostile.ask_git(root, "show", "HEAD")
+    hostile_git.ask_git(root, "show", "HEAD")
     assert {"textconv"} <= markers.take()
-    hostile.ask_git(root, "worktree", "add", str(tmp_path / "other"))
+    hostile_git.ask_git(root, "worktree", "add", str(tmp_path / "other"))
     assert {"path-post-checkout", "filter-plain"} <= markers.take()
-    hostile.make_partial(root)
-    hostile.ask_git(root, "show", "main:shop/mailer.py")
+    hostile_git.make_partial(root)
+    hostile_git.ask_git(root, "show", "main:shop/mailer.py")
     assert "ext" in markers.take()
 
 
@@ -167,7 +167,7 @@ def test_a_command_that_writes(attacked: Attacked, command: str) -> None:
 @pytest.mark.parametrize("command", LASTING)
 def test_a_command_that_lasts(attacked: Attacked, command: str) -> None:
     """MCP, each of whose tools is one of the others in a process; and the pages of the ledger."""
-    hostile.age(attacked.root)
+    hostile_git.age(attacked.root)
     env = helpers.clean_env(attacked.root.with_name("repo.home"))
     words = [sys.executable, "-m", "skillrun", *command.split()]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -197,8 +197,8 @@ def test_every_command_is_here() -> None:
 def test_nothing_is_fetched(tmp_path: Path, command: str) -> None:
     """A partial clone names the program that would bring what it lacks."""
     root = tmp_path / "repo"
-    attacked = Attacked(root, hostile.repository(root), "-")
-    hostile.make_partial(root)
+    attacked = Attacked(root, hostile_git.repository(root), "-")
+    hostile_git.make_partial(root)
     done = call(attacked, command)
     assert attacked.markers.take() == set()
     if command.startswith("verify"):
@@ -257,7 +257,7 @@ def test_a_file_that_git_lfs_keeps_elsewhere_is_no_change(tmp_path: Path) -> Non
 
 def test_an_edit_in_a_submodule_is_seen(tmp_path: Path) -> None:
     root = tmp_path / "repo"
-    markers = hostile.repository(root)
+    markers = hostile_git.repository(root)
     repo = open_repo(root)
     before = snapshot(repo)
     assert "sub" not in before.dirty
@@ -295,6 +295,6 @@ def test_a_configuration_that_cannot_be_read_is_one_line(tmp_path: Path) -> None
 
 def test_options_of_git_itself_do_not_hide_the_command(tmp_path: Path) -> None:
     root = tmp_path / "repo"
-    markers = hostile.repository(root)
+    markers = hostile_git.repository(root)
     run_git(root, "-c", "core.autocrlf=false", "status", "--porcelain", "--ignore-submodules=dirty")
     assert markers.take() == set()
