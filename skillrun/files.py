@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skillrun.beneath import make_folder, put_file
 from skillrun.canonical import sha256
 from skillrun.errors import Refused
-from skillrun.journal import Intent, Journal, Step, draft_name, held, put, sync_folder, take, take_one
+from skillrun.journal import Intent, Journal, Step, draft_name, held, sync_folder, take, take_one
 
 _MODE = 0o644
 
@@ -105,8 +106,8 @@ def _read(path: Path, name: str) -> bytes | None:
 def write(base: Path, changes: Iterable[Change]) -> None:
     """Writes all of them below `base`, or none: drafts first, then renames, which are undone where one fails.
 
-    A process that is killed in between leaves a journal there: see `skillrun/journal.py`. Raises Refused, and then
-    nothing is different.
+    A process that is killed in between leaves a journal in the state folder: see `skillrun/journal.py`. Raises Refused,
+    and then nothing is different.
     """
     wanted = list(changes)
     if not wanted:
@@ -140,10 +141,10 @@ class _Writing:
 
     def _draft(self) -> None:
         """The new contents beside the files, then the word that they are whole; or nothing at all."""
+        self.journal.drafting(replace(self.intent, steps=()))
         try:
-            self.journal.drafting(replace(self.intent, steps=()))
-            for folder in self.made:
-                folder.mkdir()
+            for folder in self.intent.folders:  # the outermost first
+                make_folder(self.base, folder)
             for change in self.changes:
                 _draft(self.base, change)
             for folder in {*self.made, *(change.path.parent for change in self.changes)}:
@@ -175,7 +176,7 @@ class _Writing:
             take(self.base, undoing.steps)
         except OSError as error:
             what = f"{error.filename}: cannot be put back: {error.strerror}; the write has come to a halt half way"
-            hint = "make room; the next skillrun command here finishes it, or says what it cannot"
+            hint = "make room; the next skillrun command that writes here finishes it, or says what it cannot"
             raise Refused(what, hint=hint) from None
         self.journal.drop(undoing)
 
@@ -205,7 +206,8 @@ def _draft(base: Path, change: Change) -> None:
     """The new content beside the file, with the file's mode: from here on a rename is enough."""
     if change.after is None:
         return
-    draft = base / draft_name(change.path.relative_to(base).as_posix())
-    mode = change.path.stat().st_mode & 0o777 if change.path.exists() else _MODE
-    put(draft, change.after)
-    draft.chmod(mode)
+    draft = draft_name(change.path.relative_to(base).as_posix())
+    mode = _MODE
+    if change.path.exists():
+        mode = change.path.stat().st_mode & 0o777
+    put_file(base, draft, change.after, mode)

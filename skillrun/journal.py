@@ -1,30 +1,41 @@
-"""What a write of several files is about to do, kept on the disk: whoever comes after a crash finishes it or drops it.
+"""What a write of several files is about to do, kept on the disk: a later writing command finishes it or drops it.
 
-`.skillrun/writing.json` below the folder that is written in, twice for each write. Drafting: the drafts that will be
-made; after a crash they are removed, and the tree is the old one. Ready: every draft is whole and on the disk, and what
-is left to do is a rename of each; after a crash that is done, and the tree is the new one.
+The journal lies in the user's state folder, one for each folder that is written in (`Place`): what lies in a
+repository may come from anybody. It is written twice for each write. Drafting: the drafts that will be made; after a
+crash they are removed, and the tree is the old one. Ready: every draft is whole and on the disk, and what is left to do
+is a rename of each; after a crash that is done, and the tree is the new one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from skillrun.beneath import hash_file, is_beneath, move_file, remove_file, remove_folder
 from skillrun.canonical import sha256
 from skillrun.errors import Refused
+from skillrun.state import read_own, state_dir
 from skillrun.text import visible
 
 FOLDER = ".skillrun"
-NAME = f"{FOLDER}/writing.json"
+"""Below the folder that is written in: what is locked meanwhile."""
+
+LEFTOVER = f"{FOLDER}/writing.json"
+"""Where earlier versions kept the journal. It is never read."""
+
+_JOURNALS = "writing"  # in the state folder
 _DRAFT = re.compile(r"\.(?P<name>.+)\.skillrun-[0-9]+\Z")
 _PATIENCE_S = 10.0  # a write takes milliseconds
+_NAMES = 5  # of files in a line
 
 
 @dataclass(frozen=True)
@@ -46,22 +57,60 @@ class Intent:
     folders: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Place:
+    """A folder as one user writes in it. A copy, or what was moved to the same path, is another place."""
+
+    path: str
+    device: int
+    inode: int
+    user: int
+
+    @classmethod
+    def find(cls, base: Path) -> Place:
+        """That of a folder, which must be resolved. Raises OSError."""
+        status = base.stat()
+        return cls(str(base), status.st_dev, status.st_ino, os.geteuid())
+
+    @property
+    def key(self) -> str:
+        """A file name."""
+        text = f"{self.device} {self.inode} {self.user} {self.path}"
+        return sha256(os.fsencode(text))[:32]
+
+
 class Journal:
     """The journal of one write below `base`, which must be resolved. Only its holder writes there."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
-        self._path = base / NAME
+        self._place = Place.find(base)
+        self._path = state_dir() / _JOURNALS / f"{self._place.key}.json"
         self._next = self._path.with_name(f"{self._path.name}-ready")
 
+    def exists(self) -> bool:
+        """Whether a write is at work, or has died."""
+        return os.path.lexists(self._path)
+
     def drafting(self, intent: Intent) -> None:
-        """Drafts and folders will be made. Half a text of it says that none has been made yet."""
-        put(self._path, _text("drafting", intent))
-        sync_folder(self._path.parent)
+        """Drafts and folders will be made. Half a text of it says that none has been made yet.
+
+        Raises Refused where it cannot be kept: then nothing may be begun.
+        """
+        try:
+            _make_own_folder(self._path.parent)
+            _put(self._path, self._text("drafting", intent))
+            sync_folder(self._path.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.close()  # half a text, on a full disk
+            what = f"{error.filename or self._path.parent}: what is about to be written cannot be noted there"
+            hint = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
+            raise Refused(f"{what}: {error.strerror}; nothing was written", hint=hint) from None
 
     def ready(self, intent: Intent) -> None:
         """From here on the tree is the new one."""
-        put(self._next, _text("ready", intent))
+        _put(self._next, self._text("ready", intent))
         self._next.replace(self._path)
         sync_folder(self._path.parent)
 
@@ -74,35 +123,32 @@ class Journal:
     def read(self) -> tuple[bool, Intent]:
         """(whether it is ready, what it is about); nothing at all for what skillrun has not written.
 
-        A text in a repository may say anything: only drafts are moved or removed, and only inside of it.
+        Only drafts are moved or removed, and only inside of the folder, whatever the text says.
         """
         try:
-            value = json.loads(self._path.read_bytes())
+            value = json.loads(read_own(self._path) or b"")
             steps = tuple(Step(**step) for step in value["steps"])
             drafts, folders = (tuple(map(str, value[name])) for name in ("drafts", "folders"))
             ready = value["state"] == "ready"
-            names = [step.path for step in steps]
-            fits = all(step.draft is None or _is_draft(step.draft, of=step.path) for step in steps)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            is_here = value["place"] == asdict(self._place)
+        except (ValueError, KeyError, TypeError, RecursionError):
             return False, Intent()
-        fits = fits and all(map(_is_draft, drafts)) and all(map(self._is_inside, (*names, *drafts, *folders)))
-        return (ready, Intent(steps, drafts, folders)) if fits else (False, Intent())
+        intent = Intent(steps, drafts, folders)
+        return (ready, intent) if is_here and _is_allowed(intent) else (False, Intent())
 
     def drop(self, intent: Intent) -> None:
         """Removes the drafts that are left, the folders that are empty, and the journal."""
         for name in intent.drafts:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                (self.base / name).unlink()
-        remove_empty(self.base / name for name in intent.folders)
+            # What cannot be reached any more is no draft of ours: a link has taken the place of its folder.
+            with contextlib.suppress(OSError):
+                remove_file(self.base, name)
+        for name in sorted(intent.folders, reverse=True):  # the innermost first
+            remove_folder(self.base, name)
         self.close()
 
-    def _is_inside(self, name: str) -> bool:
-        path = self.base / name
-        if ".git" in (part.casefold() for part in Path(name).parts):
-            return False
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            return path.is_relative_to(self.base) and path.parent.resolve() == path.parent
-        return False
+    def _text(self, state: str, intent: Intent) -> bytes:
+        value = {"version": 2, "state": state, "place": asdict(self._place), **asdict(intent)}
+        return json.dumps(value, indent=1).encode()
 
 
 def draft_name(path: str) -> str:
@@ -111,55 +157,70 @@ def draft_name(path: str) -> str:
     return f"{folder}{slash}.{name}.skillrun-{os.getpid()}"
 
 
+def _is_allowed(intent: Intent) -> bool:
+    """Whether it moves drafts alone, each to its own file, inside of the folder."""
+    names = [*(step.path for step in intent.steps), *intent.drafts, *intent.folders]
+    for step in intent.steps:
+        if step.draft is not None and not _is_draft(step.draft, of=step.path):
+            return False
+    return all(map(_is_draft, intent.drafts)) and all(map(is_beneath, names))
+
+
 def _is_draft(name: str, of: str | None = None) -> bool:
     folder, _, last = name.rpartition("/")
     found = _DRAFT.match(last)
     return found is not None and (of is None or (folder, found["name"]) == (of.rpartition("/")[0], Path(of).name))
 
 
-def _text(state: str, intent: Intent) -> bytes:
-    return json.dumps({"version": 1, "state": state, **asdict(intent)}, indent=1).encode()
-
-
 @contextlib.contextmanager
 def held(base: Path) -> Iterator[Journal]:
-    """The journal below a folder, which must be resolved; what somebody left there is finished first.
+    """The journal of a folder, which must be resolved; what somebody left there is finished first.
 
-    Raises Refused while somebody else is writing, OSError where there can be no journal.
+    Raises Refused while somebody else is writing, OSError where there can be no lock.
     """
-    folder = base / FOLDER
-    made = not folder.exists()
-    if folder.resolve() != folder:
-        raise Refused(f"{folder}: a symbolic link; nothing was written", hint="replace it by a folder")
-    folder.mkdir(exist_ok=True)
-    try:
-        with _alone(folder) as alone:
-            if not alone:
-                what = f"{base}: another skillrun is writing here; nothing was written"
-                raise Refused(what, hint="wait for it, then run the same command again")
-            _finish(base)
-            yield Journal(base)
-    finally:
-        if made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+    with _locked(base) as alone:
+        if not alone:
+            what = f"{base}: another skillrun is writing here; nothing was written"
+            raise Refused(what, hint="wait for it, then run the same command again")
+        _finish(Journal(base))
+        yield Journal(base)
 
 
 def finish_leftover(base: Path) -> str | None:
     """Finishes or drops what a write that died has left below `base`; what a person should know of it, in one line.
 
-    Waits a little where it has not died and is at work.
+    For commands that write. Waits a little where it has not died and is at work.
     """
-    if not os.path.lexists(base / NAME):
-        return None
     base = base.resolve()
-    if (base / FOLDER).is_symlink():
+    if not base.is_dir():
+        return None
+    journal = Journal(base)
+    if not journal.exists():
         return None
     try:
-        with _alone(base / FOLDER) as alone:
-            return _finish(base) if alone else None
+        with _locked(base) as alone:
+            return _finish(journal) if alone else None
     except OSError as error:
-        return f"{base / NAME}: an interrupted write cannot be finished: {error.strerror}"
+        return f"{base}: an interrupted write cannot be finished: {error.strerror}"
+
+
+def find_leftover(base: Path) -> str | None:
+    """What a write that died has left below `base`, in one line; for commands that read, and change nothing."""
+    base = base.resolve()
+    if not base.is_dir():
+        return None
+    journal = Journal(base)
+    if not journal.exists() or _is_at_work(base):
+        return None
+    ready, intent = journal.read()
+    names = [step.path for step in intent.steps]
+    if ready and names:
+        shown = ", ".join(names[:_NAMES])
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        said = f"an interrupted skillrun has written half of {shown}{more}; the next command that writes finishes it"
+    else:
+        said = "an interrupted skillrun has left drafts here; the next command that writes removes them"
+    return visible(said, limit=2_000)
 
 
 def sync_folder(folder: Path) -> None:
@@ -186,16 +247,46 @@ def remove_empty(folders: Iterable[Path]) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    """Whether nobody else holds the folder's lock, which the system releases when its holder dies.
+def _locked(base: Path) -> Iterator[bool]:
+    """Whether nobody else writes below a folder, as long as this is held; the folder of the lock is made for it.
 
-    Where the file system has no such locks, nobody is seen.
+    The system releases the lock when its holder dies. Where the file system has no such locks, nobody is seen.
     """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = base / FOLDER
+    made = not os.path.lexists(folder)
+    if folder.is_symlink():
+        raise Refused(f"{folder}: a symbolic link; nothing was written", hint="replace it by a folder")
+    folder.mkdir(exist_ok=True)
     try:
-        yield _lock(fd)
+        fd = os.open(folder, _LOCKED)
+        try:
+            yield _lock(fd)
+        finally:
+            os.close(fd)
+    finally:
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+_LOCKED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _is_at_work(base: Path) -> bool:
+    """Whether somebody holds the lock. It is asked for a moment: who comes then waits for longer."""
+    try:
+        fd = os.open(base / FOLDER, _LOCKED)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
     finally:
         os.close(fd)
+    return False
 
 
 def _lock(fd: int) -> bool:
@@ -213,28 +304,28 @@ def _lock(fd: int) -> bool:
             return True
 
 
-def _finish(base: Path) -> str | None:
-    journal = Journal(base)
-    if not os.path.lexists(base / NAME):
+def _finish(journal: Journal) -> str | None:
+    """Under the lock."""
+    if not journal.exists():
         return None
     ready, intent = journal.read()
-    edited = [step.path for step in intent.steps if not _can_be_done(base, step)]
+    edited = [step.path for step in intent.steps if not _can_be_done(journal.base, step)]
     said = None
     if ready and edited:
         said = f"{edited[0]}: changed after skillrun was interrupted while writing; what it had not written is dropped"
     elif ready:
         said = f"finished what an interrupted skillrun was writing: {', '.join(step.path for step in intent.steps)}"
-        take(base, intent.steps)
+        take(journal.base, intent.steps)
     journal.drop(intent)
     return None if said is None else visible(said, limit=2_000)
 
 
 def _can_be_done(base: Path, step: Step) -> bool:
     """It is done already, or the file is as it was and its draft is there."""
-    now = _hash(base / step.path)
+    now = hash_file(base, step.path)
     if now == step.after:
         return True
-    return now == step.before and (step.draft is None or _hash(base / step.draft) == step.after)
+    return now == step.before and (step.draft is None or hash_file(base, step.draft) == step.after)
 
 
 def take(base: Path, steps: Collection[Step]) -> None:
@@ -247,27 +338,25 @@ def take(base: Path, steps: Collection[Step]) -> None:
 
 def take_one(base: Path, step: Step) -> None:
     """Puts a draft in the place of its file, or removes the file; nothing where that is done."""
-    path = base / step.path
     if step.draft is None:
-        path.unlink(missing_ok=True)
-    elif os.path.lexists(base / step.draft):
-        (base / step.draft).replace(path)
+        remove_file(base, step.path)
+    else:
+        move_file(base, step.draft, step.path)
 
 
-def _hash(path: Path) -> str | None:
-    """sha256 of a file; None where there is none; "" for what is no file of its own."""
-    try:
-        return "" if path.is_symlink() else sha256(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except IsADirectoryError:
-        return ""
+def _make_own_folder(folder: Path) -> None:
+    """Makes it where it is missing. Raises OSError where somebody else could write there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if not is_folder or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "it is a link, or others can write there", str(folder))
 
 
-def put(path: Path, data: bytes) -> None:
-    """A new file with these bytes, on the disk; a leftover of that name is replaced, a symbolic link not followed."""
+def _put(path: Path, data: bytes) -> None:
+    """A new file of the state folder, on the disk; a leftover of that name is replaced, a link not followed."""
     path.unlink(missing_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
         file.flush()

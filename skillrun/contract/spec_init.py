@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ import yaml
 from skillrun.contract.spec import override_value, parse_path, set_value, spec_schema, spec_violations
 from skillrun.contract.specfile import SCHEMA_NAME, SPEC_FOLDER
 from skillrun.errors import Misuse, SpecInvalid
+from skillrun.files import Files, write
 from skillrun.resources import resource
 
 # What stands in the file, commented out, where nothing is known yet.
@@ -130,29 +132,17 @@ def new_spec(values: Mapping[str, Any]) -> str:
 
 def write_spec(repo: Path, text: str, values: Mapping[str, Any]) -> Path:
     """Writes `.skillrun/jobs/<job>.yaml` and the schema beside it. SpecInvalid where the spec is there already."""
-    folder = repo / SPEC_FOLDER
-    path = folder / f"{nested(values)['job']}.yaml"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not folder.resolve().is_relative_to(repo.resolve()):
-            raise SpecInvalid(f"{folder}: leads out of the repository", hint="replace the symbolic link by a folder")
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-        _write_schema(folder / SCHEMA_NAME)
-    except FileExistsError as error:
-        raise SpecInvalid(f"{path}: is there already", hint=f"edit it, then: skillrun spec check {path}") from error
-    except OSError as error:
-        raise SpecInvalid(
-            f"{path}: cannot be written: {error.strerror}", hint="check the permissions of the folder"
-        ) from error
+    path = repo / SPEC_FOLDER / f"{nested(values)['job']}.yaml"
+    if os.path.lexists(path):
+        raise SpecInvalid(f"{path}: is there already", hint=f"edit it, then: skillrun spec check {path}")
+    files = Files(repo)
+    files.put(path.relative_to(repo).as_posix(), text.encode())
+    schema = SPEC_FOLDER / SCHEMA_NAME
+    if not (repo / schema).is_symlink():  # a link is never written through
+        # Beside the spec, so that an editor completes it without the network.
+        files.put(schema.as_posix(), resource("schemas", SCHEMA_NAME).read_bytes())
+    write(repo, files.changes())
     return path
-
-
-def _write_schema(path: Path) -> None:
-    """Beside the spec, so that an editor completes it without the network. A link is never written through."""
-    if path.is_symlink():
-        return
-    path.write_bytes(resource("schemas", SCHEMA_NAME).read_bytes())
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What git says about a repository: where it is, what it points at, and what a run has touched.
 
-Git is asked through its plumbing, in a clean environment: no hooks, no pager, no file-system monitor, no lock taken.
+Git is asked through its plumbing, in a clean environment, and through `run_git` alone. Nothing that a repository's
+configuration names is started: no hook, pager, file-system monitor, filter, external diff, transport or helper of one.
+No lock is taken.
 """
 
 from __future__ import annotations
@@ -12,15 +14,26 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from skillrun.canonical import digest
 from skillrun.errors import RepoUnusable
+from skillrun.repo import filters
+from skillrun.text import visible
 
 # Where git finds its own configuration stays; what would point it at another repository goes.
 _KEPT_VARIABLES = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH")
 _NEVER_RUN = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
+# These look at no content of the folder, so that they meet no filter. Every other command costs one process more.
+_LOOKS_AT_NO_FILE = frozenset(
+    (
+        *("--version", "branch", "cat-file", "config", "ls-files", "ls-tree", "merge-base"),
+        *("notes", "rev-parse", "symbolic-ref", "update-ref", "var"),
+    )
+)
+_NOT_FETCHED = (b"from promisor remote", b"lazy fetching disabled", b"transport '")
 _LARGE = 64 * 1024 * 1024  # bytes; beyond it a file is compared by size and time
 _SUBMODULE_MODE = "160000"
 
@@ -67,11 +80,28 @@ def git_environment() -> dict[str, str]:
         if not name.startswith("GIT_") or (name.startswith(_KEPT_VARIABLES) and name != "GIT_CONFIG_PARAMETERS")
     }
     set_here = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
+    # A partial clone would fetch what it lacks, by a program that its configuration names. No protocol is allowed:
+    # that holds in every version of git, GIT_NO_LAZY_FETCH since 2.44.
+    set_here |= {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", filters.NOTHING: ""}
     return kept | set_here | {"GIT_NO_REPLACE_OBJECTS": "1"}  # what is there, not what this clone shows instead
 
 
 def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Runs git in a folder and returns its exit code and output. Raises `RepoUnusable` where git is missing."""
+    """Runs git in a folder and returns its exit code and output. Raises `RepoUnusable` where git is missing.
+
+    `arguments` may begin with options of git itself, in pairs: `-c NAME=VALUE`.
+    """
+    off: tuple[str, ...] = ()
+    if _find_command(arguments) not in _LOOKS_AT_NO_FILE:
+        off = tuple(filters.switch_off(filter_names(folder)))
+    return _start(folder, (*off, *arguments), stdin)
+
+
+def _find_command(arguments: tuple[str, ...]) -> str:
+    return next(word for word in arguments[::2] if word != "-c")
+
+
+def _start(folder: Path, arguments: tuple[str, ...], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *_NEVER_RUN, "-C", str(folder), *arguments]
     try:
         return subprocess.run(command, input=stdin, capture_output=True, env=git_environment(), check=False)
@@ -79,19 +109,53 @@ def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Com
         raise RepoUnusable("git is not installed or not on PATH", hint="install git") from None
 
 
+def filter_names(folder: Path) -> list[str]:
+    """The filters that git's configuration names for a folder, whoever wrote it. Raises `RepoUnusable`."""
+    asked = ("config", "-z", "--name-only", "--get-regexp", r"^filter\.")
+    done = _start(folder, asked, b"")
+    if done.returncode not in (0, 1):  # 1: there is none
+        raise _failed(folder, "config", done.stderr)
+    return filters.read_filter_names(done.stdout)
+
+
 def git_output(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     """What git printed. Raises `RepoUnusable` with git's last line where it failed."""
     done = run_git(folder, *arguments, stdin=stdin)
     if done.returncode:
-        raise RepoUnusable(f"{folder}: git {arguments[0]} failed: {_last_line(done.stderr)}", hint="run git status")
+        raise _failed(folder, _find_command(arguments), done.stderr)
     return done.stdout
 
 
+def _failed(folder: Path, command: str, stderr: bytes) -> RepoUnusable:
+    if any(words in stderr for words in _NOT_FETCHED):
+        return objects_missing(folder)
+    return RepoUnusable(f"{folder}: git {command} failed: {_last_line(stderr)}", hint="run git status")
+
+
+def objects_missing(folder: Path) -> RepoUnusable:
+    """What to raise for a partial clone: git would fetch by itself what it lacks."""
+    what = f"{folder}: this clone lacks objects of its history, and skillrun fetches nothing"
+    return RepoUnusable(what, hint="get them: git fetch --refetch --no-filter")
+
+
 def open_repo(path: Path) -> Repo:
-    """The checkout that holds `path`; what skillrun was killed at writing there is finished first.
+    """The checkout that holds `path`, for a command that reads: what a write that died has left there is said.
 
     Raises `RepoUnusable`: no such folder, no repository, a bare or a foreign one.
     """
+    repo = _find_repo(path)
+    report_writing(repo.root)
+    return repo
+
+
+def open_to_write(path: Path) -> Repo:
+    """The same for a command that writes: what skillrun was killed at writing there is finished first."""
+    repo = _find_repo(path)
+    finish_writing(repo.root)
+    return repo
+
+
+def _find_repo(path: Path) -> Repo:
     if not path.is_dir():
         what = "is not a folder" if path.exists() else "does not exist"
         raise RepoUnusable(f"{path}: {what}", hint="--repo takes a folder inside a git repository")
@@ -101,8 +165,10 @@ def open_repo(path: Path) -> Repo:
     if done.returncode and len(lines) < 4:
         raise _unusable(path, lines, os.fsdecode(done.stderr))
     root = Path(lines[1])
-    finish_writing(root)
     git_dir, common_dir = Path(lines[2]), (path / lines[3]).resolve()
+    if not _leads_to(root / ".git", git_dir):
+        what = f"{path}: its git configuration says that its files lie elsewhere: {visible(str(root))}"
+        raise RepoUnusable(what, hint="git config --unset core.worktree")
     worktree = git_dir.resolve() != common_dir
     unborn = bool(done.returncode)
     return Repo(
@@ -116,15 +182,49 @@ def open_repo(path: Path) -> Repo:
     )
 
 
-def finish_writing(root: Path) -> None:
+def _leads_to(entry: Path, git_dir: Path) -> bool:
+    """Whether the `.git` of a checkout is that folder, or the file that names it (worktrees, submodules)."""
+    try:
+        if entry.is_dir():
+            return entry.samefile(git_dir)
+        named = os.fsdecode(entry.read_bytes()).removeprefix("gitdir:").strip()
+        return (entry.parent / named).samefile(git_dir)
+    except (OSError, ValueError):
+        return False
+
+
+def finish_writing(folder: Path) -> None:
     """Finishes or drops what a skillrun that died has left half written below a folder; says so in one line."""
-    if not os.path.lexists(root / ".skillrun" / "writing.json"):
-        return
     from skillrun.journal import finish_leftover
 
-    said = finish_leftover(root)
+    said = finish_leftover(folder)
     if said:
         print(f"skillrun: {said}", file=sys.stderr)
+    _say_once(_name_stray_journal(folder))
+
+
+def report_writing(folder: Path) -> None:
+    """Says in one line what a skillrun that died has left half written below a folder, and changes nothing."""
+    from skillrun.journal import find_leftover
+
+    _say_once(find_leftover(folder))
+    _say_once(_name_stray_journal(folder))
+
+
+def _name_stray_journal(folder: Path) -> str | None:
+    """A journal that came with the repository: it could have any file replaced, so that it is never followed."""
+    from skillrun.journal import LEFTOVER
+
+    if not os.path.lexists(folder / LEFTOVER):
+        return None
+    return f"{LEFTOVER} is not followed: skillrun keeps its journal outside of the repository; look at it, remove it"
+
+
+@cache
+def _say_once(text: str | None) -> None:
+    """A line for a person, once in a process: a command opens a repository several times, and copies of it."""
+    if text is not None:
+        print(f"skillrun: {text}", file=sys.stderr)
 
 
 def _unusable(path: Path, lines: list[str], stderr: str) -> RepoUnusable:
@@ -177,18 +277,77 @@ def touched(repo: Repo, start: Snapshot) -> list[str]:
     since_base = _names(git_output(repo.root, "diff", *_DIFF, base, "--"))
     untracked = _names(git_output(repo.root, "ls-files", "-z", "-o", "--exclude-standard"))
     candidates = {name.rstrip("/") for name in since_base + untracked} | set(start.dirty)
+    candidates |= _dirty_submodules(repo.root)
     known = {path for path in candidates if path in start.dirty}
     changed = {path for path in known if start.dirty[path] != _state(repo.root, path)}
     return sorted(changed | _unlike_commit(repo.root, base, candidates - known))
 
 
-_DIFF = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
+# Git would look into submodules by itself, in processes that know nothing of the filters that those name.
+_OWN_FILES = "--ignore-submodules=dirty"
+_DIFF = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", _OWN_FILES)
 
 
 def _dirty_paths(root: Path) -> set[str]:
     """Paths that differ from HEAD in the index or the folder, and untracked files."""
-    listing = ("status", "--porcelain=v1", "-z", "--no-renames", "-uall", "--ignore-submodules=none")
-    return {name[3:].rstrip("/") for name in _names(git_output(root, *listing))}
+    listing = ("status", "--porcelain=v1", "-z", "--no-renames", "-uall", _OWN_FILES)
+    found = _names(git_output(root, *listing))
+    edited = {name[3:] for name in found if name[:2] == " M"}
+    copies = _find_large_files(root, edited)
+    return ({name[3:].rstrip("/") for name in found} - copies) | _dirty_submodules(root)
+
+
+def count_uncommitted(repo: Repo) -> int:
+    """How many changes HEAD does not hold; an untracked folder is one."""
+    listing = ("status", "--porcelain=v1", "-z", "--no-renames", _OWN_FILES)
+    found = _names(git_output(repo.root, *listing))
+    edited = {name[3:] for name in found if name[:2] == " M"}
+    return len(found) - len(_find_large_files(repo.root, edited)) + len(_dirty_submodules(repo.root))
+
+
+def _dirty_submodules(root: Path) -> set[str]:
+    """Those whose own files differ from their HEAD. Each is asked as a checkout of its own."""
+    found = set()
+    for entry in _names(git_output(root, "ls-files", "-s", "-z")):
+        path = entry.partition("\t")[2]
+        if entry.startswith(_SUBMODULE_MODE) and _is_checkout(root / path) and _dirty_paths(root / path):
+            found.add(path)
+    return found
+
+
+def _is_checkout(folder: Path) -> bool:
+    """Whether a folder holds a repository of its own: git would otherwise answer for the one around it."""
+    if folder.is_symlink() or not os.path.lexists(folder / ".git"):
+        return False
+    top = run_git(folder, "rev-parse", "--show-toplevel").stdout
+    return os.fsdecode(top).rstrip("\n") == str(folder.resolve())
+
+
+def _find_large_files(root: Path, edited: set[str]) -> set[str]:
+    """Those of the paths that only seem edited: Git LFS put them in the place of what git keeps, their pointers."""
+    if not edited or "lfs" not in filter_names(root):
+        return set()
+    kept = {}
+    for entry in _names(git_output(root, "ls-files", "-s", "-z")):
+        facts, _, path = entry.partition("\t")
+        if path in edited:
+            kept[path] = facts.split(" ")[1]
+    return _find_pointed_to(root, kept)
+
+
+def _find_pointed_to(root: Path, kept: dict[str, str]) -> set[str]:
+    """Those of the paths whose blob is a pointer to the file that lies there."""
+    found = set()
+    for path, blob in kept.items():
+        file = root / path
+        if file.is_symlink() or not file.is_file():
+            continue
+        size = int(git_output(root, "cat-file", "-s", blob))
+        if size > filters.LARGEST_POINTER:
+            continue
+        if filters.is_pointer_to(git_output(root, "cat-file", "blob", blob), file):
+            found.add(path)
+    return found
 
 
 def _names(output: bytes) -> list[str]:
@@ -225,7 +384,7 @@ def _state(root: Path, path: str) -> str:
 
 
 def _submodule_state(folder: Path) -> str:
-    if not (folder / ".git").exists():
+    if not _is_checkout(folder):
         return "empty"
     return digest(Snapshot(_head(folder), {p: _state(folder, p) for p in _dirty_paths(folder)}).as_json())
 
@@ -246,7 +405,10 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
         for path, blob in zip(present, hashes, strict=True)
         if held[path] == (_state(root, path).partition(":")[0], blob)
     }
-    return wanted - same
+    unlike = wanted - same
+    if unlike.intersection(present) and "lfs" in filter_names(root):
+        unlike -= _find_pointed_to(root, {path: held[path][1] for path in present if path in unlike})
+    return unlike
 
 
 def _entries(root: Path, commit: str, paths: set[str]) -> list[tuple[str, str, str]]:

@@ -7,7 +7,6 @@ replaced, except the word "unknown".
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import ProfileInvalid
+from skillrun.files import Files, write
 from skillrun.verdict import Finding, Severity
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def write_profile(root: Path, survey: Survey) -> tuple[str, ...]:
         raise ProfileInvalid(f"{NAME}:1: (top): is not an object", hint="move it away and run this again")
     changed = _complete(data, profile_fields(survey), "")
     if changed:
-        _replace(root / NAME, json.dumps(data, indent=_indent(present), ensure_ascii=False) + "\n")
+        _replace(root, json.dumps(data, indent=_indent(present), ensure_ascii=False) + "\n")
     return tuple(changed)
 
 
@@ -288,16 +288,10 @@ def _indent(present: str | None) -> int | str:
     return "\t" if "\t" in found[1] else len(found[1])
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(root: Path, text: str) -> None:
     """All or nothing: a reader never sees half a profile. A link may lead out of the repository: none is followed."""
-    if path.is_symlink():
+    if (root / NAME).is_symlink():
         raise ProfileInvalid(f"{NAME}: is a symbolic link", hint="replace it by the file itself")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        if path.exists():
-            draft.chmod(path.stat().st_mode & 0o777)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ProfileInvalid(f"{NAME}: cannot be written: {error.strerror}", hint="check the folder") from None
+    files = Files(root)
+    files.put(NAME, text.encode())
+    write(root, files.changes())

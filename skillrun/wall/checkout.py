@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 from skillrun.errors import Blocked
 from skillrun.repo.git import Repo, git_output, run_git
+from skillrun.wall.commit import Contents, find_conversions, read_entries, write_entries
+from skillrun.wall.strays import Strays
 
 _INSTALLED = (".venv", "venv", "node_modules")  # what a repository's commands need and git does not hold
 
@@ -24,12 +26,16 @@ _WHOLE = ("-c", "core.sparseCheckout=false")
 class Checkout:
     """`root` is the clean checkout, `ledgers` a folder for ledgers that nobody has written to.
 
-    `python_path` has its source folders where an editable install would lead to those of the original.
+    `python_path` has its source folders where an editable install would lead to those of the original; `contents` and
+    `strays` say whether it still is the commit; `notes` in what it differs from a usual checkout.
     """
 
     root: Path
     ledgers: Path
     python_path: str | None
+    contents: Contents
+    strays: Strays
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -42,8 +48,8 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
     place = _new_folder()
     root = place / f"{place.name}-repo"  # git names the worktree so: two at once never meet
     try:
-        # A sparse checkout would leave out what the commit holds.
-        git_output(repo.root, *_WHOLE, "worktree", "add", "--quiet", "--detach", str(root), commit)
+        contents = _check_out(repo.root, root, commit)
+        notes = tuple(find_conversions(repo.root, root, contents.entries))
         _link_installed(repo.root, root, pythons)
         (place / "ledgers").mkdir()
         (place / "tmp").mkdir()  # what the repository's commands leave in it goes, too
@@ -54,9 +60,22 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
             "TMPDIR": str(place / "tmp"),
         }
         with _environment(changes):
-            yield Checkout(root, place / "ledgers", changes["PYTHONPATH"])
+            strays = Strays(root, contents.entries)
+            yield Checkout(root, place / "ledgers", changes["PYTHONPATH"], contents, strays, notes)
     finally:
         _remove(repo.root, root, place)
+
+
+def _check_out(original: Path, root: Path, commit: str) -> Contents:
+    """A worktree whose files are those of the commit, byte for byte."""
+    git_output(original, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(root), commit)
+    # Git refuses paths here that lead out of a checkout. A sparse one would leave out what the commit holds.
+    git_output(root, *_WHOLE, "read-tree", commit)
+    entries = read_entries(root, commit)
+    write_entries(root, root, entries)
+    # With what the files look like in the index, nobody's git has to read them again. 1: one would be converted.
+    run_git(root, *_WHOLE, "update-index", "-q", "--refresh")
+    return Contents(root, commit, entries)
 
 
 def _new_folder() -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from skillrun.contract.specfile import SCHEMA_NAME, SPEC_FOLDER, SUFFIXES
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
-from skillrun.repo.git import git_output
+from skillrun.repo.git import git_output, objects_missing
 
 LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
 _REGULAR = ("100644", "100755")
@@ -188,9 +188,11 @@ def _is_looked_at(path: str) -> bool:
 
 
 def _texts(root: Path, ids: Iterable[str]) -> dict[str, str]:
-    """Blob -> text, of those that are text and not too large."""
+    """Blob -> text, of those that are text and not too large. Raises `RepoUnusable` where one is not there."""
     stdin = "".join(f"{blob}\n" for blob in sorted(ids)).encode()
     checked = git_output(root, "cat-file", "--batch-check", stdin=stdin).decode().splitlines()
+    if any(line.endswith(" missing") for line in checked):
+        raise objects_missing(root)
     small = [f[0] for line in checked if (f := line.split())[1] == "blob" and int(f[2]) <= LARGEST]
     output = git_output(root, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in small).encode())
     texts, position = {}, 0

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.canonical import sha256
 from skillrun.errors import Blocked, SkillrunError
-from skillrun.repo.git import Repo, git_output, open_repo
+from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
 from skillrun.wall.gaming.specs import at, base_document
+from skillrun.wall.guard import Guard, disbelieve
 from skillrun.wall.verification import Gaming, Job, Verification
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
@@ -55,7 +56,7 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         branch=repo.branch,
         jobs=jobs,
         gaming=_gaming(base, diff),
-        notes=tuple(_notes(repo, base, stray)),
+        notes=(*_notes(repo, base, stray), *checkout.notes),
         version=_version(),
         duration_ms=int((time.monotonic() - started) * 1000),
     )
@@ -101,14 +102,17 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, 
         overrides=dict(_overrides(checkout, spec, stray)),
         trust=trust,
     )
+    guard = Guard(watcher, checkout.contents, checkout.strays)
     away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}
     try:
-        report = advance(request, watcher)
+        report = advance(request, guard)
+        guard.compare()
     except SkillrunError as error:
         problem, hint = (_without(text, away) for text in (error.message, error.hint))
         return Job(spec.path, sha, spec.path, "refused", problem=problem, hint=hint)
-    kept = {key: _without(report[key], away) for key in _KEPT}
-    return Job(spec.path, sha, report["run"]["job"], report["outcome"], kept)
+    believed = disbelieve(report, guard.found)
+    kept = {key: _without(believed[key], away) for key in _KEPT}
+    return Job(spec.path, sha, report["run"]["job"], believed["outcome"], kept)
 
 
 def _overrides(checkout: Checkout, spec: File, stray: tuple[Given, ...]) -> Iterator[tuple[str, str]]:
@@ -155,10 +159,10 @@ def _gaming(base: Base, diff: Diff) -> Gaming:
 
 
 def _notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:
-    dirty = git_output(repo.root, "status", "--porcelain=v1", "-z", "--no-renames").split(b"\0")[:-1]
+    dirty = count_uncommitted(repo)
     if dirty:
-        noun = "change is" if len(dirty) == 1 else "changes are"
-        yield f"{len(dirty)} uncommitted {noun} not looked at: only what HEAD holds was verified"
+        noun = "change is" if dirty == 1 else "changes are"
+        yield f"{dirty} uncommitted {noun} not looked at: only what HEAD holds was verified"
     if base.commit is None and any(stray.values()):
         yield "the waivers of the specs do not count: there is no base branch that holds them"
     if b".gitmodules\0" in git_output(repo.root, "ls-tree", "-z", "--name-only", "HEAD"):

@@ -34,7 +34,7 @@ class Watch:
         opens = event == "open" and isinstance(args[2], int) and args[2] & WRITING
         if self.busy or not (opens or event in CHANGING):
             return
-        if event == "os.rename" and self.edit is not None and "writing.json" not in str(args[0]):
+        if event == "os.rename" and self.edit is not None and "/writing/" not in str(args[0]):
             self.busy = True
             self.edit.write_text("mine\n")
             self.edit, self.busy = None, False

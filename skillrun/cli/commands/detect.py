@@ -13,12 +13,13 @@ from skillrun.text import visible
 def detect(repo: Path, write: bool, json: bool) -> int:
     """Prints what was found; exit code 3 where no job framework is in use."""
     from skillrun.frameworks.registry import recognisers
-    from skillrun.repo.git import open_repo
+    from skillrun.repo.git import open_repo, open_to_write
     from skillrun.repo.profile import load_profile, profile_fields, write_profile
     from skillrun.repo.survey import survey
     from skillrun.repo.tree import Tree
 
-    root = open_repo(repo).root
+    opened = open_to_write(repo) if write else open_repo(repo)
+    root = opened.root
     load_profile(root)
     found = survey(Tree(root), recognisers())
     changed = write_profile(root, found) if write else ()

@@ -20,7 +20,7 @@ def install(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     """Writes what is missing and says what a person must still do; a second time nothing changes."""
     from skillrun.install.plan import plan_install
 
-    base = _base(repo, user)
+    base = _base(repo, user, dry_run)
     known = _known(agent, base, user)
     plan = plan_install(known, base, user=user)
     if dry_run:
@@ -37,7 +37,7 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     """Takes back what the record says was added, except what somebody has edited since."""
     from skillrun.install.plan import plan_uninstall
 
-    base = _base(repo, user)
+    base = _base(repo, user, dry_run)
     known = _known(agent, base, user)
     plan = plan_uninstall(known, base)
     if dry_run:
@@ -62,12 +62,15 @@ def _known(agent: str, base: Path, user: bool) -> Agent:
     return cast("Agent", as_agent(base))  # it has what an install asks for
 
 
-def _base(repo: Path, user: bool) -> Path:
-    from skillrun.repo.git import finish_writing, open_repo
+def _base(repo: Path, user: bool, dry_run: bool) -> Path:
+    """The folder that is written in; what a write that died has left there is finished first, or only said."""
+    from skillrun.repo import git
 
     if not user:
-        return open_repo(repo).root
-    finish_writing(Path.home())
+        opened = git.open_repo(repo) if dry_run else git.open_to_write(repo)
+        return opened.root
+    look = git.report_writing if dry_run else git.finish_writing
+    look(Path.home())
     return Path.home()
 
 

@@ -38,6 +38,8 @@ def prove(
     from skillrun.stages.proving import proof_target
 
     _check_options(schedule, pytest_file, listing)
+    if pytest_file is not None:
+        _finish_writing(repo)
     case = _case(repo, spec, pairs("--set", set_))
     target = proof_target(case)
     watcher = watcher_for(json=json)
@@ -54,6 +56,13 @@ def prove(
     if pytest_file is not None:
         _write_test(report, target, case, pytest_file, json)
     return EXIT_CODES[proof.verdict]
+
+
+def _finish_writing(repo: Path) -> None:
+    """Before files are read beside which one is written: what a write that died has left is finished."""
+    from skillrun.repo.git import open_to_write
+
+    open_to_write(repo)
 
 
 def _check_options(schedule: str | None, pytest_file: Path | None, listing: bool) -> None:

@@ -56,6 +56,8 @@ def run_skill(
         from skillrun.cli.commands.scaffold import show_diff
 
         return show_diff(request, implement[0], json)
+    if implement[0] is not None:
+        _finish_writing(repo)
     watcher = watcher_for(json=json)
     request = _with_spec(request) if watcher.asks else request
     try:
@@ -114,7 +116,15 @@ def _with_job(request: Request, watcher: Silent, report: dict[str, Any]) -> dict
         return report
     from skillrun.cli.commands.scaffold import write_job
 
+    _finish_writing(request.repo)
     return write_job(request, watcher, report)
+
+
+def _finish_writing(repo: Path) -> None:
+    """Before files are read that are about to be written: what a write that died has left is finished."""
+    from skillrun.repo.git import open_to_write
+
+    open_to_write(repo)
 
 
 def _with_spec(request: Request) -> Request:
@@ -130,6 +140,7 @@ def _with_spec(request: Request) -> Request:
     wants_spec = request.skill.rpartition("/")[2] in STAGES
     if request.spec is not None or not wants_spec or the_only_spec(repo) is not None or not sys.stdin.isatty():
         return request
+    _finish_writing(request.repo)
     written = ask_for_spec(repo.root)
     return replace(request, spec=written) if written else request
 

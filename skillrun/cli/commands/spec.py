@@ -14,10 +14,10 @@ from skillrun.text import visible
 def init(repo: Path, set_: list[str]) -> int:
     """Writes `.skillrun/jobs/<job>.yaml` from --set, or from answers on a terminal."""
     from skillrun.contract.spec_init import new_spec, values_from, write_spec
-    from skillrun.repo.git import open_repo
+    from skillrun.repo.git import open_to_write
     from skillrun.stages.contract import spec_init_command
 
-    root = open_repo(repo).root
+    root = open_to_write(repo).root
     if not set_:
         if not sys.stdin.isatty():
             raise Blocked("nobody is here to answer questions", hint=spec_init_command())
