@@ -29,13 +29,13 @@ def machine_checks() -> Iterator[Check]:
 def repository_checks(root: Path | None) -> Iterator[Check]:
     """The interpreter of the repository and its job libraries, read from folder names; nothing of it is run."""
     from skillrun.frameworks.registry import FRAMEWORKS
-    from skillrun.proof.packages import find_python, installed
+    from skillrun.proof.packages import installed, locate_python
 
     if root is None:
         do = "skillrun doctor --repo PATH"
         yield Check("repository", "note", "there is no git repository here: only the machine was looked at", do)
         return
-    python = find_python(root, None)
+    python = locate_python(root, None)
     matches = filter(None, map(_DISTRIBUTION.fullmatch, installed(python)))
     versions = {match["name"].lower().replace("_", "-"): match["version"] for match in matches}
     libraries = [f"{name} {versions[name]}" for name in FRAMEWORKS if name in versions]

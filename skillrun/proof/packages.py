@@ -23,17 +23,26 @@ def installed(python: str) -> list[str]:
 OLDEST = (3, 9)
 
 
-def find_python(root: Path, named: str | None) -> str:
-    """proof.python, else the repository's environment, the activated one, or skillrun's own. Raises Blocked."""
+def locate_python(root: Path, named: str | None) -> str:
+    """proof.python, else the repository's environment, the activated one, or skillrun's own. Raises Blocked.
+
+    Nothing is run: a spec may name any program of the repository.
+    """
     from skillrun.validations import environment
 
-    if named is not None:
-        path = Path(named) if os.sep in named else Path(shutil.which(named) or named)
-        path = path if path.is_absolute() else root / path
-        if not os.access(path, os.X_OK):
-            raise Blocked(f"proof.python: there is no interpreter {named}", hint="name the worker's python")
-        return _checked(str(path), named)
-    return environment.find_python(root)
+    if named is None:
+        return environment.find_python(root)
+    path = Path(named) if os.sep in named else Path(shutil.which(named) or named)
+    path = path if path.is_absolute() else root / path
+    if not os.access(path, os.X_OK):
+        raise Blocked(f"proof.python: there is no interpreter {named}", hint="name the worker's python")
+    return str(path)
+
+
+def find_python(root: Path, named: str | None) -> str:
+    """As `locate_python`, and asked whether it is one. Runs it, so somebody must have allowed that. Raises Blocked."""
+    path = locate_python(root, named)
+    return path if named is None else _checked(path, named)
 
 
 @cache

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from skillrun.runner.options import Waiver
     from skillrun.runner.walk import Walk
     from skillrun.stages.conclude import CheckResult, Recommendation
-    from skillrun.stages.interface import Attestation, Case, CommandPlan
+    from skillrun.stages.interface import Attestation, Case
     from skillrun.stages.registry import Planned
+    from skillrun.validations.consent import CommandPlan, Gate, Question
     from skillrun.verdict import Finding, StageResult
 
 NO_JOB = "-"
@@ -50,8 +51,11 @@ class Watcher(Protocol):
     def waits(self, holder: str) -> None:
         """Another invocation of the same run is at work."""
 
-    def may_run(self, plan: CommandPlan) -> str | None:
+    def may_run(self, question: Question) -> str | None:
         """Asks a person; the means by which the answer was yes, or None."""
+
+    def runs(self, plan: CommandPlan) -> None:
+        """Code of the repository runs now, which somebody has allowed."""
 
 
 def advance(request: Request, watcher: Watcher, after_proof: Callable[[Case], None] | None = None) -> dict[str, Any]:
@@ -114,12 +118,14 @@ class _Inputs:
         )
         from skillrun.stages.conclude import CHECKS, STATE_MACHINE
         from skillrun.stages.registry import match_stages
+        from skillrun.validations.consent import Consent
 
         request, target = seen.request, seen.target
         skill = load_skill(target.skill_file)
         spec = read_spec(skill, request, target.spec_file, target.repo.root)
-        profile = load_profile(target.repo.root)
-        allowed = profile is not None and profile.agent_waivers
+        load_profile(target.repo.root)  # one that cannot be read is refused here
+        # Never by the profile: an agent can edit it, and a clone brings it along.
+        allowed = Consent(target.repo).read().agent_waivers
         check_waiving_actor(request, who(), allowed)
         if spec is not None and spec.waivers:
             check_spec_waivers(spec, _committed(target), who(), allowed)
@@ -224,7 +230,7 @@ class _Invocation:
             self.target.repo,
             self.seen.tree,
             on_output=self.watcher.output,
-            consent=self._consent,
+            consent=self._make_gate().allows,
         )
         self._record_words()
         self.watcher.begins(self._header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned])
@@ -314,21 +320,28 @@ class _Invocation:
             type, actor=self.actor.name, actor_kind=str(self.actor.kind), invocation=self.invocation, **fields
         )
 
-    def _consent(self, plan: CommandPlan) -> bool:
-        """Asks once for the same content; the answer is kept outside the repository and recorded in the ledger."""
-        from skillrun.validations.consent import Consent, consent_key
+    def _make_gate(self) -> Gate:
+        """What stands before code of the repository in this invocation; a new yes is an event of the run."""
+        from skillrun.validations.consent import Gate
 
-        key, store = consent_key(plan.commands, plan.files), Consent()
-        if store.given(key):
-            return True
-        how = "--trust" if self.request.trust else self.watcher.may_run(plan)
-        if how is None:
-            return False
-        store.give(key, how, plan.commands)
-        self.ledger.append(
-            self.run_id, [self._event("consent.given", data={"key": key, "how": how, "commands": list(plan.commands)})]
+        return Gate(
+            self.target.repo,
+            self.request.trust,
+            self.watcher,
+            plans=self._list_plans,
+            on_given=self._record_consent,
+            actor=self.actor,
         )
-        return True
+
+    def _list_plans(self) -> list[CommandPlan]:
+        """Looked for in a tree of its own: what is read for a question is no look-up of the stage that asks."""
+        from skillrun.stages.commands import list_command_plans
+
+        return list_command_plans(case_of(self.request))
+
+    def _record_consent(self, how: str, commands: tuple[str, ...]) -> None:
+        data = {"how": how, "commit": self.target.repo.head, "commands": list(commands)}
+        self.ledger.append(self.run_id, [self._event("consent.given", data=data)])
 
     @property
     def results(self) -> dict[str, StageResult]:

@@ -11,7 +11,7 @@ from skillrun.actor import Actor, who
 from skillrun.canonical import digest
 from skillrun.ledger.connection import EmptyLedger
 from skillrun.ledger.rows import NewEvent, Telemetry
-from skillrun.proof.packages import find_python, installed
+from skillrun.proof.packages import installed, locate_python
 from skillrun.repo.tree import Tree
 from skillrun.resources import tool_version
 from skillrun.runner.target import Request, Target, find_target, open_ledger, shown
@@ -57,7 +57,7 @@ def _key(request: Request, target: Target, tree: Tree) -> str:
         dict(request.attest),
         {step: list(paths) for step, paths in request.evidence.items()},
     ]
-    packages = installed(find_python(target.repo.root, None))  # a proof holds for these versions
+    packages = installed(locate_python(target.repo.root, None))  # a proof holds for these versions
     seen = [packages, target.skill_sha, target.spec_name, target.spec_sha, target.repo.head, tree.key, tool_version()]
     return digest([seen, asked, request.until])
 

@@ -61,7 +61,6 @@ def order(
     from skillrun.orders.order import OPEN, work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
-    report["trusted"] = _trusted(report)
     written = _spec_since(report, repo_path)
     if written is not None:
         report["stages"], report["next"] = [], [{"stage": "contract", "action": "run", "detail": written}]
@@ -82,13 +81,6 @@ def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
     except Misuse as several:
         return f"{several.message}; run the skill with --spec FILE"
     return f"{found.name} was written since this was found; run the skill again" if found is not None else None
-
-
-def _trusted(report: dict[str, Any]) -> bool:
-    """Whether the latest consent of the run was given on a command line: the next content needs it again."""
-    with Ledger.open(Path(report["ledger"]["path"]), read_only=True) as opened:
-        given = opened.last_event(report["run"]["id"], "consent.given")
-        return given is not None and given["data"]["how"] == "--trust"
 
 
 def _case_of(report: dict[str, Any], repo: Repo) -> Case | None:

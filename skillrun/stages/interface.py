@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Finding, Severity, StageResult
 
 if TYPE_CHECKING:
@@ -40,17 +41,8 @@ class Attestation:
     actor_kind: str
 
 
-@dataclass(frozen=True)
-class CommandPlan:
-    """Commands of the repository that would run, and the files that define them."""
-
-    purpose: str
-    commands: tuple[str, ...]
-    files: Mapping[str, str]  # path -> sha256
-
-
 AskConsent = Callable[[CommandPlan], bool]
-"""True where the plan may run; asks at most once for the same content."""
+"""True where the plan may run. A person is asked at most once; see `validations.consent.Gate`."""
 
 
 def no_consent(plan: CommandPlan) -> bool:
@@ -123,9 +115,9 @@ class Case:
     def section(self, name: str) -> tuple[Any, tuple[str, ...]]:
         """(JSON value, files it came from) of a named fact: a section of the survey, or "packages:<interpreter>"."""
         if name.startswith("packages:"):
-            from skillrun.proof.packages import find_python, installed
+            from skillrun.proof.packages import installed, locate_python
 
-            return installed(find_python(self.root, name.partition(":")[2] or None)), ()
+            return installed(locate_python(self.root, name.partition(":")[2] or None)), ()
         return survey_value(self.survey_everything(), name)
 
     def survey_section(self, section: str) -> Any:

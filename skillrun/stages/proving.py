@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Blocked
 from skillrun.frameworks.folders import with_driver
 from skillrun.proof.result import Target
-from skillrun.stages.interface import PROOF_PARTS, Case, CommandPlan, error, note, warning
+from skillrun.stages.interface import PROOF_PARTS, Case, error, note, warning
+from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 
 if TYPE_CHECKING:
@@ -101,19 +102,12 @@ def _root_of(path: str | None, module: str) -> str | None:
     return None
 
 
-def consent_plan(case: Case, target: Target) -> CommandPlan:
+def consent_plan(target: Target) -> CommandPlan:
     """What a person agrees to: the setup command, and that the handler runs."""
-    from skillrun.canonical import sha256
-
-    spec, handler = target.spec, find_handler(case)
+    spec = target.spec
     setup = [spec.proof.setup] if spec.proof and spec.proof.setup else []
-    files = {spec.shown_path: spec.sha256}
-    if handler is not None:
-        content = case.tree.read(handler.path)
-        files[handler.path] = sha256(content) if content is not None else ""
-    return CommandPlan(
-        "prove the job in a scratch folder", (*setup, f"{spec.handler}   under fault injection, many times"), files
-    )
+    handler = f"{spec.handler}   under fault injection, many times"
+    return CommandPlan("prove the job in a scratch folder", (*setup, handler))
 
 
 # -- what the proof says to the stages
@@ -153,7 +147,7 @@ def prove_case(case: Case) -> dict[str, Any] | None:
         _record(case, kept)
         report: dict[str, Any] = kept["report"]
         return report
-    if not case.consent(consent_plan(case, target)):
+    if not case.consent(consent_plan(target)):
         return None
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
@@ -208,7 +202,7 @@ def _record(case: Case, kept: Mapping[str, Any]) -> None:
 
 def _cache(case: Case) -> Path:
     from skillrun.canonical import digest
-    from skillrun.validations.consent import state_dir
+    from skillrun.state import state_dir
 
     name = digest([str(case.root), case.spec.job if case.spec else "", case.spec.shown_path if case.spec else ""])
     return state_dir() / "proofs" / f"{name}.json"
