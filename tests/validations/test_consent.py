@@ -1,4 +1,4 @@
-"""A person consents for a working tree and its commit: what is made there asks nothing more, what came from elsewhere does."""
+"""A person consents once for a working tree and its commit; what came from elsewhere is asked for again."""
 
 from __future__ import annotations
 
