@@ -45,6 +45,11 @@ AskConsent = Callable[[CommandPlan], bool]
 """True where the plan may run. A person is asked at most once; see `validations.consent.Gate`."""
 
 
+def record_nothing(sha: str) -> bool:
+    """No ledger is at hand."""
+    return False
+
+
 def no_consent(plan: CommandPlan) -> bool:
     """Nobody agreed."""
     return False
@@ -64,6 +69,7 @@ class Case:
     tree: Tree
     attestations: Mapping[str, Attestation] = field(default_factory=dict)
     consent: AskConsent = no_consent
+    is_recorded: Callable[[str], bool] = record_nothing  # whether the ledger says that a proof was kept, by its sha256
     clean: bool = False  # the stages before have nothing open: a stage may begin what costs time
     on_output: Callable[[str], None] | None = None
     _kept: dict[str, tuple[Any, Lookups]] = field(default_factory=dict)
