@@ -1,4 +1,4 @@
-"""What somebody else wrote into a ledger or the state folder is not believed: no pass, no report, no waiver, no proof."""
+"""What somebody else wrote into a ledger or the state folder is not believed, be it a pass, a report or a proof."""
 
 from __future__ import annotations
 
