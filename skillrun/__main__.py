@@ -8,7 +8,7 @@ import sys
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 COMMANDS = (
     *("run", "list", "show", "check", "spec", "detect", "prove", "verify", "status", "why", "next", "ledger"),
-    *("install", "uninstall", "mcp", "hook", "doctor", "demo"),
+    *("install", "uninstall", "mcp", "hook", "doctor", "demo", "trust"),
 )
 
 

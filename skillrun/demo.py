@@ -72,6 +72,7 @@ def run_demo(out: TextIO) -> int:
     repo = folder / "celery-shop"
     (folder / "tmp").mkdir()
     _prepare(repo, STEPS[0])
+    _allow_own_copy(repo, folder / "state")
     _say(out, f"A small Celery shop, copied to {repo}. Its job emails a receipt once a payment settles.")
     for number, step in enumerate(STEPS, start=1):
         _heading(out, f"{number}/{len(STEPS)}  {step.title}")
@@ -100,6 +101,14 @@ def _prepare(repo: Path, step: Step) -> None:
     copy_resource(_examples() / "celery-shop", repo)
     _lay_over(repo, step)
     _commit_all(repo, "The shop, as the demo finds it")
+
+
+def _allow_own_copy(repo: Path, state: Path) -> None:
+    """The shop is skillrun's own, so it may run, also where an agent shows somebody the demo."""
+    from skillrun.repo.git import open_repo
+    from skillrun.validations.consent import Consent
+
+    Consent(open_repo(repo), store=state / "consent").give("the demo wrote it")
 
 
 def _examples() -> Path:

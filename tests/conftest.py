@@ -16,6 +16,9 @@ import helpers
 import shops
 from places import Place
 
+from skillrun.repo.git import open_repo
+from skillrun.validations.consent import Consent
+
 NOT_OURS = (
     *("CI", "GITHUB_", "GITLAB_", "BUILDKITE", "JENKINS_"),
     *("CLAUDE", "CODEX_", "CURSOR_", "GEMINI_", "AGENT", "AI_AGENT"),
@@ -73,5 +76,11 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def finished_shop(_finished: Place) -> Path:
-    """The quick shop, all of whose stages have passed in one run; its HOME stands beside it."""
-    return _finished.restored()
+    """The quick shop, all of whose stages have passed in one run; its HOME stands beside it.
+
+    It is a copy, so another working tree: somebody has to allow it again.
+    """
+    repo = _finished.restored()
+    store = repo.with_name(f"{repo.name}.home") / "state" / "consent"
+    Consent(open_repo(repo), store=store).give("the test")
+    return repo

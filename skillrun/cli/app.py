@@ -241,6 +241,21 @@ def verify(
     return run_verification(repo, base, format_, output, trust, ci=ci)
 
 
+@app.command("trust")
+def trust(
+    repo: Repo = Path(),
+    agents: Annotated[bool, typer.Option("--agents", help="Let agents say --trust in this working tree, too.")] = False,
+    agent_waivers: Annotated[
+        bool, typer.Option("--agent-waivers", help="Let agents waive items in this working tree, too.")
+    ] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take back all that was allowed here.")] = False,
+) -> int:
+    """Allow the code of this working tree to run; a person's to say."""
+    from skillrun.cli.commands.trust import trust
+
+    return trust(repo, agents=agents, agent_waivers=agent_waivers, revoke=revoke)
+
+
 @app.command("status")
 def status(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
     """Say where the run stands, and what has gone stale."""

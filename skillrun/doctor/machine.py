@@ -41,11 +41,26 @@ def repository_checks(root: Path | None) -> Iterator[Check]:
     libraries = [f"{name} {versions[name]}" for name in FRAMEWORKS if name in versions]
     whose = "that of skillrun: the repository has no .venv" if python == sys.executable else "the repository's own"
     yield Check("repository", "ok", f"interpreter {python} ({whose})")
+    yield _consent(root)
     if libraries:
         yield Check("repository", "ok", f"job libraries in it: {', '.join(libraries)}")
     else:
         do = "install the repository's requirements in .venv, or name proof.python in the spec"
         yield Check("repository", "note", "no job library in it; a proof needs one, except for cron and pollers", do)
+
+
+def _consent(root: Path) -> Check:
+    """Whether code of this working tree may run, and what agents may say in it."""
+    from skillrun.repo.git import open_repo
+    from skillrun.validations.consent import Consent
+
+    consent = Consent(open_repo(root))
+    record = consent.read()
+    if not consent.covers_head():
+        do = "skillrun trust shows what would run, and asks"
+        return Check("repository", "note", "nobody has allowed its code to run at this commit", do)
+    agents = "agents may say --trust" if record.agents else "an agent's --trust does not count"
+    return Check("repository", "ok", f"its code may run at this commit; {agents}")
 
 
 def _git() -> Check:

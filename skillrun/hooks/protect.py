@@ -50,6 +50,7 @@ _SHED = re.compile(
     r"|(?:^|\s)env\s+-i\b.*skillrun"
 )
 _SAYS = re.compile(r"(?:^|\s|/)skillrun\s.*?\s--waive\b")
+_ALLOWS = re.compile(r"(?:^|\s|/)skillrun\s+trust\b")
 _UNINSTALL = re.compile(r"(?:^|\s|/)skillrun\s+uninstall\b")
 
 
@@ -131,6 +132,8 @@ def _about_words(part: str) -> "str | None":
         return "who calls, and where the ledger lies, are the user's to say: leave such variables alone"
     if _SAYS.search(bare):
         return f"a waiver: {PEOPLE}"
+    if _ALLOWS.search(bare):
+        return f"what may run here, and what agents may say: {PEOPLE}"
     if _UNINSTALL.search(bare):
         return f"skillrun uninstall takes away the hooks that watch this session: {HOOKS}"
     return None

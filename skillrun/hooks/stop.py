@@ -73,7 +73,7 @@ def _newest_runs(path: "Path", repo: str) -> "list[dict[str, Any]]":
 def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
     """What is open in a run. One that cannot be read is open: a broken spec is no way out."""
     from skillrun.errors import SkillrunError
-    from skillrun.runner.standing import standing
+    from skillrun.runner.standing import NOT_SIGNED, is_believed, standing
 
     try:
         report = standing(root, run=row["run_id"], ledger=path)
@@ -82,7 +82,9 @@ def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
         run = {"skill": row["skill"], "job": row["job"]}
         return _said({"run": run, "outcome": "blocked", "stages": [], "next": [said]}, [])
     stale = [stage["id"] for stage in report["stages"] if stage["stale"]]
-    return None if report["outcome"] == "success" and not stale else _said(report, stale)
+    if report["outcome"] != "success" or stale:
+        return _said(report, stale)
+    return None if is_believed(row["run_id"], path) else _said(report, [NOT_SIGNED])
 
 
 def _tree_key(root: "Path", path: "Path") -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.canonical import canonical
 from skillrun.errors import Misuse
@@ -30,6 +30,9 @@ from skillrun.ledger.rows import (
     StoredEvent,
     Telemetry,
 )
+
+if TYPE_CHECKING:
+    from skillrun.ledger.findings import Problem
 
 __all__ = ["ConcurrentAppend", "EvidenceRow", "Ledger", "NewEvent", "RunStart", "StoredEvent", "Telemetry"]
 
@@ -240,6 +243,18 @@ class Ledger:
         latest = f"SELECT max(n) FROM event WHERE run_id = :run_id AND type = '{STAGE_FINISHED}' GROUP BY stage"
         query = f"SELECT * FROM event WHERE run_id = :run_id AND n IN ({latest}) ORDER BY n"
         return {row["stage"]: row for row in self._select(query, run_id=run_id)}
+
+    def events_containing(self, type: str, text: str) -> list[dict[str, Any]]:
+        """The newest events of a type whose data has this text somewhere, of all runs; a few at most."""
+        where = f"{_of_type(type)} AND instr(data, :text)"
+        return self._select(f"SELECT * FROM event WHERE {where} ORDER BY seq DESC LIMIT 5", type=type, text=text)
+
+    def problems(self, run_id: str) -> list[Problem]:
+        """What is wrong with the rows of a run: every hash and every seal is computed anew."""
+        from skillrun.ledger.verify import run_problems
+
+        with explained(self.path, self._busy_ms):
+            return run_problems(self._db, run_id)[0]
 
     def evidence(self, run_id: str, n: int | None = None) -> list[dict[str, Any]]:
         """The evidence of a run, or of one of its events, in order."""

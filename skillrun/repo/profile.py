@@ -52,11 +52,6 @@ class Profile:
         return tuple(self._section("quality_bar").get("required_checks") or ())
 
     @property
-    def agent_waivers(self) -> bool:
-        """`quality_bar.agent_waivers`: whether an agent may waive an item."""
-        return self._section("quality_bar").get("agent_waivers") is True
-
-    @property
     def validation_timeout(self) -> float | None:
         """`quality_bar.validation_timeout` in seconds; None where it is not given."""
         given = self._section("quality_bar").get("validation_timeout")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from skillrun.stages.interface import CommandPlan
+    from skillrun.validations.consent import CommandPlan, Question
 
 _STYLES = {
     "passed": "green",
@@ -49,7 +49,10 @@ class Silent:
     def waits(self, holder: str) -> None:
         print(f"skillrun: waiting for another invocation of this run: {visible(holder)}", file=sys.stderr, flush=True)
 
-    def may_run(self, plan: CommandPlan) -> str | None:
+    def may_run(self, question: Question) -> str | None:
+        return None
+
+    def runs(self, plan: CommandPlan) -> None:
         return None
 
     def may_write(self) -> bool:
@@ -95,6 +98,10 @@ class Plain(Silent):
         for shown in stage_lines(stage):
             self.show(shown)
 
+    def runs(self, plan: CommandPlan) -> None:
+        """What was allowed before is shown again, each time that it runs."""
+        self.show(line(2, ("dim", f"runs: {'; '.join(plan.commands)}"), hang=11))
+
     def show(self, shown: Line) -> None:
         show(shown.text.rstrip())
 
@@ -103,7 +110,7 @@ class Live(Plain):
     """A terminal: a spinner with the stage at work and the newest line of its command, then the stage in colour."""
 
     asks = True
-    asking = "Asked once for this content; the answer is kept outside the repository."
+    asking = "Asked once for this working tree and commit; what you edit or commit here asks nothing more."
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -132,17 +139,23 @@ class Live(Plain):
     def waits(self, holder: str) -> None:
         self._spin(f"waiting for another invocation of this run: {visible(holder)}")
 
-    def may_run(self, plan: CommandPlan) -> str | None:
+    def may_run(self, question: Question) -> str | None:
         """Shows the commands and asks; only yes is yes."""
         if not sys.stdin.isatty():
             return None
         self._stop()
         self.show(line(0))
-        self.show(line(0, ("bold", f"To {plan.purpose}, skillrun would run, in this repository:")))
-        for command in plan.commands:
-            self.show(line(2, ("", command)))
+        self.show(line(0, ("bold", f"In {question.root}, {question.commit}, skillrun would run:")))
+        for plan in question.plans:
+            self.show(line(2, ("dim", f"to {plan.purpose}:")))
+            for command in plan.commands:
+                self.show(line(4, ("", command)))
         self.show(line(0, ("dim", self.asking)))
         return "terminal" if self._yes("Run them?") else None
+
+    def runs(self, plan: CommandPlan) -> None:
+        self._stop()
+        super().runs(plan)
 
     def may_write(self) -> bool:
         """Asks a person; a pipeline that has a terminal is none."""

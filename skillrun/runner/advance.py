@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
@@ -14,8 +16,10 @@ from skillrun.ledger.rows import NewEvent, RunStart, Telemetry
 from skillrun.lock import RunLock
 from skillrun.repo.git import Snapshot, snapshot, touched
 from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
+from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_signed, sign_event
 from skillrun.runner.target import Request, Target, lock_path, open_ledger, patience_s, prepare_ledger_folder, shown
 from skillrun.runner.written import settle
+from skillrun.text import visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +30,9 @@ if TYPE_CHECKING:
     from skillrun.runner.options import Waiver
     from skillrun.runner.walk import Walk
     from skillrun.stages.conclude import CheckResult, Recommendation
-    from skillrun.stages.interface import Attestation, Case, CommandPlan
+    from skillrun.stages.interface import Attestation, Case
     from skillrun.stages.registry import Planned
+    from skillrun.validations.consent import CommandPlan, Gate, Question
     from skillrun.verdict import Finding, StageResult
 
 NO_JOB = "-"
@@ -50,8 +55,11 @@ class Watcher(Protocol):
     def waits(self, holder: str) -> None:
         """Another invocation of the same run is at work."""
 
-    def may_run(self, plan: CommandPlan) -> str | None:
+    def may_run(self, question: Question) -> str | None:
         """Asks a person; the means by which the answer was yes, or None."""
+
+    def runs(self, plan: CommandPlan) -> None:
+        """Code of the repository runs now, which somebody has allowed."""
 
 
 def advance(request: Request, watcher: Watcher, after_proof: Callable[[Case], None] | None = None) -> dict[str, Any]:
@@ -114,12 +122,14 @@ class _Inputs:
         )
         from skillrun.stages.conclude import CHECKS, STATE_MACHINE
         from skillrun.stages.registry import match_stages
+        from skillrun.validations.consent import Consent
 
         request, target = seen.request, seen.target
         skill = load_skill(target.skill_file)
         spec = read_spec(skill, request, target.spec_file, target.repo.root)
-        profile = load_profile(target.repo.root)
-        allowed = profile is not None and profile.agent_waivers
+        load_profile(target.repo.root)  # one that cannot be read is refused here
+        # Never by the profile: an agent can edit it, and a clone brings it along.
+        allowed = Consent(target.repo).read().agent_waivers
         check_waiving_actor(request, who(), allowed)
         if spec is not None and spec.waivers:
             check_spec_waivers(spec, _committed(target), who(), allowed)
@@ -146,7 +156,18 @@ def case_of(request: Request) -> Case:
 
     seen = Seen.of(request)
     inputs = _Inputs.read(seen)
-    return Case(inputs.skill, inputs.spec, seen.target.repo, seen.tree)
+    is_recorded = partial(_is_recorded_in, seen.target.ledger_path)
+    return Case(inputs.skill, inputs.spec, seen.target.repo, seen.tree, is_recorded=is_recorded)
+
+
+def _is_recorded_in(ledger_path: Path, sha: str) -> bool:
+    """Whether a ledger file says that a proof of this digest was kept. Never creates one."""
+    from skillrun.ledger.connection import exists
+
+    if not exists(ledger_path):
+        return False
+    with open_ledger(ledger_path, read_only=True) as ledger:
+        return is_proof_recorded(ledger, sha)
 
 
 def _committed(target: Target) -> bytes | None:
@@ -224,7 +245,8 @@ class _Invocation:
             self.target.repo,
             self.seen.tree,
             on_output=self.watcher.output,
-            consent=self._consent,
+            consent=self._make_gate().allows,
+            is_recorded=partial(is_proof_recorded, self.ledger),
         )
         self._record_words()
         self.watcher.begins(self._header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned])
@@ -248,7 +270,13 @@ class _Invocation:
     def _resume(self) -> dict[str, Any] | None:
         if self.request.new_run:
             return None
-        return self.ledger.latest_run(self.inputs.skill.id, self.job, self.target.repo_name)
+        run = self.ledger.latest_run(self.inputs.skill.id, self.job, self.target.repo_name)
+        wrong = find_tampering(self.ledger, run["run_id"]) if run is not None else None
+        if run is None or wrong is None:
+            return run
+        said = f"the run {run['run_id']} is not as it was written ({visible(wrong)}): nothing of it is believed"
+        print(f"skillrun: {said}, and a new one begins", file=sys.stderr, flush=True)
+        return None
 
     def _start(self) -> dict[str, Any]:
         base = snapshot(self.target.repo)
@@ -291,7 +319,7 @@ class _Invocation:
         """The invocation's first events: that it began, and what somebody said on its command line."""
         from skillrun.runner.options import recorded_attestations, waivers
 
-        earlier = self.ledger.events(self.run_id, type="waiver.given")
+        earlier = keep_signed(self.ledger.events(self.run_id, type="waiver.given"))
         self.waivers: dict[str, Waiver] = waivers(self.inputs.spec, self.request, earlier, self.actor)
         events = [self._event("invocation.started", data=self.seen.options())]
         recorded = {(e["data"]["item"], e["data"]["reason"], e["data"]["from"]) for e in earlier}
@@ -307,28 +335,37 @@ class _Invocation:
             for a in self.inputs.attested.values()
         ]
         self.ledger.append(self.run_id, events)
-        self.case.attestations = recorded_attestations(self.ledger.events(self.run_id, type="attestation.given"))
+        attested = keep_signed(self.ledger.events(self.run_id, type="attestation.given"))
+        self.case.attestations = recorded_attestations(attested)
 
     def _event(self, type: str, **fields: Any) -> NewEvent:
-        return NewEvent(
+        event = NewEvent(
             type, actor=self.actor.name, actor_kind=str(self.actor.kind), invocation=self.invocation, **fields
         )
+        return sign_event(self.run_id, event)
 
-    def _consent(self, plan: CommandPlan) -> bool:
-        """Asks once for the same content; the answer is kept outside the repository and recorded in the ledger."""
-        from skillrun.validations.consent import Consent, consent_key
+    def _make_gate(self) -> Gate:
+        """What stands before code of the repository in this invocation; a new yes is an event of the run."""
+        from skillrun.validations.consent import Gate
 
-        key, store = consent_key(plan.commands, plan.files), Consent()
-        if store.given(key):
-            return True
-        how = "--trust" if self.request.trust else self.watcher.may_run(plan)
-        if how is None:
-            return False
-        store.give(key, how, plan.commands)
-        self.ledger.append(
-            self.run_id, [self._event("consent.given", data={"key": key, "how": how, "commands": list(plan.commands)})]
+        return Gate(
+            self.target.repo,
+            self.request.trust,
+            self.watcher,
+            plans=self._list_plans,
+            on_given=self._record_consent,
+            actor=self.actor,
         )
-        return True
+
+    def _list_plans(self) -> list[CommandPlan]:
+        """Looked for in a tree of its own: what is read for a question is no look-up of the stage that asks."""
+        from skillrun.stages.commands import list_command_plans
+
+        return list_command_plans(case_of(self.request))
+
+    def _record_consent(self, how: str, commands: tuple[str, ...]) -> None:
+        data = {"how": how, "commit": self.target.repo.head, "commands": list(commands)}
+        self.ledger.append(self.run_id, [self._event("consent.given", data=data)])
 
     @property
     def results(self) -> dict[str, StageResult]:

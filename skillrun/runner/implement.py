@@ -18,6 +18,7 @@ from skillrun.ledger.rows import NewEvent
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import open_repo, snapshot, touched
 from skillrun.runner.advance import advance
+from skillrun.validations.consent import CommandPlan, Gate
 
 if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 ATTEMPT = "implement.attempt"
 _MOST_FILES = 200
+
+_HOW = "answer on a terminal, or run again with --trust"
+_NOT_ALLOWED = f"nobody has allowed anything to run in this working tree yet: {_HOW}"
 
 Tell = Callable[[str], None]
 
@@ -58,9 +62,13 @@ def read_implementer(command: str | None, attempts: int, limit: str) -> Implemen
 def implement(request: Request, watcher: Watcher, who_does: Implementer, tell: Tell) -> dict[str, Any]:
     """Advances, has the agent do what is open, and advances again; the last report. Raises as `advance` does."""
     report = advance(request, watcher)
+    gate = _make_gate(request, watcher)
     again = replace(request, waive={}, attest={}, evidence={}, new_run=False)
     for number in range(1, who_does.attempts + 1):
         if report["outcome"] == "success" or _only_people(report, tell):
+            break
+        if not gate.allows(CommandPlan("do what is open", (who_does.command,))):
+            tell(_NOT_ALLOWED)
             break
         tell(f"attempt {number} of {who_does.attempts}: {who_does.command}")
         done, files = _attempt(request, report, who_does, watcher)
@@ -73,13 +81,18 @@ def implement(request: Request, watcher: Watcher, who_does: Implementer, tell: T
     return report
 
 
+def _make_gate(request: Request, watcher: Watcher) -> Gate:
+    """An agent that is started in a repository runs what the repository says: its hooks, its settings."""
+    return Gate(open_repo(request.repo), request.trust, watcher)
+
+
 def _only_people(report: dict[str, Any], tell: Tell) -> bool:
     """Whether all that is open is a person's to answer."""
     actions = [action for action in report["next"] if action["action"] != "consider"]
     asked = [action for action in actions if action["action"] == "consent"]
     if not actions or len(asked) < len(actions):
         return False
-    tell("what is open is a consent, which no agent can give: answer on a terminal, or run again with --trust")
+    tell(f"what is open is a consent, which no agent can give: {_HOW}")
     return True
 
 

@@ -46,11 +46,11 @@ def check_waivers(given: Mapping[str, str], known: set[str], path: str) -> None:
 
 
 def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
-    """Raises Refused where an agent waives, and the profile does not allow it: whoever does the work may not."""
+    """Raises Refused where an agent waives, and no person allowed it here: whoever does the work may not."""
     if not request.waive or allowed or not actor.is_agent:
         return
     item = next(iter(request.waive))
-    hint = "ask a person to give it; or a person sets quality_bar.agent_waivers to true in REPO_PROFILE.json"
+    hint = "ask a person to give it, or to allow it here with: skillrun trust --agent-waivers"
     raise Refused(f"--waive {item}: {actor.agent or actor.name} is an agent, and waivers are for people", hint=hint)
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.actor import Actor, who
 from skillrun.canonical import digest
+from skillrun.errors import LedgerUnusable
 from skillrun.ledger.connection import EmptyLedger
 from skillrun.ledger.rows import NewEvent, Telemetry
 from skillrun.proof.packages import find_python, installed
 from skillrun.repo.tree import Tree
 from skillrun.resources import tool_version
+from skillrun.runner.signing import is_signed, sign_event
 from skillrun.runner.target import Request, Target, find_target, open_ledger, shown
 from skillrun.text import masked
 
@@ -82,7 +84,12 @@ def _latest_of(ledger: Ledger, seen: Seen) -> tuple[dict[str, Any], dict[str, An
     if run is None or run["open_invocations"]:
         return None
     ended = ledger.last_event(run["run_id"], "invocation.ended")
-    if ended is None or ended["data"]["key"] != seen.key or not ended["data"]["settled"]:
+    if ended is None or not is_signed(ended):
+        return None
+    if ended["data"]["key"] != seen.key or not ended["data"]["settled"]:
+        return None
+    source = _find_report_event(ledger, run["run_id"], ended)
+    if source is None or not is_signed(source):
         return None
     return run, ended
 
@@ -113,7 +120,8 @@ def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
             **said,
         ),
     ]
-    stored = ledger.append(run_id, events, telemetry=telemetry)
+    signed = [sign_event(run_id, event) for event in events]
+    stored = ledger.append(run_id, signed, telemetry=telemetry)
     report["telemetry"] = telemetry_json(telemetry)
     report["ledger"] = {"path": str(seen.target.ledger_path), "head": stored[-1].hash}
     return report
@@ -121,11 +129,23 @@ def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
 
 def stored_report(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) -> dict[str, Any]:
     """The report of an "invocation.ended" event; one that changed nothing points to the one before it."""
-    data = ended["data"]
-    if "same_as" in data:
-        data = ledger.events(run_id, type="invocation.ended", after=data["same_as"] - 1)[0]["data"]
-    report: dict[str, Any] = data["report"]
+    source = _find_report_event(ledger, run_id, ended)
+    if source is None:
+        raise LedgerUnusable(
+            f"{ledger.path}: run {run_id}: the event with its report is gone",
+            hint="skillrun ledger verify says all that is wrong",
+        )
+    report: dict[str, Any] = source["data"]["report"]
     return report
+
+
+def _find_report_event(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The "invocation.ended" event that holds the report; None where its row was taken away."""
+    same_as = ended["data"].get("same_as")
+    if same_as is None:
+        return ended
+    found = ledger.events(run_id, type="invocation.ended", after=same_as - 1)
+    return found[0] if found[0]["n"] == same_as else None
 
 
 def _repeated(row: Mapping[str, Any], invocation: int, actor: Actor, target: Target, duration_ms: int) -> Telemetry:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
     from skillrun.runner.target import Request
     from skillrun.scaffold.plan import Change, Kept, Plan
-    from skillrun.stages.interface import Case, CommandPlan
+    from skillrun.stages.interface import Case
+    from skillrun.validations.consent import CommandPlan
 
 STAYS = "is there already and stays as it is"
 _AGAIN = "run the same command again"
@@ -86,24 +87,17 @@ def _write_and_record(request: Request, watcher: Watcher, tell: Tell, plan: Plan
 
 def _format(request: Request, watcher: Watcher, plan: Plan, root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The repository's formatters over the Python files that were written, with consent: what to know, what ran."""
+    from skillrun.repo.git import open_repo
     from skillrun.scaffold.manner.formatting import format_files
-    from skillrun.validations.consent import Consent, consent_key
+    from skillrun.validations.consent import Gate
 
+    gate = Gate(open_repo(root), request.trust, watcher)
     ran: list[str] = []
 
     def ask(commands: CommandPlan) -> bool:
-        given = agreed(commands)
+        given = gate.allows(commands)
         ran.extend(commands.commands if given else ())
         return given
-
-    def agreed(commands: CommandPlan) -> bool:
-        key, store = consent_key(commands.commands, commands.files), Consent()
-        if store.given(key):
-            return True
-        how = "--trust" if request.trust else watcher.may_run(commands)
-        if how is not None:
-            store.give(key, how, commands.commands)
-        return how is not None
 
     paths = [change.path for change in plan.changes if change.path.endswith(".py")]
     notes = format_files(root, paths, plan.formatters, ask, watcher.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 from skillrun.repo.tree import Tree
 from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
+from skillrun.runner.signing import find_tampering, is_signed, keep_signed
 from skillrun.runner.target import Request, ledger_path, own_files, repo_name
 
 if TYPE_CHECKING:
     from skillrun.stages.interface import Case, Stage
 
+NOT_SIGNED = "the last report of this run was not recorded by skillrun for this user: no run here believes it"
 _HEADER = {
     "id": "run_id",
     "skill": "skill",
@@ -45,6 +48,8 @@ def standing(
         if ended is None:
             return _never_ended(row, path, opened)
         report = stored_report(opened, row["run_id"], ended)
+        if not is_signed(ended):
+            print(f"skillrun: {NOT_SIGNED}", file=sys.stderr, flush=True)
         report["telemetry"] = telemetry_row_json(opened.telemetry(row["run_id"], limit=1)[0])
         report["ledger"] = {"path": str(path), "head": opened.head(row["run_id"])[1]}
         report["open_invocations"] = row["open_invocations"]
@@ -54,6 +59,13 @@ def standing(
         return report
 
 
+def is_believed(run_id: str, ledger: Path) -> bool:
+    """Whether the last report of a run was recorded by skillrun for this user, and the run is as it was written."""
+    with Ledger.open(ledger, read_only=True) as opened:
+        ended = opened.last_event(run_id, "invocation.ended")
+        return ended is None or (is_signed(ended) and find_tampering(opened, run_id) is None)
+
+
 def order(
     repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
 ) -> dict[str, Any]:
@@ -61,7 +73,6 @@ def order(
     from skillrun.orders.order import OPEN, work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
-    report["trusted"] = _trusted(report)
     written = _spec_since(report, repo_path)
     if written is not None:
         report["stages"], report["next"] = [], [{"stage": "contract", "action": "run", "detail": written}]
@@ -82,13 +93,6 @@ def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
     except Misuse as several:
         return f"{several.message}; run the skill with --spec FILE"
     return f"{found.name} was written since this was found; run the skill again" if found is not None else None
-
-
-def _trusted(report: dict[str, Any]) -> bool:
-    """Whether the latest consent of the run was given on a command line: the next content needs it again."""
-    with Ledger.open(Path(report["ledger"]["path"]), read_only=True) as opened:
-        given = opened.last_event(report["run"]["id"], "consent.given")
-        return given is not None and given["data"]["how"] == "--trust"
 
 
 def _case_of(report: dict[str, Any], repo: Repo) -> Case | None:
@@ -203,7 +207,7 @@ def _case(row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> 
     file = request.spec if request.spec is not None and request.spec.is_file() else None
     gone = request.spec is not None and file is None
     spec = None if gone else read_spec(skill, request, file, repo.root)
-    said = recorded_attestations(ledger.events(row["run_id"], type="attestation.given"))
+    said = recorded_attestations(keep_signed(ledger.events(row["run_id"], type="attestation.given")))
     tree = Tree(repo.root, without=own_files(repo, ledger.path))
     case = Case(skill, spec, repo, tree, attestations=said)
     planned, _ = match_stages(skill)

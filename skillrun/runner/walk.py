@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skillrun.ledger.rows import EvidenceRow, NewEvent
+from skillrun.runner.signing import is_signed
+from skillrun.text import visible
 
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
@@ -42,7 +45,7 @@ class Walk:
 
     def go(self) -> None:
         """As far as it can; every stage that is not reached is pending."""
-        latest = self.ledger.latest_stages(self.run_id)
+        latest = self._read_latest()
         stopped = False
         for planned in self.planned:
             stage = planned.stage
@@ -56,6 +59,15 @@ class Walk:
             self._show(stage.ID, hold=not stopped)
             stopped = stopped or self.until == stage.ID
         self._tell()
+
+    def _read_latest(self) -> dict[str, dict[str, Any]]:
+        """The latest event of each stage, as far as it is believed; one line names the others."""
+        latest = self.ledger.latest_stages(self.run_id)
+        foreign = [stage for stage, event in latest.items() if not is_signed(event)]
+        if foreign:
+            said = f"{', '.join(map(visible, foreign))}: not recorded by skillrun for this user"
+            print(f"skillrun: {said}: not believed, and examined again", file=sys.stderr, flush=True)
+        return {stage: event for stage, event in latest.items() if stage not in foreign}
 
     def _show(self, stage: str, *, hold: bool) -> None:
         """Tells the watcher of a stage; those that wait for the proof, and those between them, are held until then."""

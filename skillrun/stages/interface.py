@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Finding, Severity, StageResult
 
 if TYPE_CHECKING:
@@ -40,17 +41,13 @@ class Attestation:
     actor_kind: str
 
 
-@dataclass(frozen=True)
-class CommandPlan:
-    """Commands of the repository that would run, and the files that define them."""
-
-    purpose: str
-    commands: tuple[str, ...]
-    files: Mapping[str, str]  # path -> sha256
-
-
 AskConsent = Callable[[CommandPlan], bool]
-"""True where the plan may run; asks at most once for the same content."""
+"""True where the plan may run. A person is asked at most once; see `validations.consent.Gate`."""
+
+
+def record_nothing(sha: str) -> bool:
+    """No ledger is at hand."""
+    return False
 
 
 def no_consent(plan: CommandPlan) -> bool:
@@ -72,6 +69,7 @@ class Case:
     tree: Tree
     attestations: Mapping[str, Attestation] = field(default_factory=dict)
     consent: AskConsent = no_consent
+    is_recorded: Callable[[str], bool] = record_nothing  # whether the ledger says that a proof was kept, by its sha256
     clean: bool = False  # the stages before have nothing open: a stage may begin what costs time
     on_output: Callable[[str], None] | None = None
     _kept: dict[str, tuple[Any, Lookups]] = field(default_factory=dict)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.breaking.edits import FileEdit, Span
 from skillrun.stages.effects import adapter_names, effect_calls, handler_calls
-from skillrun.stages.interface import Case, CommandPlan
+from skillrun.stages.interface import Case
 from skillrun.stages.testcases import TestCase, is_test_file, words_in
+from skillrun.validations.consent import CommandPlan
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobSpec
@@ -68,13 +69,10 @@ def _run_command(case: Case, how: str) -> Any:
     return run
 
 
-def plan(case: Case, python: str) -> CommandPlan:
-    """What a person agrees to: the repository's tests, and the files that say how they run."""
-    names = {path for path in case.tree.files if path.rpartition("/")[2] in (*_CONFIGURATION, "conftest.py")}
+def plan(python: str) -> CommandPlan:
+    """What a person agrees to: the repository's tests."""
     purpose = "run the tests of the handler in a scratch copy: as it is, and broken in three ways"
-    return CommandPlan(
-        purpose, (shlex.join([python, "-m", "pytest"]),), {p: case.tree.sha256(p) or "" for p in sorted(names)}
-    )
+    return CommandPlan(purpose, (shlex.join([python, "-m", "pytest"]),))
 
 
 def target_python(case: Case, spec: JobSpec) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Blocked
 from skillrun.frameworks.folders import with_driver
 from skillrun.proof.result import Target
-from skillrun.stages.interface import PROOF_PARTS, Case, CommandPlan, error, note, warning
+from skillrun.stages.interface import PROOF_PARTS, Case, error, note, warning
+from skillrun.state import read_own, state_dir, write_own
+from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 
 if TYPE_CHECKING:
@@ -101,19 +104,12 @@ def _root_of(path: str | None, module: str) -> str | None:
     return None
 
 
-def consent_plan(case: Case, target: Target) -> CommandPlan:
+def consent_plan(target: Target) -> CommandPlan:
     """What a person agrees to: the setup command, and that the handler runs."""
-    from skillrun.canonical import sha256
-
-    spec, handler = target.spec, find_handler(case)
+    spec = target.spec
     setup = [spec.proof.setup] if spec.proof and spec.proof.setup else []
-    files = {spec.shown_path: spec.sha256}
-    if handler is not None:
-        content = case.tree.read(handler.path)
-        files[handler.path] = sha256(content) if content is not None else ""
-    return CommandPlan(
-        "prove the job in a scratch folder", (*setup, f"{spec.handler}   under fault injection, many times"), files
-    )
+    handler = f"{spec.handler}   under fault injection, many times"
+    return CommandPlan("prove the job in a scratch folder", (*setup, handler))
 
 
 # -- what the proof says to the stages
@@ -148,12 +144,15 @@ def prove_case(case: Case) -> dict[str, Any] | None:
     and nothing runs.
     """
     target = proof_target(case)
-    kept = _kept(case)
-    if kept is not None:
+    found = _kept(case)
+    if found is not None and case.is_recorded(found[1]):
+        kept, sha = found
         _record(case, kept)
-        report: dict[str, Any] = kept["report"]
-        return report
-    if not case.consent(consent_plan(case, target)):
+        return {**kept["report"], "kept": sha}
+    if found is not None:
+        said = "the kept proof is not one that this ledger records: it is not believed, and made again"
+        print(f"skillrun: {said}", file=sys.stderr, flush=True)
+    if not case.consent(consent_plan(target)):
         return None
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
@@ -163,9 +162,9 @@ def prove_case(case: Case) -> dict[str, Any] | None:
     spec = target.spec
     report = {**proof_report(proof, target, f" --spec {spec.shown_path}"), "histories": stories(proof)}
     files = {path: case.tree.sha256(path) or "" for path in proof.modules}
-    _keep(case, {"rests_on": _rests_on(case), "files": files, "report": report})
+    sha = _keep(case, {"rests_on": _rests_on(case), "files": files, "report": report})
     _record(case, {"files": files})
-    return report
+    return {**report, "kept": sha}
 
 
 def _progress(case: Case) -> Any:
@@ -208,42 +207,49 @@ def _record(case: Case, kept: Mapping[str, Any]) -> None:
 
 def _cache(case: Case) -> Path:
     from skillrun.canonical import digest
-    from skillrun.validations.consent import state_dir
 
     name = digest([str(case.root), case.spec.job if case.spec else "", case.spec.shown_path if case.spec else ""])
     return state_dir() / "proofs" / f"{name}.json"
 
 
 def last_report(case: Case) -> dict[str, Any] | None:
-    """The report of the last proof of this job, where nothing that it rests on has changed since."""
-    kept = _kept(case)
-    return kept["report"] if kept is not None else None
+    """The report of the last proof of this job, where the ledger has it and nothing that it rests on has changed."""
+    found = _kept(case)
+    return found[0]["report"] if found is not None and case.is_recorded(found[1]) else None
 
 
-def _kept(case: Case) -> dict[str, Any] | None:
-    """The last proof of this job, where all that it rests on is unchanged."""
+def _kept(case: Case) -> tuple[dict[str, Any], str] | None:
+    """(the last proof of this job, the sha256 of its file) where all that it rests on is unchanged.
+
+    The file alone proves nothing: it counts where the ledger has recorded that sha256.
+    """
+    from skillrun.canonical import sha256
+
+    content = read_own(_cache(case))
+    if content is None:
+        return None
     try:
-        kept: dict[str, Any] = json.loads(_cache(case).read_bytes())
+        kept: dict[str, Any] = json.loads(content)
         same = kept["rests_on"] == json.loads(json.dumps(_rests_on(case)))
         fresh = all((case.tree.sha256(path) or "") == sha for path, sha in kept["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return kept if same and fresh and kept["files"] else None
+    return (kept, sha256(content)) if same and fresh and kept["files"] else None
 
 
-def _keep(case: Case, value: Mapping[str, Any]) -> None:
-    """Outside the repository, for its owner alone. Not being able to is no error: the next run proves again."""
+def _keep(case: Case, value: Mapping[str, Any]) -> str:
+    """Outside the repository, for its owner alone; the sha256 that the ledger records of it.
+
+    Not being able to is no error: the next run proves again.
+    """
     import contextlib
-    import os
-    import tempfile
 
-    path = _cache(case)
+    from skillrun.canonical import sha256
+
+    content = json.dumps(value).encode()
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w") as file:
-            json.dump(value, file)
-        Path(name).replace(path)
+        write_own(_cache(case), content)
+    return sha256(content)
 
 
 def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None) -> StageResult:
@@ -332,7 +338,7 @@ def proof_record(report: Mapping[str, Any] | None) -> dict[str, Any]:
     """What the ledger keeps of a proof besides what the stages found; nothing where there was none."""
     if report is None:
         return {}
-    names = ("verdict", "handler", "library", "assumptions", "histories")
+    names = ("verdict", "handler", "library", "assumptions", "histories", "kept")
     kept = {name: report[name] for name in names if name in report}
     return {"proof": {**kept, "bounds": report["bounds"]["sentence"], "schedules": report["schedules"]}}
 

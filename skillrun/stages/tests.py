@@ -220,7 +220,7 @@ def _first(spec: JobSpec, which: str) -> str:
 def _run(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], read: StageResult) -> StageResult:
     """What was read, with what the tests did when the handler was broken."""
     python = target_python(case, spec)
-    consent = plan(case, python)
+    consent = plan(python)
     if not case.consent(consent):
         return _no_consent(read, consent.commands)
     trial = try_tests(case, spec, handler, found, python)

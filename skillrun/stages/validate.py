@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun.stages.interface import Case, CommandPlan, blocker, error, note, wording
+from skillrun.stages.interface import Case, blocker, error, note, wording
+from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 
 if TYPE_CHECKING:
@@ -20,26 +21,6 @@ READS: tuple[str, ...] = ()
 COSTLY = True
 
 KINDS = ("lint", "typecheck", "test", "build")
-# What can change what a command does, besides the file that declares it.
-_DEFINING = (
-    "Makefile",
-    "makefile",
-    "GNUmakefile",
-    "justfile",
-    "tox.ini",
-    "noxfile.py",
-    "pyproject.toml",
-    "setup.cfg",
-    "package.json",
-    "composer.json",
-    "mix.exs",
-    "Rakefile",
-    "pytest.ini",
-    "conftest.py",
-    ".pre-commit-config.yaml",
-)
-
-
 _TESTS = ("**/test_*.py", "**/*_test.py")
 _TELLING = re.compile(r"^(FAILED|ERROR|E  )|\b(error|failed|failure|exception)\b|:\d+:", re.IGNORECASE)
 _NOISE = re.compile(r"^make(\[\d+\])?: ")
@@ -65,9 +46,7 @@ def examine(case: Case) -> StageResult:
     if not chosen:
         findings.append(note("validate.none", "no validation command is declared, so none was run"))
         return _result(case, findings, {}, {})
-    consent = CommandPlan(
-        "run the repository's own validations", tuple(v.command for v in chosen), _defining(case, chosen)
-    )
+    consent = consent_plan(chosen)
     if not case.consent(consent):
         return _no_consent(consent)
     case.tree.everything()
@@ -136,9 +115,10 @@ def _unknown(kind: str, required: bool) -> Finding:
     return make("validate.unknown", message, hint=hint, path="REPO_PROFILE.json")
 
 
-def _defining(case: Case, chosen: list[Validation]) -> dict[str, str]:
-    paths = {v.path for v in chosen} | {path for path in case.tree.files if path.rpartition("/")[2] in _DEFINING}
-    return {path: case.tree.sha256(path) or "" for path in sorted(paths)}
+def consent_plan(chosen: list[Validation]) -> CommandPlan:
+    """What a person agrees to: the commands."""
+    commands = tuple(validation.command for validation in chosen)
+    return CommandPlan("run the repository's own validations", commands)
 
 
 def _no_consent(plan: CommandPlan) -> StageResult:

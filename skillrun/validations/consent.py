@@ -1,91 +1,317 @@
-"""Remembers, outside the repository, which commands of it somebody has allowed to run."""
+"""What a person has allowed in one working tree: that code of the repository runs, and what agents may say there.
+
+The answer is kept in the user's state folder, under the working tree's real path, device, inode and user. It names the
+commit that the tree stood on. It holds for that commit, for whatever is edited in the tree, and for commits that are
+made in it on top of that commit. Commits that came from elsewhere (pull, merge, rebase, checkout) are asked for again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
-import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Protocol
 
+from skillrun.actor import Actor, who
 from skillrun.canonical import digest
 from skillrun.errors import Blocked
+from skillrun.repo.git import Repo, run_git
+from skillrun.state import read_own, state_dir, write_own
+from skillrun.text import visible
 
-_KEY = re.compile(r"[0-9a-f]{64}\Z")
+TRUST = "--trust"
+UNBORN = "-"  # in the place of a commit's id, before there is one
+# An answer remembers so many commits, the newest ones. One that is forgotten is asked for again.
+_MOST_COMMITS = 2000
+# So far back the reflog is read for commits that were made here since the last answer.
+_MOST_STEPS = 5000
 
 
-def consent_key(commands: Sequence[str], files: Mapping[str, str | None]) -> str:
-    """The sha256 of what will run: the commands in their order, and the files that define them.
+@dataclass(frozen=True)
+class CommandPlan:
+    """Commands of the repository that would run, and what for."""
 
-    `files`: path -> sha256 (None: looked for, not there), e.g. of the Makefile. An edit to any of them asks again.
-    """
-    return digest({"consent": 1, "commands": list(commands), "files": dict(files)})
+    purpose: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked: whether these plans may run in this working tree, on this commit."""
+
+    root: Path
+    head: str | None
+    plans: tuple[CommandPlan, ...]
+
+    @property
+    def commit(self) -> str:
+        """The commit, as a person is told of it."""
+        return f"at commit {self.head[:12]}" if self.head else "before its first commit"
+
+
+class Asked(Protocol):
+    """Who can be asked, and who is told what runs."""
+
+    def may_run(self, question: Question) -> str | None:
+        """Asks a person; the means by which the answer was yes, or None."""
+
+    def runs(self, plan: CommandPlan) -> None:
+        """This plan runs now: it was allowed."""
+
+
+@dataclass
+class Record:
+    """The answers for one working tree. `commits`: the id of a commit that may run -> the id of its tree."""
+
+    commits: dict[str, str] = field(default_factory=dict)
+    agents: bool = False  # whether agents may say --trust here
+    agent_waivers: bool = False  # whether agents may waive items here
+    given: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Consent:
-    """The answers, one small file per key, readable by their owner alone."""
+    """The answers for the working tree of a repository, and the only place where they are read and written."""
 
-    def __init__(self, store: Path | None = None) -> None:
+    def __init__(self, repo: Repo, store: Path | None = None) -> None:
+        self.repo = repo
         self.store = state_dir() / "consent" if store is None else store
+        self.identity = _identify_worktree(repo.root)
+        self.path = self.store / f"{digest(self.identity)}.json"
 
-    def given(self, key: str) -> bool:
-        """Whether this user has allowed exactly that. An answer that others could have written does not count."""
-        path = self._path(key)
+    def read(self) -> Record:
+        """The answers; none where nobody gave any, or somebody else could have written them."""
+        if self._is_in_repository():
+            return Record()
+        content = read_own(self.path)
+        if content is None:
+            return Record()
         try:
-            return _is_ours(self.store) and _is_ours(path) and json.loads(path.read_bytes())["key"] == key
-        except (OSError, ValueError, KeyError, TypeError):
+            return _parse_record(json.loads(content), self.identity)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return Record()
+
+    def covers_head(self) -> bool:
+        """Whether somebody allowed what HEAD is: that very commit, or one that its own commits were made on."""
+        record = self.read()
+        head = self.repo.head or UNBORN
+        if head in record.commits:
+            return True
+        made_here = find_commits_made_here(self.repo.root, record.commits)
+        if head not in made_here:
             return False
+        # The reflog forgets; the answer must not depend on that later.
+        record.commits |= made_here
+        with contextlib.suppress(Blocked):
+            self._write(record)
+        return True
 
-    def give(self, key: str, how: str, commands: Sequence[str]) -> Path:
-        """Keep the answer; `how` says by what means ("terminal", "--trust"). Raises Blocked where it cannot be kept."""
-        answer = {"key": key, "how": how, "commands": list(commands), "given_at": datetime.now(UTC).isoformat()}
-        path = self._path(key)
+    def give(self, how: str, commands: Iterable[str] = ()) -> None:
+        """Keeps a yes for HEAD; `how` says by what means. Raises Blocked where it cannot be kept."""
+        record = self.read()
+        head = self.repo.head or UNBORN
+        record.commits.pop(head, None)  # the newest answer comes last
+        record.commits[head] = _find_tree(self.repo)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        record.given.append({"commit": head, "how": how, "commands": list(commands), "at": at})
+        self._write(record)
+
+    def allow_agents(self, *, trust: bool = False, waive: bool = False) -> None:
+        """Keeps that agents may say --trust, or waive, in this working tree. Raises Blocked."""
+        record = self.read()
+        record.agents |= trust
+        record.agent_waivers |= waive
+        self._write(record)
+
+    def revoke(self) -> bool:
+        """Takes every answer for this working tree away; whether there was one."""
         try:
-            self.store.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(path, json.dumps(answer, indent=1).encode())
+            self.path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def may_say_trust(self, actor: Actor) -> bool:
+        """Whether a `--trust` of this caller counts: that of an agent only where a person allowed it."""
+        return not actor.is_agent or self.read().agents
+
+    def _write(self, record: Record) -> None:
+        hint = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
+        if self._is_in_repository():
+            raise Blocked(f"{self.store}: the consent cannot be kept inside of the repository", hint=hint)
+        newest = list(record.commits.items())[-_MOST_COMMITS:]
+        value = {
+            "schema_version": 2,
+            "worktree": self.identity,
+            "commits": dict(newest),
+            "agents": record.agents,
+            "agent_waivers": record.agent_waivers,
+            "given": record.given[-_MOST_COMMITS:],
+        }
+        try:
+            write_own(self.path, json.dumps(value, indent=1).encode())
         except OSError as error:
-            raise Blocked(
-                f"{self.store}: the consent cannot be kept: {error.strerror or error}",
-                hint="set SKILLRUN_STATE_DIR to a folder outside the repository that you can write",
-            ) from error
-        return path
+            said = f"{self.store}: the consent cannot be kept: {error.strerror or error}"
+            raise Blocked(said, hint=hint) from error
 
-    def _path(self, key: str) -> Path:
-        if not _KEY.match(key):
-            raise ValueError(f"not a consent key: {key!r}")
-        return self.store / f"{key}.json"
+    def _is_in_repository(self) -> bool:
+        """A state folder that lies in the repository could have come with it."""
+        folder = Path(os.path.realpath(self.store))
+        roots = (self.repo.root, self.repo.common_root)
+        return any(folder.is_relative_to(os.path.realpath(root)) for root in roots)
 
 
-def state_dir() -> Path:
-    """Where skillrun keeps what belongs to the user: SKILLRUN_STATE_DIR, else the system's usual place."""
-    if chosen := os.environ.get("SKILLRUN_STATE_DIR"):
-        return Path(chosen).absolute()
-    if sys.platform == "darwin":
-        return Path("~/Library/Application Support/skillrun").expanduser()
-    state_home = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state_home) if state_home.startswith("/") else Path("~/.local/state").expanduser()
-    return base / "skillrun"
+@dataclass
+class Gate:
+    """What stands before code of a repository: it asks once, and tells each time what runs.
+
+    `plans` gives everything that would run later as well, so that one question shows all of it. `on_given` is told of
+    a new yes: by what means, and the commands that were shown.
+    """
+
+    repo: Repo
+    trust: bool
+    watcher: Asked
+    plans: Callable[[], Sequence[CommandPlan]] = tuple
+    on_given: Callable[[str, tuple[str, ...]], None] | None = None
+    actor: Actor = field(default_factory=who)
+    said_no: bool = False  # a person is asked once in an invocation
+
+    def allows(self, plan: CommandPlan) -> bool:
+        """Whether the plan may run. Raises Blocked where a yes cannot be kept."""
+        if not Consent(self.repo).covers_head() and not self._asks(plan):
+            return False
+        self.watcher.runs(plan)
+        return True
+
+    def _asks(self, plan: CommandPlan) -> bool:
+        if self.said_no:
+            return False
+        plans = tuple(_without_repetition([plan, *self.plans()]))
+        how = self._trusted_how() or self.watcher.may_run(Question(self.repo.root, self.repo.head, plans))
+        if how is None:
+            self.said_no = True
+            return False
+        commands = tuple(command for one in plans for command in one.commands)
+        Consent(self.repo).give(how, commands)
+        if self.on_given is not None:
+            self.on_given(how, commands)
+        return True
+
+    def _trusted_how(self) -> str | None:
+        """`--trust`, where it counts; where it does not, one line says why."""
+        if not self.trust:
+            return None
+        if Consent(self.repo).may_say_trust(self.actor):
+            return TRUST
+        print(untrusted_line(self.actor), file=sys.stderr, flush=True)
+        return None
 
 
-def _is_ours(path: Path) -> bool:
-    status = path.lstat()
-    return status.st_uid == os.geteuid() and not status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode)
+def untrusted_line(actor: Actor) -> str:
+    """Why the `--trust` of an agent does not count, and what a person does about it."""
+    name = visible(actor.agent or actor.name)
+    said = f"{name} is an agent, and nobody has allowed it to say that here"
+    return f"skillrun: --trust does not count: {said}\n  do: ask a person to run: skillrun trust --agents"
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, mode 0600."""
-    import tempfile
+def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """The commits of HEAD's reflog that were made in this working tree on top of known ones: commit -> tree.
 
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    `known` is given in the same way. A commit counts as made here where the reflog says `commit`, its only parent is
+    one that counts, or it replaces (`--amend`) one that counts. A commit with the tree of one that counts brings
+    nothing new, however it came about. A clone has a reflog of its own, so that it cannot bring one along.
+    """
+    if not known:
+        return {}
+    accepted = dict(known)
+    trees = set(known.values()) - {""}
+    before: _Step | None = None
+    for step in _read_reflog(root):
+        if step.tree in trees or _is_made_on(step, before, accepted):
+            accepted[step.commit] = step.tree
+            trees.add(step.tree)
+        before = step
+    return {commit: tree for commit, tree in accepted.items() if commit not in known}
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One entry of a reflog: where HEAD went to, and by which action."""
+
+    commit: str
+    tree: str
+    parents: tuple[str, ...]
+    action: str
+
+
+def _is_made_on(step: _Step, before: _Step | None, accepted: Mapping[str, str]) -> bool:
+    if step.action == "commit":
+        return len(step.parents) == 1 and step.parents[0] in accepted
+    if step.action == "commit (initial)":
+        return not step.parents and UNBORN in accepted
+    if step.action == "commit (amend)" and before is not None:
+        return before.commit in accepted and step.parents == before.parents
+    return False
+
+
+def _read_reflog(root: Path) -> Iterator[_Step]:
+    """The entries of HEAD's reflog in this working tree, oldest first; none where git keeps none."""
+    form = "--format=%H%x1f%T%x1f%P%x1f%gs"
+    # No signature is looked at: that would start a program which the repository's configuration names.
+    options = ("--no-show-signature", "-z", f"--max-count={_MOST_STEPS}", form)
+    done = run_git(root, "log", "--walk-reflogs", *options, "HEAD", "--")
+    entries = done.stdout.decode("utf-8", "replace").split("\0")
+    for entry in reversed(entries):
+        fields = entry.split("\x1f", 3)
+        if len(fields) == 4:
+            commit, tree, parents, said = fields
+            yield _Step(commit, tree, tuple(parents.split()), said.partition(":")[0])
+
+
+def _find_tree(repo: Repo) -> str:
+    """The id of HEAD's tree; empty before the first commit."""
+    if repo.head is None:
+        return ""
+    done = run_git(repo.root, "rev-parse", "--verify", "--quiet", f"{repo.head}^{{tree}}")
+    return done.stdout.decode().strip()
+
+
+def _identify_worktree(root: Path) -> dict[str, Any]:
+    """What tells a working tree from all others, also from a later one at the same path."""
+    real = Path(os.path.realpath(root))
+    name = os.fsencode(real).decode("utf-8", "backslashreplace")
+    # Git makes .git (a folder, or a file in a linked worktree) anew with each clone.
+    inodes = [_find_inode(real), _find_inode(real / ".git")]
+    return {"path": name, "device": real.stat().st_dev, "inodes": inodes, "uid": os.geteuid()}
+
+
+def _find_inode(path: Path) -> int:
+    """The inode of a file; 0 where there is none, as where git's own folder lies elsewhere."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _parse_record(value: Any, identity: Mapping[str, Any]) -> Record:
+    """The record in a file. Raises ValueError, KeyError or TypeError for anything else."""
+    if value["schema_version"] != 2 or value["worktree"] != identity:
+        raise ValueError("the answers for another working tree")
+    commits = {str(commit): str(tree) for commit, tree in value["commits"].items()}
+    given = [dict(one) for one in value["given"]]
+    return Record(commits, value["agents"] is True, value["agent_waivers"] is True, given)
+
+
+def _without_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:
+    """The plans without those commands that an earlier one has."""
+    shown: set[str] = set()
+    for plan in plans:
+        new = tuple(command for command in plan.commands if command not in shown)
+        shown.update(new)
+        if new:
+            yield CommandPlan(plan.purpose, new)

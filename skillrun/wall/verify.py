@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ _KEPT = ("outcome", "stages", "checks", "next")  # of a report; its ledger is go
 
 @dataclass(frozen=True)
 class Ask:
-    """The options of one verification. `trust`: consent is given for what HEAD holds."""
+    """The options of one verification. `trust`: somebody says that what HEAD holds may run; see `_is_allowed`."""
 
     repo: Path = Path()
     base: str | None = None
@@ -49,8 +50,11 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     diff = read_diff(repo.root, base.commit or commit, commit)
     specs = {file.path: file for file in diff.specs if file.path in paths}
     stray = {path: _stray(diff, file, base) for path, file in specs.items()}
+    trusted = ask.trust and _is_allowed(repo)
     with clean_checkout(repo, commit, _pythons(specs.values())) as checkout:
-        jobs = tuple(_job(checkout, file, stray[path], ask.trust, watcher) for path, file in specs.items())
+        if trusted:
+            _allow_checkout(checkout)
+        jobs = tuple(_job(checkout, file, stray[path], watcher) for path, file in specs.items())
     return Verification(
         commit=commit,
         branch=repo.branch,
@@ -73,6 +77,28 @@ def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:
     return repo.head, paths
 
 
+def _is_allowed(repo: Repo) -> bool:
+    """Whether a --trust or --ci counts: that of an agent where a person allowed it here, or allowed this very HEAD.
+
+    Asked of the user's own state folder; the verification itself has an empty one.
+    """
+    from skillrun.actor import who
+    from skillrun.validations.consent import Consent, untrusted_line
+
+    actor, consent = who(), Consent(repo)
+    if consent.may_say_trust(actor) or consent.covers_head():
+        return True
+    print(untrusted_line(actor), file=sys.stderr, flush=True)
+    return False
+
+
+def _allow_checkout(checkout: Checkout) -> None:
+    """Gives consent for the clean checkout, in the state folder that goes with it."""
+    from skillrun.validations.consent import TRUST, Consent
+
+    Consent(open_repo(checkout.root)).give(TRUST)
+
+
 def _pythons(specs: Iterable[File]) -> Iterator[str]:
     """The interpreters that the specs name by a path in the repository."""
     for file in specs:
@@ -84,7 +110,7 @@ def _pythons(specs: Iterable[File]) -> Iterator[str]:
 # -- one job
 
 
-def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, watcher: Watcher) -> Job:
+def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], watcher: Watcher) -> Job:
     """Its run from the first stage to the last; what is refused is said in the job, and the others go on."""
     from skillrun.contract.locate import bundled_skill
     from skillrun.runner.advance import advance
@@ -100,7 +126,6 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, 
         skill_path=skill,
         ledger=checkout.ledgers / f"{sha256(spec.path.encode())[:16]}.db",  # no job resumes another of its name
         overrides=dict(_overrides(checkout, spec, stray)),
-        trust=trust,
     )
     guard = Guard(watcher, checkout.contents, checkout.strays)
     away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}

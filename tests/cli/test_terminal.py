@@ -57,10 +57,12 @@ def test_a_person_is_asked_before_anything_runs(answer: str, code: int, tmp_path
     ended, text = at_terminal(repo, shops.SKILL, answer=answer)
     assert ended == code, text
     assert "make test" in plain(text)
-    assert "Run them? [y/N]" in plain(text)
+    assert plain(text).count("Run them? [y/N]") == 1
+    assert "at commit" in plain(text)
+    assert "-m pytest" in plain(text)
     assert repo.with_name("runs").exists() == (code == 0)
     given = shops.events(shops.ledger_of(repo), "consent.given")
-    assert [event["data"]["how"] for event in given] == (["terminal"] * 2 if code == 0 else [])
+    assert [event["data"]["how"] for event in given] == (["terminal"] if code == 0 else [])
     (row,) = shops.telemetry(shops.ledger_of(repo))
     assert row["actor_kind"] == "human"
 
@@ -82,3 +84,24 @@ def test_an_unchanged_run_is_shown_in_colour_too(finished_shop: Path) -> None:
         assert code == 0
         assert "\x1b[32m" in text
     assert "cached" in plain(text)
+
+
+def test_a_person_allows_a_working_tree_and_its_agents(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo", makefile="test:\n\techo run >> ../runs\n")
+    code, text = at_terminal(repo, "trust", "--agents", answer="y")
+    assert code == 0, text
+    assert "make test" in plain(text)
+    assert "agents may say --trust here" in plain(text)
+    assert not repo.with_name("runs").exists()
+    agent = {"CLAUDECODE": "1"}
+    shops.run(repo, code=0, env=agent)
+    helpers.git(repo, "checkout", "--quiet", "--orphan", "other")
+    helpers.commit(repo, "From nowhere")
+    shops.run(repo, "--trust", code=0, env=agent)
+
+
+def test_a_person_who_says_no_has_allowed_nothing(tmp_path: Path) -> None:
+    repo = shops.shop(tmp_path / "repo")
+    code, text = at_terminal(repo, "trust", "--agents", "--agent-waivers", answer="n")
+    assert code == 3, text
+    assert not (repo.with_name("repo.home") / "state" / "consent").exists()

@@ -34,6 +34,7 @@ DENIED = (
     "CLAUDECODE= skillrun next",
     "env -i skillrun next",
     "skillrun job-worker-orchestration --waive tests=later",
+    "skillrun trust --agents",
     "rm -rf .claude",
     "mv .claude x",
     "git rm -r .codex",

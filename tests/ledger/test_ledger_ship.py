@@ -310,3 +310,105 @@ def test_an_address_that_is_none(tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db", runs=1)
     with pytest.raises(Misuse, match="not the address of a database"):
         ship(tmp_path / "ledger.db", "mysql://x/y")
+
+
+# -- what the receiver really holds
+
+
+def set_cursor(path: Path, seq: int) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE sink_cursor SET last_seq = ?", (seq,))
+
+
+def lose(url: str, *statements: str) -> None:
+    """What a restored backup or an administrator leaves behind."""
+    with psycopg.connect(url, options="-c search_path=skillrun -c session_replication_role=replica") as far:
+        for statement in statements:
+            far.execute(statement)
+
+
+@pytest.mark.parametrize("ahead", [10, 21, 1_000_000])
+def test_a_cursor_that_was_set_forward_hides_nothing(url: str, tmp_path: Path, ahead: int) -> None:
+    path = tmp_path / "ledger.db"
+    fill(path, runs=1)
+    ship(path, url)
+    run_id = fill(path, runs=1)[0]
+    set_cursor(path, ahead)
+    shipped = ship(path, url)
+    assert shipped.notes
+    assert ("set back" in shipped.notes[0]) == (ahead > 14)
+    with Ledger.open(path) as ledger:
+        more(ledger, run_id, 2, invocation=2)
+    assert ship(path, url).events == 4
+    assert there(url, path) == here(path)
+
+
+def test_an_honest_cursor_has_no_note(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    fill(path)
+    assert ship(path, url).notes == ()
+    fill(path)
+    assert ship(path, url, batch=5).notes == ()
+    assert ship(path, url).notes == ()
+
+
+EVENTS = "DELETE FROM event WHERE n"
+LOSSES = {
+    "everything": ("TRUNCATE run, event, evidence, telemetry",),
+    "one run": ("DELETE FROM event WHERE run_id = (SELECT min(run_id) FROM run)",),
+    "the last events": (f"{EVENTS} > 3", "DELETE FROM evidence WHERE n > 3", "DELETE FROM telemetry"),
+    "an event in the middle": (f"{EVENTS} = 4",),
+    "telemetry": ("DELETE FROM telemetry",),
+    "evidence": ("DELETE FROM evidence WHERE n = 5",),
+    "the tables": ("DROP SCHEMA skillrun CASCADE",),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_receiver_that_lost_its_rows_gets_them_again(url: str, tmp_path: Path, loss: str) -> None:
+    path = tmp_path / "ledger.db"
+    fill(path)
+    ship(path, url)
+    lose(url, *LOSSES[loss])
+    shipped = ship(path, url)
+    assert "were not there, or not whole" in shipped.notes[0]
+    assert shipped.refused == {}
+    assert there(url, path) == here(path)
+    assert ship(path, url).notes == ()
+
+
+def test_a_cursor_that_was_set_back_is_said(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    fill(path)
+    ship(path, url)
+    set_cursor(path, 5)
+    assert ship(path, url).notes == (
+        "16 events behind the cursor were there already: they are sent again, and are there once",
+    )
+    assert there(url, path) == here(path)
+
+
+def test_a_last_event_that_another_one_stands_for_is_refused(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    run_id = fill(path, runs=1)[0]
+    ship(path, url)
+    lose(url, "UPDATE event SET hash = repeat('0', 64) WHERE n = 7")
+    shipped = ship(path, url)
+    assert "another event 7" in shipped.refused[run_id]
+
+
+def test_what_is_appended_after_everything_was_archived_is_sent(url: str, tmp_path: Path) -> None:
+    """SQLite gives the numbers of deleted events again."""
+    path = tmp_path / "ledger.db"
+    fill(path)
+    ship(path, url)
+    with sqlite3.connect(path) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        for table in ("telemetry", "evidence", "event", "run"):
+            db.execute(f"DELETE FROM {table}")
+    fill(path, runs=1)
+    shipped = ship(path, url)
+    assert "set back" in shipped.notes[0]
+    with psycopg.connect(url, options="-c search_path=skillrun") as far:
+        assert far.execute("SELECT count(*) FROM event").fetchone() == (28,)

@@ -1,4 +1,4 @@
-"""Consent: asked once for what will run, kept outside the repository; and what validations do is told."""
+"""Consent: asked once for a working tree and its commit, kept outside; and what validations do is told."""
 
 from __future__ import annotations
 
@@ -39,28 +39,99 @@ def test_nothing_runs_without_consent(repo: Path) -> None:
     assert runs(repo) == 0
 
 
-def test_trust_once_until_what_runs_changes(repo: Path) -> None:
+def test_trust_once_whatever_is_edited_and_committed_here(repo: Path) -> None:
     shops.run(repo, "--trust", code=0)
     assert runs(repo) == 1
-    (repo / "README.md").write_text("Another.\n")
+    (repo / "Makefile").write_text(COUNTING + "\n# More.\n")
     shops.run(repo, code=0)
     assert runs(repo) == 2
-    (repo / "Makefile").write_text(COUNTING + "\n# More.\n")
-    report = shops.report(repo, code=3)
-    assert "validate.no-consent" in shops.rules(report)
-    assert runs(repo) == 2
-    shops.run(repo, "--trust", code=0)
+    helpers.commit(repo, "More")
+    (repo / "README.md").write_text("Another.\n")
+    shops.run(repo, code=0)
     assert runs(repo) == 3
-    given = shops.events(shops.ledger_of(repo), "consent.given")
-    assert [event["data"]["how"] for event in given] == ["--trust"] * 3
-    assert given[0]["data"]["commands"][0].endswith("-m pytest")
-    assert given[1]["data"]["commands"] == given[2]["data"]["commands"] == ["make lint", "make test"]
+    (given,) = shops.events(shops.ledger_of(repo), "consent.given")
+    assert given["data"]["how"] == "--trust"
+    assert given["data"]["commands"][0].endswith("-m pytest")
+    assert given["data"]["commands"][1:] == ["make lint", "make test"]
+
+
+def test_what_runs_is_shown_each_time(repo: Path) -> None:
+    assert "runs: make lint; make test" in shops.run(repo, "--trust", code=0)
+    (repo / "README.md").write_text("Another.\n")
+    assert "runs: make lint; make test" in shops.run(repo, code=0)
+
+
+def test_a_hostile_fork_runs_nothing_after_a_pull(repo: Path) -> None:
+    shops.run(repo, "--trust", code=0)
+    fork = repo.with_name("fork")
+    helpers.git(repo.parent, "clone", "--quiet", str(repo), str(fork))
+    (fork / "Makefile").write_text("test:\n\ttouch ../stolen\n")
+    tests = fork / "tests" / "test_send_receipt.py"
+    tests.write_text(tests.read_text() + "\nopen('../stolen', 'w').close()\n")
+    helpers.commit(fork, "Faster tests")
+    helpers.git(repo, "pull", "--quiet", "--ff-only", str(fork))
+    report = shops.report(repo, code=3)
+    assert {"tests.no-consent", "validate.no-consent"} <= shops.rules(report)
+    assert not repo.with_name("stolen").exists()
+    shops.run(fork, code=3, env={"HOME": str(repo.with_name("repo.home"))})
+    assert not repo.with_name("stolen").exists()
+
+
+def test_the_interpreter_that_a_spec_names_is_not_started_unasked(tmp_path: Path) -> None:
+    """Not by a run, and not by a command that only reads."""
+    repo = shops.shop(tmp_path / "repo", proof=True)
+    evil = repo / "tools" / "python"
+    evil.parent.mkdir()
+    evil.write_text("#!/bin/sh\ntouch ../stolen\n")
+    evil.chmod(0o755)
+    spec = (repo / shops.SPEC).read_text()
+    (repo / shops.SPEC).write_text(spec.replace("\nproof:\n", "\nproof:\n  python: tools/python\n"))
+    helpers.commit(repo, "An interpreter")
+    shops.run(repo, code=3)
+    for command in ("status", "next", "why retry", "doctor"):
+        helpers.run_cli(*command.split(), cwd=repo)
+    helpers.run_cli("prove", cwd=repo)
+    assert not repo.with_name("stolen").exists()
+
+
+AGENT = {"CLAUDECODE": "1"}
+
+
+@pytest.mark.parametrize("more", [{}, {"SKILLRUN_ACTOR": "human:me"}, {"CI": "true"}])
+def test_an_agents_trust_counts_for_nothing_unless_a_person_allowed_it(repo: Path, more: dict[str, str]) -> None:
+    done = helpers.run_cli(shops.SKILL, "--trust", cwd=repo, env={**AGENT, **more})
+    assert done.returncode == 3
+    assert runs(repo) == 0
+    assert "claude-code is an agent" in done.stderr
+    assert "skillrun trust --agents" in done.stderr
+    assert done.stderr.count("--trust does not count") <= 2  # the tests, the validations
+
+
+def test_an_agent_cannot_allow_itself_anything(repo: Path) -> None:
+    for options in (("--agents",), ("--agent-waivers",), ()):
+        assert helpers.run_cli("trust", *options, cwd=repo, env=AGENT).returncode == 4
+    assert helpers.run_cli("trust", "--agents", cwd=repo).returncode == 4  # nobody is there to be asked
+    done = helpers.run_cli(shops.SKILL, "--trust", cwd=repo, env=AGENT)
+    assert done.returncode == 3
+
+
+def test_in_ci_it_is_meant(repo: Path) -> None:
+    shops.run(repo, "--trust", code=0, env={"CI": "true"})
+    assert runs(repo) == 1
+
+
+def test_an_agent_goes_on_where_a_person_has_consented(repo: Path) -> None:
+    shops.run(repo, "--trust", code=0)
+    (repo / "README.md").write_text("Another.\n")
+    helpers.commit(repo, "The agent's")
+    shops.run(repo, code=0, env=AGENT)
+    assert runs(repo) == 2
 
 
 def test_the_answer_is_kept_outside_the_repository(repo: Path) -> None:
     shops.run(repo, "--trust", code=0)
     kept = list((repo.with_name("repo.home") / "state" / "consent").iterdir())
-    assert len(kept) == 2  # the tests against a broken handler, and the validations
+    assert len(kept) == 1
     assert not [path for path in repo.rglob("*") if "consent" in path.name]
 
 

@@ -9,6 +9,9 @@ import helpers
 import pytest
 import shops
 
+from skillrun.repo.git import open_repo
+from skillrun.validations.consent import Consent
+
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
@@ -93,10 +96,22 @@ def test_an_agents_waiver_in_the_spec_counts_once_it_is_committed(repo: Path) ->
     assert shops.stages(shops.report(repo, code=3, env=AGENT))["retry"] == "waived"
 
 
-def test_where_the_profile_allows_it_an_agents_waiver_is_recorded_as_one(repo: Path) -> None:
+def test_a_profile_allows_an_agent_nothing(repo: Path) -> None:
+    """A clone brings it along, and an agent can edit it."""
     profile = shops.asked(repo, "detect")["profile"]
     profile["quality_bar"]["agent_waivers"] = True
     (repo / "REPO_PROFILE.json").write_text(json.dumps(profile))
+    helpers.commit(repo, "Agents may")
+    done = helpers.run_cli("run", shops.SKILL, "--waive", "retry=later", cwd=repo, env=AGENT)
+    assert done.returncode == 4
+    assert "skillrun trust --agent-waivers" in done.stderr
+
+
+def test_where_a_person_allows_it_an_agents_waiver_is_recorded_as_one(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLRUN_STATE_DIR", str(repo.with_name("repo.home") / "state"))
+    Consent(open_repo(repo)).allow_agents(waive=True)
     report = shops.report(repo, "--waive", "retry=later", code=3, env=AGENT)
     assert shops.stages(report)["retry"] == "waived"
     (event,) = shops.events(shops.ledger_of(repo), "waiver.given")

@@ -19,6 +19,8 @@ def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:
         return 1 if shipped.refused else 0
     sent = f"{counted(shipped.events, 'event')} of {counted(shipped.runs, 'run')} sent"
     print(visible(f"{shipped.sink}: {sent}, {shipped.waiting} waiting"))
+    for note in shipped.notes:
+        print(visible(f"  {note}"))
     for run_id, why in shipped.refused.items():
         print(visible(f"  run {run_id} was refused: {why}"))
     if shipped.refused:

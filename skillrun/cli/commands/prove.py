@@ -99,20 +99,16 @@ def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> Case:
 
 
 def _ask(case: Case, target: Target, watcher: Silent, trust: bool) -> None:
-    """Asks once for the same content. Raises Blocked where nobody has agreed."""
+    """Raises Blocked where nobody has allowed code of this working tree to run."""
     from skillrun.stages.proving import consent_plan
-    from skillrun.validations.consent import Consent, consent_key
+    from skillrun.validations.consent import Gate
 
-    plan = consent_plan(case, target)
-    key, store = consent_key(plan.commands, plan.files), Consent()
-    if store.given(key):
+    plan = consent_plan(target)
+    if Gate(case.repo, trust, watcher).allows(plan):
         return
-    how = "--trust" if trust else watcher.may_run(plan)
-    if how is None:
-        lines = "".join(f"\n  {command}" for command in plan.commands)
-        hint = "read them, then answer yes on a terminal, or run again with --trust"
-        raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=hint)
-    store.give(key, how, plan.commands)
+    lines = "".join(f"\n  {command}" for command in plan.commands)
+    hint = "read them, then answer yes on a terminal, or run again with --trust"
+    raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=hint)
 
 
 def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgress) -> Proof:

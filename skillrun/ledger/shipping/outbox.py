@@ -12,7 +12,17 @@ from types import TracebackType
 from typing import Any
 
 from skillrun.ledger.connection import BUSY_MS, explained, open_writer
+from skillrun.ledger.shipping.compare import Holding, Sent
 from skillrun.ledger.shipping.parcel import COLUMNS, EVENT_ROW, Parcel, redacted_by, seal_of
+
+# Every run: its events, the number and hash of the last one, the rows beside them, and the last one that was sent.
+_HOLDINGS = """
+    SELECT run_id, count(*), max(n), (SELECT hash FROM event AS last WHERE last.run_id = event.run_id ORDER BY n DESC),
+        (SELECT count(*) FROM evidence WHERE evidence.run_id = event.run_id),
+        (SELECT count(*) FROM telemetry WHERE telemetry.run_id = event.run_id),
+        coalesce(max(n) FILTER (WHERE seq <= ?), 0)
+    FROM event GROUP BY run_id
+"""
 
 
 class Outbox:
@@ -35,6 +45,26 @@ class Outbox:
         """`seq` of the last event that needs no sending any more."""
         found = self._all("SELECT last_seq FROM sink_cursor WHERE sink = ?", self.sink)
         return int(found[0][0]) if found else 0
+
+    def holdings(self) -> dict[str, Sent]:
+        """What this ledger holds of each run, and how much of it lies before the cursor."""
+        with self._reading():
+            rows = self._all(_HOLDINGS, self.cursor())
+        return {run_id: Sent(Holding(*holding), int(last_sent)) for run_id, *holding, last_sent in rows}
+
+    def set_cursor_back(self) -> tuple[int, int] | None:
+        """Where the cursor stands behind the last event, it is set to that one: (where it stood, where it stands).
+
+        Somebody moved it; or the ledger is an older copy, or its last runs were archived, and new events take numbers
+        that were used before. Which of them were sent is found by a comparison with the receiver.
+        """
+        with self._writing():
+            newest = int(self._db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
+            stood = self.cursor()
+            if stood <= newest:
+                return None
+            self._db.execute("UPDATE sink_cursor SET last_seq = ? WHERE sink = ?", (newest, self.sink))
+        return stood, newest
 
     def waiting(self) -> int:
         """How many events are still to be sent, those of refused runs not counted."""

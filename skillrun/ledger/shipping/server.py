@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from skillrun.errors import Blocked, Misuse
+from skillrun.ledger.shipping.compare import Holding
 from skillrun.ledger.shipping.parcel import COLUMNS, Parcel, by_table
 from skillrun.resources import resource
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 _SCHEMA_LOCK = 0x534B524E  # "SKRN": one creates the tables, others wait
 _REDACTED = (("event", "data", ("run_id", "n", "hash")), ("evidence", "detail", ("run_id", "n", "i")))
 _KEYS = {"run": "run_id", "event": "run_id, n", "evidence": "run_id, n, i", "telemetry": "run_id, invocation"}
+
+
+# As `outbox` counts them here.
+_HOLDINGS = """
+    SELECT run_id, count(*), max(n), (array_agg(hash ORDER BY n DESC))[1],
+        (SELECT count(*) FROM evidence WHERE evidence.run_id = event.run_id),
+        (SELECT count(*) FROM telemetry WHERE telemetry.run_id = event.run_id)
+    FROM event WHERE run_id = ANY(%s) GROUP BY run_id
+"""
 
 
 class Refusal(Exception):
@@ -87,6 +97,12 @@ class Server:
                     if rows:
                         self._insert(cursor, table, rows)
                 self._redact(cursor, parcels)
+
+    def holdings(self, runs: Sequence[str]) -> dict[str, Holding]:
+        """What is there of these runs. Raises Refusal and Unreachable."""
+        with self._in_words():
+            rows = self._connected().execute(_HOLDINGS, (list(runs),)).fetchall()
+        return {run_id: Holding(*holding) for run_id, *holding in rows}
 
     def _insert(self, cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Sequence[Any]]) -> None:
         columns, key = ", ".join(COLUMNS[table]), _KEYS[table]

@@ -6,30 +6,41 @@ sent, `parcel` checks it, `server` takes it in, `mirror` is the way back.
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from skillrun.errors import Blocked
+from skillrun.ledger.shipping.compare import Holding, count_arrived_early, list_lost_runs, split_into_batches
 from skillrun.ledger.shipping.outbox import Outbox
 from skillrun.ledger.shipping.parcel import Parcel, Unfit
 from skillrun.ledger.shipping.server import Refusal, Server, Unreachable, shown
 
 BATCH = 2000  # events
 ATTEMPTS, BASE_S, CAP_S = 6, 0.5, 20.0  # of one batch: waits of up to 0.5, 1, 2, 4, 8 s in between
+_COMPARED = 1000  # runs that one question to the database names
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """What one call did. `refused`: run -> why, those of earlier calls included."""
+    """What one call did. `refused`: run -> why, those of earlier calls included.
+
+    `notes`: what was wrong with the cursor, or with what the receiver holds, a line each.
+    """
 
     sink: str
     events: int
     runs: int
     waiting: int  # events that have come since
     refused: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def ship(path: Path, url: str, *, batch: int = BATCH, sleep: Callable[[float], None] = time.sleep) -> Shipped:
@@ -44,6 +55,7 @@ def ship(path: Path, url: str, *, batch: int = BATCH, sleep: Callable[[float], N
     try:
         with Outbox(path, sink) as outbox:
             _retry_refused(outbox, server, sleep)
+            notes = tuple(_mend(outbox, server, sleep))
             while True:
                 parcels, seq = outbox.next(batch)
                 if not parcels:
@@ -54,9 +66,44 @@ def ship(path: Path, url: str, *, batch: int = BATCH, sleep: Callable[[float], N
                 events += sum(len(parcel.events) for parcel in parcels if parcel.run_id not in gone)
                 runs |= {parcel.run_id for parcel in parcels} - gone
             left = {run_id: f"event {n}: {why}" for run_id, (n, why) in outbox.refused().items()}
-            return Shipped(sink, events, len(runs), outbox.waiting(), left)
+            return Shipped(sink, events, len(runs), outbox.waiting(), left, notes)
     finally:
         server.close()
+
+
+def _mend(outbox: Outbox, server: Server, sleep: Callable[[float], None]) -> Iterator[str]:
+    """Compares what was sent with what is there, and sends again what is not; says what was wrong.
+
+    The cursor alone would never notice that somebody set it forward, or that the database was emptied or restored.
+    """
+    moved = outbox.set_cursor_back()
+    if moved is not None:
+        yield f"the cursor stood at {moved[0]}, behind the ledger's last event {moved[1]}: it was set back"
+    sent = outbox.holdings()
+    there: dict[str, Holding] = {}
+    for runs in split_into_batches(list(sent), _COMPARED):
+        there |= _with_patience(server, partial(server.holdings, runs), sleep)
+    early = count_arrived_early(sent, there)
+    if early:
+        yield f"{early} events behind the cursor were there already: they are sent again, and are there once"
+    held = outbox.refused()
+    lost = [run_id for run_id in list_lost_runs(sent, there) if run_id not in held]
+    refused = list(_send_again(outbox, server, lost, sleep))
+    if refused:
+        outbox.sent(outbox.cursor(), refused)
+    mended = len(lost) - len(refused)
+    if mended:
+        yield f"{mended} runs that had been sent were not there, or not whole: they were sent again"
+
+
+def _send_again(
+    outbox: Outbox, server: Server, runs: Sequence[str], sleep: Callable[[float], None]
+) -> Iterator[tuple[str, int, str]]:
+    """Sends runs as a whole, as far as the cursor; yields what was refused."""
+    for run_id in runs:
+        parcel = outbox.whole(run_id)
+        if parcel is not None:
+            yield from _alone(server, [parcel], sleep)
 
 
 def _retry_refused(outbox: Outbox, server: Server, sleep: Callable[[float], None]) -> None:
@@ -102,15 +149,19 @@ def _alone(server: Server, parcels: Sequence[Parcel], sleep: Callable[[float], N
 
 
 def _patiently(server: Server, parcels: Sequence[Parcel], sleep: Callable[[float], None]) -> None:
+    """Sends with patience. Raises Refusal, and Blocked in the end."""
+    if parcels:
+        _with_patience(server, lambda: server.take(parcels), sleep)
+
+
+def _with_patience(server: Server, ask: Callable[[], T], sleep: Callable[[float], None]) -> T:
     """With bounded retries, exponential backoff and full jitter. Raises Refusal, and Blocked in the end."""
-    if not parcels:
-        return
-    for attempt in range(ATTEMPTS):
+    for attempt in itertools.count(1):
         try:
-            server.take(parcels)
-            break
+            return ask()
         except Unreachable as error:
-            if attempt == ATTEMPTS - 1:
+            if attempt == ATTEMPTS:
                 hint = "what was sent is kept; ship again later"
                 raise Blocked(f"{shown(server.url)}: {error}", hint=hint) from error
-            sleep(random.uniform(0, min(CAP_S, BASE_S * 2**attempt)))
+            sleep(random.uniform(0, min(CAP_S, BASE_S * 2 ** (attempt - 1))))
+    raise AssertionError("the attempts are counted without an end")

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from skillrun.canonical import sha256
 from skillrun.repo.git import open_repo, snapshot, touched
-from skillrun.stages.interface import AskConsent, CommandPlan
+from skillrun.stages.interface import AskConsent
+from skillrun.validations.consent import CommandPlan
 from skillrun.validations.run import run_command
 
 PURPOSE = "format what was written"
 _LIMIT_S = 60.0
-_CONFIGURING = (
-    "pyproject.toml",
-    "ruff.toml",
-    ".ruff.toml",
-    "setup.cfg",
-    "tox.ini",
-    ".editorconfig",
-    ".isort.cfg",
-    ".style.yapf",
-    ".pre-commit-config.yaml",
-)
 
 
 def format_files(
@@ -40,7 +29,7 @@ def format_files(
     """
     if not commands or not paths:
         return ()
-    plan = CommandPlan(PURPOSE, tuple(commands), _configuration(root))
+    plan = CommandPlan(PURPOSE, tuple(commands))
     if not consent(plan):
         return (f"not formatted, nobody has allowed it yet: {'; '.join(commands)}",)
     repo = open_repo(root)
@@ -62,9 +51,3 @@ def _beyond(paths: Sequence[str]) -> Iterable[str]:
     if paths:
         shown = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
         yield f"a formatter changed more than what was written: {shown}"
-
-
-def _configuration(root: Path) -> Mapping[str, str]:
-    """What can change what the commands do: path -> sha256."""
-    found = (name for name in _CONFIGURING if (root / name).is_file())
-    return {name: sha256((root / name).read_bytes()) for name in found}

@@ -1,0 +1,71 @@
+"""`skillrun trust`: a person allows code of this working tree to run, and says what agents may say here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillrun.actor import ActorKind, person
+from skillrun.errors import Blocked, Refused, SkillrunError
+from skillrun.repo.git import Repo, open_repo
+from skillrun.reports.watchers import Live, at_terminal, show
+from skillrun.validations.consent import Consent, Question
+
+if TYPE_CHECKING:
+    from skillrun.validations.consent import CommandPlan
+
+_NOTHING_KNOWN = "whatever a skill runs here: its tests, its validations, the handler of its job"
+
+
+def trust(repo: Path, *, agents: bool, agent_waivers: bool, revoke: bool) -> int:
+    """Gives, or takes away, what a person can allow in a working tree. Raises Refused for an agent."""
+    actor = person("skillrun trust")
+    opened = open_repo(repo)
+    consent = Consent(opened)
+    if revoke:
+        show(f"{opened.root}: {'taken back' if consent.revoke() else 'nothing was allowed here'}")
+        return 0
+    if actor.kind != ActorKind.CI:
+        _ask(opened)
+    consent.give("skillrun trust")
+    consent.allow_agents(trust=agents, waive=agent_waivers)
+    for said in _describe(consent):
+        show(said)
+    return 0
+
+
+def _ask(repo: Repo) -> None:
+    """Shows everything that would run, and asks. Raises Refused where nobody is there to answer, Blocked for a no."""
+    if not (at_terminal() and sys.stdin.isatty()):
+        hint = "type it on a terminal; where a script means it, run the skill with --trust"
+        raise Refused("skillrun trust: it asks a person, and there is no terminal", hint=hint)
+    question = Question(repo.root, repo.head, tuple(_list_plans(repo)))
+    if Live().may_run(question) is None:
+        raise Blocked(f"{repo.root}: nothing was allowed", hint="skillrun trust asks again")
+
+
+def _list_plans(repo: Repo) -> list[CommandPlan]:
+    """What would run for the job here; in short where there is none yet, or it cannot be read."""
+    from skillrun.runner.advance import case_of
+    from skillrun.runner.target import Request
+    from skillrun.stages.commands import list_command_plans
+    from skillrun.validations.consent import CommandPlan
+
+    nothing_known = [CommandPlan("do what a skill asks for", (_NOTHING_KNOWN,))]
+    try:
+        case = case_of(Request(skill="job-worker-orchestration", repo=repo.root))
+    except SkillrunError:
+        return nothing_known
+    return list_command_plans(case) or nothing_known
+
+
+def _describe(consent: Consent) -> list[str]:
+    """What is allowed now, a line each."""
+    record, repo = consent.read(), consent.repo
+    lines = [f"{repo.root}: its code may run, at {(repo.head or 'its first commit')[:12]} and what is made here on it"]
+    if record.agents:
+        lines.append("agents may say --trust here")
+    if record.agent_waivers:
+        lines.append("agents may waive items here")
+    return lines

@@ -1,0 +1,118 @@
+"""Which events of a ledger a run believes: those that skillrun wrote for this user, in a chain that is whole.
+
+Anybody who can write the file can append an event with a correct hash, and a clone can bring a
+whole ledger along. So the events of a run carry a MAC by a key in the user's state folder. One
+without it is history for people to read, and counts for nothing. Whoever has the user's own rights
+can read the key: against him there are anchors, and `skillrun verify`, which believes no ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.canonical import canonical
+from skillrun.ledger import texts
+from skillrun.ledger.chain import SEAL
+from skillrun.ledger.rows import STAGE_FINISHED, NewEvent
+from skillrun.state import read_own, state_dir
+
+if TYPE_CHECKING:
+    from skillrun.ledger.store import Ledger
+
+SIGNED = "signed"  # the key in an event's data
+_KEY_BYTES = 32
+# What a run reads from an event again; its number and time are the chain's matter.
+_COVERED = ("type", "invocation", "stage", "outcome", "fingerprint", "actor", "actor_kind")
+
+
+def sign_event(run_id: str, event: NewEvent) -> NewEvent:
+    """The event with its MAC; as it is where no key can be kept, so that it is not believed later."""
+    key = _read_key() or _make_key()
+    if key is None:
+        return event
+    fields = {name: getattr(event, name) for name in _COVERED}
+    signature = _compute(key, run_id, fields, texts.written(event.data))
+    return replace(event, data={**event.data, SIGNED: signature})
+
+
+def is_signed(event: Mapping[str, Any]) -> bool:
+    """Whether an event of a ledger was signed by this user's skillrun, for its run, as it stands."""
+    key, data = _read_key(), event["data"]
+    given = data.get(SIGNED) if isinstance(data, Mapping) else None
+    if key is None or not isinstance(given, str):
+        return False
+    said = {name: value for name, value in data.items() if name not in (SIGNED, SEAL)}
+    try:
+        expected = _compute(key, event["run_id"], event, said)
+    except (ValueError, RecursionError):  # nothing that a ledger writes
+        return False
+    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
+
+
+def keep_signed(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of the events that are believed."""
+    return [event for event in events if is_signed(event)]
+
+
+def find_tampering(ledger: Ledger, run_id: str) -> str | None:
+    """What is wrong with a run's rows, in a line; None where every one is as it was written, and none is missing."""
+    for problem in ledger.problems(run_id):
+        if problem.kind != "open":
+            place = problem.table if problem.n is None else f"{problem.table} {problem.n}"
+            return f"{place}: {problem.what}"
+    return None
+
+
+def is_proof_recorded(ledger: Ledger, sha: str) -> bool:
+    """Whether an event that is believed, in a run whose chain is whole, says that a proof of this digest was kept."""
+    for event in ledger.events_containing(STAGE_FINISHED, sha):
+        proof = event["data"].get("proof")
+        kept = proof.get("kept") if isinstance(proof, Mapping) else None
+        if kept == sha and is_signed(event) and find_tampering(ledger, event["run_id"]) is None:
+            return True
+    return False
+
+
+def _compute(key: bytes, run_id: str, fields: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Long texts count by their digests, as in the chain: a redaction takes no signature away."""
+    covered = texts.covered(canonical(data).decode())
+    stated = [run_id, *(_plain(fields[name]) for name in _COVERED), covered]
+    return hmac.new(key, canonical(stated), "sha256").hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A word of an enumeration as it is stored."""
+    return str(value) if isinstance(value, str) else value
+
+
+def _key_file() -> Path:
+    return state_dir() / "ledger.key"
+
+
+def _read_key() -> bytes | None:
+    key = read_own(_key_file())
+    return key if key is not None and len(key) == _KEY_BYTES else None
+
+
+def _make_key() -> bytes | None:
+    """A new key, or the one that another process has just made; None where none can be kept."""
+    path = _key_file()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(_KEY_BYTES))
+            # A link, unlike a rename, never replaces a key that somebody else has signed with meanwhile.
+            os.link(draft, path)
+        finally:
+            Path(draft).unlink()
+    return _read_key()
