@@ -16,7 +16,10 @@ import pytest
 import shops
 
 PACKAGE = helpers.ROOT / "skillrun"
-WORDS = {"errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"}
+WORDS = {
+    *("errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"),
+    "extras",
+}
 LAYERS: tuple[set[str], ...] = (
     WORDS,
     {"contract", "agents"},
@@ -37,7 +40,7 @@ STRANGERS = (
     {"reports", "doctor", "exports"},
 )
 SHARED = {"deaths", "interface", "known", "pieces", "layout", "publishing"}  # of the frameworks
-LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}
+LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text", "extras"}
 FOR_TYPES_ONLY = {("repo", "frameworks")}  # the survey hands on what a recogniser found, and looks at none of it
 HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich", "datasette"}
 
