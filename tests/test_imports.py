@@ -18,7 +18,7 @@ import shops
 PACKAGE = helpers.ROOT / "skillrun"
 WORDS = {
     *("errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"),
-    "extras",
+    *("extras", "tally"),
 }
 LAYERS: tuple[set[str], ...] = (
     WORDS,
