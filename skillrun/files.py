@@ -143,8 +143,8 @@ class _Writing:
         """The new contents beside the files, then the word that they are whole; or nothing at all."""
         self.journal.drafting(replace(self.intent, steps=()))
         try:
-            for folder in self.intent.folders:  # the outermost first
-                make_folder(self.base, folder)
+            for name in self.intent.folders:  # the outermost first
+                make_folder(self.base, name)
             for change in self.changes:
                 _draft(self.base, change)
             for folder in {*self.made, *(change.path.parent for change in self.changes)}:

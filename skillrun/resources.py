@@ -25,12 +25,12 @@ def resource(*parts: str) -> Path:
 
 # An installer compiles every Python file of a wheel, also the examples among its data (pip does unless told not to).
 # What it leaves there is nothing that skillrun ships.
-_CACHES = ("__pycache__", ".pytest_cache", "*.pyc")
+_CACHE_FOLDERS = frozenset({"__pycache__", ".pytest_cache"})
 
 
 def copy_resource(source: Path, target: Path) -> None:
     """Copies a shipped folder, laid over what `target` holds already; caches of an interpreter stay behind."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_CACHES), dirs_exist_ok=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_CACHE_FOLDERS, "*.pyc"), dirs_exist_ok=True)
 
 
 def list_resource_files(folder: Path) -> list[str]:
@@ -45,10 +45,8 @@ def list_resource_files(folder: Path) -> list[str]:
 
 def _is_cached(name: Path) -> bool:
     """Whether the file, or a folder that it is in, is a cache."""
-    for pattern in _CACHES:
-        if any(Path(part).match(pattern) for part in name.parts):
-            return True
-    return False
+    in_folder = not _CACHE_FOLDERS.isdisjoint(name.parts)
+    return in_folder or name.suffix == ".pyc"
 
 
 @cache

@@ -14,7 +14,7 @@ class Status(StrEnum):
     PASSED = "passed"
     FAILED = "failed"  # the evidence contradicts
     BLOCKED = "blocked"  # a decision, an input or the work is missing
-    PENDING = "pending"  # not reached yet
+    PENDING = "pending"  # not reached yet, or read alone where a proof was asked for
     WAIVED = "waived"
     NOT_APPLICABLE = "not_applicable"
 
@@ -78,7 +78,7 @@ class Action:
     """One next step for the reader: which stage it serves, what kind of step, and the words or command."""
 
     stage: str
-    action: str  # decide | edit-spec | edit-code | run | attest | consent | consider
+    action: str  # decide | edit-spec | edit-code | run | prove | attest | consent | consider
     detail: str
 
 

@@ -19,6 +19,7 @@ PACKAGE = helpers.ROOT / "skillrun"
 WORDS = {
     *("errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"),
     *("beneath", "state"),
+    *("extras", "tally"),
 }
 LAYERS: tuple[set[str], ...] = (
     WORDS,
@@ -40,7 +41,7 @@ STRANGERS = (
     {"reports", "doctor", "exports"},
 )
 SHARED = {"deaths", "interface", "known", "pieces", "layout", "publishing"}  # of the frameworks
-LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text"}
+LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text", "extras"}
 FOR_TYPES_ONLY = {("repo", "frameworks")}  # the survey hands on what a recogniser found, and looks at none of it
 HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich", "datasette"}
 

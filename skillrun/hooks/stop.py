@@ -133,9 +133,13 @@ def _in_a_row(events: "list[dict[str, Any]]") -> int:
 
 def _said(report: "dict[str, Any]", stale: "list[str]") -> str:
     """What is missing, what is next, and the command: a line each."""
+    from skillrun.tally import outcome_line
+
     run, open_ = report["run"], [s["id"] for s in report["stages"] if s["status"] in ("blocked", "failed", "pending")]
     job = f" on {run['job']}" if run["job"] != "-" else ""
-    state = f"is {report['outcome']}: {', '.join(open_)}" if report["outcome"] != "success" else "has succeeded"
+    state = f"is {outcome_line(report)}"
+    if open_:
+        state += f" ({', '.join(open_)})"
     changed = f"; changed since: {', '.join(stale)}" if stale else ""
     first = next(iter(report["next"]), None)
     todo = f"{first['stage']}: {first['detail']}" if first else "run it again: its evidence is older than the files"

@@ -33,7 +33,8 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
     {schema_version, run, outcome, data, orders: [{stage, status, title, found, do, where, idiom, checked, witness}],
      more: open stages that had no room, pending, stale, then: the command}
     """
-    stages = [stage for stage in report["stages"] if stage["status"] in OPEN]
+    stages = open_stages(report)
+    shown = {stage["id"] for stage in stages}
     orders: list[dict[str, Any]] = []
     attested = [_check_order(action) for action in _of_checks(report)][:_DO]
     room = _MOST - sum(map(_size, attested))
@@ -54,10 +55,25 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
         "data": DATA,
         "orders": orders,
         "more": more,
-        "pending": [stage["id"] for stage in report["stages"] if stage["status"] == "pending"],
+        "pending": [stage["id"] for stage in _pending(report) if stage["id"] not in shown],
         "stale": [stage["id"] for stage in report["stages"] if stage["stale"]],
         "then": command_of(report),
     }
+
+
+def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The stages that somebody can do something about; of those that are pending, the ones with a step of their own."""
+    steps = {action["stage"] for action in report["next"] if action["action"] != "consider"}
+    found = []
+    for stage in report["stages"]:
+        has_step = stage["status"] == "pending" and stage["id"] in steps
+        if stage["status"] in OPEN or has_step:
+            found.append(stage)
+    return found
+
+
+def _pending(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [stage for stage in report["stages"] if stage["status"] == "pending"]
 
 
 def command_of(report: Mapping[str, Any]) -> str:

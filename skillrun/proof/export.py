@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 _TEST = '''\
 """Written by `skillrun prove --pytest`: {message}
 
-It runs the job's handler under one schedule of faults, in a scratch folder, and needs the distribution skillrun-cli in
-the environment of the tests; without it, it is skipped.
+It runs the job's handler under one schedule of faults, in a scratch folder. It needs skillrun in the environment of the
+tests, from the same place as yours, and is skipped where it is missing.
 """
 
 from pathlib import Path
 
 import pytest
 
-replay = pytest.importorskip("skillrun.proof.replay", reason="skillrun-cli is not installed: the proof cannot run")
+replay = pytest.importorskip("skillrun.proof.replay", reason="skillrun is not installed: the proof cannot run")
 
 ROOT = Path(__file__).resolve().parents[{up}]
 

@@ -217,16 +217,21 @@ def _where(use: FrameworkUse) -> str:
     return f"{place.path}:{place.line}" if place else "in the code"
 
 
-def profile_fields(survey: Survey) -> dict[str, Any]:
-    """The profile that the survey alone would write: "unknown" where nothing is declared, never a guess."""
-    commands = survey.commands.known()
+def profile_fields(survey: Survey, test_command: str | None = None) -> dict[str, Any]:
+    """The profile that the survey alone would write: "unknown" where nothing is declared, never a guess.
+
+    `test_command` is one that is known to be there without a declaration.
+    """
+    commands = {kind: fact.command for kind, fact in survey.commands.known().items()}
+    if test_command is not None:
+        commands.setdefault("test", test_command)
     fields: dict[str, Any] = {
         "stack": {
             "frontend": survey.stack.frontend or "none",
             "backend": survey.stack.backend or "none",
             "language": list(survey.languages),
         },
-        "commands": {kind: commands[kind].command if kind in commands else "unknown" for kind in _KINDS},
+        "commands": {kind: commands.get(kind, "unknown") for kind in _KINDS},
         "paths": {
             "frontend_root": survey.paths.frontend_root or "none",
             "backend_root": survey.paths.backend_root or "none",
@@ -249,7 +254,7 @@ def _jobs(use: FrameworkUse) -> dict[str, Any]:
     }
 
 
-def write_profile(root: Path, survey: Survey) -> tuple[str, ...]:
+def write_profile(root: Path, survey: Survey, test_command: str | None = None) -> tuple[str, ...]:
     """Completes REPO_PROFILE.json and returns the keys that were added or were "unknown", e.g. "commands.lint".
 
     What is there stays: values, unknown keys, their order, and the indentation. Nothing new: nothing is written.
@@ -259,7 +264,7 @@ def write_profile(root: Path, survey: Survey) -> tuple[str, ...]:
     data = _document(present).value if present is not None else {}
     if not isinstance(data, dict):
         raise ProfileInvalid(f"{NAME}:1: (top): is not an object", hint="move it away and run this again")
-    changed = _complete(data, profile_fields(survey), "")
+    changed = _complete(data, profile_fields(survey, test_command), "")
     if changed:
         _replace(root, json.dumps(data, indent=_indent(present), ensure_ascii=False) + "\n")
     return tuple(changed)

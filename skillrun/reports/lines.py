@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from skillrun.tally import outcome_line
 from skillrun.text import visible
 
 WORDS = {"not_applicable": "n/a"}
@@ -122,21 +123,11 @@ def next_lines(actions: list[Mapping[str, Any]]) -> Iterator[Line]:
 
 def _outcome_lines(report: Mapping[str, Any], command: str | None) -> Iterator[Line]:
     outcome = report["outcome"]
-    words = {
-        "success": "success: every stage has passed on the evidence named above",
-        "partial": "partial: something is failed, pending or waived",
-        "blocked": "blocked: a decision, an input or the work is missing",
-    }
     style = {"success": "passed", "partial": "failed", "blocked": "blocked"}[outcome]
     yield line(0)
-    yield line(0, (style, words[outcome]), ("dim", f"  ({_grades(report)})"))
+    yield line(0, (style, outcome_line(report)))
     if outcome != "success" and command:
         yield line(0, ("dim", f"then again: {command}"))
-
-
-def _grades(report: Mapping[str, Any]) -> str:
-    grade = report["telemetry"].get("grade_min")
-    return f"weakest grade: {grade}" if grade else "nothing has passed yet"
 
 
 def _word(status: str) -> str:

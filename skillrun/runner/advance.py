@@ -19,6 +19,7 @@ from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telem
 from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_signed, sign_event
 from skillrun.runner.target import Request, Target, lock_path, open_ledger, patience_s, prepare_ledger_folder, shown
 from skillrun.runner.written import settle
+from skillrun.tally import count_stages
 from skillrun.text import visible
 
 if TYPE_CHECKING:
@@ -405,17 +406,24 @@ class _Invocation:
         checks += self._own_checks(files)
         recommendations = [self._waived_skill(r) for r in recommend(self.inputs.skill, self.case, self.results)]
         outcome = outcome_of([*(r.status for r in self.results.values()), *(c.status for c in checks)])
-        open_stages = {stage for stage, r in self.results.items() if r.status in (Status.BLOCKED, Status.FAILED)}
+        is_open = (Status.BLOCKED, Status.FAILED, Status.PENDING)
+        open_stages = {stage for stage, r in self.results.items() if r.status in is_open}
+        shown = self.walk.shown if self.walk else []
         report = {
             "schema_version": 1,
             "run": self._header(),
             "outcome": str(outcome),
-            "stages": self.walk.shown if self.walk else [],
+            "counts": count_stages(shown, self._schedules()),
+            "stages": shown,
             "checks": _checks(checks),
             "recommendations": recommendations_json(recommendations),
             "next": next_json(self.results, checks, open_stages),
         }
         return self._write(report, files, checks, outcome_settled=not self._volatile())
+
+    def _schedules(self) -> int:
+        """Under how many schedules the stages were proved that are. They share one proof, unless it was made again."""
+        return max((result.facts.get("schedules", 0) for result in self.results.values()), default=0)
 
     def _volatile(self) -> bool:
         """Whether a repetition could find something else in the same tree: a command that failed, a missing consent."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from skillrun.stages.conclude import CheckResult, Recommendation
+from skillrun.stages.proving import INCOMPLETE
 from skillrun.stages.registry import Planned
-from skillrun.verdict import Severity, StageResult
+from skillrun.verdict import Finding, Severity, StageResult, Status
 
 SCHEMA_VERSION = 1
 
@@ -56,10 +57,25 @@ def next_json(
     """Everything to do next: the actions of open stages, checks nobody has attested, and last the warnings."""
     actions = [asdict(action) for stage, result in results.items() if stage in open_stages for action in result.next]
     actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]
-    actions += [
-        {"stage": stage, "action": "consider", "detail": f"{finding.message}: {finding.hint}"}
-        for stage, result in results.items()
-        for finding in result.findings
-        if finding.severity == Severity.WARNING and finding.hint
-    ]
-    return list({(a["stage"], a["action"], a["detail"]): a for a in actions}.values())
+    for stage, result in results.items():
+        for finding in _to_consider(result):
+            detail = f"{finding.message}: {finding.hint}"
+            actions.append({"stage": stage, "action": "consider", "detail": detail})
+    first: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for action in actions:
+        first.setdefault(_sameness(action), action)
+    return list(first.values())
+
+
+def _to_consider(result: StageResult) -> Iterator[Finding]:
+    """Warnings that say what to do; not what keeps a proof from its end, which is a step of its own."""
+    for finding in result.findings:
+        is_step = result.status == Status.PENDING and finding.rule == INCOMPLETE
+        if finding.severity == Severity.WARNING and finding.hint and not is_step:
+            yield finding
+
+
+def _sameness(action: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What makes two actions one. What a proof lacks keeps several stages pending, and is said of the first."""
+    stage = "" if action["action"] == "prove" else action["stage"]
+    return stage, action["action"], action["detail"]

@@ -70,14 +70,15 @@ def order(
     repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
 ) -> dict[str, Any]:
     """The work order of where a run stands; see `orders.order`. Raises as `standing` does."""
-    from skillrun.orders.order import OPEN, work_orders
+    from skillrun.orders.order import open_stages, work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
     written = _spec_since(report, repo_path)
     if written is not None:
-        report["stages"], report["next"] = [], [{"stage": "contract", "action": "run", "detail": written}]
-    is_open = any(stage["status"] in OPEN for stage in report["stages"])
-    return work_orders(report, _case_of(report, open_repo(repo_path)) if is_open else None)
+        report["stages"], report["counts"] = [], {}
+        report["next"] = [{"stage": "contract", "action": "run", "detail": written}]
+    case = _case_of(report, open_repo(repo_path)) if open_stages(report) else None
+    return work_orders(report, case)
 
 
 def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
@@ -188,11 +189,16 @@ def _mark_stale(report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger:
     for shown in report["stages"]:
         stage: Stage | None = planned.get(shown["id"])
         event = latest.get(shown["id"])
-        if stage is None or event is None or shown["status"] == "pending":
+        if stage is None or event is None or _is_put_off(shown, event):
             continue
         changed = staleness(case, stage, event).reasons
         if changed:
             shown.update(stale=True, changed=list(changed))
+
+
+def _is_put_off(shown: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Whether the invocation did not come to the stage, so that its event is of an earlier one."""
+    return bool(shown["status"] == "pending" and event["outcome"] != "pending")
 
 
 def _case(row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> tuple[Case, dict[str, Stage]]:

@@ -120,10 +120,15 @@ class Walk:
         return result.status == Status.PASSED and "proof" not in result.facts
 
     def _clean(self) -> bool:
+        from skillrun.stages.proving import is_unproved
         from skillrun.verdict import Status
 
         done = (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED)
-        return all(r.status in done or _only_asks(r) for r in self.results.values())
+        for result in self.results.values():
+            is_open = result.status not in done
+            if is_open and not is_unproved(result) and not _only_asks(result):
+                return False
+        return True
 
     def _visit(self, planned: Planned, event: dict[str, Any] | None) -> None:
         from skillrun.runner.checkpoint import is_done
@@ -137,8 +142,11 @@ class Walk:
         self._examine(planned, begun, partial(self._said_unproved, planned.stage.ID))
 
     def _said_unproved(self, stage: str, result: StageResult) -> StageResult:
-        """With a note where the job cannot be proved: then reading is all there will be."""
-        from skillrun.stages.proving import PROVEN, not_asked
+        """With a note where the job is not proved: then reading is all there will be.
+
+        Where the spec asks for a proof that cannot be made, the stage is pending.
+        """
+        from skillrun.stages.proving import NOT_POSSIBLE, PROVEN, as_unproved, not_asked
         from skillrun.verdict import Status
 
         if stage not in PROVEN or result.status != Status.PASSED:
@@ -146,6 +154,8 @@ class Walk:
         why = self.case.once("not-asked", lambda: not_asked(self.case))
         if why is None:
             return result
+        if why.rule == NOT_POSSIBLE:
+            return as_unproved(stage, result, [why], "prove")
         return replace(result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"})
 
     def _examine(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.repo.python import Definition
 
+NOT_POSSIBLE, INCOMPLETE = "proof.not-possible", "proof.incomplete"
 _PLAIN = ("apscheduler", "plain-cron")
 
 
@@ -133,7 +134,7 @@ def not_asked(case: Case) -> Finding | None:
     try:
         proof_target(case)
     except Blocked as blocked:
-        return note("proof.not-possible", f"read, not proved: {blocked.message}", hint=blocked.hint)
+        return note(NOT_POSSIBLE, f"read, not proved: {blocked.message}", hint=blocked.hint)
     return None
 
 
@@ -253,18 +254,25 @@ def _keep(case: Case, value: Mapping[str, Any]) -> str:
 
 
 def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None) -> StageResult:
-    """A stage's result, with what the proof says of it: proved, refuted (it fails), or why it stays as read."""
+    """A stage's result, with what the proof says of it: proved, refuted (it fails), or pending where it is incomplete.
+
+    Where the proof is complete and has nothing to show of a stage, that stays as it was read.
+    """
     if report is None:
-        said = note("proof.no-consent", "read, not proved: nobody has allowed it yet", hint="allow it with --trust")
-        return replace(result, findings=(*result.findings, said), facts={**result.facts, "settled": False})
+        hint = "allow it with --trust"
+        said = note("proof.no-consent", "read, not proved: nobody has allowed it yet", hint=hint)
+        return as_unproved(stage, result, [said], "consent")
     open_question = _not_shown(stage, report)
     mine = [w for w in report["witnesses"] if w["rule"].startswith(PROVEN[stage])]
     found = [*map(_refuted, mine)]
     if not found and report["incomplete"]:
-        found = [*_incomplete(report)]
+        result = as_unproved(stage, result, _incomplete(report), "prove")
     elif not found and open_question:
         found = [warning("proof.not-shown", f"not proved: {open_question}", hint="give it in the spec's failures")]
     is_proved = not found and result.status == Status.PASSED
+    facts = {**result.facts, "proof": report["verdict"]}
+    if is_proved:
+        facts["schedules"] = report["schedules"]["total"]
     if is_proved and stage == "dead-letter":
         found = [*_untried(report)]
     findings = (*(f for f in result.findings if not (is_proved and f.rule in _ANSWERED)), *found)
@@ -277,8 +285,34 @@ def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None
         evidence=(*result.evidence, _evidence(report)),
         next=(*result.next, *actions),
         summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
-        facts={**result.facts, "proof": report["verdict"]},
+        facts=facts,
     )
+
+
+def as_unproved(stage: str, result: StageResult, said: Iterable[Finding], action: str) -> StageResult:
+    """A stage that was read alone though the spec asks for a proof: it is pending, and what to do is its next step.
+
+    It is not settled: what is missing may be a server, or somebody's consent, which no file shows.
+    """
+    findings = tuple(said)
+    steps = tuple(Action(stage, action, _step(finding)) for finding in findings)
+    return replace(
+        result,
+        status=Status.PENDING,
+        grade=None,
+        findings=(*result.findings, *findings),
+        next=(*result.next, *steps),
+        facts={**result.facts, "unproved": True, "settled": False},
+    )
+
+
+def _step(finding: Finding) -> str:
+    return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
+
+
+def is_unproved(result: StageResult) -> bool:
+    """Whether a stage waits for nothing but its proof: it reads clean, and the stages after it can be examined."""
+    return result.status == Status.PENDING and bool(result.facts.get("unproved"))
 
 
 def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
@@ -324,7 +358,7 @@ def _refuted(witness: Mapping[str, Any]) -> Finding:
 
 def _incomplete(report: Mapping[str, Any]) -> Iterator[Finding]:
     for item in report["incomplete"][:5]:
-        yield warning("proof.incomplete", f"not proved: {item['message']}", hint=item["hint"])
+        yield warning(INCOMPLETE, f"not proved: {item['message']}", hint=item["hint"])
 
 
 def _summary(report: Mapping[str, Any], *, refuted: bool, proved: bool) -> str:

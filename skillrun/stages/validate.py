@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillrun.stages.interface import Case, blocker, error, note, wording
+from skillrun.stages.pytest_command import TESTS, pytest_command
 from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 
@@ -21,7 +22,6 @@ READS: tuple[str, ...] = ()
 COSTLY = True
 
 KINDS = ("lint", "typecheck", "test", "build")
-_TESTS = ("**/test_*.py", "**/*_test.py")
 _TELLING = re.compile(r"^(FAILED|ERROR|E  )|\b(error|failed|failure|exception)\b|:\d+:", re.IGNORECASE)
 _NOISE = re.compile(r"^make(\[\d+\])?: ")
 _SHOWN_LINES = 4
@@ -80,13 +80,15 @@ def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
                 )
             )
         elif said == "unknown":
-            findings.append(_unknown(kind, kind in required))
+            findings.append(_unknown(case, kind, required=kind in required))
         elif said not in (None, "none"):
             chosen.append(Validation(kind, str(said), "REPO_PROFILE.json", None))
         elif said is None and fact is not None:
             if any(one.command == fact.command for one in chosen):
                 continue  # `make lint` may check types, too: it is run once
             chosen.append(Validation(kind, fact.command, fact.path, fact.line))
+        elif kind == "test" and said is None and (own := _own_pytest(case)) is not None:
+            chosen.append(own)
         elif kind in required:
             message = f"{kind} is a required check, and no command for it is known"
             findings.append(
@@ -100,7 +102,7 @@ def _untested(case: Case, chosen: list[Validation]) -> list[Finding]:
     said = case.profile.commands.get("test") if case.profile else None
     if said is not None or any(validation.kind == "test" for validation in chosen):
         return []
-    tests = [path for glob in _TESTS for path in case.tree.match(glob)]
+    tests = _test_files(case)
     if not tests:
         return []
     message = f"the repository has tests ({tests[0]}), and no command that runs them is declared"
@@ -108,10 +110,35 @@ def _untested(case: Case, chosen: list[Validation]) -> list[Finding]:
     return [blocker("validate.no-test-command", message, hint=hint, path=tests[0], recommends="personalize-repo")]
 
 
-def _unknown(kind: str, required: bool) -> Finding:
+def _test_files(case: Case) -> list[str]:
+    found: list[str] = []
+    for glob in TESTS:
+        found.extend(case.tree.match(glob))
+    return found
+
+
+def _own_pytest(case: Case) -> Validation | None:
+    """The repository's tests, where the stage tests can run them: nobody needs to declare what is there."""
+    tests = _test_files(case)
+    command = pytest_command(case.root, _named_python(case)) if tests else None
+    return Validation("test", command, tests[0], None) if command is not None else None
+
+
+def _named_python(case: Case) -> str | None:
+    proof = case.spec.proof if case.spec is not None else None
+    return proof.python if proof is not None else None
+
+
+def _unknown(case: Case, kind: str, *, required: bool) -> Finding:
+    """An open question in the profile. It blocks where the answer matters: a required check, tests that are there."""
     message = f"REPO_PROFILE.json does not know commands.{kind}, so it was not run"
     hint = f"ask whoever knows, and write commands.{kind} (skill personalize-repo)"
-    make = blocker if required else note
+    tests = _test_files(case) if kind == "test" else []
+    if tests:
+        message += f", and the repository has tests ({tests[0]})"
+        known = pytest_command(case.root, _named_python(case))
+        hint += f'; it may be "{known}"' if known is not None else '; "none" is an answer, too'
+    make = blocker if required or tests else note
     return make("validate.unknown", message, hint=hint, path="REPO_PROFILE.json")
 
 

@@ -12,7 +12,7 @@ from skillrun.wall.strays import Strays
 
 if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
-    from skillrun.stages.interface import CommandPlan
+    from skillrun.validations.consent import CommandPlan, Question
 
 RULE = "verify.not-the-commit"
 _HINT = "let setup and tests leave the commit's files alone, and write below a folder that git ignores"
@@ -67,9 +67,13 @@ class Guard:
         """Another invocation of the same run is at work."""
         self._watcher.waits(holder)
 
-    def may_run(self, plan: CommandPlan) -> str | None:
+    def may_run(self, question: Question) -> str | None:
         """Asks a person."""
-        return self._watcher.may_run(plan)
+        return self._watcher.may_run(question)
+
+    def runs(self, plan: CommandPlan) -> None:
+        """These commands run now."""
+        self._watcher.runs(plan)
 
 
 def disbelieve(report: dict[str, Any], found: Mapping[str, list[Finding]]) -> dict[str, Any]:

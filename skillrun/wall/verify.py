@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
 
 SKILL = "job-worker-orchestration"
-_KEPT = ("outcome", "stages", "checks", "next")  # of a report; its ledger is gone
+_KEPT = ("outcome", "counts", "stages", "checks", "next")  # of a report; its ledger is gone
 
 
 @dataclass(frozen=True)

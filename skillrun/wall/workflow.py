@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from skillrun.agents.interface import Addition
+from skillrun.errors import Misuse
+from skillrun.wall.source import HINT, installed_source, read_source
 
 PATH = ".github/workflows/skillrun.yml"
 _PYTHON = "3.12"
+_INSTALLS = re.compile(r"- name: Install skillrun\n +run: python -m pip install (\S+)\n")
 _EXTRAS = ("dev", "test", "tests", "testing")
 _REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-test.txt", "dev-requirements.txt",
                  "requirements/dev.txt", "requirements/test.txt")  # fmt: skip
@@ -45,7 +49,7 @@ jobs:
         run: |
 {install}
       - name: Install skillrun
-        run: python -m pip install skillrun-cli
+        run: python -m pip install {source}
       - name: Verify
         run: >-
           skillrun verify --ci
@@ -70,14 +74,15 @@ _TAIL = """\
 """
 
 
-def workflow_text(root: Path, *, branch: str = "main", python: str = _PYTHON) -> str:
+def workflow_text(root: Path, source: str, *, branch: str = "main", python: str = _PYTHON) -> str:
     """The text of `.github/workflows/skillrun.yml` for a repository; `branch` is its main branch.
 
-    The dependencies are installed as the repository declares them: uv, Poetry, pyproject.toml or requirements files.
+    `source` is where skillrun comes from, as `source.read_source` has it. The dependencies are installed as the
+    repository declares them: uv, Poetry, pyproject.toml or requirements files.
     """
     install = "\n".join(f"          {line}" for line in _install(root))
     name = '"' + branch.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return _HEAD.format(branch=name, python=python, install=install) + _TAIL
+    return _HEAD.format(branch=name, python=python, install=install, source=source) + _TAIL
 
 
 def _install(root: Path) -> list[str]:
@@ -114,25 +119,45 @@ def _pyproject(root: Path) -> dict[str, Any]:
         return {}
 
 
-def as_agent(root: Path) -> Workflow:
-    """What `skillrun install github-actions` installs, in the form of an agent: one file, and what to do then."""
-    return Workflow(root)
+def as_agent(root: Path, source: str | None = None) -> Workflow:
+    """What `skillrun install github-actions` installs, in the form of an agent: one file, and what to do then.
+
+    Without a source it is that of the workflow which is there, else where this skillrun was installed from.
+    Raises Misuse where there is none.
+    """
+    if source is None:
+        source = _written_source(root) or installed_source()
+    else:
+        source = read_source(source, root)
+    if source is None:
+        what = f"{Workflow.ID}: the workflow has to install skillrun, and nothing says from where"
+        raise Misuse(what, hint=HINT)
+    text = workflow_text(root, source, branch=_main_branch(root))
+    return Workflow((Addition(PATH, "file", (), text),), f"read {PATH}: it installs skillrun from {source};")
+
+
+def _written_source(root: Path) -> str | None:
+    """What the workflow of an earlier install names, where that is a pinned source still."""
+    try:
+        found = _INSTALLS.search((root / PATH).read_text("utf-8"))
+        return read_source(found[1], root) if found else None
+    except (OSError, ValueError, Misuse):
+        return None
 
 
 class Workflow:
-    """Fits `agents.interface.Agent` as far as an install asks; it has no hooks and no skills."""
+    """Fits `agents.interface.Agent` as far as an install asks; it has no hooks and no skills.
+
+    Without additions it is enough for an uninstall, which takes back what the record says.
+    """
 
     ID, NAME, CHECKED = "github-actions", "GitHub Actions", "actionlint 1.7"
     SKILLS: tuple[str, ...] = ()
     EVENTS: Mapping[str, str] = {}
-    NEXT = (
-        "read .github/workflows/skillrun.yml: it installs skillrun-cli from the package index, where it is not yet;",
-        "name the place that yours comes from, then commit the file and make the check required for the main branch",
-    )
 
-    def __init__(self, root: Path) -> None:
-        self.PROJECT = (Addition(PATH, "file", (), workflow_text(root, branch=_main_branch(root))),)
-        self.USER = self.PROJECT
+    def __init__(self, additions: tuple[Addition, ...] = (), first: str = "") -> None:
+        self.PROJECT = self.USER = additions
+        self.NEXT = (first, "then commit the file and make the check required for the main branch")
 
 
 def _main_branch(root: Path) -> str:

@@ -294,7 +294,7 @@ def test_without_pyarrow_one_line_says_what_to_install(ledger: Path) -> None:
     done = subprocess.run(command, cwd=ledger.parent, env=helpers.clean_env(ledger.parent / "home"), text=True,
                           capture_output=True)  # fmt: skip
     assert done.returncode == 4, done.stderr
-    assert "pip install 'skillrun-cli[parquet]'" in done.stderr
+    assert "pip install 'pyarrow>=15'" in done.stderr
     assert not (ledger.parent / "out").exists()
 
 

@@ -316,4 +316,4 @@ def test_a_missing_datasette_is_said(tmp_path: Path) -> None:
     env = {"PYTHONPATH": f"{hidden.parent}:{helpers.ROOT}"}
     done = helpers.run_cli("ledger", "serve", "--ledger", tmp_path / "ledger.db", cwd=tmp_path, env=env)
     assert done.returncode == 3
-    assert "pip install 'skillrun-cli[web]'" in done.stderr
+    assert "pip install 'datasette>=0.65,<1'" in done.stderr

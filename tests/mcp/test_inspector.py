@@ -51,5 +51,39 @@ def test_the_inspector_drives_a_run(tmp_path: Path) -> None:
 
 def test_the_inspector_sees_an_error_as_one(tmp_path: Path) -> None:
     call = ("--method", "tools/call", "--tool-name", "run_status")
-    code, said = inspect(shops.shop(tmp_path / "shop"), *call)
-    assert code != 0 or said["isError"] is True
+    _, said = inspect(shops.shop(tmp_path / "shop"), *call)
+    assert "blocked: " in str(said)
+    assert "do: " in str(said)
+
+
+CLIENT = """
+import { Client } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+
+const [command, ...args] = process.argv.slice(2);
+const client = new Client({ name: "typescript", version: "1" });
+await client.connect(new StdioClientTransport({ command, args, env: process.env, cwd: process.env.REPO }));
+const { tools } = await client.listTools();
+const refused = await client.callTool({ name: "run_status", arguments: {} });
+const answered = await client.callTool({ name: "detect", arguments: {} });
+console.log(JSON.stringify({ tools: tools.length, refused, answered }));
+await client.close();
+"""
+
+
+def test_the_typescript_client_takes_errors_and_answers(tmp_path: Path) -> None:
+    """It checks structured content against the output schemas that it has listed."""
+    repo = shops.shop(tmp_path / "shop")
+    script = BIN.parent.parent / "skillrun-client.mjs"
+    script.write_text(CLIENT)
+    env = helpers.clean_env(tmp_path / "home", REPO=str(repo))
+    env["PATH"] = os.pathsep.join((str(BIN), env["PATH"]))
+    command = ["node", str(script), sys.executable, "-m", "skillrun", "mcp"]
+    done = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["tools"] == 9
+    assert said["refused"]["isError"] is True
+    assert "structuredContent" not in said["refused"]
+    assert said["refused"]["_meta"]["skillrun/error"]["exit_code"] == 3
+    assert said["answered"]["structuredContent"]["schema_version"] == 1

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import helpers
+import jsonschema
 import pytest
 import shops
 from mcp import Client, StdioServerParameters
@@ -129,7 +130,7 @@ def test_no_consent_can_be_given(tmp_path: Path) -> None:
     for arguments in ({}, {"trust": True}, {"set": {"trust": "true"}}):
         answer = call(repo, "prove", arguments)
         assert answer.is_error
-        assert (answer.structured_content or {}).get("error") in ("blocked", "refused", None)
+        assert (answer.meta or {}).get("skillrun/error", {}).get("error") in ("blocked", "refused", None)
     report = call(repo, "run_advance", {"skill": shops.SKILL}).structured_content
     assert report["outcome"] != "success"
     assert "consent" in {action["action"] for action in report["next"]}
@@ -152,11 +153,43 @@ def test_errors_have_a_kind_a_message_and_what_to_do(
     repo = shops.shop(tmp_path / "shop")
     answer = call(repo, tool, arguments)
     assert answer.is_error
-    error = answer.structured_content
+    error = answer.meta["skillrun/error"]
     assert set(error) == {"error", "exit_code", "message", "do"}
     assert error["error"] == kind, error
     assert error["message"]
     assert answer.content[0].text.startswith(f"{kind}: ")
+    assert f"do: {error['do']}" in answer.content[0].text
+
+
+def test_an_answer_fits_the_output_schema_or_has_no_structured_content(tmp_path: Path) -> None:
+    """Clients learn the schemas when they list the tools; some hold every structured content to them."""
+    repo = shops.shop(tmp_path / "shop")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("run_status", {}),
+        ("work_order", {"repo": "/there/is/none"}),
+        ("run_advance", {"skill": "no-such-skill"}),
+        ("run_advance", {}),
+        ("ledger_query", {"query": "drop table run"}),
+        ("ledger_query", {"limit": "many"}),
+        ("prove", {}),
+        ("attest", {**ATTEST, "step": "lunch"}),
+        ("detect", {}),
+        ("skill_list", {}),
+    ]
+
+    async def work() -> list[tuple[bool, bool]]:
+        async with connected(repo) as client:
+            schemas = {tool.name: tool.output_schema for tool in (await client.list_tools()).tools}
+            seen = []
+            for tool, arguments in calls:
+                answer = await client.call_tool(tool, arguments)
+                content = answer.structured_content
+                if content is not None:
+                    jsonschema.validate(content, schemas[tool] or {})
+                seen.append((bool(answer.is_error), content is None))
+            return seen
+
+    assert anyio.run(work) == [(True, True)] * 8 + [(False, False)] * 2
 
 
 def test_progress_grows_and_names_the_stage(tmp_path: Path) -> None:

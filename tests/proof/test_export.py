@@ -64,7 +64,7 @@ def test_it_is_skipped_with_a_reason_where_skillrun_is_not_installed(tmp_path: P
         capture_output=True,
         text=True,
     )
-    assert "skillrun-cli is not installed" in done.stdout, done.stdout
+    assert "skillrun is not installed" in done.stdout, done.stdout
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

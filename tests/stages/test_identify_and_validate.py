@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import fixtures_repos
+import helpers
 import pytest
 from cases import GONE, build, examine, finding, has, rules
 
@@ -124,10 +126,12 @@ def test_declared_commands_are_found(tmp_path):
 
 
 def test_one_command_for_two_purposes_is_run_once(tmp_path):
-    chosen, findings = planned(tmp_path / "r", {"Makefile": "lint:\n\truff check .\n\tmypy app\n"})
+    no_tests = {"tests/test_tasks.py": GONE}
+    chosen, findings = planned(tmp_path / "r", {**no_tests, "Makefile": "lint:\n\truff check .\n\tmypy app\n"})
     assert chosen == {"lint": "make lint"}
     assert findings == []
-    chosen, _ = planned(tmp_path / "s", {"Makefile": "lint:\n\truff check .\ntypecheck:\n\tmypy app\n"})
+    both = {**no_tests, "Makefile": "lint:\n\truff check .\ntypecheck:\n\tmypy app\n"}
+    chosen, _ = planned(tmp_path / "s", both)
     assert chosen == {"lint": "make lint", "typecheck": "make typecheck"}
 
 
@@ -144,16 +148,76 @@ def test_none_where_a_command_is_declared_fails(tmp_path):
     assert "Makefile:1" in findings[-1].message
 
 
-@pytest.mark.parametrize(("required", "severity"), [([], "note"), (["test"], "blocker")])
-def test_unknown_is_recorded_and_never_guessed(tmp_path, required, severity):
+@pytest.mark.parametrize(
+    ("required", "tests", "severity"), [([], False, "note"), (["test"], False, "blocker"), ([], True, "blocker")]
+)
+def test_unknown_is_recorded_and_never_guessed(tmp_path, required, tests, severity):
     said = {"lint": "none", "typecheck": "none", "test": "unknown", "build": "none"}
     files = {
         **profile(commands=said, quality_bar={"required_checks": required}),
         "requirements.txt": "celery\npytest\n",
     }
+    if not tests:
+        files["tests/test_tasks.py"] = GONE
     chosen, findings = planned(tmp_path / "repo", files)
     assert chosen == {}
     assert [(f.rule, f.severity) for f in findings] == [("validate.unknown", severity)]
+
+
+def test_a_repository_with_tests_is_blocked_while_nobody_knows_how_they_run(tmp_path):
+    said = {"lint": "none", "typecheck": "none", "test": "unknown", "build": "none"}
+    result = examine("validate", build(tmp_path / "repo", profile(commands=said)))
+    assert result.status == "blocked"
+    found = finding(result, "validate.unknown")
+    assert "the repository has tests (tests/test_tasks.py)" in found.message
+    assert "-m pytest" in found.hint
+
+
+def environment(root, *distributions):
+    """A .venv of the repository as far as it is looked at without running anything."""
+    packages = root / ".venv/lib/python3.11/site-packages"
+    for name in distributions:
+        (packages / f"{name}.dist-info").mkdir(parents=True)
+    (root / ".venv/bin").mkdir(parents=True)
+    (root / ".venv/bin/python").symlink_to(sys.executable)
+
+
+def test_pytest_of_the_repository_is_a_test_command(tmp_path):
+    root = tmp_path / "repo"
+    case = build(root)
+    environment(root, "pytest-8.3.0")
+    chosen, findings = plan(case)
+    assert [(v.kind, v.command) for v in chosen] == [("test", ".venv/bin/python -m pytest")]
+    assert findings == []
+
+
+def test_without_pytest_the_question_stays_open(tmp_path):
+    root = tmp_path / "repo"
+    case = build(root)
+    environment(root, "pytest_xdist-3.6.1", "nose-1.3")
+    result = examine("validate", case)
+    assert rules(result) == ["validate.no-test-command"]
+    assert result.status == "blocked"
+
+
+def test_what_a_detection_writes_is_the_command_or_an_open_question(tmp_path):
+    root = tmp_path / "repo"
+    build(root)
+    environment(root, "nose-1.3")
+    helpers.run_cli("detect", "--write", cwd=root)
+    assert json.loads((root / "REPO_PROFILE.json").read_text())["commands"]["test"] == "unknown"
+    (root / ".venv/lib/python3.11/site-packages/pytest-8.3.0.dist-info").mkdir()
+    helpers.run_cli("detect", "--write", cwd=root)
+    written = json.loads((root / "REPO_PROFILE.json").read_text())["commands"]["test"]
+    assert written == ".venv/bin/python -m pytest"
+
+
+def test_the_repositorys_own_tests_are_run_when_nothing_declares_them(tmp_path):
+    case = build(tmp_path / "repo", {"tests/test_tasks.py": "def test_sum():\n    assert 1 + 1 == 2\n"})
+    case.consent = lambda plan: True
+    result = examine("validate", case)
+    assert (result.status, result.grade) == ("passed", "executed")
+    assert result.evidence[0].path.endswith("-m pytest")
 
 
 def test_a_required_check_that_is_none_blocks(tmp_path):

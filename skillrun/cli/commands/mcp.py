@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skillrun.errors import Refused
+from skillrun.extras import install_hint
 
 
 def serve() -> int:
@@ -10,7 +11,7 @@ def serve() -> int:
     try:
         from skillrun.mcp.server import serve as run
     except ModuleNotFoundError as error:
-        hint = "pip install 'skillrun-cli[mcp]', into the environment that skillrun runs in"
+        hint = install_hint("mcp")
         raise Refused(f"the MCP server needs a package that is not installed: {error.name}", hint=hint) from None
     run()
     return 0

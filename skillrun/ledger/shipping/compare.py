@@ -1,4 +1,4 @@
-"""Does the receiver hold what the cursor says that it was sent? A cursor is one number in a file, and proves nothing."""
+"""Does the receiver hold what the cursor says it was sent? A cursor is one number in a file, and proves nothing."""
 
 from __future__ import annotations
 

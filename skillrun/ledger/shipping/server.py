@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from skillrun.errors import Blocked, Misuse
+from skillrun.extras import install_hint
 from skillrun.ledger.shipping.compare import Holding
 from skillrun.ledger.shipping.parcel import COLUMNS, Parcel, by_table
 from skillrun.resources import resource
@@ -42,7 +43,7 @@ def driver() -> Any:
     try:
         import psycopg
     except ImportError:
-        hint = "pip install 'skillrun-cli[postgresql]'"
+        hint = install_hint("postgresql")
         raise Blocked("psycopg is not installed, and a ledger in PostgreSQL needs it", hint=hint) from None
     return psycopg
 

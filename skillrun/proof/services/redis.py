@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
+from skillrun.extras import install_hint
 from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.services.find import find_redis_server
@@ -18,8 +19,8 @@ from skillrun.proof.services.resp import Command, Reply, Resp
 if TYPE_CHECKING:
     from skillrun.proof.sandbox.sandbox import Sandbox
 
-HINT = "apt install redis-server, or pip install 'skillrun-cli[services]'"
 LOOPBACK, PORT = "127.0.0.1", 6379
+HINT = f"apt install redis-server, or {install_hint('services')}"
 _START_S = 20.0
 _ASLEEP_IN = ("ep_poll", "do_epoll_wait", "0", "")  # wchan of proc(5); 0 or nothing where the kernel does not tell
 

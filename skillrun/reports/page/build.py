@@ -15,6 +15,7 @@ from skillrun.ledger.store import Ledger
 from skillrun.reports.page.findings import findings
 from skillrun.reports.page.lanes import drawn
 from skillrun.reports.page.stages import stage_rows
+from skillrun.tally import outcome_line
 from skillrun.text import visible
 
 FOLDER = Path(__file__).resolve().parent
@@ -90,7 +91,7 @@ def _worked_out(path: Path, run_id: str, values: Mapping[str, Any]) -> dict[str,
         "checks": report.get("checks", []),
         "recommendations": report.get("recommendations", []),
         "next": report.get("next", []),
-        "grade": telemetry[-1]["grade_min"] if telemetry else None,
+        "standing": outcome_line(report) if report else None,
         "chain": _chain(path, run_id),
         "shown_events": events[-MOST_EVENTS:],
         "shown_evidence": values["evidence"][:MOST_EVIDENCE],

@@ -40,13 +40,32 @@ class Row:
 
 def stage_rows(events: Sequence[_Event], invocations: Sequence[int]) -> list[Row]:
     """A row for each stage, in the order of the latest report that has stages."""
-    reports = {event["invocation"]: event["data"].get("report") or {} for event in _of(events, "invocation.ended")}
+    reports = _reports(events)
     names = _names(events, reports)
     rows = []
     for stage, title in names.items():
         cells = tuple(_cell(events, reports.get(number, {}), number, stage) for number in invocations)
         rows.append(Row(stage, title, cells))
     return rows
+
+
+def _reports(events: Sequence[_Event]) -> dict[int, Mapping[str, Any]]:
+    """Invocation -> its report. One that found everything as it was points to the event with the report that holds."""
+    reports: dict[int, Mapping[str, Any]] = {}
+    by_event: dict[int, Mapping[str, Any]] = {}
+    for event in _of(events, "invocation.ended"):
+        report = event["data"].get("report")
+        if report is None:
+            report = _kept(by_event.get(event["data"].get("same_as"), {}))
+        by_event[event["n"]] = report
+        reports[event["invocation"]] = report
+    return reports
+
+
+def _kept(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The report of an earlier invocation, as the one that kept it gave it: whatever was reached came from there."""
+    stages = [{**stage, "cached": stage["status"] != "pending"} for stage in report.get("stages", ())]
+    return {**report, "stages": stages}
 
 
 def _names(events: Sequence[_Event], reports: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from skillrun.reports.lines import Line, finding_lines, line, stage_lines
+from skillrun.tally import outcome_line
 from skillrun.wall.verification import Job, Verification
 
 _WORDS = {
@@ -38,7 +39,8 @@ def lines(verification: Verification) -> Iterator[Line]:
 
 def _job_lines(job: Job) -> Iterator[Line]:
     yield line(0)
-    yield line(0, ("bold", f"job {job.name}"), ("dim", f"  {job.spec}  "), (STYLES[job.outcome], job.outcome))
+    said = outcome_line(job.report) if job.report else job.outcome
+    yield line(0, ("bold", f"job {job.name}"), ("dim", f"  {job.spec}  "), (STYLES[job.outcome], said))
     if job.problem is not None:
         for problem in job.problem.splitlines():
             yield line(2, ("failed", f"refused: {problem}"))

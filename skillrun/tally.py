@@ -1,0 +1,47 @@
+"""What an outcome rests on, counted: the one sentence with which a run ends, wherever it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Of a stage that has passed: how its evidence came about, the strongest first.
+_PASSED_BY = {"proved": "proved", "executed": "executed", "static": "read", "declared": "said"}
+# Of any other stage: what is wrong first.
+_OTHERS = ("failed", "blocked", "pending", "waived", "not_applicable")
+_ORDER = (*_PASSED_BY.values(), "passed", *_OTHERS)
+
+
+def count_stages(stages: Iterable[Mapping[str, Any]], schedules: int = 0) -> dict[str, int]:
+    """How many of a report's stages stand so, and under how many `schedules` those that are proved were tried.
+
+    What there is none of is left out.
+    """
+    words = [_word_of(stage) for stage in stages]
+    counts = {word: words.count(word) for word in _ORDER if word in words}
+    if schedules and "proved" in counts:
+        counts["schedules"] = schedules
+    return counts
+
+
+def _word_of(stage: Mapping[str, Any]) -> str:
+    status = str(stage["status"])
+    if status != "passed":
+        return status
+    return _PASSED_BY.get(str(stage["grade"]), status)
+
+
+def outcome_line(report: Mapping[str, Any]) -> str:
+    """E.g. `success: 4 proved (276 schedules), 2 executed, 3 read`; the outcome alone where no stage is known."""
+    counts = report.get("counts") or count_stages(report.get("stages", ()))
+    parts = [_part(word, counts) for word in _ORDER if counts.get(word)]
+    return f"{report['outcome']}: {', '.join(parts)}" if parts else str(report["outcome"])
+
+
+def _part(word: str, counts: Mapping[str, int]) -> str:
+    part = f"{counts[word]} {word.replace('_', ' ')}"
+    schedules = counts.get("schedules")
+    if word != "proved" or not schedules:
+        return part
+    unit = "schedule" if schedules == 1 else "schedules"
+    return f"{part} ({schedules} {unit})"

@@ -1,0 +1,56 @@
+"""The sentence with which a run ends: what the outcome rests on, counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from skillrun.tally import count_stages, outcome_line
+
+
+def stages(*words: str) -> list[dict[str, Any]]:
+    """Stages of a report: a grade means passed, anything else is a status."""
+    grades = ("proved", "executed", "static", "declared")
+    made = []
+    for word in words:
+        passed = word in grades
+        made.append({"status": "passed" if passed else word, "grade": word if passed else None})
+    return made
+
+
+PROVED = ("proved",) * 4
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words", "schedules", "line"),
+    [
+        (
+            "success",
+            (*PROVED, "executed", "executed", "static", "static", "static"),
+            276,
+            "success: 4 proved (276 schedules), 2 executed, 3 read",
+        ),
+        (
+            "partial",
+            ("pending", *PROVED, "failed", "pending"),
+            276,
+            "partial: 4 proved (276 schedules), 1 failed, 2 pending",
+        ),
+        ("partial", ("static", "proved", "waived"), 1, "partial: 1 proved (1 schedule), 1 read, 1 waived"),
+        ("blocked", ("blocked", "pending"), 0, "blocked: 1 blocked, 1 pending"),
+        ("success", ("declared", "not_applicable"), 0, "success: 1 said, 1 not applicable"),
+        ("blocked", (), 0, "blocked"),
+    ],
+)
+def test_an_outcome_is_counted(outcome: str, words: tuple[str, ...], schedules: int, line: str) -> None:
+    shown = stages(*words)
+    assert outcome_line({"outcome": outcome, "stages": shown, "counts": count_stages(shown, schedules)}) == line
+
+
+def test_a_report_of_an_older_skillrun_is_counted_by_its_stages() -> None:
+    assert outcome_line({"outcome": "success", "stages": stages("proved", "static")}) == "success: 1 proved, 1 read"
+
+
+def test_schedules_belong_to_what_is_proved() -> None:
+    assert count_stages(stages("static"), 12) == {"read": 1}
