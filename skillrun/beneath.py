@@ -1,7 +1,8 @@
-"""Changes below a folder that cannot be led out of it: no part of the way is a symbolic link when it is gone.
+"""Changes below a folder that cannot be led out of it: no part of the way is a symbolic link when
+it is gone.
 
-A path that was looked at may lead elsewhere a moment later. Here each folder is opened in the one before it, and what
-changes is named in the last of them.
+A path that was looked at may lead elsewhere a moment later. Here each folder is opened in the one
+before it, and what changes is named in the last of them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def is_beneath(name: str) -> bool:
 
 @contextlib.contextmanager
 def open_parent(base: Path, name: str) -> Iterator[tuple[int, str]]:
-    """(a descriptor of the folder that holds it, its last name). Raises OSError where a part is no folder."""
+    """(a descriptor of the folder that holds it, its last name). Raises OSError where a part is no
+    folder.
+    """
     path = PurePosixPath(name)
     fd = os.open(base, _FOLDER)
     try:
@@ -62,7 +65,10 @@ def move_file(base: Path, draft: str, name: str) -> None:
 
 def remove_file(base: Path, name: str) -> None:
     """Removes a file; nothing where there is none."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), open_parent(base, name) as (folder, last):
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        open_parent(base, name) as (folder, last),
+    ):
         os.unlink(last, dir_fd=folder)
 
 
@@ -79,7 +85,9 @@ def remove_folder(base: Path, name: str) -> None:
 
 
 def hash_file(base: Path, name: str) -> str | None:
-    """sha256 of a file; None where there is none; "" for what is no plain file, or cannot be reached."""
+    """sha256 of a file; None where there is none; "" for what is no plain file, or cannot be
+    reached.
+    """
     try:
         with open_parent(base, name) as (folder, last):
             fd = os.open(last, _READ, dir_fd=folder)

@@ -1,9 +1,11 @@
-"""What a write of several files is about to do, kept on the disk: a later writing command finishes it or drops it.
+"""What a write of several files is about to do, kept on the disk: a later writing command finishes
+it or drops it.
 
-The journal lies in the user's state folder, one for each folder that is written in (`Place`): what lies in a
-repository may come from anybody. It is written twice for each write. Drafting: the drafts that will be made; after a
-crash they are removed, and the tree is the old one. Ready: every draft is whole and on the disk, and what is left to do
-is a rename of each; after a crash that is done, and the tree is the new one.
+The journal lies in the user's state folder, one for each folder that is written in (`Place`): what
+lies in a repository may come from anybody. It is written twice for each write. Drafting: the drafts
+that will be made; after a crash they are removed, and the tree is the old one. Ready: every draft
+is whole and on the disk, and what is left to do is a rename of each; after a crash that is done,
+and the tree is the new one.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Intent:
-    """What a write does: its steps, every draft that may lie about, and the folders that it makes; by real paths."""
+    """What a write does: its steps, every draft that may lie about, and the folders that it makes;
+    by real paths.
+    """
 
     steps: tuple[Step, ...] = ()
     drafts: tuple[str, ...] = ()
@@ -59,7 +63,9 @@ class Intent:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder as one user writes in it. A copy, or what was moved to the same path, is another place."""
+    """A folder as one user writes in it. A copy, or what was moved to the same path, is another
+    place.
+    """
 
     path: str
     device: int
@@ -121,7 +127,8 @@ class Journal:
         sync_folder(self._path.parent)
 
     def read(self) -> tuple[bool, Intent]:
-        """(whether it is ready, what it is about); nothing at all for what skillrun has not written.
+        """(whether it is ready, what it is about); nothing at all for what skillrun has not
+        written.
 
         Only drafts are moved or removed, and only inside of the folder, whatever the text says.
         """
@@ -139,7 +146,8 @@ class Journal:
     def drop(self, intent: Intent) -> None:
         """Removes the drafts that are left, the folders that are empty, and the journal."""
         for name in intent.drafts:
-            # What cannot be reached any more is no draft of ours: a link has taken the place of its folder.
+            # What cannot be reached any more is no draft of ours: a link has taken the place of its
+            # folder.
             with contextlib.suppress(OSError):
                 remove_file(self.base, name)
         for name in sorted(intent.folders, reverse=True):  # the innermost first
@@ -187,7 +195,8 @@ def held(base: Path) -> Iterator[Journal]:
 
 
 def finish_leftover(base: Path) -> str | None:
-    """Finishes or drops what a write that died has left below `base`; what a person should know of it, in one line.
+    """Finishes or drops what a write that died has left below `base`; what a person should know of
+    it, in one line.
 
     For commands that write. Waits a little where it has not died and is at work.
     """
@@ -205,7 +214,9 @@ def finish_leftover(base: Path) -> str | None:
 
 
 def find_leftover(base: Path) -> str | None:
-    """What a write that died has left below `base`, in one line; for commands that read, and change nothing."""
+    """What a write that died has left below `base`, in one line; for commands that read, and change
+    nothing.
+    """
     base = base.resolve()
     if not base.is_dir():
         return None
@@ -248,9 +259,11 @@ def remove_empty(folders: Iterable[Path]) -> list[Path]:
 
 @contextlib.contextmanager
 def _locked(base: Path) -> Iterator[bool]:
-    """Whether nobody else writes below a folder, as long as this is held; the folder of the lock is made for it.
+    """Whether nobody else writes below a folder, as long as this is held; the folder of the lock is
+    made for it.
 
-    The system releases the lock when its holder dies. Where the file system has no such locks, nobody is seen.
+    The system releases the lock when its holder dies. Where the file system has no such locks,
+    nobody is seen.
     """
     folder = base / FOLDER
     made = not os.path.lexists(folder)
@@ -354,7 +367,9 @@ def _make_own_folder(folder: Path) -> None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """A new file of the state folder, on the disk; a leftover of that name is replaced, a link not followed."""
+    """A new file of the state folder, on the disk; a leftover of that name is replaced, a link not
+    followed.
+    """
     path.unlink(missing_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:

@@ -1,4 +1,6 @@
-"""Filters of git's configuration (`filter.<name>.clean` and its kin): programs that skillrun never starts."""
+"""Filters of git's configuration (`filter.<name>.clean` and its kin): programs that skillrun never
+starts.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# An empty program is none to git. `process` hides the two others, `required` makes a missing program an error.
+# An empty program is none to git. `process` hides the two others, `required` makes a missing
+# program an error.
 _NEUTRAL = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
 _PREFIX = "filter."
 NOTHING = "SKILLRUN_NOTHING"
@@ -34,8 +37,8 @@ def switch_off(names: list[str]) -> Iterator[str]:
             if "=" not in name:
                 yield from ("-c", f"{_PREFIX}{name}.{word}={value}")
             else:
-                # -c would end the name at its first "=". Git before 2.31 lacks this option and ends with an error,
-                # which is as safe. An empty value is false, too.
+                # -c would end the name at its first "=". Git before 2.31 lacks this option and ends
+                # with an error, which is as safe. An empty value is false, too.
                 yield f"--config-env={_PREFIX}{name}.{word}={NOTHING}"
 
 

@@ -35,6 +35,7 @@ _LOOKS_AT_NO_FILE = frozenset(
 )
 _NOT_FETCHED = (b"from promisor remote", b"lazy fetching disabled", b"transport '")
 _LARGE = 64 * 1024 * 1024  # bytes; beyond it a file is compared by size and time
+_IDLE_S = 4.0  # twice as long without a tick: no file system that works is as slow
 _SUBMODULE_MODE = "160000"
 
 
@@ -103,10 +104,48 @@ def _find_command(arguments: tuple[str, ...]) -> str:
 
 def _start(folder: Path, arguments: tuple[str, ...], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *_NEVER_RUN, "-C", str(folder), *arguments]
+    pipe = subprocess.PIPE
     try:
-        return subprocess.run(command, input=stdin, capture_output=True, env=git_environment(), check=False)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=git_environment())
     except FileNotFoundError:
         raise RepoUnusable("git is not installed or not on PATH", hint="install git") from None
+    with process:
+        try:
+            out, err = _wait_for(process, stdin)
+        except BaseException:
+            process.kill()
+            raise
+    if out is None:
+        what = f"{folder}: git {_find_command(arguments)} waits for a file that never ends: a pipe or a device"
+        raise RepoUnusable(what, hint=f"find it: find {folder} -type p, and look at its .git/config")
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _wait_for(process: subprocess.Popen[bytes], stdin: bytes) -> tuple[bytes | None, bytes]:
+    """What git printed; (None, ...) where it only sleeps, and has been ended.
+
+    It opens files by names that a repository chooses (.gitattributes, an included configuration). On a pipe it would
+    wait for ever, without using any time of the processor; on a slow disk it is not said to sleep.
+    """
+    used: int | None = None
+    while True:
+        try:
+            return process.communicate(stdin, timeout=_IDLE_S)
+        except subprocess.TimeoutExpired:
+            before, used = used, _read_time_asleep(process.pid)
+            if used is not None and used == before:
+                process.kill()
+                return None, process.communicate()[1]
+
+
+def _read_time_asleep(pid: int) -> int | None:
+    """The ticks of the processor that a sleeping process has used; None for one at work, or where nobody can tell."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, in_user, in_system = words[0], words[11], words[12]
+    return int(in_user) + int(in_system) if state == "S" else None
 
 
 def filter_names(folder: Path) -> list[str]:

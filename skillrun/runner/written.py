@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.actor import who
+from skillrun.beneath import put_file
 from skillrun.canonical import sha256
-from skillrun.errors import SkillrunError
+from skillrun.errors import Refused, SkillrunError
 from skillrun.ledger.rows import NewEvent
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from skillrun.scaffold.plan import Plan
 
 WRITTEN = "scaffold.written"
+_MODE = 0o644
 
 
 def _note(ledger: Path) -> Path:
@@ -25,7 +27,7 @@ def _note(ledger: Path) -> Path:
 
 
 def begin(ledger: Path, run: str, plan: Plan) -> None:
-    """Before the write: what will be recorded of it. Raises OSError."""
+    """Before the write: what will be recorded of it. Raises Refused where it cannot be noted."""
     actor = who()
     files = [
         {"path": change.path, "before": None if change.before is None else sha256(change.before.encode())}
@@ -34,8 +36,14 @@ def begin(ledger: Path, run: str, plan: Plan) -> None:
     kept = [{"path": kept.path, "line": kept.line, "name": kept.name} for kept in plan.kept]
     note = {"run": run, "actor": [actor.name, str(actor.kind)], "files": files, "kept": kept}
     path = _note(ledger)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(note))
+    folder = ledger.parent.resolve()
+    try:
+        path.parent.mkdir(exist_ok=True)
+        # The repository may hold a link in the place of the note, or of its folder: neither is written through.
+        put_file(folder, f"{path.parent.name}/{path.name}", json.dumps(note).encode(), _MODE)
+    except OSError as error:
+        what = f"{path}: cannot be written: {error.strerror}; nothing was written"
+        raise Refused(what, hint="replace what is there by a folder that you can write") from None
 
 
 def record(ledger: Ledger, path: Path, root: Path, formatters: Sequence[str] | None = None) -> None:

@@ -1,7 +1,8 @@
-"""The files of a commit: written into a folder byte for byte, and held against what lies there later.
+"""The files of a commit: written into a folder byte for byte, and held against what lies there
+later.
 
-Git's own checkout would convert them first (filters, line ends, encodings, `$Id$`), as configuration and attributes
-say: what runs would be something else than what was reviewed.
+Git's own checkout would convert them first (filters, line ends, encodings, `$Id$`), as
+configuration and attributes say: what runs would be something else than what was reviewed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from skillrun.repo.git import git_output, objects_missing, run_git
 _LINK, _SUBMODULE, _PROGRAM = "120000", "160000", "100755"
 _AT_ONCE = 64 * 1024 * 1024  # bytes of files that are in memory together
 _PIECE = 1024 * 1024
-# A file system's clock ticks more slowly than files can change: a time as young as this says nothing yet.
+# A file system's clock ticks more slowly than files can change: a time as young as this says
+# nothing yet.
 _TICK_NS = 100_000_000
 
 
@@ -211,7 +213,9 @@ def _index_line(path: str, entry: Entry) -> bytes:
 
 
 def _new_hash(entry: Entry, size: int) -> hashlib._Hash:
-    """Git's name of a blob: over its length and its content, by SHA-1 or in newer repositories SHA-256."""
+    """Git's name of a blob: over its length and its content, by SHA-1 or in newer repositories
+    SHA-256.
+    """
     algorithm = "sha256" if len(entry.blob) == 64 else "sha1"
     whole = hashlib.new(algorithm, usedforsecurity=False)
     whole.update(b"blob %d\0" % size)

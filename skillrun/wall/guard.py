@@ -1,4 +1,6 @@
-"""Watches that a verification judges the commit alone: its checkout is compared before and after each stage."""
+"""Watches that a verification judges the commit alone: its checkout is compared before and after
+each stage.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Guard:
         """Stage -> what was no longer the commit once it had ended."""
 
     def compare(self) -> None:
-        """Holds the checkout against its commit; what differs is said of the stage that was at work."""
+        """Holds the checkout against its commit; what differs is said of the stage that was at
+        work.
+        """
         for path, what in (*self._contents.find_changes(), *self._strays.find()):
             if path not in self._known:
                 self._known.add(path)
@@ -49,7 +53,9 @@ class Guard:
         self._watcher.begins(header, stages)
 
     def stage_begins(self, stage: str) -> None:
-        """What the stage before it has left is compared, and bytecode in which it could have left anything removed."""
+        """What the stage before it has left is compared, and bytecode in which it could have left
+        anything removed.
+        """
         self.compare()
         self._strays.remove_bytecode()
         self._stage = stage

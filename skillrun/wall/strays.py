@@ -1,12 +1,16 @@
-"""Files beside those of the commit that would be run in their place, or without anybody asking for them.
+"""Files beside those of the commit that would be run in their place, or without anybody asking for
+them.
 
-Tests and setup may leave files in the checkout: reports, caches, databases, generated modules. These count:
+Tests and setup may leave files in the checkout: reports, caches, databases, generated modules.
+These count:
 
-- one that takes the place of a module of the commit (`shop/tasks/__init__.py` or `shop/tasks.so` beside
-  `shop/tasks.py`), or of an installed one where imports begin (`celery.py` at the root);
-- one that Python, pytest or make reads by itself: conftest.py, sitecustomize.py, a `.pth`, pytest.ini, a Makefile.
+- one that takes the place of a module of the commit (`shop/tasks/__init__.py` or `shop/tasks.so`
+  beside `shop/tasks.py`), or of an installed one where imports begin (`celery.py` at the root);
+- one that Python, pytest or make reads by itself: conftest.py, sitecustomize.py, a `.pth`,
+  pytest.ini, a Makefile.
 
-Bytecode is compiled from the commit's files again before each stage: what a stage leaves of it is removed.
+Bytecode is compiled from the commit's files again before each stage: what a stage leaves of it is
+removed.
 """
 
 from __future__ import annotations
@@ -24,7 +28,15 @@ from skillrun.wall.commit import find_folders
 _READ_UNASKED = frozenset(
     (
         *("conftest.py", "sitecustomize.py", "usercustomize.py"),
-        *("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg", "pyproject.toml"),
+        *(
+            "pytest.ini",
+            ".pytest.ini",
+            "pytest.toml",
+            ".pytest.toml",
+            "tox.ini",
+            "setup.cfg",
+            "pyproject.toml",
+        ),
         *("Makefile", "makefile", "GNUmakefile", "justfile", "REPO_PROFILE.json"),
     )
 )
@@ -34,7 +46,9 @@ _PACKAGE = "__init__"
 
 
 class Strays:
-    """The folders of a commit, looked through again and again. `paths` are all that the commit holds."""
+    """The folders of a commit, looked through again and again. `paths` are all that the commit
+    holds.
+    """
 
     def __init__(self, folder: Path, paths: Iterable[str]) -> None:
         self.folder = folder
@@ -91,7 +105,9 @@ class Strays:
 
     @cached_property
     def _installed(self) -> frozenset[str]:
-        """Names that an import finds without the repository: of the standard library and of environments."""
+        """Names that an import finds without the repository: of the standard library and of
+        environments.
+        """
         places = [Path(folder) for folder in site.getsitepackages()]
         for link in self.folder.iterdir():
             if link.is_symlink():
@@ -104,7 +120,9 @@ class Strays:
 
 
 def _find_modules(paths: Iterable[str]) -> set[str]:
-    """`shop/tasks.py` is the module `shop/tasks`; `shop/__init__.py` is `shop`, and `shop/__init__`."""
+    """`shop/tasks.py` is the module `shop/tasks`; `shop/__init__.py` is `shop`, and
+    `shop/__init__`.
+    """
     found = set()
     for path in paths:
         if path.endswith(_IMPORTED):
@@ -124,6 +142,7 @@ def _module_of(entry: os.DirEntry[str]) -> str | None:
     """The name by which an import finds an entry of a folder; None for what is none."""
     if entry.name.endswith(_IMPORTED):
         return entry.name.partition(".")[0]
-    place = Path(entry.path)
-    inner = place.glob(f"{_PACKAGE}.*") if place.is_dir() else ()
-    return entry.name if any(file.name.endswith(_IMPORTED) for file in inner) else None
+    for file in Path(entry.path).glob(f"{_PACKAGE}.*"):
+        if file.name.endswith(_IMPORTED):
+            return entry.name
+    return None

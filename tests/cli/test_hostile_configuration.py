@@ -64,7 +64,6 @@ READING = (
     "ledger export --format jsonl",
     f"ledger archive --before 2020-01-01 --to {STATEMENT}",
     "ledger redact RUN --containing - --dry-run",
-    "ledger ship --to postgresql://nobody@127.0.0.1:1/none",
     "hook claude pre-tool",
 )
 WRITING = (
@@ -85,6 +84,7 @@ WRITING = (
     "hook claude stop",
     "ledger import telemetry.jsonl",
     "ledger redact RUN",
+    "ledger ship --to postgresql://nobody@127.0.0.1:1/none",
     "ledger anchor",
     "ledger anchor --json",
     f"ledger anchor --to {STATEMENT}",
@@ -156,6 +156,24 @@ def test_a_command_that_reads(attacked: Attacked, command: str) -> None:
 
 
 VERIFIED = {".git/worktrees"}  # an empty folder, which git leaves
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which skillrun has never run."""
+    return shops.shop(tmp_path_factory.mktemp("untouched") / "repo")
+
+
+@pytest.mark.parametrize("command", [line for line in READING if "RUN" not in line])
+def test_a_command_that_reads_begins_nothing(untouched: Path, command: str) -> None:
+    """No ledger, no folder, no note in the state folder."""
+    home = untouched.with_name("repo.home")
+    before = shops.listing(untouched)
+    done = helpers.run_cli(*command.split(), cwd=untouched, input="{}", timeout=300)
+    assert done.returncode in FINE, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    after = shops.listing(untouched)
+    assert {path for path in {*before, *after} if before.get(path) != after.get(path)} - VERIFIED == set()
+    assert not (home / "state").exists()
 
 
 @pytest.mark.parametrize("command", WRITING)

@@ -211,3 +211,17 @@ def test_a_start_commit_that_is_gone_is_said(make_repo: MakeRepo) -> None:
     root = make_repo({"a": "1"})
     with pytest.raises(RepoUnusable, match="git diff failed"):
         touched(open_repo(root), Snapshot("1" * 40))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", (".gitattributes", ".gitignore", ".git/info/exclude", ".git/config", ".git/included"))
+def test_a_pipe_that_git_reads_is_said(make_repo: MakeRepo, name: str) -> None:
+    """Git would wait for somebody who writes into it."""
+    root = make_repo({"a": "1"})
+    helpers.git(root, "config", "include.path", "included")
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).unlink(missing_ok=True)
+    os.mkfifo(root / name)
+    done = helpers.run_cli("run", "job-worker-orchestration", cwd=root, timeout=60)
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 2), done.stderr
+    assert "waits for a file that never ends: a pipe or a device" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -571,3 +572,19 @@ def test_a_folder_that_becomes_a_link(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="somebody else has just changed it"):
         write(root, changes)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ("locks", "locks/scaffold.json"))
+def test_the_note_of_a_scaffold_is_written_through_no_link(tmp_path: Path, name: str) -> None:
+    """The repository holds a link where the note would come."""
+    from skillrun.runner import written
+    from skillrun.scaffold.plan import Plan
+
+    root = repo(tmp_path / "repo")
+    helpers.write_files(tmp_path, {"outside/scaffold.json": "theirs\n"})
+    link = root / ".skillrun" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "outside" / ("scaffold.json" if "/" in name else ""))
+    with contextlib.suppress(Refused):
+        written.begin(root / ".skillrun" / "ledger.db", "run", Plan())
+    assert (tmp_path / "outside" / "scaffold.json").read_text() == "theirs\n"
