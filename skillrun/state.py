@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 _MOST = 16 * 1024 * 1024  # bytes: what is kept there is far smaller
@@ -19,6 +20,12 @@ def state_dir() -> Path:
     state_home = os.environ.get("XDG_STATE_HOME", "")
     base = Path(state_home) if state_home.startswith("/") else Path("~/.local/state").expanduser()
     return base / "skillrun"
+
+
+def lies_in(folder: Path, roots: Iterable[Path]) -> bool:
+    """Whether a folder lies in one of these, whatever links lead there: then it could have come with a repository."""
+    real = Path(os.path.realpath(folder))
+    return any(real.is_relative_to(os.path.realpath(root)) for root in roots)
 
 
 def read_own(path: Path) -> bytes | None:
