@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 _MOST = 16 * 1024 * 1024  # bytes: what is kept there is far smaller
@@ -22,10 +21,9 @@ def state_dir() -> Path:
     return base / "skillrun"
 
 
-def lies_in(folder: Path, roots: Iterable[Path]) -> bool:
-    """Whether a folder lies in one of these, whatever links lead there: then it could have come with a repository."""
-    real = Path(os.path.realpath(folder))
-    return any(real.is_relative_to(os.path.realpath(root)) for root in roots)
+def lies_in(folder: Path, root: Path) -> bool:
+    """Whether a folder lies in a working tree, whatever links lead there: then it could have come with it."""
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root))
 
 
 def read_own(path: Path) -> bytes | None:

@@ -93,7 +93,7 @@ def _check_state_folder(target: Target) -> None:
     from skillrun.state import lies_in, state_dir
 
     folder = state_dir()
-    if lies_in(folder, (target.repo.root, target.repo.common_root)):
+    if lies_in(folder, target.repo.root):
         hint = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
         raise Blocked(f"{folder}: skillrun's state folder lies in the repository, so nothing in it counts", hint=hint)
 

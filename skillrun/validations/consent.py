@@ -160,7 +160,7 @@ class Consent:
 
     def _is_in_repository(self) -> bool:
         """A state folder that lies in the repository could have come with it."""
-        return lies_in(self.store, (self.repo.root, self.repo.common_root))
+        return lies_in(self.store, self.repo.root)
 
 
 @dataclass
