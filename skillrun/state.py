@@ -21,6 +21,11 @@ def state_dir() -> Path:
     return base / "skillrun"
 
 
+def lies_in(folder: Path, root: Path) -> bool:
+    """Whether a folder lies in a working tree, whatever links lead there: then it could have come with it."""
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root))
+
+
 def read_own(path: Path) -> bytes | None:
     """The content of a file that only this user can have written; None where there is none of that kind.
 

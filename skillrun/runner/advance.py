@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
 from skillrun.actor import Actor, host_id, who
-from skillrun.errors import Misuse, Refused, RepoUnusable
+from skillrun.errors import Blocked, Misuse, Refused, RepoUnusable
 from skillrun.ledger.rows import NewEvent, RunStart, Telemetry
 from skillrun.lock import RunLock
 from skillrun.repo.git import Snapshot, snapshot, touched
@@ -72,6 +72,7 @@ def advance(request: Request, watcher: Watcher, after_proof: Callable[[Case], No
     """
     started = time.monotonic()
     seen = Seen.of(request)
+    _check_state_folder(seen.target)
     target, known = seen.target, find_settled(seen)
     inputs = None if known else _Inputs.read(seen)
     identity = (known["skill"], known["job"]) if known else inputs.identity if inputs else ()
@@ -86,6 +87,16 @@ def advance(request: Request, watcher: Watcher, after_proof: Callable[[Case], No
                 return report
             inputs = _Inputs.read(seen)
         return _Invocation(seen, inputs, ledger, watcher, started, after_proof).go()
+
+
+def _check_state_folder(target: Target) -> None:
+    """Raises Blocked where the state folder lies in the repository: its key and answers could have come with it."""
+    from skillrun.state import lies_in, state_dir
+
+    folder = state_dir()
+    if lies_in(folder, target.repo.root):
+        hint = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
+        raise Blocked(f"{folder}: skillrun's state folder lies in the repository, so nothing in it counts", hint=hint)
 
 
 def _take(lock: RunLock, watcher: Watcher) -> bool:

@@ -21,7 +21,7 @@ from skillrun.actor import Actor, who
 from skillrun.canonical import digest
 from skillrun.errors import Blocked
 from skillrun.repo.git import Repo, run_git
-from skillrun.state import read_own, state_dir, write_own
+from skillrun.state import lies_in, read_own, state_dir, write_own
 from skillrun.text import visible
 
 TRUST = "--trust"
@@ -160,9 +160,7 @@ class Consent:
 
     def _is_in_repository(self) -> bool:
         """A state folder that lies in the repository could have come with it."""
-        folder = Path(os.path.realpath(self.store))
-        roots = (self.repo.root, self.repo.common_root)
-        return any(folder.is_relative_to(os.path.realpath(root)) for root in roots)
+        return lies_in(self.store, self.repo.root)
 
 
 @dataclass

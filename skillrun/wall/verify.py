@@ -31,7 +31,7 @@ _KEPT = ("outcome", "counts", "stages", "checks", "next")  # of a report; its le
 
 @dataclass(frozen=True)
 class Ask:
-    """The options of one verification. `trust`: somebody says that what HEAD holds may run; see `_is_allowed`."""
+    """The options of one verification. `trust`: somebody says that what HEAD holds may run; see `is_allowed`."""
 
     repo: Path = Path()
     base: str | None = None
@@ -50,7 +50,7 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     diff = read_diff(repo.root, base.commit or commit, commit)
     specs = {file.path: file for file in diff.specs if file.path in paths}
     stray = {path: _stray(diff, file, base) for path, file in specs.items()}
-    trusted = ask.trust and _is_allowed(repo)
+    trusted = ask.trust and is_allowed(repo)
     with clean_checkout(repo, commit, _pythons(specs.values())) as checkout:
         if trusted:
             _allow_checkout(checkout)
@@ -77,7 +77,7 @@ def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:
     return repo.head, paths
 
 
-def _is_allowed(repo: Repo) -> bool:
+def is_allowed(repo: Repo) -> bool:
     """Whether a --trust or --ci counts: that of an agent where a person allowed it here, or allowed this very HEAD.
 
     Asked of the user's own state folder; the verification itself has an empty one.

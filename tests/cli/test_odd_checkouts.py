@@ -103,7 +103,8 @@ def test_the_ledger_does_not_make_the_tree_dirty(finished_shop: Path) -> None:
 @pytest.mark.real
 def test_from_a_folder_below_the_root(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
-    succeeds(repo / "shop")
+    # Beside the folder that it is called in, the state would lie in the repository.
+    succeeds(repo / "shop", env={"SKILLRUN_STATE_DIR": str(tmp_path / "state")})
     assert len(shops.telemetry(shops.ledger_of(repo))) == 1
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from skillrun import demo
 from skillrun.errors import Blocked
+from skillrun.repo.git import open_repo
+from skillrun.validations.consent import Consent
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +89,10 @@ def repo_of(finished: subprocess.CompletedProcess[str]) -> Path:
     found = re.search(r"^The repository is kept: (.+)$", finished.stdout, re.MULTILINE)
     assert found, finished.stdout + finished.stderr
     return Path(found[1])
+
+
+def test_its_own_shop_may_run_whoever_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDECODE", "1")
+    demo._prepare(tmp_path / "shop", demo.STEPS[0])
+    demo._allow_own_copy(tmp_path / "shop", tmp_path / "state")
+    assert Consent(open_repo(tmp_path / "shop"), store=tmp_path / "state" / "consent").covers_head()

@@ -138,6 +138,7 @@ def test_the_answer_is_kept_outside_the_repository(repo: Path) -> None:
 def test_a_repository_cannot_bring_its_own_consent(repo: Path) -> None:
     done = helpers.run_cli(shops.SKILL, cwd=repo, env={"SKILLRUN_STATE_DIR": str(repo / ".skillrun" / "state")})
     assert done.returncode == 3
+    assert "lies in the repository" in done.stderr
 
 
 def test_a_validation_that_fails_is_told_and_run_again(tested: Path) -> None:

@@ -102,6 +102,14 @@ def test_consent_is_no_agents_to_give(tmp_path: Path) -> None:
     assert not (repo / "asked").exists()
 
 
+def test_nobody_is_started_in_a_working_tree_that_nobody_allowed(tmp_path: Path) -> None:
+    """An agent runs what a repository says: its hooks, its settings."""
+    repo = broken_shop(tmp_path / "shop")
+    printed = shops.run(repo, "--implement", agent(tmp_path, "touch asked"), code=3)
+    assert "nobody has allowed anything to run in this working tree" in printed
+    assert not (repo / "asked").exists()
+
+
 def test_with_json_there_is_the_last_report_alone(tmp_path: Path) -> None:
     repo = broken_shop(tmp_path / "shop")
     work = agent(tmp_path, f"cp {tmp_path}/whole.py {HANDLER}; echo noise")

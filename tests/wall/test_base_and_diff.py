@@ -12,9 +12,11 @@ import pytest
 
 from skillrun.errors import Refused
 from skillrun.repo.git import open_repo
+from skillrun.validations.consent import Consent
 from skillrun.wall.base import find_base
 from skillrun.wall.checkout import clean_checkout
 from skillrun.wall.diff import committed_specs, read_diff
+from skillrun.wall.verify import is_allowed
 
 FILES = {"a.py": "A = 1\n", ".skillrun/jobs/send.yaml": "version: 1\njob: send\n"}
 Make = Callable[..., Path]
@@ -211,3 +213,30 @@ def test_a_folder_that_the_commit_holds_is_not_replaced(make_repo: Make) -> None
     opened = open_repo(repo)
     with clean_checkout(opened, opened.head or "") as checkout:
         assert (checkout.root / "venv/bin/python").read_text() == "committed\n"
+
+
+# -- who may say that HEAD runs
+
+
+@pytest.mark.parametrize(
+    ("env", "counts"),
+    [({}, True), ({"CI": "true"}, True), ({"CLAUDECODE": "1"}, False), ({"CLAUDECODE": "1", "CI": "1"}, False)],
+)
+def test_whose_trust_a_verification_takes(
+    make_repo: Make, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], counts: bool
+) -> None:
+    repo = open_repo(make_repo(FILES))
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert is_allowed(repo) == counts
+    Consent(repo).allow_agents(trust=True)
+    assert is_allowed(repo)
+
+
+def test_an_agent_may_have_verified_what_a_person_let_run(make_repo: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_repo(FILES)
+    Consent(open_repo(root)).give("terminal")
+    monkeypatch.setenv("CLAUDECODE", "1")
+    helpers.write_files(root, {"a.py": "A = 9\n"})
+    helpers.commit(root, "The agent's")
+    assert is_allowed(open_repo(root))

@@ -1,4 +1,4 @@
-"""Does the receiver hold what the cursor says it was sent? A cursor is one number in a file, and proves nothing."""
+"""Does the receiver hold what the cursor says that it was sent? A cursor is a number in a file, and proves nothing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Holding:
-    """What one end holds of a run: its events, their last number and that one's hash, and the rows that belong to them.
-
-    `evidence` and `telemetry` are None where only a part of the run counts, so that they cannot be compared.
-    """
+    """What one end holds of a run: how many events, the number and hash of the last one, and the rows beside them."""
 
     events: int
     last: int
     hash: str
-    evidence: int | None = None
-    telemetry: int | None = None
+    evidence: int
+    telemetry: int
 
 
 @dataclass(frozen=True)
