@@ -146,11 +146,11 @@ def prove_case(case: Case) -> dict[str, Any] | None:
     """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody agreed to run it.
 
     What it rests on becomes look-ups. With the same inputs as the last time, its report is taken from the state folder
-    and nothing runs.
+    and nothing runs; but an incomplete proof is tried again, since a busy machine or a missing server is no input.
     """
     target = proof_target(case)
     kept = _kept(case)
-    if kept is not None:
+    if kept is not None and kept["report"]["verdict"] != "incomplete":
         _record(case, kept)
         report: dict[str, Any] = kept["report"]
         return report
