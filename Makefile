@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -92,7 +92,12 @@ ledger-bench: $(VENV)/.installed
 proof-corpus-quick: $(VENV)/.installed
 	$(BIN)/python tests/proof/corpus/run.py --quick
 
-ci: .node/.installed lint test real crash bench proof-bench proof-corpus-quick
+# What pip installs, in an empty environment outside of the checkout: demo, prove, verify, mcp and serve, on every Python
+# that is there. PYTHONS names some of them, e.g. make wheel PYTHONS=python3.12
+wheel: $(VENV)/.installed
+	$(BIN)/python tests/wheel/try_wheel.py $(PYTHONS)
+
+ci: .node/.installed lint test real wheel crash bench proof-bench proof-corpus-quick
 
 clean:
 	rm -rf $(VENV) .node .venv-frameworks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 
+_HELP = {"-h", "--help"}
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 COMMANDS = (
     *("run", "list", "show", "check", "spec", "detect", "prove", "verify", "status", "why", "next", "ledger"),
@@ -15,7 +16,7 @@ COMMANDS = (
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and exits with the designed code; see `skillrun/errors.py`."""
     arguments = sys.argv[1:] if argv is None else argv
-    if arguments[:1] == ["hook"] and "--help" not in arguments:  # on every tool call of an agent: nothing else is read
+    if arguments[:1] == ["hook"] and not _HELP & {*arguments}:  # on every tool call of an agent: nothing else is read
         from skillrun.hooks.entry import main as hook
 
         sys.exit(hook(arguments[1:]))

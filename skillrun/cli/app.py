@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from copy import copy
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.models import CommandInfo
 
+from skillrun import __version__
 from skillrun.cli.ledger import ledger_app
 from skillrun.cli.options import AgentName, DryRun, Job, Json, LedgerFile, Pairs, Repo, Run, Spec, User
 
@@ -20,7 +22,8 @@ app = typer.Typer(
     epilog="`skillrun SKILL` is short for `skillrun run SKILL`. "
     "Exit codes: 0 success, 1 partial, 2 misuse, 3 blocked, 4 refused.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # those of the commands, too
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -29,12 +32,16 @@ app.add_typer(spec_app, name="spec")
 app.add_typer(ledger_app, name="ledger")
 
 _INTERRUPTED = 130
+COMPLETION = "_SKILLRUN_COMPLETE"
 
 
 def invoke(arguments: list[str]) -> int:
     """Parses and runs; returns the exit code. Typer's own complaints become exit code 2."""
+    words = frozenset(arguments)
+    if COMPLETION in os.environ:  # a shell asks what may come next: its words are in the environment
+        words = _names(app)
     try:
-        code = parser(frozenset(arguments) & _names(app))(args=arguments, prog_name="skillrun", standalone_mode=False)
+        code = parser(words & _names(app))(args=arguments, prog_name="skillrun", standalone_mode=False)
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _usage_error() as complaint:
@@ -84,6 +91,22 @@ def _usage_error() -> type[Exception]:
     assert base is not None
     assert issubclass(base, Exception)
     return base
+
+
+def _print_version(asked: bool) -> None:
+    """Ends the command line where the version was asked for."""
+    if asked:
+        print(f"skillrun {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Takes the options that stand before a command."""
 
 
 @app.command("run")

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.layout import call, constant, doc, import_block, seconds, source, tidy
 from skillrun.frameworks.pieces import Conventions, EffectCall, Facts, Field, Symbol
 from skillrun.scaffold import metrics
+from skillrun.scaffold.shadowing import find_shadowed
 from skillrun.scaffold.words import ending, handler_notes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from jinja2.runtime import Context
 
 FOLDER = Path(__file__).parent
 _OF_TESTS = (
@@ -63,7 +65,13 @@ class Renderer:
             "ref": writer.ref,
             "imports": writer.imports,
         }
-        return tidy(_environment(self._folder).get_template(template).render(names, **more))
+        made = _environment(self._folder).get_template(template)
+        text = tidy(made.render(names, **more, shadowed=frozenset()))
+        shadowed = find_shadowed(text)
+        if not shadowed:
+            return text
+        # What a module imports is known once it is written: then it is written again, with other names of its own.
+        return tidy(made.render(names, **more, shadowed=shadowed))
 
 
 @cache
@@ -83,12 +91,24 @@ def _environment(folder: Path) -> Environment:
         parameter=parameter,
         taken=taken,
         passed=passed,
-        identifier=jinja2.pass_context(lambda context, text: fixture_name(text, context["facts"])),
+        identifier=jinja2.pass_context(_identifier),
+        own_name=jinja2.pass_context(_own_name),
         raised=raised,
         equals=lambda name: f"{name} = ?",
         question=lambda _: "?",
     )
     return made
+
+
+def _identifier(context: Context, text: str) -> str:
+    """The fixture of an effect, as `fixture_name` has it, beside what the module imports."""
+    name = fixture_name(text, context["facts"])
+    return f"{name}_calls" if name in context["shadowed"] else name
+
+
+def _own_name(context: Context, name: str) -> str:
+    """A name that the template itself chose, of a fixture or a variable, beside what the module imports."""
+    return f"job_{name}" if name in context["shadowed"] else name
 
 
 class Writer:

@@ -142,17 +142,17 @@ def prove_case(case: Case) -> dict[str, Any] | None:
     """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody agreed to run it.
 
     What it rests on becomes look-ups. With the same inputs as the last time, its report is taken from the state folder
-    and nothing runs.
+    and nothing runs; but an incomplete proof is tried again, since a busy machine or a missing server is no input.
     """
     target = proof_target(case)
     found = _kept(case)
-    if found is not None and case.is_recorded(found[1]):
+    if found is not None and not case.is_recorded(found[1]):
+        said = "the kept proof is not one that this ledger records: it is not believed, and made again"
+        print(f"skillrun: {said}", file=sys.stderr, flush=True)
+    elif found is not None and found[0]["report"]["verdict"] != "incomplete":
         kept, sha = found
         _record(case, kept)
         return {**kept["report"], "kept": sha}
-    if found is not None:
-        said = "the kept proof is not one that this ledger records: it is not believed, and made again"
-        print(f"skillrun: {said}", file=sys.stderr, flush=True)
     if not case.consent(consent_plan(target)):
         return None
     from skillrun.proof.attempt import try_prove

