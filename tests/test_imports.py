@@ -16,7 +16,10 @@ import pytest
 import shops
 
 PACKAGE = helpers.ROOT / "skillrun"
-WORDS = {"errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"}
+WORDS = {
+    *("errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"),
+    "opening",
+}
 LAYERS: tuple[set[str], ...] = (
     WORDS,
     {"contract", "agents"},

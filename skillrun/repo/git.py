@@ -23,6 +23,8 @@ _KEPT_VARIABLES = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACRO
 _NEVER_RUN = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
 _LARGE = 64 * 1024 * 1024  # bytes; beyond it a file is compared by size and time
 _SUBMODULE_MODE = "160000"
+_READ_BY_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
+_MOSTLY_S = 1.0  # after that much time it is worth a look at what git may be waiting for
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,42 @@ def git_environment() -> dict[str, str]:
 def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Runs git in a folder and returns its exit code and output. Raises `RepoUnusable` where git is missing."""
     command = ["git", *_NEVER_RUN, "-C", str(folder), *arguments]
+    pipe = subprocess.PIPE
     try:
-        return subprocess.run(command, input=stdin, capture_output=True, env=git_environment(), check=False)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=git_environment())
     except FileNotFoundError:
         raise RepoUnusable("git is not installed or not on PATH", hint="install git") from None
+    with process:
+        out, err = _finish(process, folder, stdin)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _finish(process: subprocess.Popen[bytes], folder: Path, stdin: bytes) -> tuple[bytes, bytes]:
+    """What git printed. Git itself waits for ever on a pipe in place of a file that it reads in every folder.
+
+    To look for one costs a walk over all folders, so that is done only where git takes longer than it mostly does.
+    """
+    try:
+        try:
+            return process.communicate(stdin, timeout=_MOSTLY_S)
+        except subprocess.TimeoutExpired:
+            _refuse_pipes(folder)
+        return process.communicate()
+    except BaseException:
+        process.kill()
+        raise
+
+
+def _refuse_pipes(folder: Path) -> None:
+    """Raises RepoUnusable for the first of git's own files that is a pipe or a device."""
+    top = next((one for one in (folder, *folder.absolute().parents) if (one / ".git").exists()), folder)
+    for current, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if name != ".git"]
+        for name in _READ_BY_GIT.intersection(names):
+            path = Path(current, name)
+            if not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
+                what = f"{path}: a pipe or a device, not a file: git waits on it for ever"
+                raise RepoUnusable(what, hint="remove it")
 
 
 def git_output(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from skillrun.agents.interface import Addition
+from skillrun.opening import parse_toml, read_utf8
 
 PATH = ".github/workflows/skillrun.yml"
 _PYTHON = "3.12"
@@ -109,7 +109,7 @@ def _with_pip(root: Path, project: dict[str, Any]) -> list[str]:
 
 def _pyproject(root: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+        return parse_toml(read_utf8(root / "pyproject.toml"))
     except (OSError, ValueError):
         return {}
 

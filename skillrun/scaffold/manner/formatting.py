@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from skillrun.canonical import sha256
+from skillrun.opening import read_file
 from skillrun.repo.git import open_repo, snapshot, touched
 from skillrun.stages.interface import AskConsent, CommandPlan
 from skillrun.validations.run import run_command
@@ -66,5 +68,8 @@ def _beyond(paths: Sequence[str]) -> Iterable[str]:
 
 def _configuration(root: Path) -> Mapping[str, str]:
     """What can change what the commands do: path -> sha256."""
-    found = (name for name in _CONFIGURING if (root / name).is_file())
-    return {name: sha256((root / name).read_bytes()) for name in found}
+    found: dict[str, str] = {}
+    for name in _CONFIGURING:
+        with contextlib.suppress(OSError):
+            found[name] = sha256(read_file(root / name))
+    return found
