@@ -1,4 +1,4 @@
-"""Finds what looks like a secret, by its name, its place or its form; never by how random it looks.
+"""Finds what looks like a secret: by its name, its place or its form, and a value that changes like a key.
 
 A form is what a provider has published of its tokens. The named detectors of detect-secrets (Yelp) were compared: they
 look for the same forms, for fewer of them, and say only that a line holds one.
@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-MASK = "[masked]"
+from skillrun.text import MASK
+
 _ROUNDS = 10  # two are the rule
 
 
@@ -107,7 +108,7 @@ def _start_of_tail(text: str, done: int, end: int) -> int:
 # -- tokens by their form
 
 _KNOWN_TOKENS = re.compile(
-    r"(?<![A-Za-z0-9_-])(?:"
+    r"(?<![A-Za-z0-9_])(?:"
     r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}|LTAI[A-Za-z0-9]{16,26}"  # AWS, Alibaba
     r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl[a-z]{2,6}-[A-Za-z0-9_-]{20,}|GR1348941[\w-]{20,}"
     r"|sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}|[srp]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{16,}"

@@ -182,7 +182,7 @@ class Walk:
                 "result": result_json(result),
                 "basis": rests_on,
                 "lookups": lookups.as_json(),
-                "excerpts": excerpts(self.case.tree, result.findings),
+                "excerpts": excerpts(self.case.tree, result.findings, self.case.spec),
                 **(record or {}),
             },
         )
