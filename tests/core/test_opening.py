@@ -1,4 +1,4 @@
-"""The door to files that others wrote: a file as it is, everything else an OSError or a ValueError in words, at once."""
+"""The door to files that others wrote: a file as it is, everything else an error in words, at once."""
 
 from __future__ import annotations
 
