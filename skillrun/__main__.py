@@ -7,6 +7,7 @@ import sys
 
 _HELP = {"-h", "--help"}
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+_LONGEST_MESSAGE = 40_000  # characters that are looked at
 COMMANDS = (
     *("run", "list", "show", "check", "spec", "detect", "prove", "verify", "status", "why", "next", "ledger"),
     *("install", "uninstall", "mcp", "hook", "doctor", "demo", "trust"),
@@ -82,16 +83,16 @@ def _meant(arguments: list[str]) -> str | None:
 
 
 def _say(error: Exception, meant: str | None = None) -> None:
-    from skillrun.text import visible
+    from skillrun.text import masked, visible
 
-    message = visible(str(error), limit=20_000, lines=True)
+    message = visible(masked(str(error)[:_LONGEST_MESSAGE]), limit=20_000, lines=True)
     for line in message.splitlines():
         print(f"skillrun: {line}", file=sys.stderr)
     hint = getattr(error, "hint", None)
     if meant and "no skill named" in message:
         hint = f"did you mean: skillrun {meant}? Or: {hint}"
     if hint:
-        print(f"  do: {visible(hint, limit=2_000)}", file=sys.stderr)
+        print(f"  do: {visible(masked(hint), limit=2_000)}", file=sys.stderr)
 
 
 def _say_unforeseen() -> int:

@@ -10,6 +10,7 @@ from skillrun.beneath import make_folder, put_file
 from skillrun.canonical import sha256
 from skillrun.errors import Refused
 from skillrun.journal import Intent, Journal, Step, draft_name, held, sync_folder, take, take_one
+from skillrun.opening import read_file
 
 _MODE = 0o644
 
@@ -96,7 +97,7 @@ def _read(path: Path, name: str) -> bytes | None:
     try:
         if path.exists() and not path.is_file():
             raise Refused(f"{name}: not a file; nothing was written", hint="move it away")
-        return path.read_bytes()
+        return read_file(path)
     except FileNotFoundError:
         return None
     except OSError as error:

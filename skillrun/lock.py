@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from skillrun.errors import LedgerUnusable
+from skillrun.opening import parse_json, read_beginning
 from skillrun.text import visible
 
 _AGAIN_S = 0.05
@@ -67,7 +68,7 @@ class RunLock:
         To be asked after `acquire` returned False; the file alone does not say whether its writer still lives.
         """
         try:
-            note = json.loads(self.path.read_bytes()[:1000])
+            note = parse_json(read_beginning(self.path, 1000))
             pid, since, host = int(note["pid"]), datetime.fromisoformat(note["since"]), str(note["host"])
             seconds = round((datetime.now(UTC) - since).total_seconds())
         except (OSError, ValueError, KeyError, TypeError):
@@ -76,7 +77,8 @@ class RunLock:
         return f"process {pid} on {place}, since {since:%H:%M:%S} UTC ({max(seconds, 0)} s ago)"
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        # A pipe under this name would not wait either, but tell nobody who holds it.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(self.path, flags, 0o644)

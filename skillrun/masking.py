@@ -1,12 +1,18 @@
-"""Finds what looks like a secret: provider tokens, credentials in URLs and headers, values after a telling name."""
+"""Finds what looks like a secret: by its name, its place or its form, and a value that changes like a key.
+
+A form is what a provider has published of its tokens. The named detectors of detect-secrets (Yelp) were compared: they
+look for the same forms, for fewer of them, and say only that a line holds one.
+"""
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-MASK = "[masked]"
+from skillrun.text import MASK
+
 _ROUNDS = 10  # two are the rule
 
 
@@ -23,61 +29,195 @@ def mask_text(text: str) -> str:
 
 def mask_member(key: str, value: object) -> str | None:
     """`[masked]` where the key of a JSON object says that its value is a secret, else None."""
-    if isinstance(value, str) and _SECRET_NAME.search(key) and _is_secret(key.lower(), "=", value, quoted=True):
-        return MASK
-    return None
+    if not isinstance(value, str) or not _SECRET_NAME.search(key):
+        return None
+    return MASK if _is_secret(key.lower(), "=", value, quoted=True) else None
 
 
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:[\s\S]{0,16384}?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\]*)"
+# -- private keys
+
+_KEY_MARK = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_LONGEST_KEY = 16_384  # characters between the two marks; a key of 16,384 bits takes 13,000
+# What follows a beginning whose end was cut off: headers of an encrypted key, lines of base64, and a last one that is
+# shorter, where it is padded or where the text ends. A word of the next sentence is neither.
+_KEY_REST = re.compile(
+    r"(?:(?:\s|\\r|\\n){1,8}(?:(?:Proc-Type|DEK-Info|Comment): [^\n]{1,100}|[A-Za-z0-9+/]{16,}={0,2}"
+    r"|[A-Za-z0-9+/]{1,80}(?:={1,2}|\s*\Z)))*"
 )
-# A retained tail may begin in the middle of a key.
-_PRIVATE_KEY_END = re.compile(r"\A[A-Za-z0-9+/=\s\\]*-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_LINE_ENDS = re.compile(r"(\r?\n[ \t]*|\\r\\n|\\n)")
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{0,80}")
+# A line of PEM is 64 characters of base64, with letters of both cases and a digit; one of a digest is not. A key on one
+# line shows by what every RSA, EC or OpenSSH key begins with.
+_KEY_PIECE = re.compile(
+    r"(?<![A-Za-z0-9+/=])(?=[a-z0-9+/]{0,63}[A-Z])(?=[A-Z0-9+/]{0,63}[a-z])(?=[A-Za-z+/]{0,63}[0-9])"
+    r"[A-Za-z0-9+/]{64}(?![A-Za-z0-9+/=])"
+    r"|(?<![A-Za-z0-9+/=])(?:MII[A-Z]|MHcC|MHQC|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/]{40,}={0,2}"
+)
+
+
+def _mask_private_keys(text: str) -> str:
+    """One pass over the marks: a search from each beginning for its end is quadratic in beginnings alone."""
+    pieces: list[str] = []
+    done = 0
+    for start, end in _key_spans(text):
+        pieces += text[done:start], MASK
+        done = end
+    return _KEY_PIECE.sub(MASK, "".join((*pieces, text[done:])))
+
+
+def _key_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where private keys begin and end, also those of which a beginning or an end is cut off."""
+    marks = list(_KEY_MARK.finditer(text))
+    done = 0
+    for index, mark in enumerate(marks):
+        following = marks[index + 1] if index + 1 < len(marks) else None
+        if mark.start() < done:
+            continue
+        if mark[1] == "END":
+            start, end = _start_of_tail(text, done, mark.start()), mark.end()
+        elif _closes(mark, following):
+            assert following is not None
+            start, end = mark.start(), following.end()
+        else:
+            rest = _KEY_REST.match(text, mark.end())
+            start, end = mark.start(), rest.end() if rest else mark.end()
+        yield start, end
+        done = end
+
+
+def _closes(mark: re.Match[str], following: re.Match[str] | None) -> bool:
+    if following is None or following[1] != "END":
+        return False
+    return following.start() - mark.end() <= _LONGEST_KEY
+
+
+def _start_of_tail(text: str, done: int, end: int) -> int:
+    """Where the last lines of a key begin whose beginning was cut off."""
+    parts = _LINE_ENDS.split(text[max(done, end - _LONGEST_KEY) : end])
+    start = at = end
+    for index in range(len(parts) - 1, -1, -1):
+        is_line = index % 2 == 0
+        if is_line and not _KEY_LINE.fullmatch(parts[index]):
+            break
+        at -= len(parts[index])
+        if is_line and parts[index]:
+            start = at
+    return start
+
+
+# -- tokens by their form
 
 _KNOWN_TOKENS = re.compile(
-    r"(?<![A-Za-z0-9_-])(?:"
-    r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"  # AWS
-    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl[a-z]{2,6}-[A-Za-z0-9_-]{20,}"  # GitHub, GitLab
+    r"(?<![A-Za-z0-9_])(?:"
+    r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}|LTAI[A-Za-z0-9]{16,26}"  # AWS, Alibaba
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl[a-z]{2,6}-[A-Za-z0-9_-]{20,}|GR1348941[\w-]{20,}"
     r"|sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}|[srp]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{16,}"
     r"|xox[a-z]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"  # Slack
-    r"|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|dop_v1_[a-f0-9]{40,}"
-    r"|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}"  # Google
+    r"|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|do[opr]_v1_[a-f0-9]{40,}"
+    r"|rubygems_[a-f0-9]{40,}|dckr_(?:pat|oat)_[\w-]{20,}|cio[A-Za-z0-9]{32}(?!\w)|oy2[a-z0-9]{43}(?!\w)"
+    r"|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}|1//0[\w-]{40,}"  # Google
     r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|AGE-SECRET-KEY-1[A-Z0-9]{40,}"
+    r"|SK[0-9a-f]{32}(?!\w)|key-[0-9a-f]{32}(?!\w)|[0-9a-f]{32}-us[0-9]{1,2}(?!\w)"  # Twilio, Mailgun, Mailchimp
+    r"|[0-9]{8,10}:AA[A-Za-z0-9_-]{33}(?!\w)|[MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}"  # Telegram, Discord
+    r"|sq0(?:csp|atp|idp)-[\w-]{22,}|shp(?:at|ss|ca|pa)_[a-fA-F0-9]{32}|hv[sbr]\.[\w-]{20,}|dapi[a-f0-9]{32}"
+    r"|[A-Za-z0-9]{14}\.atlasv1\.[\w-]{40,}|NRAK-[A-Z0-9]{27}|ATATT3[\w=-]{20,}|ATBB[A-Za-z0-9]{28,}|HRKU-[\w-]{30,}"
+    r"|gl(?:sa|c)_[A-Za-z0-9_]{30,}|lin_api_\w{30,}|ntn_\w{40,}|PMAK-[a-f0-9-]{50,}|figd_[\w-]{30,}"
+    r"|sntry[su]_[\w=+/-]{30,}"
+    r"|sbp_[a-f0-9]{40}|pscale_(?:tkn|pw|oauth)_[\w.-]{30,}|AKCp[A-Za-z0-9]{60,}|pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"
+    r"|[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}"  # a client secret of Microsoft Entra
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}"  # JSON web tokens
     r")"
 )
 _WEBHOOK = re.compile(
     r"(?i)(?<=://hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/+-]+"
     r"|(?<=discord\.com/api/webhooks/)[\w/-]+|(?<=discordapp\.com/api/webhooks/)[\w/-]+"
+    r"|(?<=api\.telegram\.org/bot)[\w:-]{20,}"
 )
 
-# scheme://user:password@host, where a port with a path (host:80/a@b) is no password; and scheme://token@host.
-_URL_CREDENTIALS = re.compile(r"(?<=\w://)(?:[^\s/?#:@'\"<>]{0,256}:(?!\d{1,5}[/?#])[^\s@'\"<>]{0,256}@)+")
+# -- by their place: addresses, headers, command lines, files of credentials
+
+# scheme://user:password@host, where a port with a path (host:80/a@b) is no password; and scheme://token@host. A
+# password may hold an @ of its own: the last one before the path ends it.
+_URL_CREDENTIALS = re.compile(
+    r"(?<=\w://)(?:[^\s/?#:@'\"<>]{0,256}:(?!\d{1,5}[/?#])[^\s@'\"<>]{0,256}@(?:[^\s/?#@'\"<>]{0,256}@)*)+"
+)
 _URL_TOKEN = re.compile(r"(?<=\w://)[A-Za-z0-9_.~%-]{20,256}@")
+# What makes an address itself a credential: signatures of AWS, Google and Azure, keys and codes of web services.
+_URL_SIGNED = re.compile(
+    r"(?i)((?:[?&;]|&amp;|\\u0026)(?:sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token)"
+    r"|awsaccesskeyid|subscription-key|apikey|auth|jwt)=)(?!\[masked\])[^\s&;\"'<>\\]{6,}"
+    r"|([?&](?:key|code)=)(?=[\w%./+-]{0,64}[0-9])[\w%./+-]{20,}"
+)
 
 _AUTHORIZATION = re.compile(
     r"(?i)\b((?:proxy-)?authorization\\?[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}\\?[\"']?)"
     r"(?!\[masked\])((?:[a-z][a-z0-9-]{0,20}[ \t]{1,3})?)[^\s\"'\\]+"
 )
 _COOKIE = re.compile(r"(?i)\b((?:set-)?cookie\\?[\"']?:\s{0,3}\\?[\"']?)(?!\[masked\])[^\s=;\"']{1,64}=[^\r\n\"']+")
+_SESSION = re.compile(
+    r"(?i)\b((?:sessionid|phpsessid|jsessionid|connect\.sid|asp\.net_sessionid)=)(?!\[masked\])[^\s;\"'&]{6,}"
+)
 _BEARER = re.compile(r"(?i)\b((?:bearer|basic|token)[ \t]{1,3})(?=[a-z._~+/=-]{0,64}[0-9]|\S{32})[a-z0-9._~+/=-]{12,}")
 
+_QUOTED_OR_NOT = r"(?:\"(?!\[masked\])[^\"\n]{1,256}\"|'(?!\[masked\])[^'\n]{1,256}'|(?![-$\"'<{]|\[masked\])\S{1,256})"
+# The program decides what an option means: `docker run -u 1000:1000` gives no password.
+_USED = r"[^\n|]{0,300}?[ \t]"  # the words between a program and its option
+_COMMAND_LINE = re.compile(
+    rf"\b((?:curl|wget|https?|xh)\b(?!://){_USED}(?:-u|--user|--proxy-user|-U|-a|--auth)[ =]?[\"']?"
+    r"[^\s:\"'/]{1,100}:)(?!\[masked\]|//)[^\s\"']{1,256}"
+    rf"|\b((?:mysql|mysqldump|mysqladmin|mysqlimport|mysqlsh|mariadb|mariadb-dump)\b{_USED}-p)"
+    r"(?!\[masked\])[^\s\"']{1,256}"
+    rf"|\b((?:sshpass[ \t]+-p|(?:docker|podman|helm|az|oc)\b[^\n|]{{0,60}}?\blogin\b{_USED}-p"
+    rf"|redis-cli\b{_USED}-a|sqlcmd\b{_USED}-P|mongo(?:sh|dump|restore)?\b{_USED}-p)[ \t]*){_QUOTED_OR_NOT}"
+)
+_OPTION = re.compile(
+    r"(?i)((?<![\w-])--?(?:[a-z]+-){0,3}(?:password|passwd|passphrase|pass|pwd|token|secret|api-key|access-key|secret-key"
+    rf"|account-key|auth-key|license-key)[ \t]+){_QUOTED_OR_NOT}"
+)
+_PASSIN = re.compile(r"(-pass(?:in|out)?[ \t]+[\"']?pass:)(?!\[masked\])[^\s\"']{1,256}")
+_NETRC = re.compile(
+    r"(?i)(\b(?:machine|login|user)[ \t]+\S{1,200}\s{1,9}(?:account[ \t]+\S{1,100}\s{1,9})?"
+    rf"password[ \t]+){_QUOTED_OR_NOT}"
+)
+_PGPASS = re.compile(r"(?m)^([^\s:]{1,200}:(?:5432|5433|6432|\*):[^\s:]{1,100}:[^\s:]{1,100}:)(?!\[masked\])\S{1,256}$")
+_ELEMENT = re.compile(
+    r"(?i)(<[\w:.-]{0,40}(?:password|passwd|secret|token|apikey|api-key)>\s{0,9})(?!\[masked\])[^<\n]{1,256}(?=</)"
+)
+# "auth": "dXNlcjpwYXNz" of a registry, and _auth of npm: base64 of user:password.
+_REGISTRY = re.compile(
+    r"(?i)(\\?[\"']auth\\?[\"']\s{0,3}:\s{0,3}\\?[\"']|\b_auth[ \t]{0,3}=[ \t]{0,3}[\"']?)"
+    r"([A-Za-z0-9+/]{6,2000}={0,2})"
+)
+_KEY_DATA = re.compile(r"(?i)(client-key-data\\?[\"']?\s{0,3}[:=]\s{0,3}\\?[\"']?)(?!\[masked\])[A-Za-z0-9+/=]{8,}")
+
+# -- by their name
+
 _SECRET_WORDS = (
-    r"password|passwd|passphrase|passwort|pwd|secret|token|credentials?"
+    r"password|passwd|passphrase|passwort|passcode|pwd|(?<![a-z])pass|(?<=[_-])pw|(?-i:(?<=[a-z])P(?:ass|w))"
+    r"|secret|token|credentials?"
     r"|(?:api|access|account|auth|secret|private|signing|encryption|master|license|shared[_-]?access)[_-]?key"
 )
-_SECRET_NAME = re.compile(
-    rf"(?i)(?:{_SECRET_WORDS})(?:[_-](?:\d+|prod|production|live|staging|dev|test|base|value))?\Z"
-)
+_SUFFIX = r"[_-](?:\d{1,3}|prod|production|live|staging|dev|test|base|value|plain|string)"
+_SECRET_NAME = re.compile(rf"(?i)(?:{_SECRET_WORDS})(?:{_SUFFIX})?\Z")
 _NAMED = re.compile(
-    rf"(?i)(?P<name>{_SECRET_WORDS})(?:[_-](?:\d{{1,3}}|prod|production|live|staging|dev|test|base|value))?"
+    rf"(?i)(?P<name>{_SECRET_WORDS})(?:{_SUFFIX})?"
     r"(?P<separator>[ \t]?:[ \t]?[A-Za-z][\w.\[\] |]{0,40}=[ \t]?"  # an annotation: password: str = "..."
-    r"|\\?[\"']?[ \t]{0,3}(?:=>|:=|==|[:=])[ \t]{0,3}"
-    r"|(?<=--password)[ \t]+|(?<=--token)[ \t]+|(?<=--secret)[ \t]+|(?<=--api-key)[ \t]+|(?<=--access-key)[ \t]+)"
+    r"|\\?[\"']?\]?[ \t]{0,3}(?:=>|:=|==|[:=])[ \t]{0,3}(?:[|>][+-]?\n[ \t]{1,20})?)"
     r"(?P<value>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
     r"|\\\"(?:[^\"\\\n]|\\[^\"\n])*\\\"|\\'(?:[^'\\\n]|\\[^'\n])*\\'"
     r"|(?:\\?[\"'])?[^\s\"'&;]*[^\s\"'&;,)\]}>\\])"
+)
+# In a sentence: the password is "x". A plain word counts where it ends the sentence and says nothing of a password.
+_SAID = re.compile(
+    r"(?i)(\b(?:password|passphrase|passwd|passwort|pwd|secret|token|api[ -]?key)[ \t]+"
+    r"(?:is|was|ist|set to|changed to)[ \t]*:?[ \t]+)"
+    r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`|[^\s\"'`]{1,256})(?=[ \t]*(\S?))"
+)
+_SAYS_NOTHING = re.compile(
+    r"(?i)(?:required|invalid|missing|expired|incorrect|wrong|empty|unset|set|correct|valid|hidden|masked|unknown|secret"
+    r"|optional|ignored|used|stored|given|known|none|null|short|long|weak|strong|ok|okay|here|there|needed|changed|reset"
+    r"|encrypted|hashed|revoked|rejected|accepted|refused|public|private|absent|present|blank|bad|stale|old|new|it|this"
+    r"|that|not|too|a|an|the|being|now|still|already|only|never|always|no|in|on|at|by|from|to|for|read|taken|leaked)\Z"
 )
 _NO_SECRET = re.compile(
     r"(?i)(?:\[masked\]|none|null|nil|true|false|yes|no|str|int|bytes|string|bool|optional|any|empty|unset|undefined"
@@ -92,6 +232,53 @@ _WORD = re.compile(r"[A-Za-z][a-z]{0,15}[.!?:]?\Z")
 _ASSIGNED = re.compile(
     r"([\w\"'\]][ \t]{0,2}(?:=>|:=|[:=])\s{0,2}\\?[\"']?)([A-Za-z0-9+/_-]{24,256}={0,2})(?![\w.:/-])"
 )
+
+
+_SIGNS = re.compile(r"[^A-Za-z'’,.;:!?)(-]")
+
+
+def _mask_said(text: str) -> str:
+    return _SAID.sub(_masked_sentence, text)
+
+
+def _masked_sentence(match: re.Match[str]) -> str:
+    value, following = match[2], match[3]
+    bare = value.rstrip(".,;:!?)")
+    if value[0] in "\"'`":
+        inner = value[1:-1]
+        return match[0] if _NO_SECRET.match(inner) else f"{match[1]}{value[0]}{MASK}{value[-1]}"
+    if not bare or _NO_SECRET.match(bare) or _SAYS_NOTHING.match(bare):
+        return match[0]
+    ends_here = bare != value or following in ("", "\n")
+    if not _SIGNS.search(bare) and not ends_here:
+        return match[0]
+    return f"{match[1]}{MASK}{value[len(bare) :]}"
+
+
+def _mask_registry(text: str) -> str:
+    return _REGISTRY.sub(_masked_registry, text)
+
+
+def _masked_registry(match: re.Match[str]) -> str:
+    """Only what is the base64 of a name and a password: `"auth": "optional"` is none."""
+    try:
+        plain = base64.b64decode(match[2] + "=" * (-len(match[2]) % 4), validate=True)
+    except ValueError:
+        return match[0]
+    is_pair = b":" in plain and plain.isascii()
+    return match[1] + MASK if is_pair else match[0]
+
+
+def _masks_group(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    """Keeps what stands before the secret, in whichever group that is, and the quotes around it."""
+
+    def replaced(match: re.Match[str]) -> str:
+        before = next(group for group in match.groups() if group is not None)
+        value = match[0][len(before) :]
+        is_quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
+        return f"{before}{value[0]}{MASK}{value[0]}" if is_quoted else before + MASK
+
+    return lambda text: pattern.sub(replaced, text)
 
 
 def _masks_all(pattern: re.Pattern[str], replacement: str = MASK) -> Callable[[str], str]:
@@ -118,12 +305,16 @@ def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
         value = value.rstrip(")]}>:.,`")  # the punctuation of a sentence or of code
     if not value or _NO_SECRET.match(value) or _VARIABLE.match(value):
         return False
+    if not quoted and value.isidentifier() and _SECRET_NAME.search(value):
+        return False  # a variable of code: self.password = password
     if name == "pwd" and value[0] in "/~.":
         return False  # the working folder
     if name in ("password", "passwd", "passphrase", "passwort", "pwd"):
         return True
     if value.isdigit() and len(value) < 12:
         return False  # a count: max_token=4096
+    if name == "pass" and not quoted and ":" in separator:
+        return False  # the verdict of a test: PASS: tests/a.sh
     in_a_sentence = not quoted and ":" in separator and separator[-1:].isspace()
     return not (in_a_sentence and _WORD.match(value))
 
@@ -142,15 +333,25 @@ def _is_random(value: str) -> bool:
 
 
 _RULES: tuple[Callable[[str], str], ...] = (
-    _masks_all(_PRIVATE_KEY),
-    _masks_all(_PRIVATE_KEY_END),
+    _mask_private_keys,
     _masks_all(_URL_CREDENTIALS, f"{MASK}@"),
     _masks_all(_URL_TOKEN, f"{MASK}@"),
+    _masks_group(_URL_SIGNED),
     _masks_all(_WEBHOOK),
     _masks_all(_KNOWN_TOKENS),
     _masks_all(_AUTHORIZATION, rf"\1\2{MASK}"),
     _masks_all(_COOKIE, rf"\1{MASK}"),
+    _masks_group(_SESSION),
     _masks_all(_BEARER, rf"\1{MASK}"),
+    _masks_group(_COMMAND_LINE),
+    _masks_group(_OPTION),
+    _masks_group(_PASSIN),
+    _masks_group(_NETRC),
+    _masks_group(_PGPASS),
+    _masks_group(_ELEMENT),
+    _mask_registry,
+    _masks_group(_KEY_DATA),
     _mask_named,
+    _mask_said,
     _mask_assigned,
 )

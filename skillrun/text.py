@@ -21,6 +21,15 @@ _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # What a spreadsheet may take for a formula, also full-width.
 _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
+# What stands in every text that masking changes: a telling name, an address, an option, or letters enough for a token.
+# Most texts hold none of it, and the patterns that look closely take longer to compile than a command may take.
+_MAY_HOLD_SECRET = re.compile(
+    r"(?i)p(?:ass|w|sw)|secret|token|credential|key|auth|cookie|sess|bearer|basic|://|-----|[?&;]sig"
+    r"|[ \t]--?(?:user|[aup])|:(?:[0-9]{4}|\*):|[a-z0-9+/_.~-]{15}"
+)
+MASK = "[masked]"
+_SOME, _FEW = 2_000, 200  # characters of a line that are looked at, and that are shown
+
 # Colours, cursor movements and window titles, as programs write them to a terminal.
 _TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]")
 
@@ -64,9 +73,16 @@ def masked(text: str) -> str:
 
     Hashes, commit ids and UUIDs stay unless a name such as `token` stands before them.
     """
+    if not _MAY_HOLD_SECRET.search(text):
+        return text
     from skillrun.masking import mask_text  # its patterns take a while to compile
 
     return mask_text(text)
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a line of a file, masked. The line may be a whole bundle: not all of it is looked at."""
+    return masked(text.strip()[:_SOME])[:_FEW]
 
 
 def masked_json(value: Any) -> Any:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from skillrun.text import masked_json
+
 
 class Status(StrEnum):
     """Of a stage or a check."""
@@ -50,7 +52,11 @@ GRADES_WEAKEST_FIRST = (Grade.DECLARED, Grade.STATIC, Grade.EXECUTED, Grade.PROV
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that somebody should know: rule id, sentence, place, and what to do about it."""
+    """One thing that somebody should know: rule id, sentence, place, and what to do about it.
+
+    What a finding, an evidence, an action or a result says is masked when it is made. Whatever shows it afterwards, a
+    terminal, a page, an export, cannot forget to.
+    """
 
     rule: str  # e.g. "celery.retry-unbounded"
     severity: Severity
@@ -59,6 +65,9 @@ class Finding:
     line: int | None = None  # 1-based
     hint: str | None = None  # what to do
     recommends: str | None = None  # a skill id that does this work
+
+    def __post_init__(self) -> None:
+        _mask(self, "message", "hint")
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,9 @@ class Evidence:
     line: int | None = None
     detail: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _mask(self, "detail")
+
 
 @dataclass(frozen=True)
 class Action:
@@ -80,6 +92,9 @@ class Action:
     stage: str
     action: str  # decide | edit-spec | edit-code | run | prove | attest | consent | consider
     detail: str
+
+    def __post_init__(self) -> None:
+        _mask(self, "detail")
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,18 @@ class StageResult:
     next: tuple[Action, ...] = ()
     summary: str = ""  # one line for a person: what was found
     facts: dict[str, Any] = field(default_factory=dict)  # JSON values that the checks and the telemetry read
+
+    def __post_init__(self) -> None:
+        _mask(self, "summary", "facts")
+
+
+def _mask(value: object, *names: str) -> None:
+    """Masks these fields of a frozen value that is being made."""
+    for name in names:
+        before = getattr(value, name)
+        after = masked_json(before)
+        if after != before:
+            object.__setattr__(value, name, after)
 
 
 def status_of(findings: Iterable[Finding]) -> Status:

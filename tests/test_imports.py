@@ -20,6 +20,7 @@ WORDS = {
     *("errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"),
     *("beneath", "state"),
     *("extras", "tally"),
+    "opening",
 }
 LAYERS: tuple[set[str], ...] = (
     WORDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
 from skillrun.errors import SkillInvalid
+from skillrun.opening import read_file
 
 MAX_BYTES = 1_000_000
 SPEC_KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
@@ -63,15 +65,11 @@ def read_skill_bytes(path: Path) -> bytes:
         if not path.is_file():
             what = "is not a file" if path.exists() else "no such SKILL.md"
             raise SkillInvalid(f"{path}:1: {what}", hint="skillrun list shows the skills that can be found here")
-        if path.stat().st_size > MAX_BYTES:
-            raise _too_large(path)
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        return read_file(path, MAX_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise _too_large(path) from None
         raise SkillInvalid(f"{path}:1: cannot be read: {error.strerror}", hint="check its permissions") from error
-    if len(data) > MAX_BYTES:
-        raise _too_large(path)
-    return data
 
 
 def _too_large(path: Path) -> SkillInvalid:

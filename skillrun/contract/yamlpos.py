@@ -22,6 +22,7 @@ MAX_NODES = 20_000
 Path = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _PLAIN_BOOLEANS = {"true", "True", "TRUE", "false", "False", "FALSE"}
 
@@ -60,8 +61,31 @@ def load_positions(text: str, filename: str = "") -> Document:
     if filename.endswith(".json"):
         from skillrun.contract.jsonpos import load_json
 
-        return load_json(text)
-    return _load_yaml(text)
+        document = load_json(text)
+    else:
+        document = _load_yaml(text)
+    _refuse_surrogates(document, document.value, ())
+    return document
+
+
+def _refuse_surrogates(document: Document, value: Any, path: Path) -> None:
+    """An escape such as \\ud800 is half a character: it can be printed, hashed and stored by nobody."""
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise YamlProblem(document.line(path), "half a character (a lone surrogate)", "write the character itself")
+    if isinstance(value, dict):
+        for key, member in value.items():
+            _refuse_surrogates(document, key, (*path, key))
+            _refuse_surrogates(document, member, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_surrogates(document, item, (*path, index))
+
+
+def _with_pairs_joined(text: str) -> str:
+    """YAML reads the two halves of a character that JSON wrote as escapes one by one."""
+    if not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _load_yaml(text: str) -> Document:
@@ -203,7 +227,7 @@ class _Reader:
         self._source[path] = node.value
         kind = node.tag.removeprefix(_TAG)
         if kind == "str":
-            return str(node.value)
+            return _with_pairs_joined(str(node.value))
         if kind == "timestamp" and node.style is None:
             self._traps[path] = f'YAML reads {node.value} as a date; quote it: "{node.value}"'
             return str(node.value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from skillrun.text import visible
+from skillrun.text import masked, visible
 
 Level = Literal["ok", "note", "problem"]
 
@@ -24,6 +24,9 @@ class Check:
     level: Level
     text: str
     do: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", masked(self.text))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from skillrun.agents.codex import HOOKS_FILE
 from skillrun.agents.shapes import hook_command
 from skillrun.canonical import sha256
 from skillrun.doctor.check import Answer, Check, ask
+from skillrun.opening import parse_json, parse_toml, read_file, read_json, read_utf8
 
 if TYPE_CHECKING:
     from skillrun.agents.interface import Addition, Agent
@@ -55,15 +55,22 @@ def _commands(value: Any, agent: str, word: str) -> Iterator[str]:
 def _in_file(path: Path, one: Addition, agent: str, word: str) -> Iterator[str]:
     if one.how != "file":
         yield from _commands(_json_file(path), agent, word)
-    elif path.is_file() and path.read_bytes() == one.value.encode() and f'"{agent}", "{word}"' in one.value:
+    elif _bytes(path) == one.value.encode() and f'"{agent}", "{word}"' in one.value:
         yield hook_command(agent, word)  # OpenCode's plugin starts it without a shell
 
 
 def _json_file(path: Path) -> Any:
     """None for what cannot be read: that is told by whoever asks what is installed."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return read_file(path)
+    except OSError:
         return None
 
 
@@ -83,8 +90,8 @@ def _asked(agent: Agent, word: str, command: str, base: Path) -> Check:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return None
 
 
@@ -108,8 +115,10 @@ def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterato
     config = Path(os.environ.get("CODEX_HOME") or home / ".codex") / "config.toml"
     do = "open codex, trust the project, type /hooks and trust both of skillrun"
     try:
-        said = tomllib.loads(config.read_text("utf-8")) if config.exists() else {}
-    except (OSError, ValueError, RecursionError):
+        said = parse_toml(read_utf8(config))
+    except FileNotFoundError:
+        said = {}
+    except (OSError, ValueError):
         yield Check(name, "note", f"whether Codex trusts the hooks is unknown: {config} cannot be read", do)
         return
     if False in (_member(said, "features", "hooks"), _member(said, "features", "codex_hooks")):

@@ -14,6 +14,7 @@ from skillrun.errors import Misuse, Refused
 from skillrun.exports.jsonl import IMPORTED
 from skillrun.exports.shared import bounded
 from skillrun.ledger.store import Ledger, NewEvent, RunStart, Telemetry
+from skillrun.opening import open_file
 from skillrun.resources import resource
 from skillrun.text import visible
 from skillrun.verdict import Grade
@@ -55,7 +56,7 @@ def import_lines(lines: list[Line], source: str, ledger: Path) -> Imported:
 def read_lines(file: Path) -> list[Line]:
     """The lines of a file, each of them checked. Raises Refused where one is bad, Misuse where it cannot be read."""
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             raw = enumerate(iter(lambda: opened.readline(_MOST_BYTES + 1), b""), 1)
             return _checked(file, raw)
     except OSError as error:

@@ -150,6 +150,9 @@ def exists(path: Path) -> bool:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return False
+    except OSError as error:  # a link that leads to itself, a folder that is a file
+        hint = "name a file with --ledger"
+        raise LedgerUnusable(f"{path}: {error.strerror or error}", hint=hint) from error
     except ValueError as error:  # a zero byte, which only a profile could smuggle in
         raise LedgerUnusable(f"{path!s}: not a file name", hint="name a file with --ledger") from error
     if not stat.S_ISREG(mode):

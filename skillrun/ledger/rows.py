@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from skillrun.text import masked_json
 from skillrun.verdict import Evidence
 
 STAGE_FINISHED = "stage.finished"
 INVOCATION_STARTED = "invocation.started"
 REDACTED = "output.redacted"
+LOOKUPS = "lookups"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,15 @@ class NewEvent:
     error_type: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     invocation: int | None = None
+
+    def __post_init__(self) -> None:
+        """Nothing that looks like a secret reaches a ledger, whoever writes the event.
+
+        Look-ups stay as they are: they hold paths and digests, and are compared with the tree letter by letter.
+        """
+        said = {key: value for key, value in self.data.items() if key != LOOKUPS}
+        kept = {key: value for key, value in self.data.items() if key == LOOKUPS}
+        object.__setattr__(self, "data", masked_json(said) | kept)
 
 
 @dataclass(frozen=True)

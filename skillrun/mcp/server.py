@@ -160,6 +160,7 @@ async def ledger_query(
 @server.resource("skillrun://skill/{name}", mime_type="text/markdown")
 async def skill_text(name: str) -> str:
     """The text of a skill's SKILL.md."""
+    from skillrun.contract.frontmatter import read_skill_bytes
     from skillrun.contract.locate import find_skill
 
     if not re.fullmatch(r"[a-z0-9-]+", name):
@@ -167,7 +168,8 @@ async def skill_text(name: str) -> str:
     answer = await ask(["show", name], actor="mcp")
     if answer.document is None:
         raise ResourceError(answer.message)
-    return find_skill(name, None, Path(answer.document["path"])).read_text(encoding="utf-8", errors="replace")
+    path = find_skill(name, None, Path(answer.document["path"]))
+    return read_skill_bytes(path).decode("utf-8", "replace")
 
 
 @server.resource("skillrun://report", mime_type="application/json")

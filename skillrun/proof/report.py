@@ -16,7 +16,7 @@ from skillrun.proof.reference import HINT, was_met
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.story import replay_command, story
 from skillrun.proof.transitions import count_transitions
-from skillrun.text import masked, visible
+from skillrun.text import masked, masked_json, visible
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -35,7 +35,7 @@ def proof_report(proof: Proof, target: Target, options: str = "", only: str | No
     `only`: the one schedule that was asked for. What is told by comparing many schedules is left open then.
     """
     effects = [_effect(effect, proof) for effect in target.spec.effects or ()]
-    return {
+    document: dict[str, Any] = {
         "schema_version": 1,
         "verdict": proof.verdict,
         "job": shown(target.spec.job),
@@ -62,6 +62,8 @@ def proof_report(proof: Proof, target: Target, options: str = "", only: str | No
         **({} if proof.confirmed is None else {"confirmed": [_confirmed(item) for item in proof.confirmed]}),
         "duration_ms": proof.duration_ms,
     }
+    whole: dict[str, Any] = masked_json(document)
+    return whole
 
 
 def shown(text: str, limit: int = _SHOWN) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from skillrun.opening import parse_json, parse_toml
 from skillrun.repo.commands import CommandFact
+from skillrun.repo.tree import SEARCH_LIMIT
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -14,8 +16,8 @@ _RUNS = 2000  # characters kept of what a command stands for
 
 
 def text_of(tree: Tree, path: str) -> str | None:
-    """The text of a listed file, or None."""
-    data = tree.peek(path)
+    """The text of a listed file; None where there is none, and for what is too large to be written by people."""
+    data = tree.peek(path) if tree.size(path) <= SEARCH_LIMIT else None
     return None if data is None else data.decode("utf-8", "replace")
 
 
@@ -26,11 +28,9 @@ def command_fact(command: str, path: str, line: int, runs: str) -> CommandFact:
 
 def toml_of(tree: Tree, path: str) -> dict[str, Any]:
     """The tables of a TOML file; of one that is missing or broken, none."""
-    import tomllib
-
     try:
-        return tomllib.loads(text_of(tree, path) or "")
-    except (ValueError, RecursionError):
+        return parse_toml(text_of(tree, path) or "")
+    except ValueError:
         return {}
 
 
@@ -44,8 +44,8 @@ def table_at(data: Any, *keys: str) -> dict[str, Any]:
 def scripts_of(tree: Tree, path: str) -> dict[str, Any]:
     """The `scripts` of a package.json or composer.json."""
     try:
-        data = json.loads(text_of(tree, path) or "{}")
-    except (ValueError, RecursionError):
+        data = parse_json(text_of(tree, path) or "{}")
+    except ValueError:
         return {}
     scripts = data.get("scripts") if isinstance(data, dict) else None
     return scripts if isinstance(scripts, dict) else {}

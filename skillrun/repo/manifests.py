@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.repo import ecosystems
 from skillrun.repo.dependency import Dependency, Lines, normalised
 from skillrun.repo.places import is_vendored
+from skillrun.repo.tree import SEARCH_LIMIT
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -47,10 +48,13 @@ def read_manifests(tree: Tree) -> Manifests:
     notes: list[str] = []
     for path in sorted(tree.files, key=lambda path: (path.count("/"), path)):
         reader = _reader(path, tree)
+        if reader and tree.size(path) > SEARCH_LIMIT:
+            notes.append(f"{path}: larger than 1 MB: not read as a manifest")
+            continue
         text = (tree.peek(path) or b"").decode("utf-8", "replace") if reader else ""
         try:
             found.extend(reader(path, text) if reader and text else ())
-        except (ValueError, SyntaxError, RecursionError, TypeError, AttributeError) as error:
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError, AttributeError) as error:
             notes.append(f"{path}: not readable as a manifest: {error}")
     return Manifests(tuple(found), tuple(notes))
 

@@ -6,6 +6,7 @@ replaced, except the word "unknown".
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import ProfileInvalid
 from skillrun.files import Files, write
+from skillrun.opening import read_file
 from skillrun.verdict import Finding, Severity
 
 if TYPE_CHECKING:
@@ -88,18 +90,22 @@ def load_profile(root: Path) -> Profile | None:
 
 def _text(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+        data = read_file(path, _LARGEST)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ProfileInvalid(f"{NAME}: cannot be read: {error.strerror}", hint="check the file") from None
-    if len(data) > _LARGEST:
-        raise ProfileInvalid(f"{NAME}: larger than 1 MB", hint="a profile is a page long; remove what is no profile")
+        raise _unreadable(error) from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ProfileInvalid(f"{NAME}: not UTF-8 at byte {error.start}", hint="save it as UTF-8") from None
+
+
+def _unreadable(error: OSError) -> ProfileInvalid:
+    if error.errno == errno.EFBIG:
+        hint = "a profile is a page long; remove what is no profile"
+        return ProfileInvalid(f"{NAME}: larger than 1 MB", hint=hint)
+    return ProfileInvalid(f"{NAME}: cannot be read: {error.strerror}", hint="check the file")
 
 
 def _document(text: str) -> Document:

@@ -43,7 +43,7 @@ def _decorated_offers(tree: Tree, path: str, decorators: tuple[str, ...], runner
 def _functions(text: str) -> list[ast.FunctionDef]:
     try:
         return [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
 
 

@@ -281,6 +281,7 @@ def _content(root: Path, path: str) -> bytes | None:
         return None
     try:
         with os.fdopen(handle, "rb") as file:
-            return file.read()
+            is_file = stat.S_ISREG(os.fstat(handle).st_mode)
+            return file.read() if is_file else None
     except OSError:
         return None

@@ -5,25 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from skillrun.text import masked, visible
+from skillrun.text import MASK, masked, visible
 
 if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
     from skillrun.repo.tree import Tree
     from skillrun.verdict import Finding
 
 AROUND = 3  # lines before and after
 MOST = 50  # excerpts of one stage
 _WIDTH = 160
+_TELLING = 4  # characters of a value of the environment
 
 
-def excerpts(tree: Tree, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def excerpts(tree: Tree, findings: Iterable[Finding], spec: JobSpec | None = None) -> list[dict[str, Any]]:
     """JSON values: `path`, `line`, `first` (number of the first line shown), `lines`; masked, bounded, each place once.
 
     A place without a line, outside of the repository, or in a file that is no text has none. No look-up is recorded.
+    Of the spec's own lines, the environment that it gives to a proof is left out, whatever its names are.
     """
     places = dict.fromkeys((f.path, f.line) for f in findings if f.path and f.line)
     found = (_excerpt(tree, path, line) for path, line in places if path and line)
-    return [excerpt for excerpt in found if excerpt is not None][:MOST]
+    kept = [excerpt for excerpt in found if excerpt is not None][:MOST]
+    for excerpt in kept:
+        if spec is not None and excerpt["path"] == spec.shown_path:
+            excerpt["lines"] = [_without_environment(line, spec) for line in excerpt["lines"]]
+    return kept
+
+
+def _without_environment(line: str, spec: JobSpec) -> str:
+    """Short values such as 1 say nothing, and would take half of the line with them."""
+    given = (spec.proof.env if spec.proof else None) or {}
+    for value in given.values():
+        if len(str(value)) >= _TELLING:
+            line = line.replace(str(value), MASK)
+    return line
 
 
 def _excerpt(tree: Tree, path: str, line: int) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.actor import who
 from skillrun.errors import Misuse, Refused
+from skillrun.opening import parse_yaml
 from skillrun.stages.interface import Attestation
 from skillrun.stages.registry import NEVER_WAIVED
 
@@ -70,11 +71,9 @@ def check_spec_waivers(spec: JobSpec | None, committed: bytes | None, actor: Act
 
 
 def _waived_in(text: bytes | None) -> set[tuple[str, str]]:
-    import yaml
-
     try:
-        value = yaml.safe_load(text or b"")
-    except yaml.YAMLError:
+        value = parse_yaml(text or b"")
+    except ValueError:
         return set()
     given = value.get("waivers") if isinstance(value, dict) else None
     found = [waiver for waiver in given if isinstance(waiver, dict)] if isinstance(given, list) else []

@@ -12,6 +12,7 @@ from skillrun.contract.specfile import MAX_BYTES, read_raw_spec, specs_in
 from skillrun.errors import LedgerUnusable, Misuse, SkillInvalid
 from skillrun.ledger.connection import BUSY_MS
 from skillrun.ledger.store import Ledger
+from skillrun.opening import read_beginning, read_json
 from skillrun.repo.git import Repo, open_repo
 
 FOLDER = ".skillrun"
@@ -120,10 +121,8 @@ def ledger_path(repo: Repo, given: Path | None) -> Path:
 
 def _profile_ledger(root: Path) -> str | None:
     """The `ledger` of REPO_PROFILE.json; a profile that cannot be read is refused later, with its reasons."""
-    import json
-
     try:
-        profile = json.loads((root / "REPO_PROFILE.json").read_bytes())
+        profile = read_json(root / "REPO_PROFILE.json")
     except (OSError, ValueError):
         return None
     said = profile.get("ledger") if isinstance(profile, dict) else None
@@ -186,8 +185,7 @@ def shown(root: Path, path: Path) -> str:
 def _hash_of_skill(path: Path) -> str:
     """sha256 of a SKILL.md, of its first MB where it is larger: such a file is refused when it is read."""
     try:
-        with path.open("rb") as file:
-            return sha256(file.read(MAX_BYTES + 1))
+        return sha256(read_beginning(path, MAX_BYTES + 1))
     except OSError as error:
         hint = "--skill takes a SKILL.md or its folder"
         raise SkillInvalid(f"{path}: cannot be read: {error.strerror}", hint=hint) from None

@@ -42,6 +42,8 @@ class Walk:
     shown: list[dict[str, Any]] = field(default_factory=list)
     proof_done: bool = False
     held: list[str] = field(default_factory=list)  # stages that the watcher has not been told of yet
+    places: dict[str, int] = field(default_factory=dict)  # stage -> its place in `shown`
+    open: set[str] = field(default_factory=set)  # stages whose result keeps the costly ones from running
 
     def go(self) -> None:
         """As far as it can; every stage that is not reached is pending."""
@@ -78,20 +80,23 @@ class Walk:
 
     def _tell(self) -> None:
         for stage in self.held:
-            self.watcher.stage_ends(next(s for s in self.shown if s["id"] == stage))
+            self.watcher.stage_ends(self.shown[self.places[stage]])
         self.held.clear()
 
     def _awaits_proof(self) -> bool:
         """Something was read that a proof may still speak of."""
         from skillrun.stages.proving import PROVEN
 
-        return self._clean() and any(stage in PROVEN and self._wants_proof(stage) for stage in self.results)
+        read = PROVEN.keys() & self.results.keys()
+        return self._clean() and any(self._wants_proof(stage) for stage in read)
 
     def _is_behind_proof(self, stage: str) -> bool:
         """The first stage after those that a proof speaks of, with nothing open before it."""
         from skillrun.stages.proving import PROVEN
 
-        return set(PROVEN) <= set(self.results) and stage not in PROVEN and not self.proof_done and self._clean()
+        if self.proof_done or stage in PROVEN or not self._clean():
+            return False
+        return PROVEN.keys() <= self.results.keys()
 
     def _prove(self) -> None:
         """Stages that were read so far are proved by fault injection, once for all of them."""
@@ -120,15 +125,18 @@ class Walk:
         return result.status == Status.PASSED and "proof" not in result.facts
 
     def _clean(self) -> bool:
+        """Asked before every stage: to look at all results each time would be quadratic in a skill's steps."""
+        return not self.open
+
+    def _note_whether_open(self, stage: str, result: StageResult) -> None:
         from skillrun.stages.proving import is_unproved
         from skillrun.verdict import Status
 
         done = (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED)
-        for result in self.results.values():
-            is_open = result.status not in done
-            if is_open and not is_unproved(result) and not _only_asks(result):
-                return False
-        return True
+        if result.status in done or is_unproved(result) or _only_asks(result):
+            self.open.discard(stage)
+        else:
+            self.open.add(stage)
 
     def _visit(self, planned: Planned, event: dict[str, Any] | None) -> None:
         from skillrun.runner.checkpoint import is_done
@@ -192,7 +200,7 @@ class Walk:
                 "result": result_json(result),
                 "basis": rests_on,
                 "lookups": lookups.as_json(),
-                "excerpts": excerpts(self.case.tree, result.findings),
+                "excerpts": excerpts(self.case.tree, result.findings, self.case.spec),
                 **(record or {}),
             },
         )
@@ -222,14 +230,16 @@ class Walk:
         from skillrun.runner.report import finding_json, stage_json
 
         self.results[planned.stage.ID] = result
+        self._note_whether_open(planned.stage.ID, result)
         stage = stage_json(planned, result, cached=cached, duration_ms=duration_ms, skill_file=self.skill_file)
-        position = next((n for n, s in enumerate(self.shown) if s["id"] == planned.stage.ID), None)
+        position = self.places.get(planned.stage.ID)
         if position is not None:
             stage["duration_ms"] += self.shown[position]["duration_ms"]
             self.shown[position] = stage
             return
         if not self.shown:  # what the text of the skill lacks belongs to no stage: it is said with the first
             stage["findings"] += [finding_json(finding) for finding in self.missing_steps]
+        self.places[planned.stage.ID] = len(self.shown)
         self.shown.append(stage)
 
 

@@ -12,6 +12,7 @@ from skillrun.beneath import put_file
 from skillrun.canonical import sha256
 from skillrun.errors import Refused, SkillrunError
 from skillrun.ledger.rows import NewEvent
+from skillrun.opening import read_file, read_json
 
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
@@ -79,17 +80,25 @@ def settle(ledger: Ledger, path: Path, root: Path) -> None:
 def _read(path: Path) -> dict[str, Any] | None:
     """The note, where it is one."""
     try:
-        note = json.loads(path.read_bytes())
+        note = read_json(path)
         name, kind = note["actor"]
         names = [str(one["path"]) for one in note["files"]]
         whole = all(isinstance(text, str) for text in (note["run"], name, kind)) and isinstance(note["kept"], list)
         inside = all(not Path(one).is_absolute() and ".." not in Path(one).parts for one in names)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return note if whole and inside else None
 
 
 def _file(root: Path, one: dict[str, Any]) -> dict[str, Any]:
     path = root / one["path"]
-    text = path.read_bytes() if path.is_file() else None
+    text = _content(path)
     return {"path": one["path"], "sha256": None if text is None else sha256(text), "new": one["before"] is None}
+
+
+def _content(path: Path) -> bytes | None:
+    """None where there is no file any more, or something else in its place."""
+    try:
+        return read_file(path)
+    except OSError:
+        return None

@@ -118,12 +118,14 @@ def assign_checks(skill: Skill, taken: set[str]) -> list[tuple[str, int, CheckRu
     `taken` are the ids of the stages; the ids of declared checks differ from them.
     """
     rules, names = list(CHECKS.get(skill.name, ())), set(taken)
+    numbers: dict[str, int] = {}
     assigned: list[tuple[str, int, CheckRule | DeclaredStage]] = []
     for check in skill.checks:
         text = check_text(check)
         rule = next((rule for rule in rules if rule.answers.search(check.text)), None)
         if rule is None:
-            assigned.append((text, check.line, DeclaredStage(slug(check.text, names), text, check.line)))
+            name = slug(check.text, names, numbers)
+            assigned.append((text, check.line, DeclaredStage(name, text, check.line)))
         else:
             rules.remove(rule)
             assigned.append((text, check.line, rule))

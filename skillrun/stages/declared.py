@@ -108,12 +108,18 @@ class InputsStage:
         )
 
 
-def slug(text: str, taken: set[str]) -> str:
-    """A short id for a step: its first words, made unique."""
+def slug(text: str, taken: set[str], numbers: dict[str, int] | None = None) -> str:
+    """A short id for a step: its first words, made unique.
+
+    `numbers` remembers how far the numbers of the same words have come: without it the thousandth of them would try
+    all that are taken before it.
+    """
     words = re.findall(r"[a-z0-9]+", text.lower())
     base = "-".join(words[:6])[:48].strip("-") or "step"
-    name, number = base, 2
+    known = {} if numbers is None else numbers
+    name, number = base, known.get(base, 2)
     while name in taken:
         name, number = f"{base}-{number}", number + 1
+    known[base] = number
     taken.add(name)
     return name

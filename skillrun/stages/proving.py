@@ -188,11 +188,13 @@ def _packages(case: Case) -> str:
 
 def _rests_on(case: Case) -> dict[str, Any]:
     """All but the files that a proof depends on."""
+    from skillrun.canonical import digest
     from skillrun.resources import tool_version
 
     raw = case.spec.raw if case.spec else {}
     return {
-        "spec": {part: raw.get(part) for part in PROOF_PARTS},
+        # Digests alone: the environment that the spec gives stands in no file of the state folder.
+        "spec": {part: digest(raw.get(part)) for part in PROOF_PARTS},
         "version": tool_version(),
         "packages": case.section(_packages(case))[0],
     }

@@ -87,4 +87,9 @@ def _missing(skill: Skill, stage: Stage) -> Finding:
 
 
 def _declared(steps: tuple[Step, ...] | list[Step], taken: set[str]) -> tuple[Planned, ...]:
-    return tuple(Planned(DeclaredStage(slug(step.text, taken), step.text, step.line), step.line) for step in steps)
+    planned: list[Planned] = []
+    numbers: dict[str, int] = {}
+    for step in steps:
+        stage = DeclaredStage(slug(step.text, taken, numbers), step.text, step.line)
+        planned.append(Planned(stage, step.line))
+    return tuple(planned)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from skillrun.errors import Refused
+from skillrun.opening import read_json
 from skillrun.repo.git import Repo, run_git
 from skillrun.text import visible
 
@@ -47,7 +47,7 @@ def _before_push(env: Mapping[str, str]) -> str | None:
     told: object = env.get("CI_COMMIT_BEFORE_SHA")
     if env.get("GITHUB_EVENT_NAME") == "push" and env.get("GITHUB_EVENT_PATH"):
         try:
-            event = json.loads(Path(env["GITHUB_EVENT_PATH"]).read_bytes())
+            event = read_json(Path(env["GITHUB_EVENT_PATH"]))
         except (OSError, ValueError):
             return None
         told = event.get("before") if isinstance(event, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from skillrun.errors import Blocked
+from skillrun.opening import read_json
 from skillrun.repo.git import Repo, git_output, run_git
 from skillrun.wall.commit import Contents, find_conversions, read_entries, write_entries
 from skillrun.wall.strays import Strays
@@ -125,7 +125,7 @@ def _editable(original: Path, root: Path) -> Iterator[Path]:
 
 def _editable_folder(record: Path) -> Path | None:
     try:
-        value = json.loads(record.read_bytes())
+        value = read_json(record)
         url = urlsplit(value["url"])
         editable = value["dir_info"]["editable"] is True
     except (OSError, ValueError, KeyError, TypeError):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skillrun.text import masked, masked_json
 from skillrun.verdict import Finding, Severity
 
 EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3, "refused": 4}
@@ -25,6 +26,10 @@ class Job:
     report: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None  # why it was refused: nothing of it ran
     hint: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("report", "problem", "hint"):
+            object.__setattr__(self, name, masked_json(getattr(self, name)))
 
     @property
     def stages(self) -> list[Mapping[str, Any]]:
@@ -81,6 +86,11 @@ class Verification:
     notes: tuple[str, ...] = ()  # what was not looked at, and why: one sentence each
     version: str = ""
     duration_ms: int = 0
+
+    def __post_init__(self) -> None:
+        """A branch or a note that holds a secret shows it in no format."""
+        object.__setattr__(self, "branch", masked_json(self.branch))
+        object.__setattr__(self, "notes", tuple(map(masked, self.notes)))
 
     @property
     def outcome(self) -> str:

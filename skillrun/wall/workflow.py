@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from skillrun.agents.interface import Addition
 from skillrun.errors import Misuse
+from skillrun.opening import parse_toml, read_utf8
 from skillrun.wall.source import HINT, installed_source, read_source
 
 PATH = ".github/workflows/skillrun.yml"
@@ -114,7 +114,7 @@ def _with_pip(root: Path, project: dict[str, Any]) -> list[str]:
 
 def _pyproject(root: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+        return parse_toml(read_utf8(root / "pyproject.toml"))
     except (OSError, ValueError):
         return {}
 

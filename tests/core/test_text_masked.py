@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
+import secrets_shapes as secrets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,3 +145,36 @@ def test_hostile_text_does_not_take_long(piece: str) -> None:
     begin = time.process_time()
     masked(text)
     assert time.process_time() - begin < 5, "far more than it takes; a pattern with quadratic search takes minutes"
+
+
+@pytest.mark.parametrize("name", secrets.SHAPES)
+def test_every_shape_of_a_secret_goes(name: str) -> None:
+    text, secret = secrets.SHAPES[name]
+    assert secret in text
+    shown = masked(text)
+    assert secret not in shown
+    assert "[masked]" in shown
+    assert masked(shown) == shown
+
+
+@pytest.mark.parametrize("name", secrets.SHAPES)
+def test_no_shape_goes_with_its_neighbours(name: str) -> None:
+    text, secret = secrets.SHAPES[name]
+    shown = masked(f"tests/test_a.py:7: failed\n\n{text}\n\n1 failed in 2 s")
+    assert secret not in shown
+    assert shown.startswith("tests/test_a.py:7: failed\n")
+    assert shown.endswith("1 failed in 2 s")
+
+
+@pytest.mark.parametrize("text", secrets.INNOCENT)
+def test_every_innocent_neighbour_stays(text: str) -> None:
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize("name", secrets.SHAPES)
+def test_a_masked_document_is_still_one(name: str) -> None:
+    text, secret = secrets.SHAPES[name]
+    shown = json.dumps(masked_json({"tail": text, "n": [text]}))
+    assert secret not in shown
+    assert json.loads(shown).keys() == {"tail", "n"}
+    assert masked_json(json.loads(shown)) == json.loads(shown)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Misuse
-from skillrun.text import safe_json, visible
+from skillrun.text import masked, masked_json, safe_json, visible
 
 if TYPE_CHECKING:
     from skillrun.cli.options import Format
     from skillrun.repo.git import Repo
 
+_LOOKED_AT = 2_000  # characters of a cell that shows sixty
 EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}  # outcome -> exit code; the others are in errors.py
 
 
@@ -43,10 +44,14 @@ def counted(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def print_json(value: Any) -> None:
-    """One document on stdout; ASCII, so that no bidi or control character of a repository reaches a terminal."""
+def print_json(value: Any, *, is_masked: bool = False) -> None:
+    """One document on stdout, masked; ASCII, so that no bidi or control character of a repository reaches a terminal.
+
+    `is_masked`: its parts were, when they were made; a repeated run has no time to look again.
+    """
     from skillrun.reports.watchers import show
 
+    value = value if is_masked else masked_json(value)
     show(json_module.dumps(safe_json(value), indent=2, ensure_ascii=True))
 
 
@@ -90,7 +95,7 @@ def _cell(value: Any) -> str:
         if isinstance(value, list | dict)
         else str(value)
     )
-    return visible(text, limit=60)
+    return visible(masked(text[:_LOOKED_AT]), limit=60)
 
 
 def ledger_of(repo: Path, ledger: Path | None) -> Path:

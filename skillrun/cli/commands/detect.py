@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import print_json
-from skillrun.text import visible
+from skillrun.text import masked_json, visible
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -34,6 +34,7 @@ def detect(repo: Path, write: bool, json: bool) -> int:
         "frameworks": [_framework(use) for use in found.frameworks],
         "profile": profile_fields(found, command),
     }
+    value = masked_json(value)  # a command of the repository's may hold a password
     if json:
         print_json(value)
     else:

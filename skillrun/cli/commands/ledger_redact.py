@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skillrun.cli.commands.common import ledger_of, print_json, print_table
 from skillrun.errors import Misuse
+from skillrun.opening import read_utf8
 from skillrun.text import visible
 
 
@@ -51,7 +52,7 @@ def redact(
 def _secret(file: Path) -> str:
     """The content of a file, `-` for standard input: never on a command line, which others can read."""
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        text = sys.stdin.read() if str(file) == "-" else read_utf8(file)
     except (OSError, UnicodeDecodeError) as error:
         raise Misuse(f"--containing {file}: cannot be read: {getattr(error, 'strerror', 'not UTF-8')}") from None
     if len(secret := text.rstrip("\n")) < 4:

@@ -65,7 +65,7 @@ def run_skill(
     finally:
         watcher.leaves()
     if json:
-        print_json(report)
+        print_json(report, is_masked=True)
     else:
         from skillrun.reports.lines import closing_lines, header_lines, line, stage_lines
 

@@ -15,7 +15,7 @@ from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
-from skillrun.text import masked
+from skillrun.text import excerpt
 
 ID = "apscheduler"
 SCHEDULERS = frozenset(
@@ -140,4 +140,4 @@ def _evidence(declared: Iterable[Dependency], *groups: list[Place]) -> Iterator[
     found = [Place(one.path, one.line, one.text) for one in declared if one.main][:_FEW]
     found += [place for group in groups for place in group[:_FEW]]
     lines = {(place.path, place.line): place for place in found}
-    yield from (Place(one.path, one.line, masked(one.text.strip())[:200]) for one in lines.values())
+    yield from (Place(one.path, one.line, excerpt(one.text)) for one in lines.values())

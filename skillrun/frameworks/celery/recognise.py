@@ -17,7 +17,7 @@ from skillrun.frameworks.celery.sources import Source, read_source
 from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside
-from skillrun.text import masked
+from skillrun.text import excerpt
 
 ID = "celery"
 
@@ -175,7 +175,7 @@ class CeleryRecogniser:
         found += _one_a_file(self._beat) + _one_a_file(self._settings)
         found += [place for _, _, place in sorted(self._brokers, key=lambda one: one[0])][:1]
         lines = {(place.path, place.line): place for place in found}
-        return tuple(Place(one.path, one.line, masked(one.text.strip())[:200]) for one in lines.values())
+        return tuple(Place(one.path, one.line, excerpt(one.text)) for one in lines.values())
 
 
 def _one_a_file(places: Iterable[Place]) -> list[Place]:

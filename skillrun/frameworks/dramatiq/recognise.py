@@ -15,7 +15,7 @@ from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside, is_test
 from skillrun.repo.survey import statements
-from skillrun.text import masked
+from skillrun.text import excerpt
 
 ID = "dramatiq"
 
@@ -185,7 +185,7 @@ class DramatiqRecogniser:
         found += [first[path] for path in sorted(first, key=lambda path: (path.count("/"), path))][:_FEW]
         found += [place for place, _ in self._launches if "flask" not in place.text][:_FEW]
         lines = {(place.path, place.line): place for place in found}
-        return tuple(Place(one.path, one.line, masked(one.text.strip())[:200]) for one in lines.values())
+        return tuple(Place(one.path, one.line, excerpt(one.text)) for one in lines.values())
 
     # what names mean across files
 

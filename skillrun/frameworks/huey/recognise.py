@@ -15,7 +15,7 @@ from skillrun.frameworks.huey.seen import Line, Names, Source, read_source
 from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside
-from skillrun.text import masked
+from skillrun.text import excerpt
 
 ID = "huey"
 _DISTRIBUTIONS = ("huey", "django-huey", "django-huey-monitor", "bx-django-utils-huey")
@@ -151,7 +151,7 @@ class HueyRecogniser:
         found += [Place(path, first[path].line, first[path].text) for path in sorted(first)][:_FEW]
         found += [place for place, _ in self._launches][:_FEW]
         lines = {(place.path, place.line): place for place in found}
-        return tuple(Place(one.path, one.line, masked(one.text.strip())[:200]) for one in lines.values())
+        return tuple(Place(one.path, one.line, excerpt(one.text)) for one in lines.values())
 
 
 def consumer_object(line: str) -> str:

@@ -53,8 +53,23 @@ class Names:
 
 def _text(node: SgNode | None) -> str:
     """A name as it is written; "" for an expression."""
-    text = node.text() if node is not None else ""
+    if node is None or _is_deep(node):
+        return ""
+    text = node.text()
     return "" if len(text) > _LONGEST or "\n" in text else text
+
+
+def _is_deep(node: SgNode) -> bool:
+    """Whether it begins in so many calls of calls that it is longer than any name.
+
+    To ask for the text of each call in a chain of a hundred thousand would copy the chain as often.
+    """
+    first: SgNode | None = node
+    for _ in range(_LONGEST // 2):  # each call or attribute takes two characters at least
+        first = first.child(0) if first is not None else None
+        if first is None:
+            return False
+    return True
 
 
 def _plain(node: SgNode | None) -> str:

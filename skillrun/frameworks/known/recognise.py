@@ -14,7 +14,7 @@ from skillrun.frameworks.known.entry import Known, Seen, Sight, declares, matche
 from skillrun.frameworks.known.launchers import START_FILES, find_starts
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside
-from skillrun.text import masked
+from skillrun.text import excerpt
 
 _OPTIONAL = frozenset(
     {
@@ -218,7 +218,7 @@ class KnownRecogniser:
         found += [first[path] for path in sorted(first)][:_FEW]
         found += self._starts[:_FEW]
         lines = {(place.path, place.line): place for place in found}
-        return tuple(replace(one, text=masked(one.text.strip())[:200]) for one in lines.values())
+        return tuple(replace(one, text=excerpt(one.text)) for one in lines.values())
 
 
 def _gem_folders(manifests: Manifests) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from skillrun.frameworks.known.entry import Seen, Sight
 
 if TYPE_CHECKING:
     from ast_grep_py import SgNode
+
+_LONGEST_LINE = 20_000  # characters; people write a hundred, a picture in the source may take some thousands
 
 _READERS: dict[str, tuple[str, grammars.Reader]] = {
     **dict.fromkeys(("js", "jsx", "mjs", "cjs"), ("javascript", grammars.JAVASCRIPT)),
@@ -42,19 +44,34 @@ def _read(text: str, language: str, reader: grammars.Reader) -> Iterator[Sight]:
     from ast_grep_py import SgRoot
 
     root = SgRoot(text, language).root()
+    line_of = _lines_of(text)
     names = grammars.Names()
     for node in _nodes(root, reader.imports):
         for local, path in reader.imports[node.kind()](node):
             names.bind(local, path)
-            yield Sight("import", path, _line(node))
+            yield Sight("import", path, line_of(node))
     for node in _nodes(root, reader.sights):
         for kind, name, target in reader.sights[node.kind()](node):
             for said in names.resolve(name, reader.separator) if kind in grammars.RESOLVED else (name,):
-                yield Sight(kind, said, _line(node), target)
+                yield Sight(kind, said, line_of(node), target)
 
 
 def _nodes(root: SgNode, kinds: Iterable[str]) -> list[SgNode]:
     return root.find_all({"rule": {"any": [{"kind": kind} for kind in kinds]}})
+
+
+def _lines_of(text: str) -> Callable[[SgNode], int]:
+    """How to learn the line of a node.
+
+    The parser counts characters from the beginning of the line for each node that it is asked about, which takes
+    minutes in a bundle of one line. Nobody looks for a place in such a file: all of it counts as its longest line.
+    """
+    lengths = [len(line) for line in text.split("\n")]
+    longest = max(lengths)
+    if longest <= _LONGEST_LINE:
+        return _line
+    number = lengths.index(longest) + 1
+    return lambda node: number
 
 
 def _line(node: SgNode) -> int:

@@ -22,7 +22,7 @@ from skillrun.frameworks.common.callables.starts import (
 from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.manifests import Manifests
 from skillrun.repo.places import is_aside
-from skillrun.text import masked
+from skillrun.text import excerpt
 
 ID = "plain-cron"
 
@@ -124,7 +124,7 @@ class PlainCronRecogniser:
             id=ID,
             task_modules=tuple(sorted(modules | {place.path for _, place in self._code})),
             scheduler=next(iter(dict.fromkeys(hows))),
-            evidence=tuple(Place(one.path, one.line, masked(one.text.strip())[:200]) for one in dict.fromkeys(places)),
+            evidence=tuple(Place(one.path, one.line, excerpt(one.text)) for one in dict.fromkeys(places)),
         )
 
     def _resolved(self) -> list[tuple[Start, str]]:

@@ -16,7 +16,7 @@ from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.frameworks.rq.workers import FILES, Launch, find_launches
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside
-from skillrun.text import masked
+from skillrun.text import excerpt
 
 ID = "rq"
 
@@ -163,7 +163,7 @@ class RqRecogniser:
         found += list(apps.values())[:_FEW] + _one_a_file(tasks)
         found += [Place(path, launch.line, launch.text) for path, launch in self._launches][:_FEW]
         lines = {(place.path, place.line): place for place in found}
-        return tuple(Place(one.path, one.line, masked(one.text.strip())[:200]) for one in lines.values())
+        return tuple(Place(one.path, one.line, excerpt(one.text)) for one in lines.values())
 
 
 class _Concluding:

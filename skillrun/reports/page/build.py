@@ -16,7 +16,7 @@ from skillrun.reports.page.findings import findings
 from skillrun.reports.page.lanes import drawn
 from skillrun.reports.page.stages import stage_rows
 from skillrun.tally import outcome_line
-from skillrun.text import visible
+from skillrun.text import masked_json, visible
 
 FOLDER = Path(__file__).resolve().parent
 MOST_EVENTS, MOST_EVIDENCE, MOST_INVOCATIONS = 400, 300, 20
@@ -68,7 +68,8 @@ def _finalized(value: Any) -> Any:
 
 def _with_data(event: dict[str, Any]) -> dict[str, Any]:
     """Data that is no object was not written by a skillrun: it counts as none."""
-    return event if isinstance(event["data"], dict) else {**event, "data": {}}
+    data = event["data"] if isinstance(event["data"], dict) else {}
+    return {**event, "data": masked_json(data)}  # an older skillrun may have written it
 
 
 def _worked_out(path: Path, run_id: str, values: Mapping[str, Any]) -> dict[str, Any]:

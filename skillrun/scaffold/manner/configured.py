@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import configparser
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
+
+from skillrun.opening import parse_toml
+from skillrun.repo.tree import SEARCH_LIMIT
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -131,15 +133,19 @@ def within(folder: str, name: str) -> str:
 
 
 def read_text(tree: Tree, path: str) -> str:
-    """The text of a listed file, "" where there is none; not recorded as a look-up."""
-    return (tree.peek(path) or b"").decode("utf-8", "replace")
+    """The text of a listed file; not recorded as a look-up.
+
+    "" where there is none, and for what is too large to be written by people.
+    """
+    data = tree.peek(path) if tree.size(path) <= SEARCH_LIMIT else None
+    return (data or b"").decode("utf-8", "replace")
 
 
 def read_toml(tree: Tree, path: str) -> dict[str, Any]:
     """A TOML file; empty where it is missing or broken."""
     try:
-        return tomllib.loads(read_text(tree, path))
-    except (ValueError, RecursionError):
+        return parse_toml(read_text(tree, path))
+    except ValueError:
         return {}
 
 

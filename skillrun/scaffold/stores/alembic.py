@@ -6,13 +6,13 @@ import ast
 import configparser
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked
+from skillrun.opening import parse_toml
 from skillrun.repo.places import is_aside
 from skillrun.scaffold.stores.nearness import within_reach
 from skillrun.scaffold.stores.sqlalchemy import Migration
@@ -76,15 +76,34 @@ def _settings(project: Project, folder: str) -> dict[str, Any]:
     """The section [alembic] of the alembic.ini that leads to the folder, else of pyproject.toml."""
     inis = sorted(project.tree.match("**alembic.ini"), key=lambda path: (path.count("/"), path))
     for path in inis:
-        read = configparser.RawConfigParser()
-        read.read_string((project.tree.read(path) or b"").decode("utf-8", "replace"))
-        section = dict(read["alembic"]) if read.has_section("alembic") else {}
+        section = _section(project, path)
         place = section.get("script_location", "").replace("%(here)s/", "").strip("/")
         if len(inis) == 1 or folder.rstrip("/").endswith(place):
             return {**section, "file_template": section.get("file_template", "").replace("%%", "%"), "ini": path}
-    text = (project.tree.read("pyproject.toml") or b"").decode("utf-8", "replace")
-    found = tomllib.loads(text).get("tool", {}).get("alembic", {}) if "tool.alembic" in text else {}
+    found = _table(project)
     return {**found, "file_template": str(found.get("file_template", "")).replace("%%", "%")}
+
+
+def _section(project: Project, path: str) -> dict[str, str]:
+    """The section [alembic] of an ini file; empty in one that is broken, which alembic refuses as well."""
+    read = configparser.RawConfigParser()
+    try:
+        read.read_string((project.tree.read(path) or b"").decode("utf-8", "replace"))
+    except (configparser.Error, ValueError):
+        return {}
+    return dict(read["alembic"]) if read.has_section("alembic") else {}
+
+
+def _table(project: Project) -> dict[str, Any]:
+    """The table [tool.alembic] of pyproject.toml."""
+    text = (project.tree.read("pyproject.toml") or b"").decode("utf-8", "replace")
+    if "tool.alembic" not in text:
+        return {}
+    try:
+        found = parse_toml(text).get("tool", {}).get("alembic", {})
+    except (ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def plan_migration(project: Project, wanted: Wanted, scripts: Scripts, now: datetime | None = None) -> Migration | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
+from skillrun.opening import parse_toml
 from skillrun.stages.tests import is_test_file
 from skillrun.verdict import Finding, Severity
 from skillrun.wall.diff import Diff, File
@@ -98,8 +98,8 @@ def _options(text: str | None, path: str) -> dict[str, Any]:
         return {}
     if path.endswith(".toml"):
         try:
-            found = at(tomllib.loads(text), "tool", "pytest", "ini_options")
-        except tomllib.TOMLDecodeError:
+            found = at(parse_toml(text), "tool", "pytest", "ini_options")
+        except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
     section = re.search(r"^\[(?:tool:)?pytest\]\s*\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
