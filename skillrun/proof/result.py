@@ -60,6 +60,7 @@ class Proof:
     modules: tuple[str, ...] = ()
     walled: bool = False
     duration_ms: int = 0
+    varied: Tried | None = None  # the payloads that are varied in the key fields: no schedule like the others
     confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
 
 

@@ -18,7 +18,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for delivery in history.deliveries:
         if delivery.op == "call":
             continue
-        yield from _undeclared(delivery, reference)
+        yield from undeclared(delivery, reference)
         if history.schedule.family == "store-error":
             continue  # what comes out of it is the driver's, wrapped by whoever is in between
         yield from _broken(history, delivery)
@@ -26,7 +26,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _unlisted(history, delivery, reference)
 
 
-def _undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+def undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+    """What it did to the world besides its declared effects."""
     letter = reference.spec.dead_letter
     queue = letter.where if letter and letter.kind == "queue" else None
     for event in delivery.all("undeclared"):
