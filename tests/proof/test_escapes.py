@@ -268,6 +268,7 @@ def test_a_process_is_said_and_never_begins(name: str, tmp_path: Path) -> None:
     proof = proof_with(tmp_path, PROCESSES[name], victim, at_import=TOUCH)
     check(proof, "undeclared ")  # a fork server is met before it begins: it listens
     assert any("(jobs.py:" in message for message in said_by(proof))
+    assert not any("in neither list of failures" in message for message in said_by(proof))
     assert not victim.exists()
 
 
@@ -386,4 +387,27 @@ def test_a_connection_of_c_code_is_refused(name: str, tmp_path: Path) -> None:
         code = C_CONNECT[name].replace("VICTIM_FOLDER", str(tmp_path))
         proof = proof_with(tmp_path, code, path, at_import="LIBC = ctypes.CDLL(None)")
         check(proof, f"undeclared network: {path} (jobs.py:")
+        assert sink.got == 0
+
+
+DRIVERS = {
+    "inside": "try:\n    DRIVER.connect('host=VICTIM port=1')\nexcept DRIVER.OperationalError:\n    pass",
+    "at-import": "",
+}
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+@pytest.mark.parametrize("when", DRIVERS)
+def test_the_developers_postgresql_is_never_reached(when: str, driver: str, tmp_path: Path) -> None:
+    pytest.importorskip(driver)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / ".s.PGSQL.1"))
+        sink = Sink(server)
+        above = f"import {driver}"
+        if when == "at-import":
+            above += f"\nHELD = {driver}.connect('host=VICTIM port=1')"
+        code = DRIVERS[when].replace("DRIVER", driver) or "HELD.cursor()"
+        proof = proof_with(tmp_path, code, tmp_path, at_import=above)
+        assert proof.verdict == "incomplete"
+        assert any(f"PostgreSQL at {tmp_path}:1" in said for said in said_by(proof)), said_by(proof)
         assert sink.got == 0

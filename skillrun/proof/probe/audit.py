@@ -47,7 +47,7 @@ class Audit:
         `servers`: the folders below which the sockets of the proof's own servers are.
         """
         self.recorder, self.frames, self.reach = recorder, Frames(recorder), Reach(servers)
-        own = dict(zip(("tmp", "home"), free, strict=False))
+        own = {"tmp": free[0], "home": free[1]}
         self.files = Files(recorder, self.tell, scratch, own, tuple(free[2:]))
         self.booting = False  # the repository is being imported: what it opens then, a delivery may use
         self.known: set[int] = set()  # descriptors that a delivery begins with

@@ -19,6 +19,10 @@ QUIET = (
     "/run/nscd/",
     "/var/lib/sss/",
     "/run/avahi-daemon/",
+    "/run/uuidd/",
+    "/run/samba/winbindd/",
+    "/run/gssproxy/",
+    "/var/lib/gssproxy/",
 )
 
 
