@@ -16,6 +16,8 @@ from skillrun.proof.clones import clone_rows
 from skillrun.proof.prove import look
 from skillrun.proof.result import Proof
 from skillrun.proof.schedule import parse_schedule
+from skillrun.proof.services.find import find_postgres
+from skillrun.proof.services.postgres import PostgresServer
 from skillrun.proof.state import SqliteStore
 from skillrun.proof.varied import VARIED, varied_payloads
 
@@ -100,6 +102,34 @@ def test_rows_of_the_example_are_copied_with_what_is_unique_made_new(tmp_path: P
     assert db.execute("select count(*) from others").fetchone() == (1,)
     assert {"ann@example.org", "paid", "shoe", "hat"} <= set(copied[VARIED])
     db.close()
+
+
+@pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")
+@pytest.mark.real
+def test_rows_of_postgresql_are_copied_too(tmp_path: Path) -> None:
+    with PostgresServer(tmp_path / "pg") as server:
+        for statement in POSTGRES.strip().split(";\n"):
+            server.query(statement)
+        copied = clone_rows(server, spec_of({"order_id": 7}), {VARIED: {"order_id": 17}})
+        orders = server.query("select id, email, token::text, paid_at::text from orders where id = 17")
+        lines = server.query("select order_id, what from order_lines where order_id = 17 order by 2")
+        assert server.query("show session_replication_role") == [["origin"]]
+    (order,) = [list(row) for row in orders]
+    assert order[:2] == [17, "ann@example.org"]
+    assert order[2] != TOKEN
+    assert order[3].startswith("2024-01-31")
+    assert [list(row) for row in lines] == [[17, "hat"], [17, "shoe"]]
+    assert {"ann@example.org", "shoe", "hat"} <= set(copied[VARIED])
+
+
+TOKEN = "123e4567-e89b-12d3-a456-426614174000"
+POSTGRES = f"""
+create table orders (id serial primary key, email text not null, token uuid unique, paid_at timestamptz);
+create table order_lines (id bigint generated always as identity primary key,
+    order_id integer not null references orders, what text, unique (order_id, what));
+insert into orders values (7, 'ann@example.org', '{TOKEN}', '2024-01-31');
+insert into order_lines (order_id, what) values (7, 'shoe'), (7, 'hat')
+"""
 
 
 # -- verdicts
