@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.blocked import PATIENCE_S, can_see
+from skillrun.proof.judges.varied import reached
+from skillrun.proof.varied import ENOUGH, VARIED
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -40,6 +42,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_lives_on(proof, target),
         *_added(proof),
         *_aside(proof),
+        *_varied(proof),
         *_machine(proof, target),
     ]
 
@@ -114,6 +117,20 @@ def _aside(proof: Proof) -> Iterator[str]:
         yield f"{name} was not opened: {{scratch}}/{name} stood in for it"
 
 
+def _varied(proof: Proof) -> Iterator[str]:
+    """How many of the payloads with other key fields came to each effect; where they are many, nothing need be said."""
+    if proof.varied is None or proof.reference is None:
+        return
+    history = proof.varied.history
+    count = sum(run.job >= VARIED for run in history.runs)
+    for effect, number in reached(history, proof.reference).items():
+        said = f"{number or 'none'} of {count} payloads with other key fields reached {effect}"
+        if number == 0:
+            yield f"{said}: that its keys differ was seen in the examples alone"
+        elif number < ENOUGH:
+            yield f"only {said}: that its keys differ was hardly tried"
+
+
 def _machine(proof: Proof, target: Target) -> Iterator[str]:
     yield "records of level INFO and above are written, as the application's logging sends them"
     yield "time is virtual in the handler: nothing sleeps"
@@ -122,6 +139,8 @@ def _machine(proof: Proof, target: Target) -> Iterator[str]:
         yield f"the clock of {' and '.join(services)} is moved on where the server can be told, else it is its own"
     for words in proof.walls.missing:
         yield f"this machine gave the proof {words}"
+    if proof.facts.get("gate") is False and not proof.walls.has_network:
+        yield "this kernel asks about no connection (seccomp): of those that C code makes, only open ones are seen"
     if not can_see():
         yield f"this machine does not tell what a process waits for: silence for {PATIENCE_S:g} s counts as blocked"
 

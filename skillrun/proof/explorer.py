@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skillrun.proof import ticks
+from skillrun.proof.clones import clone_rows
 from skillrun.proof.history import Delivery, History, is_dead_letter, lasts
 from skillrun.proof.jobs import POISON
 from skillrun.proof.orders import Orders, victim
@@ -16,6 +17,7 @@ from skillrun.proof.processes import Process, Processes
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
+from skillrun.proof.varied import VARIED
 
 _STEP_S = 1.0  # between one delivery and the next
 _TIMES = 3  # that a schedule is run, where another process held a lock for longer than the machine's clock allowed
@@ -53,6 +55,7 @@ class _Run:
     tries: int = 0  # ticks that met a fault
     follow: list[float] = field(default_factory=list)  # when a poller is looked at again
     since: float = 0.0
+    cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)  # varied payload -> what its rows are copies of
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class Explorer:
             self.setting.keep()
         self.origin = Origin(messages)
         for job, payload in payloads.items():
+            if job >= VARIED:
+                continue
             if job == 0 and not self.facts.get("ticks"):
                 continue
             try:
@@ -140,10 +145,25 @@ class Explorer:
             self.setting.restore()
         if self.clocked:
             self._add_later_ticks(messages)
+        self._publish_varied(messages)
         if self.polled:
             self.refused = {job for job in messages if job < 0 and not self._takes_poison(job)}
             self.caller = self._bring(_Run(Schedule("publish")), 0)
             self.setting.restore()
+
+    def _publish_varied(self, messages: dict[int, dict[str, Any]]) -> None:
+        """All in one process, and then all is put back. One that the application does not publish is left out."""
+        varied = [job for job in self.payloads if job >= VARIED] if not self.facts.get("ticks") else []
+        if not varied:
+            return
+        given = [[job, self._publishing(self.payloads[job])] for job in varied]
+        made, job = self._process(_Run(Schedule("publish")), "publish_each", [given]), VARIED
+        for event in made.events:
+            if event.kind == "publishing":
+                job = int(event["job"])
+            elif event.kind == "published" and event["to_handler"]:
+                messages.setdefault(job, dict(event["message"]))
+        self.setting.restore()
 
     def _add_later_ticks(self, messages: dict[int, dict[str, Any]]) -> None:
         """The tick of another day is another job, where the job has a key."""
@@ -208,12 +228,20 @@ class Explorer:
         self.setting.restore(first=any(fault.do.startswith("caller-") for fault in schedule.faults))
         self.processes.begin_schedule()
         run = _Run(schedule, now=self._begins(schedule))
+        self._clone_rows(run)
         self._start(run)
         self._drain(run)
         for move in schedule.moves:
             self._move(run, move)
             self._drain(run)
         return self._finish(run)
+
+    def _clone_rows(self, run: _Run) -> None:
+        """What varied payloads work on."""
+        jobs = [VARIED + number - 1 for number in run.schedule.varied]
+        payloads = {job: self.payloads[job] for job in jobs if job in self.origin.messages}
+        if payloads:
+            run.cloned = clone_rows(self.store, self.setting.spec, payloads)
 
     def _begins(self, schedule: Schedule) -> float:
         """Where virtual time stands at a schedule's beginning."""
@@ -272,9 +300,21 @@ class Explorer:
             message = self.origin.messages[int(value)]
             run.now = max(run.now, self.base + float(message.get("later", 0.0)))
             run.queue.append(Waiting(message, run.now, int(value)))
+        elif name == "varied":
+            self._deliver_varied(run)
         elif name == "tick":
             run.now = max(run.now, float(value) - time.time())
             run.queue.append(Waiting(self.origin.messages[0], run.now, 0))
+
+    def _deliver_varied(self, run: _Run) -> None:
+        """Each once, whatever comes of it: what it asks for afterwards is not done."""
+        for number in run.schedule.varied:
+            message = self.origin.messages.get(VARIED + number - 1)
+            if message is not None and run.hung is None:
+                delivery = self._process(run, "deliver", [message], job=VARIED + number - 1)
+                run.deliveries.append(delivery)
+                if delivery.raised is not None:
+                    self.processes.end_schedule()  # what it left in its process is not handed on
 
     def _pass_time(self, run: _Run, seconds: float) -> None:
         run.now += seconds
@@ -494,9 +534,10 @@ class Explorer:
     def _fork(self, run: _Run, op: str, args: list[Any], *, job: int = 0, plan: Mapping[str, Any] | None = None,
               zygote: str = "main", copy: int = 0) -> Process:  # fmt: skip
         modules = run.schedule.family == "once"
+        lives_on = run.schedule.family == "varied" and bool(self.facts.get("same_process"))
         return self.processes.start(
             op, args, clock=run.now, job=job, plan=plan, zygote=zygote, copy=copy, modules=modules,
-            stays=run.schedule.same,
+            stays=run.schedule.same or lives_on,
         )  # fmt: skip
 
     def _finish_process(self, run: _Run, all_: list[Process], process: Process) -> None:
@@ -531,7 +572,8 @@ class Explorer:
             hung=run.hung,
             notes=tuple(notes),
             payloads={d.job: self.payloads[d.job] for d in run.deliveries if d.job and d.job in self.payloads
-                      and d.job < ticks.NEXT},
+                      and (d.job < ticks.NEXT or d.job >= VARIED)},
+            cloned=run.cloned,
         )  # fmt: skip
 
     def _dead_letters(self, run: _Run) -> int | None:

@@ -80,7 +80,8 @@ def switch_points(boundaries: list[Event]) -> list[str]:
     return found
 
 
-def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: list[int], caller: list[Event]) -> Plan:
+def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: list[int], caller: list[Event],
+                   varied: int = 0) -> Plan:  # fmt: skip
     """Everything that can be planned from the single run; `double_kills` follow from the kills' own histories."""
     plan = Plan()
     boundaries = points(once)
@@ -99,6 +100,7 @@ def plan_schedules(spec: JobSpec, once: History, facts: dict[str, Any], jobs: li
     plan.add("poison", [Schedule("poison", poison=n) for n in range(len(spec.proof.poison if spec.proof else ()))])
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("distinct", _both_given_up(plan.schedules, jobs, facts))
+    plan.add("varied", [Schedule("varied", moves=(f"varied=1-{varied}",))] if varied else [])
     plan.add("distinct-at-once", _distinct_at_once(switch_points(boundaries), jobs, facts), _BESIDE)
     plan.add("same-process", _same_process(plan.schedules, jobs, facts), _SAME)
     plan.add("store-error", _store_errors(boundaries))

@@ -10,6 +10,7 @@ from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, POISON
 from skillrun.proof.reference import INCOMPLETE, Judgement
 from skillrun.proof.schedule import Schedule
+from skillrun.proof.varied import VARIED
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -28,6 +29,10 @@ def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> N
     if only.moves and only.moves[-1].startswith("wait="):
         hint = "what has died is delivered again at once, by its library; write wait=... before redeliver or re-enqueue"
         raise Misuse(f"--schedule: nothing follows {only.moves[-1]}", hint=hint)
+    known_varied = sum(job >= VARIED for job in payloads)
+    if any(not 0 < number <= known_varied for number in only.varied):
+        hint = f"there are {known_varied} varied payloads, counted from 1"
+        raise Misuse(f"--schedule: no such payload: {only.moves[-1]}", hint=hint)
     if only.poison is not None and POISON - only.poison not in payloads:
         raise Misuse(f"--schedule: proof.poison has no payload {only.poison}", hint="they are counted from 0")
     if any(not 0 < job < DIRECT or job not in payloads for job in jobs):

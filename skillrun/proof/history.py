@@ -138,6 +138,8 @@ class History:
     hung: str | None = None  # the boundary after which a process had to be ended
     notes: tuple[str, ...] = ()
     payloads: Mapping[int, Any] = field(default_factory=dict)  # of the other jobs that it delivers, by their numbers
+    # varied payload -> the values that its rows have from the first example's; none: it has no rows of its own
+    cloned: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def runs(self) -> tuple[Delivery, ...]:

@@ -33,37 +33,37 @@ def distinct_payloads(spec: JobSpec) -> list[Any]:
     found = [payload for payload in others if not key or _values(payload, key) != _values(first, key)]
     for field in key:
         if not any(_is_first_but_for(payload, first, field) for payload in found):
-            values = [value for other in others if (value := _get(other, field)) != _get(first, field)]
+            values = [value for other in others if (value := get_field(other, field)) != get_field(first, field)]
             found += _varied(spec, first, field, [value for value in values if value is not None])
     return [*found, *_run_together(spec, first, key)]
 
 
 def _values(payload: Any, key: tuple[str, ...]) -> list[Any]:
-    return [_get(payload, field) for field in key]
+    return [get_field(payload, field) for field in key]
 
 
-def _get(payload: Any, field: str) -> Any:
+def get_field(payload: Any, field: str) -> Any:
     for part in field.split("."):
         payload = payload.get(part) if isinstance(payload, dict) else None
     return payload
 
 
 def _is_first_but_for(payload: Any, first: Any, field: str) -> bool:
-    mine, other = _get(first, field), _get(payload, field)
-    return None not in (mine, other) and mine != other and _with_values(payload, {field: mine}) == first
+    mine, other = get_field(first, field), get_field(payload, field)
+    return None not in (mine, other) and mine != other and with_values(payload, {field: mine}) == first
 
 
 def _run_together(spec: JobSpec, first: Any, key: tuple[str, ...]) -> Iterator[Any]:
     """Two values with their border moved: the same key where nothing stands between them. 1 and 23, 12 and 3."""
     for one, other in itertools.pairwise(key):
-        left, right = _get(first, one), _get(first, other)
+        left, right = get_field(first, one), get_field(first, other)
         if not all(isinstance(value, (int, str)) and not isinstance(value, bool) for value in (left, right)):
             continue
         text, cut = f"{left}{right}", len(f"{left}")
         for at in (cut + 1, cut - 1):
             values = (_like(left, text[:at]), _like(right, text[at:]))
             if 0 < at < len(text) and None not in values:
-                payload = _with_values(first, {one: values[0], other: values[1]})
+                payload = with_values(first, {one: values[0], other: values[1]})
                 if _values(payload, (one, other)) != [left, right] and _is_valid(payload, spec):
                     yield payload
                     break
@@ -76,7 +76,7 @@ def _like(value: Any, text: str) -> Any:
     return int(text) if text.isdigit() and str(int(text)) == text else None
 
 
-def _with_values(first: Any, values: dict[str, Any]) -> Any:
+def with_values(first: Any, values: dict[str, Any]) -> Any:
     payload = copy.deepcopy(first)
     for field, value in values.items():
         holder = payload
@@ -99,9 +99,9 @@ def _is_valid(payload: Any, spec: JobSpec) -> bool:
 
 def _varied(spec: JobSpec, first: Any, field: str, known: list[Any]) -> Iterator[Any]:
     """With a value that another example has, where there is one: what it names is there."""
-    now = _get(first, field)
+    now = get_field(first, field)
     for value in [*(known if now is not None else ()), *_other_values(now)]:
-        payload = _with_values(first, {field: value})
+        payload = with_values(first, {field: value})
         if _is_valid(payload, spec):
             yield payload
             return

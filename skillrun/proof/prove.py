@@ -21,6 +21,7 @@ from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witn
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
+from skillrun.proof.varied import VARIED, varied_payloads
 from skillrun.proof.witnesses import choose, log_witnesses, unstable
 from skillrun.proof.world import world_judgements
 
@@ -80,6 +81,7 @@ class _Session:
         self.problems: list[Judgement] = []
         self.tried: dict[Schedule, Tried] = {}
         self.only: Schedule | None = None
+        self.varied: Tried | None = None
 
     def __enter__(self) -> _Session:
         return self
@@ -100,6 +102,8 @@ class _Session:
 
     def go(self, only: Schedule | None) -> Proof:
         self.payloads, self.only = payloads_of(self.target.spec), only
+        if only is None or only.varied:
+            self.payloads |= varied_payloads(self.target.spec)
         if only is not None:
             check_given(only, self.target.spec, self.payloads)
         first: Future[Explorer] = Future()
@@ -123,7 +127,7 @@ class _Session:
 
     def look(self) -> Proof:
         """As `go`, up to the plan."""
-        self.payloads = payloads_of(self.target.spec)
+        self.payloads = payloads_of(self.target.spec) | varied_payloads(self.target.spec)
         first = self._explorer()
         self._find_out(first)
         plan = self._plan(first)
@@ -176,7 +180,7 @@ class _Session:
         caller = [e for e in explorer.caller.events if e.kind == "at"] if explorer.caller else []
         plan = plan_schedules(
             self.target.spec, self.reference.once, {**explorer.facts, "daily": explorer.daily},
-            sorted(self.reference.jobs), caller,
+            sorted(self.reference.jobs), caller, self._count_varied(explorer),
         )  # fmt: skip
         unpublished = {POISON - job for job in explorer.unpublished if job < 0}
         for job, why in explorer.unpublished.items():
@@ -186,6 +190,14 @@ class _Session:
         if refused and not any(s.poison is not None for s in plan.schedules):
             plan.skipped["poison"] = "the application itself refuses every poison payload"
         return plan
+
+    def _count_varied(self, explorer: Explorer) -> int:
+        """How many varied payloads there are; none where no keyed effect could tell them apart."""
+        keyed = any(effect.key_arg for effect in self.reference.effects)
+        strategy = self.target.spec.idempotency.strategy if self.target.spec.idempotency else None
+        if not keyed or strategy != "keyed":
+            return 0
+        return max((job - VARIED + 1 for job in explorer.origin.messages if job >= VARIED), default=0)
 
     # -- running
 
@@ -228,6 +240,9 @@ class _Session:
 
     def _keep(self, history: History, reference: Reference) -> None:
         judgements = judge_history(history, reference)
+        if history.schedule.family == "varied":
+            self.varied = Tried(history.schedule, history, judgements)
+            return
         self.tried[history.schedule] = Tried(history.schedule, history, judgements)
         self.refuted = self.refuted or (was_met(history) and any(j.verdict == REFUTED for j in judgements))
 
@@ -258,21 +273,37 @@ class _Session:
         histories = [item.history for item in tried]
         found = logs.answers(histories, self.reference, self.payloads)
         self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
-        witnesses = [self._witness(candidates) for candidates in choose(tried, fatal=self.problems_fatal())]
+        shown = [*tried, self._narrowed(self.varied)] if self.varied else tried
+        witnesses = [self._witness(candidates) for candidates in choose(shown, fatal=self.problems_fatal())]
         self.problems += [unstable(witness) for witness in witnesses if not witness.again]
         witnesses = [witness for witness in witnesses if witness.again]
         if self.only is None and not self.problems_fatal():  # logs are compared over all schedules
             witnesses += log_witnesses(found, tried)
         if self.only in self.tried:
             self.problems += unreached(self.tried[self.only].history)
-        incomplete = self.problems + [j for t in tried for j in t.judgements if j.verdict == INCOMPLETE]
+        incomplete = self.problems + [j for t in shown for j in t.judgements if j.verdict == INCOMPLETE]
         verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"
         explorers = (*self.explorers, *(other.result() for other in self.others))
         modules = tuple(sorted(set().union(*(explorer.processes.modules for explorer in explorers))))
         return Proof(
             verdict, tried, witnesses, _distinct(incomplete), plan, self.reference, found,
             self.explorers[0].facts, modules, self.settings[0].sandbox.walls,
+            varied=self.varied,
         )  # fmt: skip
+
+    def _narrowed(self, varied: Tried) -> Tried:
+        """With no more payloads than the two that share a key, where these show it by themselves."""
+        found = next((j for j in varied.judgements if j.verdict == REFUTED), None)
+        if found is None:
+            return varied
+        calls = [event for event in varied.history.performed() if event.number in found.events]
+        jobs = [varied.history.delivery_of(call).job for call in calls]
+        numbers = ",".join(str(job - VARIED + 1) for job in jobs if job >= VARIED)
+        schedule = Schedule("varied", moves=(f"varied={numbers}",))
+        history = self.explorers[0].run(schedule)
+        judgements = judge_history(history, self.reference)
+        again = any(j.rule == found.rule and j.verdict == REFUTED for j in judgements)
+        return Tried(schedule, history, judgements) if again else varied
 
     def problems_fatal(self) -> bool:
         """Whether the single run itself could not be used."""

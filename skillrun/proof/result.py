@@ -61,6 +61,7 @@ class Proof:
     modules: tuple[str, ...] = ()
     walls: Walls = field(default_factory=lambda: Walls("hooks"))
     duration_ms: int = 0
+    varied: Tried | None = None  # the payloads that are varied in the key fields: no schedule like the others
     confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
 
 

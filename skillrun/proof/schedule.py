@@ -19,6 +19,8 @@ midnight                                 delivered just before the day changes
 copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
 job=1                                    a distinct job is delivered as well
 beside=1 switch@before:email#1           at once with that distinct job: the first runs to there, then the other does
+varied=1-50                              payloads that are varied in a key field, one after the other
+varied=3,17                              these two of them
 poison=0                                 the proof's first poison payload instead of the message
 fresh                                    later deliveries run in another interpreter (hash seed, time zone)
 caller-kill@after:publish#1 · caller-raise@before:publish#1 · caller-pause@after:publish#1     in the publisher
@@ -62,7 +64,7 @@ class Schedule:
 
     family: str
     faults: tuple[Fault, ...] = ()
-    moves: tuple[str, ...] = ()  # redeliver | re-enqueue | wait=S | job=N | tick=EPOCH
+    moves: tuple[str, ...] = ()  # redeliver | re-enqueue | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M
     copies: int = 1
     lose: bool = False
     poison: int | None = None
@@ -96,6 +98,16 @@ class Schedule:
         """The distinct jobs that it delivers as well."""
         moved = tuple(int(float(move[4:])) for move in self.moves if move.startswith("job="))
         return moved if self.beside is None else (self.beside, *moved)
+
+    @property
+    def varied(self) -> tuple[int, ...]:
+        """Which of the varied payloads it delivers, counted from 1."""
+        texts = [move.partition("=")[2] for move in self.moves if move.startswith("varied=")]
+        found: list[int] = []
+        for text in texts:
+            first, mark, last = text.partition("-")
+            found += range(int(first), int(last) + 1) if mark else map(int, text.split(","))
+        return tuple(found)
 
     @property
     def crowded(self) -> bool:
@@ -153,6 +165,8 @@ def _with(made: Schedule, word: str) -> Schedule:
     if name in ("copies", "poison", "late", "beside") and value.isdigit():
         numbers: dict[str, Any] = {name: int(value)}
         return replace(made, **numbers)
+    if re.fullmatch(r"varied=(\d{1,3}-\d{1,3}|\d{1,3}(,\d{1,3})*)", word):
+        return replace(made, moves=(*made.moves, word))
     if word in ("redeliver", "re-enqueue") or (name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)):
         return replace(made, moves=(*made.moves, word))
     raise Misuse(
@@ -175,6 +189,8 @@ def family_of(schedule: Schedule) -> str:
     """The family that a schedule belongs to, from what it does."""
     does = {fault.do for fault in schedule.faults}
     names = [move.partition("=")[0] for move in schedule.moves]
+    if "varied" in names:
+        return "varied"
     if schedule.same:
         return "same-process"
     if schedule.poison is not None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from skillrun.proof.history import History
-from skillrun.proof.judges import attempts, effects, logs, process, state, unknowns
+from skillrun.proof.judges import attempts, effects, logs, process, state, unknowns, varied
 from skillrun.proof.judges.publishing import another_job
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, Judgement, Reference
 
@@ -28,6 +28,10 @@ IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknow
 """For schedules whose deliveries share a process. What they do wrong by themselves is seen in those that share none."""
 
 
+OF_VARIED: dict[str, Judge] = {"varied": varied.judge}
+"""For payloads that nobody gave: whether each can be done at all is not asked."""
+
+
 _NOW = r"(now\s*\(\s*\)|(current|local|clock|statement|transaction)_?timestamp\b(\s*\(\s*\))?)"
 _SERVER_CLOCK = re.compile(rf"[<>]=?\s*\(?\s*{_NOW}|{_NOW}\s*(-[^<>]*)?[<>]|\bwhere\b.*{_NOW}", re.IGNORECASE)
 
@@ -46,6 +50,8 @@ def _judges(history: History) -> dict[str, Judge]:
     """What was cut off shows nothing but that; what tried again hundreds of times, without waiting, shows it."""
     if history.hung and not any(event.kind == "endless" for event in history.events):
         return {"unknowns": unknowns.judge}
+    if history.schedule.family == "varied":
+        return OF_VARIED
     return IN_ONE_PROCESS if history.schedule.same else JUDGES
 
 

@@ -8,6 +8,8 @@ from skillrun.proof.history import Delivery, Event, History, is_dead_letter
 from skillrun.proof.probe.recorder import UNHEARD
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
+_REFUSED = ".reach:Refusal"  # what the probe raises in place of what it does not let happen
+
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Undeclared effects, exceptions in neither list, processes that ended themselves or did not end."""
@@ -18,7 +20,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for delivery in history.deliveries:
         if delivery.op == "call":
             continue
-        yield from _undeclared(delivery, reference)
+        yield from undeclared(delivery, reference)
         if history.schedule.family == "store-error":
             continue  # what comes out of it is the driver's, wrapped by whoever is in between
         yield from _broken(history, delivery)
@@ -26,7 +28,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _unlisted(history, delivery, reference)
 
 
-def _undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+def undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+    """What it did to the world besides its declared effects."""
     letter = reference.spec.dead_letter
     queue = letter.where if letter and letter.kind == "queue" else None
     for event in delivery.all("undeclared"):
@@ -74,6 +77,8 @@ def _unlisted(history: History, delivery: Delivery, reference: Reference) -> Ite
     for event in delivery.all("raised"):
         if event["control"] or event["injected"] or _is_exit_status(event, history):
             continue
+        if str(event["error"]).endswith(_REFUSED) and delivery.first("undeclared") is not None:
+            continue  # what was refused is said already
         if reference.is_listed(event, "transient") or reference.is_listed(event, "permanent"):
             continue
         place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""

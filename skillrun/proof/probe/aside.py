@@ -6,13 +6,14 @@ Standard library alone: it is also loaded by path in the processes of `proof.set
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-_READS = ("mode=ro", "immutable=1")
+_PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
 
 
 class Aside:
@@ -29,10 +30,8 @@ class Aside:
         """What the stand-in is called below the scratch folder; None where the database is opened as it is."""
         if not isinstance(database, (str, bytes, os.PathLike)):
             return None
-        text = os.fsdecode(database)
-        path, _, query = text.partition("?") if text.startswith("file:") else (text, "", "")
-        path = path[5:] if text.startswith("file:") else path
-        if path in ("", ":memory:") or "mode=memory" in query or any(word in query for word in _READS):
+        path, is_read = path_and_mode(os.fsdecode(database))
+        if path in ("", ":memory:") or is_read:
             return None
         real = os.path.realpath(path)
         if real.startswith(self.free) or "/site-packages/" in real:
@@ -50,6 +49,29 @@ class Aside:
             shutil.copyfile(os.path.join(self.root, name), path)
         _, mark, query = text.partition("?") if text.startswith("file:") else ("", "", "")
         return f"file:{path}{mark}{query}" if text.startswith("file:") else path
+
+
+def path_and_mode(database: str) -> tuple[str, bool]:
+    """(path, whether it is only read) of a database's name or URI, as SQLite reads it.
+
+    >>> path_and_mode("file:a%20b.db?mode=rwc&note=mode=ro")
+    ('a b.db', False)
+    """
+    if not database.startswith("file:"):
+        return database, False
+    path, _, query = database[5:].partition("#")[0].partition("?")
+    words = [word.partition("=") for word in query.split("&")]
+    options = [(_unquote(name), _unquote(value)) for name, _, value in words]
+    modes = {value for name, value in options if name == "mode"}
+    if "memory" in modes:
+        return ":memory:", False
+    is_read = modes == {"ro"} or ("immutable", "1") in options
+    return _unquote(path), is_read
+
+
+def _unquote(text: str) -> str:
+    """As SQLite does."""
+    return _PERCENT.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def install(aside: Aside) -> None:

@@ -1,117 +1,290 @@
-"""What the handler does to the world besides its declared effects, seen through CPython's audit events."""
+"""What the handler does to the world besides its declared effects, seen through CPython's audit events.
+
+Each is said, with the line, and then refused where it would reach beyond the proof: an audit hook that raises has the
+interpreter raise in place of the call.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import importlib
 import os
+import socket
+import stat
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from .files import CHANGES, METRICS, Door, Files
+from .frames import Frames
+from .gate import Gate, Refused
+from .reach import Reach, Refusal, is_known_name, is_quiet, name_of, refusal
 from .recorder import Recorder
+from .swap import replace_everywhere
 
-_WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+Event = tuple[Any, ...]
+
 _PROCESS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn")
-_FILE_CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate",
-                 "shutil.rmtree", "shutil.move")  # fmt: skip
+_FORK = ("os.fork", "os.forkpty")
 _MAIL = ("smtplib.connect", "ftplib.connect", "imaplib.open", "poplib.connect", "telnetlib.Telnet.open")
-_NETWORK = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
-_WATCHED = frozenset(("open", "os.fork", "os.forkpty", *_NETWORK, *_MAIL, *_PROCESS, *_FILE_CHANGES))
-_LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
-_METRICS = ("statsd.client", "datadog.dogstatsd")
+_ADDRESSED = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind")
+_NAMED = ("socket.getaddrinfo", "socket.gethostbyname")
+_NATIVE = ("ctypes.dlopen", "sqlite3.enable_load_extension")
+_LOCAL_URLS = ("file:", "data:")
+# They start a process to learn something about the machine, or to tidy up behind this one.
+_ASKING = ("platform", "uuid", "ctypes.util", "multiprocessing.resource_tracker")
+_LOGS = ("logging",)
+_HOOKED_SQLITE = (f"{__package__}.sql",)
 
 
 class Audit:
-    """Reports connections, processes and written files of the handler; refuses writes outside of the scratch folder."""
+    """Reports connections, processes and written files of the handler, and refuses them."""
 
-    def __init__(self, recorder: Recorder, scratch: str, free: list[str]) -> None:
-        """`scratch`: files there are the job's store. `free`: folders where writing is nobody's business."""
-        self.recorder = recorder
-        self.scratch = scratch.rstrip("/") + "/"
-        self.free = (*(folder.rstrip("/") + "/" for folder in free), "/dev/", "/proc/self/")
-        self.not_free = "/dev/shm/"
-        self.servers: tuple[str, ...] = ()
-        self.pid = os.getpid()
+    def __init__(self, recorder: Recorder, scratch: str, free: list[str], servers: list[str]) -> None:
+        """`scratch`: files there are the job's store. `free`: TMPDIR, the home, and folders that are nobody's business.
 
-    def install(self) -> None:
-        """Once, in the zygote. An audit hook cannot be taken back; it is idle there."""
+        `servers`: the folders below which the sockets of the proof's own servers are.
+        """
+        self.recorder, self.frames, self.reach = recorder, Frames(recorder), Reach(servers)
+        own = {"tmp": free[0], "home": free[1]}
+        self.files = Files(recorder, self.tell, scratch, own, tuple(free[2:]))
+        self.booting = False  # the repository is being imported: what it opens then, a delivery may use
+        self.known: set[int] = set()  # descriptors that a delivery begins with
+        self.refused: Refused | None = None
+        self.works = self._works()
+
+    def _works(self) -> dict[str, Callable[[str, Event], None]]:
+        """What is done at each event that matters."""
+        works: dict[str, Callable[[str, Event], None]] = {"open": lambda _, args: self.files.opened(args)}
+        works |= dict.fromkeys(CHANGES, self.files.changed)
+        works |= dict.fromkeys(_ADDRESSED, lambda _, args: self.connected(args[1]))
+        works |= dict.fromkeys(_NAMED, self.asked)
+        works |= dict.fromkeys(_MAIL, lambda _, args: self.stop("mail", name_of(args[1:3])))
+        works |= dict.fromkeys(_PROCESS, lambda _, args: self.started(name_of(args[0] or args[1])))
+        works |= dict.fromkeys(_FORK, lambda event, _: self.started(event))
+        works |= dict.fromkeys(_NATIVE, self.loaded)
+        works["sqlite3.connect"] = lambda _, args: self.opened_database(args[0])
+        works["urllib.Request"] = lambda _, args: self.requested(name_of(args[0]))
+        return works
+
+    def install(self, boots: bool = False) -> None:
+        """Once. An audit hook cannot be taken back; it is idle in the zygote once that has booted."""
+        self.booting = boots
+        self._begin = self.recorder.begin
+        self.recorder.begin = self.begin  # type: ignore[method-assign]
+        self.files.install()
+        self._watch_unheard()
         sys.addaudithook(self.hook)
 
-    def hook(self, event: str, args: tuple[Any, ...]) -> None:
+    def hook(self, event: str, args: Event) -> None:
         """Called by the interpreter for every audit event."""
-        recorder = self.recorder
-        if event not in _WATCHED or recorder.channel is None or recorder.silent:
+        work = self.works.get(event)
+        if work is None or self.is_silent():
             return
-        if event == "open":
-            self.opened(args)
-        elif event == "socket.connect" or event == "socket.sendto":
-            if not self.is_done_by(_METRICS):
-                self.connected(args[1])
-        elif event in _PROCESS:
-            self.tell("process", _text(args[0]))
-        elif event in ("os.fork", "os.forkpty"):
-            self.tell("process", event)
-        elif event in _MAIL:
-            self.tell("mail", f"{args[1]}")
-        elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
-            if not self.is_done_by(_METRICS):
-                self.tell("network", f"{_text(args[0])}")
-        elif event in _FILE_CHANGES:
-            self.changed(args)
-        elif event == "urllib.Request":
-            self.tell("network", _text(args[0]))
+        if self.booting or self.recorder.channel is not None:
+            work(event, args)
 
-    def opened(self, args: tuple[Any, ...]) -> None:
-        path, _, flags = args
-        if not isinstance(flags, int) or not flags & _WRITE_FLAGS or not isinstance(path, (str, bytes, os.PathLike)):
+    def is_silent(self) -> bool:
+        """Whether this thread is inside of a hook, or of a library's own work that is reported in another way."""
+        return self.recorder.silent > self.recorder.logging
+
+    def _watch_unheard(self) -> None:
+        """Calls of C that raise no event."""
+        import _posixsubprocess
+
+        self._replace(_posixsubprocess, "fork_exec", lambda args: self.started(_command(args[0])))
+        self._replace(os, "mkfifo", lambda args: self._made(args[0]))
+        self._replace(os, "mknod", lambda args: self._made(args[0]))
+        with contextlib.suppress(ImportError):  # it is not everywhere
+            shared = importlib.import_module("_posixshmem")
+            self._replace(shared, "shm_open", lambda args: self._made_shared(str(args[0]), args[1]))
+
+    def _replace(self, owner: Any, name: str, look: Callable[[Event], None]) -> None:
+        real = getattr(owner, name, None)
+        if real is None:
             return
-        self.wrote(path)
 
-    def changed(self, args: tuple[Any, ...]) -> None:
-        for path in args[:2]:
-            if isinstance(path, (str, bytes, os.PathLike)):
-                self.wrote(path)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            watched = self.booting or self.recorder.channel is not None
+            if args and watched and not self.is_silent():
+                look(args)
+            return real(*args, **kwargs)
 
-    def wrote(self, path: Any) -> None:
-        name = os.path.realpath(os.fsdecode(path))
-        if self.is_free(name) or not self.recorder.mine or self.is_done_by(("logging",)):
-            return
-        if name.startswith(self.scratch):
-            if not name.endswith(_LOCKS):
-                self.tell("file", "{scratch}/" + name[len(self.scratch) :])
-            return
-        self.tell("file", os.path.relpath(name, self.recorder.root) if name.startswith(self.recorder.root) else name)
-        raise OSError(errno.EROFS, "skillrun lets the proof write in {scratch} alone", name)
+        replace_everywhere(owner, name, Door(call))
 
-    def is_free(self, name: str) -> bool:
-        """Whether writing there is nobody's business."""
-        found = max((folder for folder in self.free if name.startswith(folder)), key=len, default="")
-        return bool(found) and not (found == "/dev/" and name.startswith(self.not_free))
+    def _made(self, path: Any) -> None:
+        name = self.files.real_name(path)
+        if name is not None:
+            self.files.wrote(name)
+
+    def _made_shared(self, name: str, flags: int) -> None:
+        if flags & os.O_CREAT:
+            self.files.leave("/dev/shm/" + name.lstrip("/"))
+
+    # -- the beginning and the end of a delivery
+
+    def booted(self) -> None:
+        """The repository has been imported: what it still holds is said in each delivery."""
+        self.booting = False
+        for name, place in self.files.held():
+            self._tell_early("file", f"{name}, opened at import", place)
+        for where in self._foreign_peers():
+            self._tell_early("network", f"{where}, opened at import", None)
+        for words in _children():
+            self._tell_early("process", f"{words}, started at import", None)
+
+    def _tell_early(self, kind: str, detail: str, place: Any) -> None:
+        self.recorder.early.append({"kind": kind, "detail": detail[:200], "place": place})
+
+    def begin(self, channel: Any, plan: Any) -> None:
+        """As the recorder's."""
+        self.known = set(_sockets())
+        self._begin(channel, plan)
+
+    def watch(self, gate: Gate | None) -> None:
+        """Before a delivery begins: what the gate refuses it is told as well."""
+        if gate is not None and self.refused is None:
+            self.refused = Refused(gate.told, lambda where: self.tell("network", where))
+        if self.refused is not None:
+            self.refused.begin()
+
+    def end(self) -> None:
+        """At the end of a delivery: files that stay, and connections that nothing else has seen."""
+        if self.refused is not None:
+            self.refused.hear()
+        with self.recorder.quiet():
+            self.files.tell_left()
+            for where in self._foreign_peers():
+                self.recorder.emit("undeclared", kind="network", detail=where[:200], place=None)
+
+    def _foreign_peers(self) -> Iterator[str]:
+        for fd in _sockets():
+            if fd not in self.known:
+                peer = _peer(fd)
+                if peer and not self.reach.has(peer) and not is_quiet(peer):
+                    yield name_of(peer)
+
+    # -- what is seen
 
     def connected(self, address: Any) -> None:
-        if isinstance(address, (str, bytes)) and os.fsdecode(address).startswith(self.servers or ("\0none",)):
+        """A socket is about to have an address."""
+        if address is None or self.reach.has(address):
             return
-        where = f"{address[0]}:{address[1]}" if isinstance(address, tuple) and len(address) > 1 else _text(address)
-        self.tell("network", where)
+        if self.booting or (is_quiet(address) and self.recorder.acts):
+            raise refusal(address)  # it is no effect, but it would reach somebody's
+        self.stop("network", name_of(address), refusal(address))
 
-    def tell(self, kind: str, detail: str) -> None:
-        if self.recorder.effect_depth or not self.recorder.mine:
-            return  # a declared effect that is passed through, or the library's own work
+    def asked(self, event: str, args: Event) -> None:
+        """The address of a host is asked for."""
+        if not is_known_name(args[0]):
+            self.stop("network", name_of(args[0]), socket.gaierror(socket.EAI_AGAIN, "a proof asks no name server"))
+
+    def requested(self, url: str) -> None:
+        """`urllib` is about to ask for something."""
+        if not url.startswith(_LOCAL_URLS):
+            self.stop("network", url)
+
+    def started(self, words: str) -> None:
+        """A process is about to begin."""
+        if self.booting or self.recorder.effect_depth or self.frames.is_done_by(_ASKING):
+            return  # what is still there when the repository has been imported is said then
+        if self.recorder.is_caller:
+            return  # it publishes: what else it does is not judged
+        self.stop("process", words, Refusal(errno.EACCES, "a proof starts no process", words))
+
+    def loaded(self, event: str, args: Event) -> None:
+        """Native code does what no hook sees. What a library of Python loads for itself is that library's."""
+        if not self.frames.is_called_by_us():
+            return
+        what = "an extension of SQLite" if event.startswith("sqlite3") else f"ctypes {name_of(args[0] or 'libc')}"
+        if event.startswith("sqlite3") and not args[1]:
+            return
+        if self.booting:
+            self._tell_early("native code", f"{what}, loaded at import", self.recorder.place())
+        else:
+            self.tell("native code", what)
+
+    def opened_database(self, database: Any) -> None:
+        """A connection that was not made by `sqlite3.connect`: what is done with it is not seen."""
+        name = name_of(database)
+        if name in ("", ":memory:") or self.frames.is_done_by(_HOOKED_SQLITE):
+            return
+        what = f"{name}, by sqlite3.Connection"
+        if self.booting:
+            self._tell_early("store", f"{what}, opened at import", self.recorder.place())
+        else:
+            self.stop("store", what, Refusal(errno.EACCES, "use sqlite3.connect in a proof", name))
+
+    def stop(self, kind: str, detail: str, error: OSError | None = None) -> None:
+        """Tells, and refuses. What the library does by itself is let through."""
+        if not self.recorder.acts:
+            return
+        if not self.frames.is_done_by((*METRICS, *_LOGS)):  # a log or a count is no effect, and reaches nobody
+            self.recorder.emit("undeclared", kind=kind, detail=detail[:200], place=self.recorder.place())
+        raise error or Refusal(errno.ENETUNREACH, "Network is unreachable from a proof", detail)
+
+    def tell(self, kind: str, detail: str) -> bool:
+        """Whether it is anything to tell: a declared effect that is passed through is none, nor the library's work."""
+        if self.recorder.effect_depth or not self.recorder.acts:
+            return False
         self.recorder.emit("undeclared", kind=kind, detail=detail[:200], place=self.recorder.place())
-
-    def is_done_by(self, packages: tuple[str, ...]) -> bool:
-        """Whether a frame of these packages, none of the repository's own, is at it: a log or a count is no effect."""
-        frame = sys._getframe(2)
-        while frame is not None:
-            module = frame.f_globals.get("__name__", "")
-            if module.startswith(packages) and not self.is_ours(frame.f_code.co_filename):
-                return True
-            frame = frame.f_back  # type: ignore[assignment]
-        return False
-
-    def is_ours(self, path: str) -> bool:
-        """Whether a source file is the repository's."""
-        return path.startswith(self.recorder.root) and "/site-packages/" not in path
+        return True
 
 
-def _text(value: Any) -> str:
-    return os.fsdecode(value) if isinstance(value, (str, bytes)) else repr(value)
+def _command(args: Any) -> str:
+    return " ".join(name_of(word) for word in list(args)[:4])
+
+
+def _sockets() -> Iterator[int]:
+    """The descriptors of this process that are sockets."""
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError:
+        return
+    for name in names:
+        try:
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                yield int(name)
+        except OSError:
+            continue  # that of the listing itself
+
+
+def _peer(fd: int) -> Any:
+    """Whom a socket is connected with; None for nobody, and for a pair of this process's own."""
+    with socket.socket(fileno=os.dup(fd)) as held:
+        try:
+            return held.getpeername() or None
+        except OSError:
+            return None
+
+
+def _children() -> Iterator[str]:
+    """The commands of the processes that this one has, but for those that tidy up."""
+    for path in _child_lists():
+        with open(path) as file:
+            numbers = file.read().split()
+        for number in numbers:
+            words = _words(number)
+            if words and "multiprocessing.resource_tracker" not in words:
+                yield words[:120]
+
+
+def _child_lists() -> Iterator[str]:
+    try:
+        threads = os.listdir("/proc/self/task")
+    except OSError:
+        return
+    for thread in threads:
+        path = f"/proc/self/task/{thread}/children"
+        if os.path.exists(path):
+            yield path
+
+
+def _words(number: str) -> str:
+    """The command line of a process; "" of one that has ended."""
+    try:
+        with open(f"/proc/{number}/cmdline", "rb") as file:
+            return os.fsdecode(file.read()).replace("\0", " ").strip()
+    except OSError:
+        return ""

@@ -29,7 +29,7 @@ class Logs:
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
             told = self.told(record)
             try:
-                with self.recorder.quiet():
+                with self.recorder.quiet_log():
                     before(logger, record)
             finally:
                 self.record(record, told)

@@ -78,6 +78,10 @@ class Zygote:
         sys.path[:0] = config["paths"]
         part("logs").install_printed(self.logs)
         self.clock.install_early()
+        self.audit = part("audit").Audit(recorder, config["scratch"], config["free"], config["servers"])
+        self.audit.install(boots=True)
+        gate = part("gate")
+        self.gate = gate.Gate(config["servers"]) if gate.can_ask(LIBC) else None
         aside = part("aside").Aside(config["root"], config["scratch"], config["free"], config["kept"])
         self.sqlite = part("sql").SqliteHook(recorder, self.clock, aside)
         self.sqlite.install()
@@ -101,14 +105,12 @@ class Zygote:
         recorder.make_error = part("names").make_error
         self.logs.install()
         self.clock.install()
-        audit = part("audit").Audit(recorder, config["scratch"], config["free"])
-        audit.servers = tuple(config["servers"])
-        audit.install()
+        self.audit.booted()
         self.hooked = driver
         self.imported = frozenset(sys.modules)
         errors = [error[0] for error in config["errors"]]
         foreign = {effect.name: effect.cannot_raise(errors, recorder.root) for effect in effects}
-        facts = {**facts, "foreign_errors": foreign}
+        facts = {**facts, "foreign_errors": foreign, "gate": self.gate is not None}
         return {**facts, "file": place.co_filename, "line": place.co_firstlineno, "loggers": list(driver.LOGGERS),
                 "python": sys.version.split()[0], "modules": module_files(recorder.root)}  # fmt: skip
 
@@ -146,7 +148,10 @@ class Zygote:
         wake = wake_on_children()
         while True:
             full = len(self.spares) >= _SPARES
-            ready, _, _ = select.select([self.control.fileno(), wake], [], [], None if full else 0)
+            asked = self.gate.watched() if self.gate else []
+            ready, _, _ = select.select([self.control.fileno(), wake, *asked], [], [], None if full else 0)
+            if self.gate:
+                self.gate.serve(fd for fd in asked if fd in ready)
             if not ready:
                 self.spares.append(self.make_spare())
             if wake in ready:
@@ -179,7 +184,8 @@ class Zygote:
         sent = socket.send_fds(wakes, [data], list(fds))
         if sent < len(data):
             wakes.sendall(data[sent:])
-        wakes.close()
+        if not self.gate or wakes.fileno() not in self.gate.awaited:  # else it closes with what it still brings
+            wakes.close()
         for fd in fds:
             os.close(fd)
         self.children[pid] = order["id"]
@@ -192,10 +198,14 @@ class Zygote:
             try:
                 self.drop_spares()  # the others' are the zygote's alone
                 ours.close()
+                if self.gate:
+                    self.gate.leave()
                 self.wait_for_order(theirs)
             finally:
                 os._exit(70)
         theirs.close()
+        if self.gate:
+            self.gate.await_listener(ours, pid)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         return pid, ours
@@ -203,6 +213,8 @@ class Zygote:
     def drop_spares(self) -> None:
         """They know the state of before."""
         for _, wakes in self.spares:
+            if self.gate:
+                self.gate.awaited.pop(wakes.fileno(), None)
             wakes.close()
         self.spares.clear()
 
@@ -216,6 +228,8 @@ class Zygote:
                 return
             with contextlib.suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
+            if self.gate:
+                self.gate.drop(pid)
             if pid in self.children:
                 self.send({"exited": self.children.pop(pid), "status": status})
 
@@ -250,6 +264,8 @@ class Zygote:
             if not copied:
                 self.sqlite.warm()
             self.hooked.rehearse()
+        if self.gate:
+            part("gate").hand_over(LIBC, wakes)
         data, fds = b"", list[int]()
         while not data.endswith(b"\n"):
             chunk, more, _, _ = socket.recv_fds(wakes, 1 << 20, 2)
@@ -278,6 +294,7 @@ class Zygote:
         jitter = order.get("plan", {}).pop("jitter", None)
         if jitter:
             self.clock.jitter.highest = jitter == "high"
+        self.audit.watch(self.gate)
         self.recorder.begin(channel, order.get("plan") or {})
         self.recorder.emit("began", pid=os.getpid())
         try:
@@ -288,6 +305,7 @@ class Zygote:
                                error=f"{type(error).__name__}: {error}")  # fmt: skip
         sys.stdout.flush()
         sys.stderr.flush()
+        self.audit.end()
         needs = self.needs() if order.get("warms") else None
         modules = module_files(self.recorder.root) if order.get("modules") else None
         alone = not order.get("stays") and self.recorder.is_alone()
@@ -307,10 +325,20 @@ class Zygote:
         return [name for name, file in files.items() if os.path.realpath(file)[len(self.recorder.root) :] not in own]
 
     def act(self, op: str, args: list[Any]) -> None:
+        self.recorder.is_caller = op == "call"
         if op == "call":
             self.call(*args)
+        elif op == "publish_each":
+            self.publish_each(*args)
         else:
             getattr(self.hooked, op)(*args)
+
+    def publish_each(self, given: list[list[Any]]) -> None:
+        """Publishes one after the other; `publishing` comes before each. One that cannot be published is left out."""
+        for job, arguments in given:
+            self.recorder.emit("publishing", job=job)
+            with contextlib.suppress(Exception):
+                self.hooked.publish(*arguments)
 
     def call(self, path: str, kwargs: dict[str, Any]) -> None:
         """The application's own way to publish; an exception out of it is an event."""

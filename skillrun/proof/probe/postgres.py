@@ -22,20 +22,23 @@ _IDLE, _IN_ERROR, _UNKNOWN = 0, 3, 4  # PGTransactionStatusType of libpq
 
 
 class Servers:
-    """Tells of a connection to any server but the proof's own: libpq raises no audit event."""
+    """Tells of a connection to any server but the proof's own, and refuses it: libpq raises no audit event."""
 
     def __init__(self, recorder: Recorder, folders: tuple[str, ...]) -> None:
         self.recorder = recorder
         self.folders = [folder.rstrip("/") for folder in folders]
 
-    def meet(self, parameters: dict[str, Any]) -> None:
-        """`parameters` are those of libpq; what they leave out comes from its environment variables."""
+    def meet(self, parameters: dict[str, Any]) -> str | None:
+        """Why there must be no connection. `parameters` are those of libpq, and its environment's what they lack."""
         host = str(parameters.get("host") or os.environ.get("PGHOST") or "")
         address = str(parameters.get("hostaddr") or os.environ.get("PGHOSTADDR") or "")
-        if self.recorder.mine and not self.is_own(host, address):
-            port = parameters.get("port") or os.environ.get("PGPORT") or 5432
-            where = f"PostgreSQL at {address or host or 'the default host'}:{port}"
+        if self.is_own(host, address):
+            return None
+        port = parameters.get("port") or os.environ.get("PGPORT") or 5432
+        where = f"PostgreSQL at {address or host or 'the default host'}:{port}"
+        if self.recorder.acts:
             self.recorder.emit("undeclared", kind="network", detail=where[:200], place=self.recorder.place())
+        return f"skillrun lets a proof reach its own servers alone, and not {where}"
 
     def is_own(self, host: str, address: str) -> bool:
         hosts = [name for name in host.split(",") if name]
@@ -84,7 +87,7 @@ class Psycopg:
             around(connection, "rollback", lambda connection: self.statements.end(connection, "rollback"))
         around(module.Transaction, "__exit__", self._transaction)
         around(module.AsyncTransaction, "__aexit__", self._transaction)
-        self._hook_connect(module, module.conninfo.conninfo_to_dict)
+        self._hook_connect(module, module.conninfo.conninfo_to_dict, module.OperationalError)
 
     def _is_open(self, connection: Any) -> bool:
         return int(connection.pgconn.transaction_status) not in (_IDLE, _UNKNOWN)
@@ -105,23 +108,29 @@ class Psycopg:
         is_commit = kind is None and not transaction.force_rollback
         return self.statements.end(connection, self._outcome(connection) if is_commit else "rollback")
 
-    def _hook_connect(self, module: Any, parse: Callable[..., Any]) -> None:
+    def _hook_connect(self, module: Any, parse: Callable[..., Any], error: type[Exception]) -> None:
+        def meet(*args: Any, **kwargs: Any) -> None:
+            foreign = self._meet(parse, *args, **kwargs)
+            if foreign is not None:
+                raise error(foreign)
+
         def connect(*args: Any, **kwargs: Any) -> Any:
-            self._meet(parse, *args, **kwargs)
+            meet(*args, **kwargs)
             return self.statements.opened(plain(*args, **kwargs))
 
         async def connect_async(*args: Any, **kwargs: Any) -> Any:
-            self._meet(parse, *args, **kwargs)
+            meet(*args, **kwargs)
             return self.statements.opened(await coroutine(*args, **kwargs))
 
         plain = swap(module.Connection.connect.__func__, connect)
         coroutine = swap(module.AsyncConnection.connect.__func__, connect_async)
 
-    def _meet(self, parse: Callable[..., Any], kind: Any, conninfo: str = "", **kwargs: Any) -> None:
+    def _meet(self, parse: Callable[..., Any], kind: Any, conninfo: str = "", **kwargs: Any) -> str | None:
         known = ("host", "hostaddr", "port")
         with contextlib.suppress(Exception):  # whatever is wrong with it, connecting says
             parameters = parse(conninfo, **{key: kwargs[key] for key in known if key in kwargs})
-            self.servers.meet(dict(parameters))
+            return self.servers.meet(dict(parameters))
+        return None
 
 
 def _around_copy(cursor: Any, context: Callable[..., AbstractContextManager[None]]) -> None:
@@ -160,8 +169,12 @@ class Psycopg2:
         extensions = module.extensions
 
         def connect(dsn: Any = None, connection_factory: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
+            foreign = None
             with contextlib.suppress(Exception):
-                self.servers.meet(extensions.parse_dsn(extensions.make_dsn(dsn, **_named(kwargs))))
+                parameters = extensions.parse_dsn(extensions.make_dsn(dsn, **_named(kwargs)))
+                foreign = self.servers.meet(parameters)
+            if foreign is not None:
+                raise module.OperationalError(foreign)
             factory = connection_factory or extensions.connection
             if not isinstance(factory, type):
                 self._tell_factory()

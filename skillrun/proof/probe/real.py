@@ -171,9 +171,7 @@ def _boot(config: dict[str, Any]) -> Any:
         Effect(recorder, effect).install()
     LiveHook(recorder, driver.Driver.CONTROL).install(function)
     recorder.make_error = names.make_error
-    audit = Audit(recorder, config["scratch"], config["free"])
-    audit.servers = tuple(config["servers"])
-    audit.install()
+    Audit(recorder, config["scratch"], config["free"], config["servers"]).install()
     return worker
 
 

@@ -43,9 +43,11 @@ class Recorder:
         self.plan: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, int] = {}
         self.pid = 0  # of the delivery's own process
+        self.early: list[dict[str, Any]] = []  # what was done at import and goes on: each delivery says it
         self.prefix = ""  # of the names of boundaries, where this process is not the handler's own
         self.raised = 0
         self.depth = 0  # > 0: inside the handler
+        self.is_caller = False  # this process calls the application's own way to publish
         self._own = threading.local()
         self.effect_depth = 0
         self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: RuntimeError(name)
@@ -60,6 +62,17 @@ class Recorder:
     def silent(self) -> int:
         """> 0: this thread is inside a hook of ours, or in a framework's own work."""
         return int(getattr(self._own, "silent", 0))
+
+    @property
+    def logging(self) -> int:
+        """How much of `silent` is that of log handlers: what those of the repository's own do is still its doing."""
+        return int(getattr(self._own, "logging", 0))
+
+    @property
+    def acts(self) -> bool:
+        """As `mine`, also in a log handler: does what happens now count, where it reaches beyond the proof?"""
+        awake = self.channel is not None and self.silent == self.logging
+        return awake and (self.depth > 0 or self.place() is not None)
 
     @property
     def active(self) -> bool:
@@ -81,6 +94,8 @@ class Recorder:
         self.counts.clear()
         self.pid, self.prefix, self.raised = os.getpid(), "", 0
         self.plan, self.channel = plan, channel
+        for told in self.early:
+            self.emit("undeclared", **told)
 
     def emit(self, event: str, **fields: Any) -> None:
         """Reports one event; nothing where this process is no delivery."""
@@ -110,6 +125,16 @@ class Recorder:
             yield
         finally:
             self._own.silent -= 1
+
+    @contextlib.contextmanager
+    def quiet_log(self) -> Iterator[None]:
+        """As `quiet`, around the handlers of a log record."""
+        self._own.logging = self.logging + 1
+        try:
+            with self.quiet():
+                yield
+        finally:
+            self._own.logging -= 1
 
     def next_name(self, name: str) -> str:
         """`email` -> `email#1`, then `email#2`."""

@@ -20,6 +20,7 @@ from .aside import Aside
 from .clock import Clock
 from .imports import when_imported
 from .recorder import Recorder
+from .sql_files import OtherFiles
 from .statements import Statements
 from .swap import replace_everywhere, swap
 
@@ -35,6 +36,7 @@ class SqliteHook:
         self.recorder, self.clock, self.aside = recorder, clock, aside
         self.statements = Statements(recorder, _is_open, lambda connection: connection._skillrun_store)
         self.statements.failure = lambda: sqlite3.OperationalError("database is locked")
+        self.others = OtherFiles(recorder, aside.scratch)
         self.kinds: dict[type, type] = {}
         self.plain: sqlite3.Connection | None = None
 
@@ -103,7 +105,7 @@ class SqliteHook:
             self._tell_factory()
             return base
         if base not in self.kinds:
-            self.kinds[base] = _cursor_class(base, self.statements)
+            self.kinds[base] = _cursor_class(base, self)
         return self.kinds[base]
 
     def _tell_factory(self) -> None:
@@ -222,14 +224,19 @@ def _connection_class(base: Any, hook: SqliteHook) -> Any:
                 self.rollback()
             return False
 
+    for name, method in hook.others.methods(base).items():
+        setattr(Connection, name, method)
     return _named_like(Connection, base)
 
 
-def _cursor_class(base: Any, statements: Statements) -> Any:
+def _cursor_class(base: Any, hook: SqliteHook) -> Any:
+    statements = hook.statements
+
     class Cursor(base):  # type: ignore[misc]
         def execute(self, sql: str, *args: Any) -> Any:
             if not isinstance(sql, str):
                 return base.execute(self, sql, *args)
+            hook.others.meet(sql, args)
             with statements.statement(self.connection, sql), _waiting(statements):
                 base.execute(self, sql, *args)
                 if _RETURNING.search(sql) and not self.connection.in_transaction:

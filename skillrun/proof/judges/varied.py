@@ -1,0 +1,101 @@
+"""Distinct keys in, distinct keys out: payloads that differ in a key field call a keyed effect with other keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.history import Event, History
+from skillrun.proof.judges.unknowns import undeclared
+from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.varied import VARIED, varied_field
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Effect
+
+_SHORT = 4  # letters below which a value that a key contains may be there by chance
+_WORD = re.compile(r"\w+")
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """What a payload that nobody gave comes to is its own affair, but for its keys and for what it does undeclared."""
+    for delivery in history.runs:
+        yield from undeclared(delivery, reference)
+    for effect in _keyed(reference):
+        yield from _shared(history, reference, effect)
+
+
+def _keyed(reference: Reference) -> Iterator[Effect]:
+    for effect in reference.effects:
+        if (effect.guarantee or "keyed") == "keyed" and effect.key_arg is not None:
+            yield effect
+
+
+def reached(history: History, reference: Reference) -> dict[str, int]:
+    """Keyed effect -> how many of the varied payloads came to it."""
+    runs = [run for run in history.runs if run.job >= VARIED]
+    found: dict[str, int] = {}
+    for effect in _keyed(reference):
+        found[effect.name] = sum(any(_calls(run.all("performed"), effect)) for run in runs)
+    return found
+
+
+def _calls(events: Iterator[Event], effect: Effect) -> Iterator[Event]:
+    return (event for event in events if event["effect"] == effect.name and event["key"] is not None)
+
+
+def _shared(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """The first two that share a key. Of those that vary in the same field all else is the same."""
+    known: dict[tuple[str | None, str], tuple[int, Event]] = {}
+    for run in history.runs:
+        field = _field_of(history, reference, run.job)
+        for call in _calls(run.all("performed"), effect):
+            other = _holder(known, field, call["key"])
+            if other is None:
+                known[field, call["key"]] = run.job, call
+            elif other[0] != run.job and not _may_be_copied(history, (other[0], run.job), call["key"]):
+                yield _of_two(history, reference, effect, (other[0], run.job), (other[1], call))
+                return
+
+
+def _holder(
+    known: dict[tuple[str | None, str], tuple[int, Event]], field: str | None, key: str
+) -> tuple[int, Event] | None:
+    """Whoever has the key already: one that varies in the same field, or the example itself."""
+    return known.get((field, key)) or known.get((None, key))
+
+
+def _field_of(history: History, reference: Reference, job: int) -> str | None:
+    """None: it is the example itself."""
+    return varied_field(reference.spec, history.payloads[job]) if job in history.payloads else None
+
+
+def _may_be_copied(history: History, jobs: tuple[int, int], key: str) -> bool:
+    """Whether the rows that were copied for the payloads may be why their keys are the same.
+
+    A key that is made of nothing but copied values is the example's own key.
+    """
+    if 0 in jobs and any(job in history.cloned for job in jobs):
+        return True
+    words = set(_WORD.findall(key))
+    values = {value for job in jobs for value in history.cloned.get(job, ())}
+    return any(value in words or (len(value) >= _SHORT and value in key) for value in values if value)
+
+
+def _of_two(
+    history: History,
+    reference: Reference,
+    effect: Effect,
+    jobs: tuple[int, int],
+    calls: tuple[Event, Event],
+) -> Judgement:
+    payloads = [history.payloads.get(job, _example(reference)) for job in jobs]
+    key = calls[0]["key"]
+    said = f"two distinct jobs call {effect.name} with the same key: {payloads[0]} and {payloads[1]} have {key}"
+    numbers = (calls[0].number, calls[1].number)
+    return Judgement(REFUTED, "effect.key-of-two-jobs", said, effect.name, numbers, "a key for each job", key)
+
+
+def _example(reference: Reference) -> Any:
+    return reference.spec.examples[0]

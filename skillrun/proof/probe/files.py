@@ -1,0 +1,209 @@
+"""Files that a delivery writes: those of the proof's scratch folder are said, foreign ones are refused, and what it
+leaves in its temporary folder or its home is said at its end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .frames import Frames
+from .recorder import Recorder
+
+_WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+_NAMELESS = getattr(os, "O_TMPFILE", 0)
+_LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
+_COMPILED = (".pyc", ".pyo")
+_LOGS = ("logging",)
+METRICS = ("statsd.client", "datadog.dogstatsd", "prometheus_client")
+# Nothing that is written there is kept by anybody.
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/random", "/dev/urandom", "/dev/fd/")
+_ON_THE_FLY = ("/memfd:", "/dev/pts/")
+
+# audit event -> (which arguments are paths that it changes, which ones are the folders that these are relative to)
+CHANGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "os.rename": ((0, 1), (2, 3)),
+    "os.link": ((0, 1), (2, 3)),  # what is written through the second name is the first one's content
+    "os.symlink": ((1,), (2,)),
+    "os.remove": ((0,), (1,)),
+    "os.rmdir": ((0,), (1,)),
+    "os.mkdir": ((0,), (2,)),
+    "os.truncate": ((0,), ()),
+    "os.chmod": ((0,), (2,)),
+    "os.chown": ((0,), (3,)),
+    "os.utime": ((0,), (3,)),
+    "os.setxattr": ((0,), ()),
+    "os.removexattr": ((0,), ()),
+    "os.chflags": ((0,), ()),
+    "shutil.rmtree": ((0,), (1,)),
+    "shutil.move": ((0, 1), ()),
+}
+
+
+class Door:
+    """Stands in for a function of C: in a class it becomes no method, as theirs do not."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.call = call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call(*args, **kwargs)
+
+
+class Files:
+    """`scratch`: files there are the job's store. `own`: name -> folder of the delivery's own, its home and TMPDIR.
+
+    `free`: folders where writing is nobody's business.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        tell: Callable[..., bool],
+        scratch: str,
+        own: dict[str, str],
+        free: tuple[str, ...],
+    ) -> None:
+        self.recorder, self.frames, self.tell = recorder, Frames(recorder), tell
+        self.scratch = scratch.rstrip("/") + "/"
+        self.own = {name: folder.rstrip("/") + "/" for name, folder in own.items()}
+        self.free = tuple(folder.rstrip("/") + "/" for folder in free)
+        self.relative = threading.local()  # .folder: what the path of an `os.open` is relative to
+        self.left: dict[str, Any] = {}  # path -> the line that wrote it
+        self.early: dict[str, Any] = {}  # what was opened for writing at import -> by which line
+
+    def install(self) -> None:
+        """`os.open` raises an audit event that does not say which folder its path is relative to."""
+        real: Callable[..., int] = os.open
+
+        def open_(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+            if dir_fd is None:
+                return real(path, flags, mode)
+            self.relative.folder = dir_fd
+            try:
+                return real(path, flags, mode, dir_fd=dir_fd)
+            finally:
+                self.relative.folder = None
+
+        os.open = Door(open_)
+        os.supports_dir_fd.add(os.open)
+
+    def opened(self, args: tuple[Any, ...]) -> None:
+        """At the event "open"."""
+        path, _, flags = args
+        if not isinstance(flags, int) or not flags & _WRITE_FLAGS:
+            return
+        if isinstance(path, int) or (_NAMELESS and flags & _NAMELESS == _NAMELESS):
+            return
+        name = self.real_name(path, getattr(self.relative, "folder", None))
+        if name is not None and not os.path.isdir(name):  # a temporary file's folder, which an opener opens in
+            self.wrote(name)
+
+    def changed(self, event: str, args: tuple[Any, ...]) -> None:
+        """At an event that changes files by their names."""
+        paths, folders = CHANGES[event]
+        for number, at in enumerate(paths):
+            folder = args[folders[number]] if number < len(folders) and folders[number] < len(args) else None
+            name = self.real_name(args[at], folder)
+            if name is not None:
+                self.wrote(name)
+
+    def real_name(self, path: Any, folder: Any = None) -> str | None:
+        """The absolute name of what a path or a descriptor stands for; None where it has none."""
+        if isinstance(path, int):
+            return _name_of_descriptor(path)
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            return None
+        name = os.fsdecode(path)
+        if isinstance(folder, int) and folder >= 0 and not name.startswith("/"):
+            held = _name_of_descriptor(folder)
+            name = os.path.join(held, name) if held is not None else name
+        return os.path.realpath(name)
+
+    def wrote(self, name: str) -> None:
+        """Raises OSError for a file that is not the proof's."""
+        if self._is_nobodys(name) or name in self.left:
+            return
+        if self.recorder.channel is None:
+            self._wrote_early(name)
+            return
+        if not self.recorder.acts or self.frames.is_done_by(_LOGS):
+            return
+        folder = self._own_folder(name)
+        if folder is not None:
+            self._may_leave(name, folder)
+        elif name.startswith(self.scratch):
+            if not name.endswith(_LOCKS):
+                self.tell("file", "{scratch}/" + name[len(self.scratch) :])
+        else:
+            self.tell("file", self._shown(name))
+            raise OSError(errno.EROFS, "skillrun lets the proof write in {scratch} alone", name)
+
+    def _shown(self, name: str) -> str:
+        root = self.recorder.root
+        return os.path.relpath(name, root) if name.startswith(root) else name
+
+    def _is_nobodys(self, name: str) -> bool:
+        if name.startswith((*_DEVICES, *_ON_THE_FLY, f"/proc/{os.getpid()}/")):
+            return True
+        return name.startswith(self.free) and self._own_folder(name) is None
+
+    def _own_folder(self, name: str) -> str | None:
+        return next((own for own, folder in self.own.items() if name.startswith(folder)), None)
+
+    def _wrote_early(self, name: str) -> None:
+        """At import: a log, a lock and what a library keeps open for itself are no effect."""
+        if name.endswith((*_LOCKS, *_COMPILED)) or self.frames.is_done_by(_LOGS):
+            return
+        if self.frames.is_called_by_us():
+            self.early[name] = self.recorder.place()
+
+    # -- what stays
+
+    def _may_leave(self, name: str, folder: str) -> None:
+        """A library may keep a cache in a hidden folder of the home, and a count anywhere."""
+        if self.recorder.effect_depth or name.endswith((*_LOCKS, *_COMPILED)):
+            return
+        hidden = "/." in name[len(self.own[folder]) - 1 :]
+        if (folder == "home" and hidden and not self.frames.is_called_by_us()) or self.frames.is_done_by(METRICS):
+            return
+        self.left.setdefault(name, self.recorder.place())
+
+    def leave(self, name: str) -> None:
+        """A file without an audit event of its own was made."""
+        if self.recorder.acts and not self.recorder.effect_depth:
+            self.left.setdefault(name, self.recorder.place())
+
+    def tell_left(self) -> None:
+        """At the end of a delivery: what it wrote and did not remove."""
+        for name, place in self._standing():
+            folder = self._own_folder(name)
+            short = f"{{{folder}}}/{name[len(self.own[folder]) :]}" if folder else name
+            self.recorder.emit("undeclared", kind="file", detail=f"{short}, which stays", place=place)
+        self.left.clear()
+
+    def _standing(self) -> Iterator[tuple[str, Any]]:
+        """Of a file that stays, and not of the folder that was made for it as well."""
+        standing = {name: place for name, place in self.left.items() if os.path.lexists(name)}
+        for name, place in standing.items():
+            if not any(other.startswith(name + "/") for other in standing):
+                yield name, place
+
+    def held(self) -> Iterator[tuple[str, Any]]:
+        """What was opened for writing at import and is still open: no event says when something is written to it."""
+        names = {_name_of_descriptor(int(fd)) for fd in os.listdir("/proc/self/fd")} if self.early else set()
+        for name, place in self.early.items():
+            if name in names:
+                yield self._shown(name), place
+
+
+def _name_of_descriptor(fd: int) -> str | None:
+    """None for what has no name, or has lost it."""
+    try:
+        name = os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return None
+    return name if name.startswith("/") and not name.endswith(" (deleted)") else None

@@ -1,0 +1,126 @@
+"""Payloads that are other jobs than the first example: each has another value in one of the key fields.
+
+Nothing is drawn by lot: the same spec gives the same payloads in the same order.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.jobs import get_field, with_values
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+VARIED = 2_000  # the number of the first of them; no other job has one above it
+MOST = 50
+ENOUGH = 10  # of these must reach an effect, or it is said
+# Who goes by a remainder, or by the last digits, takes two of these for one.
+_MODULI = (10, 100, 1000, 16, 64, 256, 1024, 65536, 60, 128, 360, 10_000, 1_000_000)
+_LONG = (20, 32, 64, 100, 255)  # lengths at which texts are cut off
+_LETTERS = "bcdfghjkmnpqrstvwxyz"
+_DAYS = (1, 2, 7, 28, 30, 31, 61, 92, 365, 366, 730, 3652)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def varied_payloads(spec: JobSpec) -> dict[int, Any]:
+    """By job number; empty where no key field says what makes another job."""
+    first = spec.examples[0] if spec.examples else None
+    key = spec.idempotency.key if spec.idempotency else ()
+    fields = [field for field in key if isinstance(first, dict) and get_field(first, field) is not None]
+    found: list[Any] = []
+    for field in fields:
+        found += _of_field(spec, first, field, MOST // len(fields))
+    return dict(enumerate(found, start=VARIED))
+
+
+def _of_field(spec: JobSpec, first: Any, field: str, most: int) -> list[Any]:
+    """The first so many that the payload's schema allows."""
+    import jsonschema
+
+    check = jsonschema.validators.validator_for(spec.payload or {})(spec.payload or {})
+    now = get_field(first, field)
+    seen, found = {repr(now)}, list[Any]()
+    for value in _other_values(now, _schema_of(spec.payload, field)):
+        payload = with_values(first, {field: value})
+        if repr(value) in seen or not check.is_valid(payload):
+            continue
+        seen.add(repr(value))
+        found.append(payload)
+        if len(found) == most:
+            break
+    return found
+
+
+def _schema_of(schema: Any, field: str) -> dict[str, Any]:
+    for part in field.split("."):
+        schema = (schema or {}).get("properties", {}).get(part, {})
+    return schema if isinstance(schema, dict) else {}
+
+
+def _other_values(value: Any, schema: dict[str, Any]) -> Iterable[Any]:
+    if schema.get("enum"):
+        return [other for other in schema["enum"] if other != value]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return _numbers(value)
+    if isinstance(value, float):
+        return [value + step for step in (*range(1, MOST), 0.5, 0.25, 0.01)]
+    if isinstance(value, str):
+        return _texts(value)
+    return []
+
+
+def _numbers(value: int) -> Iterator[int]:
+    """Near the example, then a remainder's length away from its neighbours, then round ones."""
+    yield from range(value + 1, value + 13)
+    for step in _MODULI:
+        yield from (value + 1 + step, value + 2 + step)
+    yield from (value + step for step in _MODULI[:4])
+    yield from (1, 2, 10, 100, 1000, value * 10)
+    yield from range(value + 13, value + MOST)
+
+
+def _texts(value: str) -> Iterator[str]:
+    """Dates stay dates, and what ends with a number has another number; else letters differ, one at a time."""
+    if _DATE.match(value):
+        yield from _dates(value)
+    number = re.search(r"\d+(?=\D*$)", value)
+    if number is not None:
+        before, after = value[: number.start()], value[number.end() :]
+        yield from (f"{before}{other:0{len(number[0])}d}{after}" for other in _numbers(int(number[0])))
+    for at in range(len(value) - 1, -1, -1):
+        yield from (value[:at] + letter + value[at + 1 :] for letter in _replacements(value[at]))
+    local, mark, domain = value.partition("@")
+    for letter in _LETTERS:
+        yield f"{local}{letter}{mark}{domain}"
+        yield f"{letter}{local}{mark}{domain}"
+    yield from (local + "x" * length + letter + mark + domain for length in _LONG for letter in "ab")
+
+
+def _replacements(letter: str) -> str:
+    """Others of the same kind; case alone makes no other job."""
+    if letter.isdigit():
+        return "".join(digit for digit in "123456789" if digit != letter)[:3]
+    return "".join(other for other in "abcdef" if other != letter.lower())[:3] if letter.isalpha() else ""
+
+
+def _dates(value: str) -> Iterator[str]:
+    """Other days at the same time of day."""
+    try:
+        day = datetime.date.fromisoformat(value[:10])
+    except ValueError:
+        return
+    for days in (*_DAYS, *range(3, MOST)):
+        yield str(day + datetime.timedelta(days)) + value[10:]
+
+
+def varied_field(spec: JobSpec, payload: Any) -> str | None:
+    """The key field in which a payload is another than the first example's."""
+    key = spec.idempotency.key if spec.idempotency else ()
+    first = spec.examples[0] if spec.examples else None
+    return next((field for field in key if get_field(payload, field) != get_field(first, field)), None)

@@ -1,0 +1,265 @@
+"""Distinct keys in, distinct keys out: payloads are varied in the key fields, and rows are copied for them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plain_job import SPEC, plain_repo, proof_of, target_of
+
+from skillrun.contract.job import JobSpec
+from skillrun.errors import Misuse
+from skillrun.proof.assumptions import assumptions
+from skillrun.proof.clones import clone_rows
+from skillrun.proof.prove import look
+from skillrun.proof.result import Proof
+from skillrun.proof.schedule import parse_schedule
+from skillrun.proof.services.find import find_postgres
+from skillrun.proof.services.postgres import PostgresServer
+from skillrun.proof.state import SqliteStore
+from skillrun.proof.varied import VARIED, varied_payloads
+
+ALL = "varied=1-50"
+
+
+def spec_of(example: dict[str, Any], **schema: Any) -> JobSpec:
+    fields = {
+        "idempotency": {"strategy": "keyed", "key": list(example)},
+        "payload": {"type": "object", "examples": [example], **schema},
+    }
+    return JobSpec.model_validate({"version": 1, "job": "sample", **fields})
+
+
+# -- payloads
+
+KINDS: dict[str, Any] = {
+    "number": 7,
+    "text": "welcome",
+    "reference": "A-0007",
+    "day": "2024-01-31",
+    "time": "2024-01-31T08:00:00Z",
+    "uuid": "123e4567-e89b-12d3-a456-426614174000",
+    "email": "ann@example.org",
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_fifty_payloads_are_derived_and_are_the_same_each_time(name: str) -> None:
+    spec = spec_of({"field": KINDS[name]})
+    found = varied_payloads(spec)
+    assert found == varied_payloads(spec)
+    values = [payload["field"] for payload in found.values()]
+    assert len(values) == len(set(values)) == 50
+    assert KINDS[name] not in values
+    assert list(found) == list(range(VARIED, VARIED + 50))
+
+
+@pytest.mark.parametrize("modulus", [10, 100, 1000, 16, 256, 1024, 65536])
+def test_numbers_meet_each_usual_remainder_twice(modulus: int) -> None:
+    values = [payload["field"] for payload in varied_payloads(spec_of({"field": 7})).values()]
+    assert len({value % modulus for value in values if value % modulus != 7}) < len(values) - 1
+
+
+def test_a_schema_is_satisfied_and_an_enum_is_its_other_values() -> None:
+    limits = {"properties": {"field": {"type": "integer", "minimum": 5, "maximum": 9}}}
+    values = [p["field"] for p in varied_payloads(spec_of({"field": 7}, **limits)).values()]
+    assert values == [8, 9]
+    kinds = {"properties": {"field": {"enum": ["a", "b", "c"]}}}
+    assert [p["field"] for p in varied_payloads(spec_of({"field": "b"}, **kinds)).values()] == ["a", "c"]
+
+
+def test_each_key_field_is_varied_by_itself() -> None:
+    found = varied_payloads(spec_of({"order_id": 7, "kind": "paid"})).values()
+    assert len(found) == 50
+    assert sum(payload["order_id"] == 7 for payload in found) == 25
+    assert sum(payload["kind"] == "paid" for payload in found) == 25
+
+
+# -- rows
+
+ORDERS = """
+    create table orders (id integer primary key, email text, uuid text unique, status text);
+    create table order_lines (id integer primary key, order_id integer, what text);
+    create table others (id integer primary key, note text);
+    insert into orders values (7, 'ann@example.org', '123e4567-e89b-12d3-a456-426614174000', 'paid');
+    insert into order_lines values (1, 7, 'shoe'), (2, 7, 'hat'), (3, 8, 'coat');
+    insert into others values (7, 'nothing of it');
+"""
+
+
+def test_rows_of_the_example_are_copied_with_what_is_unique_made_new(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "app.db") as db:
+        db.executescript(ORDERS)
+    spec = spec_of({"order_id": 7})
+    copied = clone_rows(SqliteStore(tmp_path / "app.db"), spec, {VARIED: {"order_id": 17}})
+    orders = db.execute("select * from orders where id = 17").fetchall()
+    assert [(row[0], row[1], row[3]) for row in orders] == [(17, "ann@example.org", "paid")]
+    assert orders[0][2] != "123e4567-e89b-12d3-a456-426614174000"
+    lines = db.execute("select order_id, what from order_lines where order_id = 17").fetchall()
+    assert lines == [(17, "shoe"), (17, "hat")]
+    assert db.execute("select count(*) from others").fetchone() == (1,)
+    assert {"ann@example.org", "paid", "shoe", "hat"} <= set(copied[VARIED])
+    db.close()
+
+
+@pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")
+@pytest.mark.real
+def test_rows_of_postgresql_are_copied_too(tmp_path: Path) -> None:
+    with PostgresServer(tmp_path / "pg") as server:
+        for statement in POSTGRES.strip().split(";\n"):
+            server.query(statement)
+        copied = clone_rows(server, spec_of({"order_id": 7}), {VARIED: {"order_id": 17}})
+        orders = server.query("select id, email, token::text, paid_at::text from orders where id = 17")
+        lines = server.query("select order_id, what from order_lines where order_id = 17 order by 2")
+        assert server.query("show session_replication_role") == [["origin"]]
+    (order,) = [list(row) for row in orders]
+    assert order[:2] == [17, "ann@example.org"]
+    assert order[2] != TOKEN
+    assert order[3].startswith("2024-01-31")
+    assert [list(row) for row in lines] == [[17, "hat"], [17, "shoe"]]
+    assert {"ann@example.org", "shoe", "hat"} <= set(copied[VARIED])
+
+
+TOKEN = "123e4567-e89b-12d3-a456-426614174000"
+POSTGRES = f"""
+create table orders (id serial primary key, email text not null, token uuid unique, paid_at timestamptz);
+create table order_lines (id bigint generated always as identity primary key,
+    order_id integer not null references orders, what text, unique (order_id, what));
+insert into orders values (7, 'ann@example.org', '{TOKEN}', '2024-01-31');
+insert into order_lines (order_id, what) values (7, 'shoe'), (7, 'hat')
+"""
+
+
+# -- verdicts
+
+EXAMPLES = {
+    "payload": {
+        "type": "object",
+        "required": ["order_id"],
+        "properties": {"order_id": {"type": "integer"}},
+        "examples": [{"order_id": 7}, {"order_id": 8}],
+    }
+}
+KEY = 'key=f"order-{order_id}"'
+
+
+def varied(tmp_path: Path, key: str, **more: Any) -> Proof:
+    repo = plain_repo(tmp_path / "repo", changed={**EXAMPLES, **more}, was=KEY, becomes=f"key={key}")
+    return proof_of(repo, only=ALL)
+
+
+COARSE = {
+    "last-digit": 'f"receipt-{order_id % 10}"',
+    "two-digits": 'f"receipt-{order_id % 100}"',
+    "first-letter": 'f"receipt-{str(order_id)[0]}"',
+    "bits": 'f"receipt-{order_id & 0xFFFF}"',
+    "rounded": 'f"receipt-{order_id // 5}"',
+    "hashed": "__import__('hashlib').sha256(str(order_id % 100).encode()).hexdigest()",
+}
+
+
+@pytest.mark.parametrize("name", COARSE)
+def test_a_key_that_two_jobs_share_is_refuted_with_both(name: str, tmp_path: Path) -> None:
+    proof = varied(tmp_path, COARSE[name])
+    assert proof.verdict == "refuted"
+    (witness,) = proof.witnesses
+    assert (witness.judgement.rule, witness.again) == ("effect.key-of-two-jobs", 3)
+    assert witness.judgement.message.count("'order_id':") == 2
+    assert len(witness.tried.history.runs) <= 3  # the example, and the two that share it
+
+
+FINE = {
+    "as-it-was": 'f"order-{order_id}"',
+    "hashed": "__import__('hashlib').sha256(str(order_id).encode()).hexdigest()",
+    "padded": 'f"{order_id:012d}"',
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_a_key_of_its_own_for_each_job_is_proved(name: str, tmp_path: Path) -> None:
+    proof = varied(tmp_path, FINE[name])
+    assert proof.verdict == "proved", [judgement.message for judgement in proof.incomplete]
+
+
+def test_the_whole_proof_has_it_and_its_witness_is_a_schedule(tmp_path: Path) -> None:
+    repo = plain_repo(tmp_path / "repo", changed=EXAMPLES, was=KEY, becomes='key=f"r-{order_id % 10}"')
+    proof = proof_of(repo, only=None)
+    (witness,) = proof.witnesses
+    again = proof_of(repo, only=str(witness.tried.schedule))
+    assert [found.judgement.rule for found in again.witnesses] == ["effect.key-of-two-jobs"]
+    assert ALL in map(str, look(target_of(repo)).plan.schedules)
+
+
+# -- keys that come out of rows
+
+READS = """
+            row = db.execute("select {column} from orders where id = ?", (order_id,)).fetchone()
+            if row is None:
+                return
+            send(order_id, key={key})
+"""
+SEND = '            send(order_id, key=f"order-{order_id}")\n'
+SETUP = """python -c "import os, sqlite3
+db = sqlite3.connect(os.environ['APP_DB'])
+db.execute('create table done (order_id integer primary key)')
+db.execute('create table orders (id integer primary key, token text, batch text)')
+for number in ROWS: db.execute('insert into orders values (?, ?, ?)', (number, f't{number}', f'b{number}'))
+db.commit()
+" """
+
+
+def with_rows(tmp_path: Path, column: str, key: str, rows: tuple[int, ...] = (7, 8)) -> Proof:
+    proof = {**SPEC["proof"], "setup": SETUP.replace("ROWS", repr(rows))}
+    becomes = READS.format(column=column, key=key).lstrip("\n")
+    changed = {**EXAMPLES, "proof": proof}
+    repo = plain_repo(tmp_path / "repo", changed=changed, was=SEND, becomes=becomes)
+    found = proof_of(repo, only=ALL)
+    found.facts = {**found.facts, "said": assumptions(found, target_of(repo))}
+    return found
+
+
+def test_rows_are_copied_so_that_payloads_reach_the_effect(tmp_path: Path) -> None:
+    proof = with_rows(tmp_path, "token", 'f"r-{order_id % 10}"')
+    assert proof.verdict == "refuted"
+    assert not any("payloads with other key fields" in said for said in proof.facts["said"])
+
+
+COPIED = {
+    "made-new": ("token", "row[0]"),
+    "copied": ("batch", "row[0]"),
+    "copied-in-words": ("batch", "f'batch {row[0]} of {order_id % 2}'"),
+    "copied-and-hashed": ("batch", "__import__('hashlib').sha256(row[0].encode()).hexdigest()"),
+}
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_what_the_copying_made_equal_is_not_held_against_a_job(name: str, tmp_path: Path) -> None:
+    column, key = COPIED[name]
+    proof = with_rows(tmp_path, column, key)
+    assert proof.verdict == "proved", [w.judgement.message for w in proof.witnesses]
+
+
+def test_few_that_reach_the_effect_are_said(tmp_path: Path) -> None:
+    was = SEND
+    becomes = f"            if order_id > 9:\n                return\n{SEND}"
+    repo = plain_repo(tmp_path / "repo", changed=EXAMPLES, was=was, becomes=becomes)
+    said = assumptions(proof_of(repo, only=ALL), target_of(repo))
+    words = "payloads with other key fields reached send: that its keys differ was hardly tried"
+    assert [text for text in said if "key fields" in text] == [f"only 4 of 50 {words}"]
+
+
+# -- the words
+
+
+def test_a_schedule_of_them_reads_as_it_is_written() -> None:
+    for text, numbers in ((ALL, tuple(range(1, 51))), ("varied=3,17", (3, 17)), ("varied=4", (4,))):
+        made = parse_schedule(text)
+        assert (str(made), made.family, made.varied) == (text, "varied", numbers)
+
+
+def test_a_payload_that_is_not_there_is_said(tmp_path: Path) -> None:
+    repo = plain_repo(tmp_path / "repo", changed=EXAMPLES)
+    with pytest.raises(Misuse, match="no such payload: varied=51"):
+        proof_of(repo, only="varied=51")
