@@ -209,7 +209,11 @@ class Setting:
         driver = folder_of(self.driver) / "probe.py" if self.driver else None
         paths = [str((self.root / path).resolve()) for path in self.paths] or [str(self.root)]
         free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
-        servers = [str(self.place.run), *(str(server.folder) for server in self.servers if hasattr(server, "folder"))]
+        servers = [str(self.place.run)]
+        for server in self.servers:
+            servers.append(str(server.folder))
+            if server.address:
+                servers.append(server.address)
         return {
             "root": str(self.root), "paths": paths, "handler": spec.handler,
             "driver": str(driver) if driver else None,

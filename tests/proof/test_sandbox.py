@@ -21,6 +21,7 @@ import skillrun
 from skillrun.proof.sandbox import visible
 from skillrun.proof.sandbox.sandbox import Sandbox, machine_walls
 from skillrun.proof.sandbox.visible import Plan, find_interpreter, make_plan
+from skillrun.proof.services.find import find_postgres, find_redis_server
 
 NOBODY = 65534
 ATTACKS = Path(__file__).with_name("sandbox_attacks.py")
@@ -340,3 +341,48 @@ def test_private_servers_listen_on_the_loopback_of_the_sandbox_at_their_usual_po
     root = plain_repo(tmp_path / "repo", changed={"proof": given})
     (root / "client.py").write_text(CLIENT)
     assert proof_of(root).verdict == "proved"
+
+
+BY_PORT = """
+    import os
+    import psycopg
+    import redis
+
+    def send(order_id, key):
+        raise RuntimeError("the real one must never run")
+
+    def handle(order_id):
+        print("handle started", order_id)
+        cache = redis.Redis.from_url(os.environ["REDIS"])
+        with psycopg.connect(os.environ["PG"]) as db:
+            db.execute("select pg_advisory_xact_lock(%s)", (order_id,))
+            if db.execute("select 1 from done where order_id = %s", (order_id,)).fetchone():
+                return
+            send(order_id, key=f"order-{order_id}")
+            db.execute("insert into done values (%s)", (order_id,))
+        cache.set(f"seen:{order_id}", 1)
+"""
+BY_PORT_SCHEMA = """
+import os, psycopg
+with psycopg.connect(os.environ["PG"]) as db:
+    db.execute("create table done (order_id integer primary key)")
+"""
+
+
+@needs_namespaces
+def test_a_handler_that_knows_its_servers_by_host_and_port(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    if find_postgres() is None or find_redis_server() is None:
+        pytest.skip("a server is missing here")
+    pg = "postgresql://{postgresql.user}@{postgresql.host}:{postgresql.port}/{postgresql.name}"
+    given = {
+        **SPEC["proof"],
+        "env": {"PG": pg, "REDIS": "{redis.url}"},
+        "services": ["redis", "postgresql"],
+        "setup": "python schema_pg.py",
+        "database": "{postgresql}",
+    }
+    root = plain_repo(tmp_path / "repo", jobs=BY_PORT, changed={"proof": given})
+    (root / "schema_pg.py").write_text(BY_PORT_SCHEMA)
+    proof = proof_of(root)
+    assert (proof.verdict, [judgement.message for judgement in proof.incomplete]) == ("proved", [])

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from .imports import when_imported
+from .reach import Reach
 from .recorder import Recorder
 from .statements import Statements
 from .swap import swap
@@ -24,17 +25,18 @@ _IDLE, _IN_ERROR, _UNKNOWN = 0, 3, 4  # PGTransactionStatusType of libpq
 class Servers:
     """Tells of a connection to any server but the proof's own, and refuses it: libpq raises no audit event."""
 
-    def __init__(self, recorder: Recorder, folders: tuple[str, ...]) -> None:
-        self.recorder = recorder
-        self.folders = [folder.rstrip("/") for folder in folders]
+    def __init__(self, recorder: Recorder, servers: tuple[str, ...]) -> None:
+        """`servers`: see `reach.Reach`."""
+        self.recorder, self.reach = recorder, Reach(servers)
+        self.folders = [server.rstrip("/") for server in servers if server.startswith("/")]
 
     def meet(self, parameters: dict[str, Any]) -> str | None:
         """Why there must be no connection. `parameters` are those of libpq, and its environment's what they lack."""
         host = str(parameters.get("host") or os.environ.get("PGHOST") or "")
         address = str(parameters.get("hostaddr") or os.environ.get("PGHOSTADDR") or "")
-        if self.is_own(host, address):
-            return None
         port = parameters.get("port") or os.environ.get("PGPORT") or 5432
+        if self.is_own(host, address) or self.reach.has_port(address or host, port):
+            return None
         where = f"PostgreSQL at {address or host or 'the default host'}:{port}"
         if self.recorder.acts:
             self.recorder.emit("undeclared", kind="network", detail=where[:200], place=self.recorder.place())
@@ -48,9 +50,9 @@ class Servers:
         return any(host == folder or host.startswith(folder + "/") for folder in self.folders)
 
 
-def install(recorder: Recorder, folders: tuple[str, ...]) -> None:
-    """Hooks each of the drivers when it is imported. `folders` hold the sockets of the proof's servers."""
-    servers = Servers(recorder, folders)
+def install(recorder: Recorder, own: tuple[str, ...]) -> None:
+    """Hooks each of the drivers when it is imported. `own`: the proof's servers, see `reach.Reach`."""
+    servers = Servers(recorder, own)
     when_imported("psycopg", Psycopg(recorder, servers).install)
     when_imported("psycopg2", Psycopg2(recorder, servers).install)
     when_imported("asyncpg", Asyncpg(recorder).install)

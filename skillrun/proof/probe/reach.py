@@ -1,4 +1,4 @@
-"""Which servers a proof may speak with: its own, on Unix sockets below its own folders."""
+"""Which servers a proof may speak with: its own, below its own folders or on the loopback of its sandbox."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+_LOOPBACK = "127.0.0.1"
 _HERE = ("", "localhost", "localhost.localdomain", "ip6-localhost")
 # Files of C's own look-ups, such as of a user's name, and the log of the machine: what goes there is no effect.
 QUIET = (
@@ -31,18 +32,27 @@ class Refusal(OSError):
 
 
 class Reach:
-    """`servers`: the folders below which the sockets of the proof's own servers are."""
+    """`servers`: the folders below which the sockets of the proof's own servers are, and `127.0.0.1:PORT` of each."""
 
     def __init__(self, servers: Sequence[str]) -> None:
-        self.folders = tuple(os.path.realpath(folder) + "/" for folder in servers)
+        folders = [server for server in servers if server.startswith("/")]
+        self.folders = tuple(os.path.realpath(folder) + "/" for folder in folders)
+        self.addresses = frozenset(server for server in servers if not server.startswith("/"))
 
     def has(self, address: Any) -> bool:
         """Whether an address, as `socket.connect` takes it, is one of the proof's own servers."""
+        if isinstance(address, tuple) and len(address) > 1:
+            return self.has_port(str(address[0]), address[1])
         if not isinstance(address, (str, bytes)) or not address:
             return False
         path = os.fsdecode(address)
         # a name that begins with a zero byte is no file
         return not path.startswith("\0") and os.path.realpath(path).startswith(self.folders)
+
+    def has_port(self, host: str, port: Any) -> bool:
+        """Whether one of them listens there."""
+        name = _LOOPBACK if host.lower() in _HERE else host
+        return f"{name}:{port}" in self.addresses
 
 
 def is_quiet(address: Any) -> bool:

@@ -109,6 +109,11 @@ class PostgresServer:
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self.folder))}"
 
     @property
+    def address(self) -> str:
+        """Where it listens, as HOST:PORT; "" where it does not."""
+        return f"{LOOPBACK}:{PORT}" if self.listens else ""
+
+    @property
     def parts(self) -> dict[str, str]:
         """What settings are told that put the URL together themselves; there is no password."""
         host = LOOPBACK if self.listens else str(self.folder)

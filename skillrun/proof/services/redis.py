@@ -64,6 +64,11 @@ class RedisServer:
         return f"unix://{quote(str(self.socket))}?db=0"
 
     @property
+    def address(self) -> str:
+        """Where it listens, as HOST:PORT; "" where it does not."""
+        return f"{LOOPBACK}:{self.port}" if self.port else ""
+
+    @property
     def parts(self) -> dict[str, str]:
         """Where it listens, for settings that know host and port alone; nothing where it does not."""
         if not self.port:
