@@ -18,10 +18,12 @@ from jsonschema import Draft202012Validator
 from scaffolds import HANDLER, NOTES, Shop
 
 from skillrun.canonical import sha256
+from skillrun.repo.git import open_repo
 from skillrun.runner.written import begin
 from skillrun.scaffold.diff import git_diff, in_words
 from skillrun.scaffold.gates import GATES, MENDED
 from skillrun.scaffold.plan import Change, Plan
+from skillrun.validations.consent import Consent
 
 pytestmark = pytest.mark.real
 
@@ -131,6 +133,9 @@ def test_a_table_that_nothing_creates_is_no_gate(shop: Shop) -> None:
 
 
 def test_an_agent_may_do_it(shop: Shop) -> None:
+    """What it writes runs, where a person allowed it to say --trust."""
+    store = Path(shop.env()["SKILLRUN_STATE_DIR"]) / "consent"
+    Consent(open_repo(shop.root), store=store).allow_agents(trust=True)
     shop.scaffold("--trust", code=0, env={"SKILLRUN_ACTOR": "agent:claude"})
     (event,) = shop.written
     assert event["actor_kind"] == "agent"
