@@ -27,7 +27,6 @@ _MAY_HOLD_SECRET = re.compile(
     r"(?i)p(?:ass|w|sw)|secret|token|credential|key|auth|cookie|sess|bearer|basic|://|-----|[?&;]sig"
     r"|[ \t]--?(?:user|[aup])|:(?:[0-9]{4}|\*):|[a-z0-9+/_.~-]{15}"
 )
-MASK = "[masked]"
 _SOME, _FEW = 2_000, 200  # characters of a line that are looked at, and that are shown
 
 # Colours, cursor movements and window titles, as programs write them to a terminal.

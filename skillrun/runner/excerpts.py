@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from skillrun.text import MASK, masked, visible
+from skillrun.masking import MASK
+from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec

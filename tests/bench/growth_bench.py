@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -43,9 +44,9 @@ BUNDLES: dict[str, str] = {
 
 def main() -> int:
     """Prints a line for each input."""
-    for name, ratio in (*_of_texts(), *_of_bundles(), *_of_skills()):
+    for name, ratio in chain(_of_texts(), _of_bundles(), _of_skills()):
         mark = "  OVER" if ratio > MARKED else ""
-        print(f"{name:<44} {ratio:>6.1f}{mark}")
+        print(f"{name:<44} {ratio:>6.1f}{mark}", flush=True)
     return 0
 
 
