@@ -152,8 +152,8 @@ FILES = {
         "undeclared file: VICTIM (jobs.py:",
     ),
     "descriptor": (
-        "os.chmod(os.open('VICTIM', os.O_RDONLY), 0o777)",
-        "undeclared file: VICTIM (jobs.py:",
+        "os.chmod(os.open(__file__, os.O_RDONLY), 0o777)",  # the victim cannot even be seen
+        "undeclared file: jobs.py (jobs.py:",
     ),
     "through-proc": (
         "open('/proc/self/root' + 'VICTIM', 'w').write('x')",
