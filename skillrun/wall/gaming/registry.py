@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming import (
+    altered_spec,
+    blind_queries,
     collection,
     commands,
     deleted_tests,
@@ -40,6 +42,8 @@ _MODULES = (
     guarantees,
     proof_asked,
     payload,
+    altered_spec,
+    blind_queries,
     new_waivers,
     commands,
     gates,
