@@ -129,7 +129,7 @@ def _contradicts_itself(condition: Expression) -> bool:
     return False
 
 
-def _constant_value(value: Expression) -> Iterator[Blindness]:
+def _constant_value(value: Any) -> Iterator[Blindness]:
     """A selected value that says nothing of the rows."""
     from sqlglot import exp
 

@@ -21,6 +21,7 @@ from skillrun.wall.gaming import (
     skill_copies,
     skipped_tests,
     swallowing,
+    watching,
     weaker_assertions,
 )
 
@@ -49,5 +50,6 @@ _MODULES = (
     gates,
     skill_copies,
     swallowing,
+    watching,
 )
 LOOKS: tuple[Look, ...] = tuple(Look(module.ID, module.HELP, module.find) for module in _MODULES)
