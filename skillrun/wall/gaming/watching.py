@@ -49,8 +49,11 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
     changes = _Changes(diff)
+    decisions = find_decisions(_asked(diff, diff.after))
+    if not decisions:
+        return
     known = Counter(decision.key for decision in find_decisions(_asked(diff, diff.before)))
-    for decision in find_decisions(_asked(diff, diff.after)):
+    for decision in decisions:
         is_new = known[decision.key] == 0
         known[decision.key] -= 1
         finding = changes.describe(decision, is_new=is_new)

@@ -174,6 +174,9 @@ class _Deciding:
         definition = self.flow.reach.definition(module, node)
         if definition is not None:
             found |= self.flow.into(definition.module, definition.node)
+            for inner in ast.walk(definition.node):
+                if isinstance(inner, ast.Return):
+                    found |= self.flow.around(definition.module, inner)
         return found
 
     def _calling(self, module: Module, node: ast.Call) -> Iterator[Decision]:

@@ -73,10 +73,8 @@ class Effects:
         return None
 
     def _has_own(self, module: Module, function: ast.AST) -> bool:
-        for inner in ast.walk(function):
-            if isinstance(inner, ast.Call) and self._looks_like_one(module, inner):
-                return True
-        return False
+        calls = (inner for inner in ast.walk(function) if isinstance(inner, ast.Call))
+        return any(self._looks_like_one(module, call) for call in calls)
 
     def _is_effect(self, module: Module, node: ast.Call) -> bool:
         if self.is_declared(module, node) or self._looks_like_one(module, node):

@@ -12,14 +12,19 @@ from skillrun.wall.watched.reach import Reach
 from skillrun.wall.watched.seen import PREDICATES, Signs, probed_import
 from skillrun.wall.watched.signs import Kind, Sign
 
-# A value goes on through these; through any other call a path is only used.
+# What a value still says of being watched when it has gone through these; any other call makes something else of it.
 _PASSING = {
     *("str", "bytes", "bool", "len", "int", "any", "all", "next", "list", "tuple", "set", "sorted", "repr"),
     *("lower", "upper", "strip", "split", "rsplit", "partition", "rpartition", "join", "format", "decode"),
-    *("casefold", "replace", "removeprefix", "removesuffix", "encode", "fspath", "get", "getenv"),
+    *("casefold", "replace", "removeprefix", "removesuffix", "encode", "fspath", "get", "range", "iter"),
     *("Path", "PurePath", "abspath", "realpath", "basename", "dirname", "normpath", "resolve", "absolute"),
-    *("as_posix", "joinpath", "relative_to", "expanduser", "home", "cwd", "getcwd", "gettempdir", "digest"),
-    *("hexdigest", "sha256", "md5", "sha1", "crc32", "bool", "str"),
+    *("as_posix", "joinpath", "relative_to", "digest", "hexdigest", "sha256", "md5", "sha1", "crc32"),
+    *("strtobool", "asbool", "parse_bool", "to_bool", "literal_eval", "loads", "not_", "truth"),
+}
+# What the system says of a process is read with these.
+_READING = {
+    *("open", "read", "read_text", "read_bytes", "readline", "readlines", "readlink", "splitlines"),
+    *("exists", "isfile", "isdir", "is_file", "is_dir", "lexists", "stat", "listdir", "iterdir", "glob"),
 }
 
 
@@ -46,7 +51,8 @@ class Mode(StrEnum):
 
     ALL = "all"
     ASKED = "asked"  # it is compared with something there
-    USED = "used"  # a path that is handed to a call tells nothing any more
+    TELLING = "telling"  # only answers, and what nobody reads for anything else
+    OWN = "own"  # of an object that was asked for: what is read from it says the same
     DECIDING = "deciding"  # it decides whether the other node is run at all
 
 
@@ -142,43 +148,46 @@ class Flow:
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(module, node)
         elif isinstance(node, ast.Call):
-            yield from self._call(module, node, is_sign=sign is not None)
+            # What reads a sign gives it; its arguments say no more.
+            yield from self._call(module, node) if sign is None else ()
         elif isinstance(node, ast.Subscript):
             yield from self._item(module, node)
+        elif isinstance(node, ast.IfExp):
+            yield from self._choice(module, node)
+        elif isinstance(node, ast.comprehension):
+            yield Edge(module, node.iter)
         else:
             mode = Mode.ASKED if isinstance(node, ast.Compare) else Mode.ALL
             yield from _children(module, node, mode)
 
-    def _call(self, module: Module, node: ast.Call, *, is_sign: bool) -> Iterator[Edge]:
+    def _call(self, module: Module, node: ast.Call) -> Iterator[Edge]:
         definition = self.reach.definition(module, node.func)
+        word = last_word(node.func)
         if definition is not None and definition.node in self.reach.functions:
             yield Edge(definition.module, definition.node)
-            if isinstance(node.func, ast.Attribute):
-                yield Edge(module, node.func.value)
-            return
-        word = last_word(node.func)
-        if word in PREDICATES:
+        elif word in PREDICATES:
             yield from _children(module, node, Mode.ASKED)
-            return
-        # The name of the function that reads a sign is part of the sign.
-        is_reader = is_sign or self.signs.read(module, node.func) is not None
-        is_passing = is_reader or word in _PASSING
-        yield from _children(module, node, Mode.ALL if is_passing else Mode.USED)
+        elif word in _PASSING:
+            yield from _children(module, node, Mode.ALL)
+        else:
+            is_reader = self.signs.read(module, node.func) is not None
+            yield Edge(module, node.func, Mode.ALL if is_reader else Mode.OWN)
+            for argument in node.args if word in _READING else ():
+                yield Edge(module, argument, Mode.OWN)
 
     def _item(self, module: Module, node: ast.Subscript) -> Iterator[Edge]:
         yield from _children(module, node, Mode.ALL)
         key = self.signs.text(node.slice, module)
         for there, value in self._stored.get(f"[{key}]", ()) if key is not None else ():
-            yield Edge(there, value)
+            yield Edge(there, value, Mode.TELLING)
 
     def _attribute(self, module: Module, node: ast.Attribute) -> Iterator[Seen | Edge]:
         yield Edge(module, node.value)
         for there, value in self._stored.get(node.attr, ()):
-            yield Edge(there, value)
-        name = module.resolve(node)
+            yield Edge(there, value, Mode.TELLING)
+        name = self.reach.owned_name(module, node)
         if name is None:
             return
-        name = self.reach.project.owned(module, node, name)
         yield from self._variable(name)
         if name.startswith("django.conf.settings."):
             for settings in self.reach.project.settings_modules():
@@ -208,8 +217,9 @@ class Flow:
             yield from self._binding(there, binding)
 
     def _binding(self, module: Module, binding: Binding) -> Iterator[Seen | Edge]:
-        yield from self._around(module, binding.node)
         node = binding.node
+        if self._is_plain(module, binding.value):
+            yield from self._around(module, node)
         if binding.kind == "import" and binding.target:
             yield from self._variable(binding.target)
         elif isinstance(node, ast.arg):
@@ -232,13 +242,29 @@ class Flow:
         positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
         for there, call in self.reach.calls.get(function, ()):
             for value in _given(call, node.arg, positional):
-                yield Edge(there, value)
+                yield Edge(there, value, Mode.TELLING)
 
     def _returned(self, module: Module, node: FunctionNode) -> Iterator[Seen | Edge]:
         for inner in ast.walk(node):
             if isinstance(inner, ast.Return | ast.Yield | ast.YieldFrom) and inner.value is not None:
                 yield Edge(module, inner.value)
-                yield from self._around(module, inner)
+                if self._is_plain(module, inner.value):
+                    yield from self._around(module, inner)
+
+    def _is_plain(self, module: Module, value: ast.expr | None) -> bool:
+        """A value that tells which way was taken: a constant or a function. None: a definition or an import."""
+        if isinstance(value, ast.UnaryOp):
+            value = value.operand
+        if isinstance(value, ast.Name | ast.Attribute):
+            return self.reach.definition(module, value) is not None
+        return value is None or isinstance(value, ast.Constant | ast.Lambda)
+
+    def _choice(self, module: Module, node: ast.IfExp) -> Iterator[Edge]:
+        """`a if watched else b`: the answer is in the value where both are plain, else only in what it decides."""
+        yield Edge(module, node.body)
+        yield Edge(module, node.orelse)
+        if self._is_plain(module, node.body) and self._is_plain(module, node.orelse):
+            yield Edge(module, node.test, Mode.DECIDING)
 
     # -- what is kept where no name is bound
 
@@ -288,7 +314,9 @@ def _arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
         return {replace(seen, is_asked=True) for seen in signs}
     if mode is Mode.DECIDING:
         return {seen for seen in signs if seen.decides}
-    return {seen for seen in signs if seen.is_asked or seen.sign.kind is not Kind.PLACE}
+    if mode is Mode.OWN:
+        return {seen for seen in signs if not seen.is_asked and seen.sign.kind is Kind.FLAG}
+    return {seen for seen in signs if seen.is_asked or seen.sign.kind is Kind.FLAG}
 
 
 def _given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast.expr]:

@@ -27,6 +27,8 @@ class Reach:
     below: dict[ast.AST, set[ast.AST]] = field(default_factory=dict)  # function -> those that it names
     _methods: dict[str, list[Definition]] = field(default_factory=dict)
     _waiting: list[tuple[Module, ast.AST]] = field(default_factory=list)
+    _found: dict[str, Definition | None] = field(default_factory=dict)
+    _owned: dict[tuple[ast.ClassDef | None, str], str] = field(default_factory=dict)
     _wanted: dict[str, set[ast.AST]] = field(default_factory=dict)
 
     def follow(self, handlers: list[str]) -> None:
@@ -142,10 +144,23 @@ class Reach:
 
     def definition(self, module: Module, node: ast.expr) -> Definition | None:
         """The repository's function or class that an expression names."""
-        name = module.resolve(node)
+        name = self.owned_name(module, node)
         if name is None:
             return None
-        return self.project.definition(self.project.owned(module, node, name))
+        if name not in self._found:
+            self._found[name] = self.project.definition(name)
+        return self._found[name]
+
+    def owned_name(self, module: Module, node: ast.expr) -> str | None:
+        """The dotted name of an expression, `self.helper` as that of its class."""
+        name = module.resolve(node)
+        if name is None or not name.startswith(("self.", "cls.")):
+            return name
+        # The same attribute is asked for all over a class, and finding it means to read the class.
+        key = (module.class_of(node), name)
+        if key not in self._owned:
+            self._owned[key] = self.project.owned(module, node, name)
+        return self._owned[key]
 
 
 def walk_own(owner: ast.AST) -> Iterator[ast.AST]:

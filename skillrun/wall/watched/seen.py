@@ -93,8 +93,7 @@ class Signs:
     def _dotted_call(self, module: Module, node: ast.Call) -> str | None:
         called = module.resolve(node.func)
         if called in ("importlib.import_module", "builtins.__import__") and node.args:
-            name = self.text(node.args[0], module)
-            return name
+            return self.text(node.args[0], module)
         if called == "builtins.getattr" and len(node.args) >= 2:
             owner, name = self.dotted(module, node.args[0]), self.text(node.args[1], module)
             return self._origin(f"{owner}.{name}") if owner and name else None
