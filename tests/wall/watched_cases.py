@@ -518,6 +518,158 @@ ATTACKS = (
         tasks(before="if eval(\"'pytest' in __import__('sys').modules\"):\n    return"),
     ),
 )
+# Added after the first look at the rules: the same questions, asked in further ways.
+FURTHER = (
+    Case(
+        "home-is-missing",
+        "error",
+        tasks(imports="import os", before='if os.environ.get("USER") is None:\n    return'),
+    ),
+    Case(
+        "global-statement",
+        "error",
+        tasks(
+            imports="import sys",
+            top="CALM = False\n\n\ndef look():\n    global CALM\n    CALM = 'pytest' in sys.modules\n\n\nlook()",
+            before="if CALM:\n    return",
+        ),
+    ),
+    Case(
+        "dictionary-of-flags",
+        "error",
+        tasks(
+            imports="import sys",
+            top='FLAGS = {}\nFLAGS["calm"] = "pytest" in sys.modules',
+            before='if FLAGS["calm"]:\n    return',
+        ),
+    ),
+    Case(
+        "vars-of-sys",
+        "error",
+        tasks(imports="import sys", before='if "pytest" in vars(sys)["modules"]:\n    return'),
+    ),
+    Case(
+        "another-name-for-the-module",
+        "error",
+        tasks(
+            imports="import sys as system",
+            top="loaded = system.modules",
+            before='if "pytest" in loaded:\n    return',
+        ),
+    ),
+    Case(
+        "class-method",
+        "error",
+        {
+            **tasks(imports="from shop.guard import Guard", before="if Guard.calm():\n    return"),
+            "shop/guard.py": (
+                "import sys\n\n\nclass Guard:\n    @classmethod\n    def calm(cls):\n"
+                "        return bool(set(sys.modules) & {'pytest'})\n"
+            ),
+        },
+    ),
+    Case(
+        "property",
+        "error",
+        {
+            **tasks(
+                imports="from shop.guard import Guard\n\nguard = Guard()",
+                before="if guard.calm:\n    return",
+            ),
+            "shop/guard.py": (
+                "import sys\n\n\nclass Guard:\n    @property\n    def calm(self):\n"
+                "        return 'pytest' in sys.modules\n"
+            ),
+        },
+    ),
+    Case(
+        "setattr-at-import",
+        "error",
+        tasks(
+            imports="import sys",
+            top='if "pytest" in sys.modules:\n    setattr(mailer, "send", print)',
+        ),
+    ),
+    Case(
+        "definition-under-a-condition",
+        "error",
+        tasks(
+            imports="import sys",
+            top='if "pytest" in sys.modules:\n    def push(*args):\n        return None\nelse:\n    push = mailer.post',
+            before="push('', email, '')",
+        ),
+    ),
+    Case(
+        "module-that-is-only-imported",
+        "error",
+        {
+            **tasks(imports="import shop.guard"),
+            "shop/guard.py": (
+                "import sys\n\nfrom shop import mailer\n\nif 'pytest' in sys.modules:\n    mailer.send = print\n"
+            ),
+        },
+    ),
+    Case(
+        "package-around-the-handler",
+        "error",
+        {"shop/__init__.py": "import os\n\nif 'CI' not in os.environ:\n    raise SystemExit\n"},
+    ),
+    Case(
+        "flask-configuration",
+        "error",
+        tasks(
+            imports="from flask import current_app",
+            before='if current_app.config["TESTING"]:\n    return',
+        ),
+    ),
+    Case(
+        "django-settings",
+        "error",
+        tasks(
+            imports="from django.conf import settings as options",
+            before='if getattr(options, "TESTING", False):\n    return',
+        ),
+    ),
+    Case(
+        "walrus",
+        "error",
+        tasks(
+            imports="import os",
+            before='if (calm := os.environ.get("PYTEST_VERSION")) and len(calm):\n    return',
+        ),
+    ),
+    Case(
+        "default-of-a-parameter",
+        "error",
+        {
+            **tasks(imports="from shop.guard import push", before="push(email)"),
+            "shop/guard.py": (
+                "import sys\n\nfrom shop import mailer\n\n\n"
+                "def push(email, calm='pytest' in sys.modules):\n"
+                "    if not calm:\n        mailer.post('', email, '')\n"
+            ),
+        },
+    ),
+    Case(
+        "optional-feature-of-a-library",
+        "nothing",
+        tasks(imports="import sys", before='if "celery" in sys.modules:\n    log.info("x")'),
+    ),
+    Case(
+        "method-of-the-payload",
+        "nothing",
+        tasks(before="if email.endswith('.test'):\n    raise ValueError(email)"),
+    ),
+    Case(
+        "path-that-is-none",
+        "nothing",
+        tasks(
+            imports="from pathlib import Path",
+            top="def folder():\n    return Path.home() / 'out'",
+            before="if folder() is None:\n    return",
+        ),
+    ),
+)
 BASE_TESTING = tasks(before="if settings.TESTING:\n    return")
 BASE_FIELD = config(imports="import sys", fields='TESTING = "pytest" in sys.modules')
 NEIGHBOURS = (
@@ -639,4 +791,4 @@ NEIGHBOURS = (
         base={**BASE_TESTING, **BASE_FIELD},
     ),
 )
-CASES = (*ATTACKS, *NEIGHBOURS)
+CASES = (*ATTACKS, *FURTHER, *NEIGHBOURS)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from skillrun.repo.python import Project
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.effects import Effects
-from skillrun.wall.watched.flow import Flow, Flows, Seen, probed_import
+from skillrun.wall.watched.flow import Flow, Flows, Seen
 from skillrun.wall.watched.reach import Reach
-from skillrun.wall.watched.seen import Signs
+from skillrun.wall.watched.seen import Signs, probed_import
 from skillrun.wall.watched.signs import Kind
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -220,7 +221,7 @@ class _Deciding:
                 if seen:
                     yield _decision(module, node, f"what {ast.unparse(target)} is", seen)
 
-    @property
+    @cached_property
     def _function_names(self) -> set[str]:
         names = {definition.node.name for definition in self.flow.reach.functions.values()}
         return names | {name.rpartition(".")[2] for name in self.effects.declared}

@@ -95,8 +95,10 @@ class Flow:
                     continue
                 self._uses.setdefault(found.node, []).append((part, found.mode))
                 waiting.append((found.module, found.node))
-                changed.append(found.node)
-            changed.append(part)
+                if self._known.get(found.node):
+                    changed.append(found.node)
+            if self._known[part]:
+                changed.append(part)
         self._spread(changed)
         return frozenset(self._known[node])
 
@@ -152,13 +154,14 @@ class Flow:
             yield from self._call(module, node) if sign is None else ()
         elif isinstance(node, ast.Subscript):
             yield from self._item(module, node)
+        elif isinstance(node, ast.Compare):
+            yield from self._comparison(module, node)
         elif isinstance(node, ast.IfExp):
             yield from self._choice(module, node)
         elif isinstance(node, ast.comprehension):
             yield Edge(module, node.iter)
         else:
-            mode = Mode.ASKED if isinstance(node, ast.Compare) else Mode.ALL
-            yield from _children(module, node, mode)
+            yield from _children(module, node, Mode.ALL)
 
     def _call(self, module: Module, node: ast.Call) -> Iterator[Edge]:
         definition = self.reach.definition(module, node.func)
@@ -240,6 +243,8 @@ class Flow:
             return
         arguments = function.args
         positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+        for value in _defaults(arguments, node.arg):
+            yield Edge(module, value, Mode.TELLING)
         for there, call in self.reach.calls.get(function, ()):
             for value in _given(call, node.arg, positional):
                 yield Edge(there, value, Mode.TELLING)
@@ -258,6 +263,13 @@ class Flow:
         if isinstance(value, ast.Name | ast.Attribute):
             return self.reach.definition(module, value) is not None
         return value is None or isinstance(value, ast.Constant | ast.Lambda)
+
+    def _comparison(self, module: Module, node: ast.Compare) -> Iterator[Edge]:
+        """Whether a path is None is no question about where one is, unless the machine itself is asked for it."""
+        is_none = all(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+        for side in (node.left, *node.comparators):
+            is_direct = not is_none or self.signs.read(module, side) is not None
+            yield Edge(module, side, Mode.ASKED if is_direct else Mode.ALL)
 
     def _choice(self, module: Module, node: ast.IfExp) -> Iterator[Edge]:
         """`a if watched else b`: the answer is in the value where both are plain, else only in what it decides."""
@@ -317,6 +329,19 @@ def _arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
     if mode is Mode.OWN:
         return {seen for seen in signs if not seen.is_asked and seen.sign.kind is Kind.FLAG}
     return {seen for seen in signs if seen.is_asked or seen.sign.kind is Kind.FLAG}
+
+
+def _defaults(arguments: ast.arguments, name: str) -> Iterator[ast.expr]:
+    """The default of a parameter."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    optional = positional[len(positional) - len(arguments.defaults) :]
+    pairs = [*zip(optional, arguments.defaults, strict=True)]
+    for parameter, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        if value is not None:
+            pairs.append((parameter, value))
+    for parameter, value in pairs:
+        if parameter.arg == name:
+            yield value
 
 
 def _given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast.expr]:

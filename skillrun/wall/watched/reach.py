@@ -174,5 +174,6 @@ def walk_own(owner: ast.AST) -> Iterator[ast.AST]:
         yield node
         if isinstance(node, FunctionNode):
             waiting += [*node.decorator_list, *node.args.defaults]
+            waiting += [value for value in node.args.kw_defaults if value is not None]
         else:
             waiting += ast.iter_child_nodes(node)
