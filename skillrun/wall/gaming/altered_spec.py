@@ -12,9 +12,10 @@ from skillrun.wall.gaming.specs import at
 
 ID = OTHERS
 HELP = (
-    "A spec is held to what the base's says, word for word, where nothing says that the change asks for more. Found: "
-    "another trigger, message form, input or version, any word that this list does not know; a second spec of the same "
-    "job; specs whose paths differ in their case alone; and a base whose spec cannot be read."
+    "A spec is held to what the base's says, word for word, where nothing says that the change "
+    "asks for more. Found: another trigger, message form, input or version, any word that this "
+    "list does not know; a second spec of the same job; specs whose paths differ in their case "
+    "alone; and a base whose spec cannot be read."
 )
 
 

@@ -17,7 +17,8 @@ HELP = (
     "A query that gives the same answer whatever the handler did proves nothing. Found, where the "
     "base does not hold it: no table, a condition that is never true, LIMIT 0, a count that is "
     "compared with what it always exceeds (errors); DISTINCT, GROUP BY without a count, UNION, "
-    "INTERSECT, EXCEPT, MAX, MIN, EXISTS, LIMIT and OFFSET, which hide duplicates or rows (warnings)."
+    "INTERSECT, EXCEPT, MAX, MIN, EXISTS, LIMIT and OFFSET, which hide duplicates or rows "
+    "(warnings)."
 )
 HINT = "select the columns of every row that the job writes, in an order"
 

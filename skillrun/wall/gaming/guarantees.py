@@ -1,4 +1,6 @@
-"""Weaker promises in a job spec: guarantees, keys, windows, errors, retries, dead letters, or the spec itself."""
+"""Weaker promises in a job spec: guarantees, keys, windows, errors, retries, dead letters, or the
+spec itself.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,10 @@ from skillrun.wall.gaming.specs import at, listed, vanished
 
 ID = "weaker-guarantee"
 HELP = (
-    "A job spec that promises less, or of something else, is easier to satisfy. Found: another handler, adapter or "
-    "publisher; an effect, key field, error, window or dead letter that is gone or another one; a weaker guarantee, "
-    "more attempts, looser waits; and a spec that is gone. Stronger promises and further ones are no findings."
+    "A job spec that promises less, or of something else, is easier to satisfy. Found: another "
+    "handler, adapter or publisher; an effect, key field, error, window or dead letter that is "
+    "gone or another one; a weaker guarantee, more attempts, looser waits; and a spec that is "
+    "gone. Stronger promises and further ones are no findings."
 )
 
 
@@ -57,7 +60,9 @@ class _Code:
         return self.new.lookup(handler) is None
 
     def find_heir(self, spec: Document) -> Definition | None:
-        """A function that HEAD has and the base has not, and that calls an effect of the spec that is gone."""
+        """A function that HEAD has and the base has not, and that calls an effect of the spec that
+        is gone.
+        """
         calls = [str(at(effect, "call")) for effect in listed(at(spec.value, "effects"))]
         for call in calls:
             if self.new.lookup(call) is None:

@@ -10,8 +10,9 @@ from skillrun.wall.gaming.spec_findings import find_altered
 
 ID = "looser-payload"
 HELP = (
-    "A payload schema that allows more keeps less out; one that allows less leaves the proof less to vary. Found: "
-    "every word of it that is not the base's, but for a further field that may be left out."
+    "A payload schema that allows more keeps less out; one that allows less leaves the proof less "
+    "to vary. Found: every word of it that is not the base's, but for a further field that may be "
+    "left out."
 )
 
 

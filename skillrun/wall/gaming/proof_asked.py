@@ -1,4 +1,6 @@
-"""Another proof: other queries, examples, poison, variables, setup or interpreter, or no proof at all."""
+"""Another proof: other queries, examples, poison, variables, setup or interpreter, or no proof at
+all.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from skillrun.wall.gaming.spec_findings import find_altered
 
 ID = "thinner-proof"
 HELP = (
-    "The proof runs what the spec says, and compares what its queries see. Found: everything in proof: and in "
-    "payload.examples that the base does not hold, but for a further state query, poisonous message or example. "
-    "Queries are compared by their structure."
+    "The proof runs what the spec says, and compares what its queries see. Found: everything in "
+    "proof: and in payload.examples that the base does not hold, but for a further state query, "
+    "poisonous message or example. Queries are compared by their structure."
 )
 
 

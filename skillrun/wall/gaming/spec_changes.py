@@ -1,7 +1,7 @@
 """What HEAD's job spec says otherwise than the base's, but for what asks more of the same code.
 
-Every difference is a change. `spec_rules` alone says which ones are additions or narrower promises, so that a word that
-it does not know is held to the letter.
+Every difference is a change. `spec_rules` alone says which ones are additions or narrower promises,
+so that a word that it does not know is held to the letter.
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ class _Comparison:
                 yield Change(f"{place}[]", title, (*path, index), None, effect, _STAND_IN)
 
     def _effect(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
-        """With a guarantee that is stronger comes the key that it needs, and its reason is not needed any more."""
+        """With a guarantee that is stronger comes the key that it needs, and its reason is not
+        needed any more.
+        """
         is_keyed_now = at(new, "guarantee") == "keyed" and at(old, "guarantee") != "keyed"
         for change in self._members("effects[]", name, path, old, new):
             is_its_key = change.place == "effects[].key_arg" and change.old is None
@@ -183,7 +185,9 @@ class _Comparison:
         yield from self._schema(name, path, _without_examples(old), _without_examples(new))
 
     def _examples(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
-        """The first is the job that is delivered, so each stays where it is; further ones come behind them."""
+        """The first is the job that is delivered, so each stays where it is; further ones come
+        behind them.
+        """
         for index, example in enumerate(old):
             found = new[index] if index < len(new) else None
             if not is_same(example, found):

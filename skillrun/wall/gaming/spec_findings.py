@@ -12,8 +12,8 @@ from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.spec_changes import Change, find_changes
 
 HINT = (
-    "put back what the base holds, and add beside it; where the spec itself is to change, a person does it on the base "
-    "branch"
+    "put back what the base holds, and add beside it; where the spec itself is to change, a person "
+    "does it on the base branch"
 )
 # Each change is told by the look whose sections it stands in; the last one has all others.
 _SECTIONS = {
@@ -41,7 +41,9 @@ def find_altered(diff: Diff, look: str) -> Iterator[Finding]:
 
 
 def look_of(place: str) -> str:
-    """The look that tells of a place of the schema; a word that nobody knows belongs to the last one."""
+    """The look that tells of a place of the schema; a word that nobody knows belongs to the last
+    one.
+    """
     for look, sections in _SECTIONS.items():
         for section in sections:
             if place == section or place.startswith((f"{section}.", f"{section}[")):

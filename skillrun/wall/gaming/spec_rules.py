@@ -1,7 +1,8 @@
 """Which changes of a job spec are additions or narrower promises: everything else is held to the base's word.
 
-A change is narrower where code that satisfies it satisfies what the base asks, too. That is less often so than it
-looks: a longer key lets two messages of one order through, a narrower payload leaves the proof less to vary.
+A change is narrower where code that satisfies it satisfies what the base asks, too. That is less
+often so than it looks: a longer key lets two messages of one order through, a narrower payload
+leaves the proof less to vary.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from skillrun.wall.gaming.specs import at, seconds
 Rule = Callable[[Any, Any], str | None]
 
 _STRENGTH = {"transactional": 3, "keyed": 2, "at_least_once": 1, "at_most_once": 1}
-# A key that is kept for ever is proved for so long, so that leaving a longer window out would ask for less.
+# A key that is kept for ever is proved for so long, so that leaving a longer window out would ask
+# for less.
 _PROVED_FOR_EVER_S = 30 * 86_400.0
 
 
@@ -82,7 +84,9 @@ def _remember_longer(old: Any, new: Any) -> str | None:
 
 
 def _trust_shorter(old: Any, new: Any) -> str | None:
-    """For how long the receiver remembers is somebody's word: the longer, the less is asked of the handler."""
+    """For how long the receiver remembers is somebody's word: the longer, the less is asked of the
+    handler.
+    """
     was, now = seconds(old), seconds(new)
     if now is None:
         return "the receiver is said to de-duplicate for ever"

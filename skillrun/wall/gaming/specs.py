@@ -65,7 +65,8 @@ def added(diff: Diff) -> Iterator[File]:
 def _partners(diff: Diff) -> dict[str, File]:
     """Path in HEAD -> the base's file of the same spec: by the job, else by the path, else by the handler.
 
-    Each of the base's belongs to one of HEAD's: a copy that says less does not stand for its original.
+    Each of the base's belongs to one of HEAD's: a copy that says less does not stand for its
+    original.
     """
     new = [file for file in diff.specs if file.new is not None]
     old = [file for file in diff.specs if file.old is not None]

@@ -22,11 +22,12 @@ from skillrun.wall.watched.signs import Kind
 
 ID = "asks-if-watched"
 HELP = (
-    "A handler that does something else where it is proved or tested shows nothing of what it does in production. "
-    "Found, in code that a handler reaches: a sign of being watched (modules, arguments, environment, paths, stack, "
-    "patched functions, names such as TESTING) on which an effect depends, newly (error) or in the base as well "
-    "(note); an effect that depends on a variable which proof.env does not set (warning); and such a sign that is new "
-    "elsewhere (note)."
+    "A handler that does something else where it is proved or tested shows nothing of what it does "
+    "in production. Found, in code that a handler reaches: a sign of being watched (modules, "
+    "arguments, environment, paths, stack, patched functions, names such as TESTING) on which an "
+    "effect depends, newly (error) or in the base as well (note); an effect that depends on a "
+    "variable which proof.env does not set (warning); and such a sign that is new elsewhere "
+    "(note)."
 )
 HINT = "take it out: what is proved and tested has to be what runs in production"
 _CONDITIONS = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.If, ast.While, ast.IfExp, ast.Assert)
@@ -62,7 +63,9 @@ def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
 
 
 def _asked(diff: Diff, sources: CommitSources) -> Asked:
-    """Both sides are asked about the handlers and effects of both, so that what moved is known again."""
+    """Both sides are asked about the handlers and effects of both, so that what moved is known
+    again.
+    """
     handlers: list[str] = []
     effects: set[str] = set()
     variables: set[str] = set()
@@ -119,10 +122,11 @@ class _Changes:
         return File(path, path, text, text)
 
 
-def _importance(seen: Seen) -> tuple[int, str, int]:
-    """The plainest sign first."""
+def _importance(seen: Seen) -> tuple[int, bool, str, int]:
+    """The plainest sign first: what was read before what it was compared with."""
     order = (Kind.FLAG, Kind.PLACE, Kind.VARIABLE)
-    return order.index(seen.sign.kind), seen.path, seen.line
+    is_comparison = seen.sign.name.startswith("compared with")
+    return order.index(seen.sign.kind), is_comparison, seen.path, seen.line
 
 
 # -- what asks and decides about no effect

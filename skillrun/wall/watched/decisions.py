@@ -50,13 +50,17 @@ class Decision:
 
     @property
     def is_watching(self) -> bool:
-        """It asks for a sign of being watched, and not only for a variable that the proof does not set."""
+        """It asks for a sign of being watched, and not only for a variable that the proof does not
+        set.
+        """
         return any(seen.sign.kind is not Kind.VARIABLE for seen in self.seen)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What one side is asked about: its files, its handlers, the effects, the variables of its proof."""
+    """What one side is asked about: its files, its handlers, the effects, the variables of its
+    proof.
+    """
 
     sources: CommitSources
     handlers: tuple[str, ...]

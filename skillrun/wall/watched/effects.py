@@ -10,12 +10,72 @@ from skillrun.wall.watched.reach import Reach
 
 # By their last words: what databases, clients, queues, files and processes are changed with.
 _WORDS = {
-    *("execute", "executemany", "executescript", "commit", "rollback", "save", "create", "bulk_create"),
-    *("update_or_create", "get_or_create", "delete", "insert", "update", "upsert", "add", "add_all", "merge"),
-    *("send", "sendall", "send_message", "sendmail", "post", "put", "patch", "request", "urlopen", "publish"),
-    *("enqueue", "delay", "apply_async", "send_task", "kiq", "defer", "defer_async", "retry", "schedule"),
-    *("write", "write_text", "write_bytes", "writelines", "unlink", "rename", "mkdir", "touch", "remove"),
-    *("run", "Popen", "check_call", "check_output", "system", "charge", "upload", "put_object", "notify"),
+    *(
+        "execute",
+        "executemany",
+        "executescript",
+        "commit",
+        "rollback",
+        "save",
+        "create",
+        "bulk_create",
+    ),
+    *(
+        "update_or_create",
+        "get_or_create",
+        "delete",
+        "insert",
+        "update",
+        "upsert",
+        "add",
+        "add_all",
+        "merge",
+    ),
+    *(
+        "send",
+        "sendall",
+        "send_message",
+        "sendmail",
+        "post",
+        "put",
+        "patch",
+        "request",
+        "urlopen",
+        "publish",
+    ),
+    *(
+        "enqueue",
+        "delay",
+        "apply_async",
+        "send_task",
+        "kiq",
+        "defer",
+        "defer_async",
+        "retry",
+        "schedule",
+    ),
+    *(
+        "write",
+        "write_text",
+        "write_bytes",
+        "writelines",
+        "unlink",
+        "rename",
+        "mkdir",
+        "touch",
+        "remove",
+    ),
+    *(
+        "run",
+        "Popen",
+        "check_call",
+        "check_output",
+        "system",
+        "charge",
+        "upload",
+        "put_object",
+        "notify",
+    ),
     *("set", "setex", "setnx", "incr", "hset", "lpush", "rpush", "xadd", "sadd", "expire"),
     *("exit", "_exit", "abort", "kill", "sleep"),
 }
@@ -26,7 +86,9 @@ _HARMLESS_OWNERS = {"log", "logger", "logging", "metrics", "statsd", "warnings",
 
 @dataclass
 class Effects:
-    """The effects below the handlers. `declared`: dotted names of the functions that the specs name."""
+    """The effects below the handlers. `declared`: dotted names of the functions that the specs
+    name.
+    """
 
     reach: Reach
     declared: frozenset[str]
@@ -66,7 +128,9 @@ class Effects:
         return origin in self.declared
 
     def find_in(self, module: Module, node: ast.AST) -> str | None:
-        """The first call with an effect in a piece of code, as it is written; None where there is none."""
+        """The first call with an effect in a piece of code, as it is written; None where there is
+        none.
+        """
         for inner in ast.walk(node):
             if isinstance(inner, ast.Call) and self._is_effect(module, inner):
                 return ast.unparse(inner.func)

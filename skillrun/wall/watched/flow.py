@@ -1,4 +1,6 @@
-"""Where a sign of being watched flows to: through variables, attributes, parameters, returns and conditions."""
+"""Where a sign of being watched flows to: through variables, attributes, parameters, returns and
+conditions.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,86 @@ from skillrun.wall.watched.reach import Reach
 from skillrun.wall.watched.seen import PREDICATES, Signs, probed_import
 from skillrun.wall.watched.signs import Kind, Sign
 
-# What a value still says of being watched when it has gone through these; any other call makes something else of it.
+# What a value still says of being watched when it has gone through these; any other call makes
+# something else of it.
 _PASSING = {
-    *("str", "bytes", "bool", "len", "int", "any", "all", "next", "list", "tuple", "set", "sorted", "repr"),
-    *("lower", "upper", "strip", "split", "rsplit", "partition", "rpartition", "join", "format", "decode"),
-    *("casefold", "replace", "removeprefix", "removesuffix", "encode", "fspath", "get", "range", "iter"),
-    *("Path", "PurePath", "abspath", "realpath", "basename", "dirname", "normpath", "resolve", "absolute"),
-    *("as_posix", "joinpath", "relative_to", "digest", "hexdigest", "sha256", "md5", "sha1", "crc32"),
+    *(
+        "str",
+        "bytes",
+        "bool",
+        "len",
+        "int",
+        "any",
+        "all",
+        "next",
+        "list",
+        "tuple",
+        "set",
+        "sorted",
+        "repr",
+    ),
+    *(
+        "lower",
+        "upper",
+        "strip",
+        "split",
+        "rsplit",
+        "partition",
+        "rpartition",
+        "join",
+        "format",
+        "decode",
+    ),
+    *(
+        "casefold",
+        "replace",
+        "removeprefix",
+        "removesuffix",
+        "encode",
+        "fspath",
+        "get",
+        "range",
+        "iter",
+    ),
+    *(
+        "Path",
+        "PurePath",
+        "abspath",
+        "realpath",
+        "basename",
+        "dirname",
+        "normpath",
+        "resolve",
+        "absolute",
+    ),
+    *(
+        "as_posix",
+        "joinpath",
+        "relative_to",
+        "digest",
+        "hexdigest",
+        "sha256",
+        "md5",
+        "sha1",
+        "crc32",
+    ),
     *("strtobool", "asbool", "parse_bool", "to_bool", "literal_eval", "loads", "not_", "truth"),
 }
 # What the system says of a process is read with these.
 _READING = {
     *("open", "read", "read_text", "read_bytes", "readline", "readlines", "readlink", "splitlines"),
-    *("exists", "isfile", "isdir", "is_file", "is_dir", "lexists", "stat", "listdir", "iterdir", "glob"),
+    *(
+        "exists",
+        "isfile",
+        "isdir",
+        "is_file",
+        "is_dir",
+        "lexists",
+        "stat",
+        "listdir",
+        "iterdir",
+        "glob",
+    ),
 }
 
 
@@ -67,7 +136,9 @@ class Edge:
 
 @dataclass
 class Flow:
-    """The flows of one side's reached code: a graph of what depends on what, made where somebody asks."""
+    """The flows of one side's reached code: a graph of what depends on what, made where somebody
+    asks.
+    """
 
     reach: Reach
     signs: Signs
@@ -257,7 +328,9 @@ class Flow:
                     yield from self._around(module, inner)
 
     def _is_plain(self, module: Module, value: ast.expr | None) -> bool:
-        """A value that tells which way was taken: a constant or a function. None: a definition or an import."""
+        """A value that tells which way was taken: a constant or a function. None: a definition or
+        an import.
+        """
         if isinstance(value, ast.UnaryOp):
             value = value.operand
         if isinstance(value, ast.Name | ast.Attribute):
@@ -265,14 +338,18 @@ class Flow:
         return value is None or isinstance(value, ast.Constant | ast.Lambda)
 
     def _comparison(self, module: Module, node: ast.Compare) -> Iterator[Edge]:
-        """Whether a path is None is no question about where one is, unless the machine itself is asked for it."""
+        """Whether a path is None is no question about where one is, unless the machine itself is
+        asked for it.
+        """
         is_none = all(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
         for side in (node.left, *node.comparators):
             is_direct = not is_none or self.signs.read(module, side) is not None
             yield Edge(module, side, Mode.ASKED if is_direct else Mode.ALL)
 
     def _choice(self, module: Module, node: ast.IfExp) -> Iterator[Edge]:
-        """`a if watched else b`: the answer is in the value where both are plain, else only in what it decides."""
+        """`a if watched else b`: the answer is in the value where both are plain, else only in what
+        it decides.
+        """
         yield Edge(module, node.body)
         yield Edge(module, node.orelse)
         if self._is_plain(module, node.body) and self._is_plain(module, node.orelse):

@@ -1,4 +1,6 @@
-"""Which code of one side a handler reaches, as far as its text tells: rather too much than too little."""
+"""Which code of one side a handler reaches, as far as its text tells: rather too much than too
+little.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _IMPORTERS = ("importlib.import_module", "builtins.__import__")
 
 @dataclass
 class Reach:
-    """Everything that handlers reach: the modules that they import, and the functions in them that may run."""
+    """Everything that handlers reach: the modules that they import, and the functions in them that
+    may run.
+    """
 
     project: Project
     modules: dict[str, Module] = field(default_factory=dict)  # by path
@@ -128,7 +132,10 @@ class Reach:
         definition = self.definition(module, node.func)
         if definition is not None:
             for part in self._callable_parts(definition):
-                is_called = part.node is definition.node or part.node.name in ("__init__", "__call__")
+                is_called = part.node is definition.node or part.node.name in (
+                    "__init__",
+                    "__call__",
+                )
                 if is_called:
                     self.calls.setdefault(part.node, []).append((module, node))
         if module.resolve(node.func) in _IMPORTERS and node.args:
@@ -164,7 +171,9 @@ class Reach:
 
 
 def walk_own(owner: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a function, its decorators and inner functions with it; of a module, those that importing runs."""
+    """All nodes of a function, its decorators and inner functions with it; of a module, those that
+    importing runs.
+    """
     if not isinstance(owner, ast.Module):
         yield from ast.walk(owner)
         return

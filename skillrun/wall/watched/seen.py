@@ -1,4 +1,6 @@
-"""Where one expression reads a sign of being watched: the table of `signs`, applied to syntax trees."""
+"""Where one expression reads a sign of being watched: the table of `signs`, applied to syntax
+trees.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,12 @@ _READERS = (
     "environs.Env()",
 )
 _MAPPINGS = ("os.environ", "os.environb", "posix.environ")
-_FINDERS = ("importlib.util.find_spec", "importlib.import_module", "pkgutil.find_loader", "builtins.__import__")
+_FINDERS = (
+    "importlib.util.find_spec",
+    "importlib.import_module",
+    "pkgutil.find_loader",
+    "builtins.__import__",
+)
 _EVALUATORS = ("builtins.eval", "builtins.exec", "builtins.compile")
 _TYPE_QUESTIONS = (
     "builtins.type",
@@ -47,14 +54,26 @@ _TYPE_QUESTIONS = (
 )
 _ATTRIBUTE_READERS = ("builtins.getattr", "builtins.hasattr")
 PREDICATES = {
-    *("startswith", "endswith", "find", "index", "count", "match", "search", "fullmatch", "findall"),
+    *(
+        "startswith",
+        "endswith",
+        "find",
+        "index",
+        "count",
+        "match",
+        "search",
+        "fullmatch",
+        "findall",
+    ),
     *("is_relative_to", "fnmatch", "__contains__", "__eq__"),
 }
 
 
 @dataclass
 class Signs:
-    """Reads the signs of one side. `set_variables`: those that the spec's proof sets, as production does."""
+    """Reads the signs of one side. `set_variables`: those that the spec's proof sets, as production
+    does.
+    """
 
     project: Project
     set_variables: frozenset[str]
@@ -74,7 +93,9 @@ class Signs:
         return None
 
     def dotted(self, module: Module, node: ast.expr) -> str | None:
-        """What an expression names, `getattr(sys, "modules")` and `__import__("sys").modules` with it."""
+        """What an expression names, `getattr(sys, "modules")` and `__import__("sys").modules` with
+        it.
+        """
         if isinstance(node, ast.Attribute):
             inner = self.dotted(module, node.value)
             if inner is not None and inner.endswith(".__dict__"):
@@ -150,7 +171,12 @@ class Signs:
             asked = above.left
         elif isinstance(above, ast.Subscript) and above.value is node:
             asked = above.slice
-        elif isinstance(above, ast.Attribute) and above.attr in ("get", "pop", "setdefault", "__contains__"):
+        elif isinstance(above, ast.Attribute) and above.attr in (
+            "get",
+            "pop",
+            "setdefault",
+            "__contains__",
+        ):
             call = next(module.parents(above), None)
             asked = call.args[0] if isinstance(call, ast.Call) and call.args else None
         if isinstance(asked, ast.Name) and asked.id == "__name__":
@@ -166,7 +192,16 @@ class Signs:
         definition = self.project.definition(name)
         if definition is not None:
             return not definition.is_class
-        return name.partition(".")[0] in ("time", "datetime", "socket", "sqlite3", "os", "random", "uuid", "open")
+        return name.partition(".")[0] in (
+            "time",
+            "datetime",
+            "socket",
+            "sqlite3",
+            "os",
+            "random",
+            "uuid",
+            "open",
+        )
 
     def _hangs_from_settings(self, module: Module, node: ast.expr) -> bool:
         written = ast.unparse(node)
@@ -187,7 +222,9 @@ class Signs:
         return None
 
     def _read_scratch(self, module: Module, side: ast.expr, others: list[ast.expr]) -> Sign | None:
-        """A comparison of a setting with the place of a proof; what a message says is something else."""
+        """A comparison of a setting with the place of a proof; what a message says is something
+        else.
+        """
         texts = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
         for text in texts:
             value = self.text(text, module)
@@ -197,7 +234,9 @@ class Signs:
         return None
 
     def is_configured(self, module: Module, node: ast.expr) -> bool:
-        """Whether a value comes from settings or the machine, and not from a function's own parameters."""
+        """Whether a value comes from settings or the machine, and not from a function's own
+        parameters.
+        """
         function = module.function_of(node)
         parameters: set[str] = set()
         while function is not None:
