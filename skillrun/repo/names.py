@@ -7,6 +7,7 @@ import builtins
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from skillrun.repo.calls import exception_names
 from skillrun.repo.source import Binding, FunctionNode, Module, last_word
@@ -298,12 +299,20 @@ def _returned(module: Module, node: FunctionNode) -> str | None:
 
 def _set_on_self(owner: ast.ClassDef, name: str) -> list[Binding]:
     """What methods assign to `self.<name>`."""
-    found = []
+    return _all_set_on_self(owner).get(name, [])
+
+
+# Each attribute of a class is asked for by itself, and the answer takes a walk over all of it.
+@lru_cache(maxsize=1024)
+def _all_set_on_self(owner: ast.ClassDef) -> dict[str, list[Binding]]:
+    found: dict[str, list[Binding]] = {}
     for node in ast.walk(owner):
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(t, ast.Attribute) and t.attr == name and _is_self(t.value) for t in targets):
-                found.append(Binding("value", node, value=node.value))
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = {target.attr for target in targets if isinstance(target, ast.Attribute) and _is_self(target.value)}
+        for name in names:
+            found.setdefault(name, []).append(Binding("value", node, value=node.value))
     return found
 
 

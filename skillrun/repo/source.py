@@ -134,7 +134,7 @@ class Module:
         return self._resolve_word(node.id, node, seen)
 
     def _resolve_word(self, word: str, node: ast.AST, seen: tuple[str, ...]) -> str | None:
-        for scope in self._scopes_around(node):
+        for scope in self.scopes_around(node):
             bound = self.bindings(scope).get(word)
             if bound:
                 return self._meaning(word, bound, scope, seen)
@@ -142,7 +142,7 @@ class Module:
             return f"builtins.{word}"
         return f"{self.stars[0]}.{word}" if len(self.stars) == 1 else None
 
-    def _scopes_around(self, node: ast.AST) -> Iterator[ScopeNode]:
+    def scopes_around(self, node: ast.AST) -> Iterator[ScopeNode]:
         """The scopes that Python searches for a name used at a node: class bodies only from directly inside."""
         inside_function = False
         below = node

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from skillrun.repo.source import Module, parse
 
-_ROOT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "manage.py")
+ROOT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "manage.py")
 _Answer = TypeVar("_Answer")
 
 
@@ -99,7 +99,7 @@ class Sources:
 
     @cached_property
     def _roots(self) -> tuple[str, ...]:
-        marked = {folder for path in self.tree.files for folder, name in [_split(path)] if name in _ROOT_MARKERS}
+        marked = {folder for path in self.tree.files for folder, name in [_split(path)] if name in ROOT_MARKERS}
         marked |= {f"{folder}/src".lstrip("/") for folder in [*marked, ""] if self._has_python(f"{folder}/src")}
         holding = {_split(package)[0] for package in self._packages} - self._packages
         return tuple(sorted((marked | holding | {""}) - self._packages, key=lambda root: (root.count("/"), root)))

@@ -9,15 +9,19 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from skillrun.contract.specfile import SCHEMA_NAME, SPEC_FOLDER, SUFFIXES
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
 from skillrun.repo.git import git_output, objects_missing
+from skillrun.repo.sources import ROOT_MARKERS
+from skillrun.wall.sources import CommitSources
 
 LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
+# Code is followed into files that nobody would review: a large one must not hide what it asks.
+_LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")
 _IDENTIFIER, _OFTEN = re.compile(r"\b[A-Za-z_]\w*"), 3
 _NAMES = ("Makefile", "makefile", "GNUmakefile", "justfile")
@@ -123,6 +127,8 @@ class Diff:
 
     files: tuple[File, ...] = ()
     specs: tuple[File, ...] = ()
+    before: CommitSources = field(default_factory=CommitSources)  # the Python files of the base, changed or not
+    after: CommitSources = field(default_factory=CommitSources)  # those of HEAD
 
     def named(self, *names: str) -> Iterator[File]:
         """The changed files with one of these names, in whatever folder."""
@@ -144,7 +150,12 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
         File(path, path, texts.get(sides[0].get(path, "")), texts.get(sides[1].get(path, "")))
         for path in sorted({*sides[0], *sides[1]})
     )
-    return Diff(tuple(file for file in files if file.old is not None or file.new is not None), tuple(specs))
+    return Diff(
+        tuple(file for file in files if file.old is not None or file.new is not None),
+        tuple(specs),
+        CommitSources(lambda: _python_texts(root, base)),
+        CommitSources(lambda: _python_texts(root, head)),
+    )
 
 
 def is_spec(path: str) -> bool:
@@ -170,6 +181,26 @@ def _specs(root: Path, commit: str) -> dict[str, str]:
     return found
 
 
+def _python_texts(root: Path, commit: str) -> dict[str, str]:
+    """Path -> text of the Python files of a commit; and of the files that say where modules begin, only that."""
+    blobs: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for line in git_output(root, "ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
+        facts, _, name = line.partition(b"\t")
+        path = os.fsdecode(name)
+        if facts[:6].decode() not in _REGULAR:
+            continue
+        if path.endswith(".py"):
+            blobs[path] = facts.decode().split()[2]
+        elif path.rpartition("/")[2] in ROOT_MARKERS:
+            texts[path] = ""
+    contents = _texts(root, blobs.values(), largest=_LARGEST_SOURCE)
+    for path, blob in blobs.items():
+        if blob in contents:
+            texts[path] = contents[blob]
+    return texts
+
+
 def _changed(root: Path, base: str, head: str) -> Iterator[tuple[str, str, str | None, str | None]]:
     """(old path, new path, old blob, new blob) of every changed regular file."""
     options = ("--raw", "-z", "-M", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
@@ -187,13 +218,13 @@ def _is_looked_at(path: str) -> bool:
     return path.endswith(_ENDINGS) or path.rpartition("/")[2] in _NAMES
 
 
-def _texts(root: Path, ids: Iterable[str]) -> dict[str, str]:
+def _texts(root: Path, ids: Iterable[str], largest: int = LARGEST) -> dict[str, str]:
     """Blob -> text, of those that are text and not too large. Raises `RepoUnusable` where one is not there."""
-    stdin = "".join(f"{blob}\n" for blob in sorted(ids)).encode()
+    stdin = "".join(f"{blob}\n" for blob in sorted(set(ids))).encode()
     checked = git_output(root, "cat-file", "--batch-check", stdin=stdin).decode().splitlines()
     if any(line.endswith(" missing") for line in checked):
         raise objects_missing(root)
-    small = [f[0] for line in checked if (f := line.split())[1] == "blob" and int(f[2]) <= LARGEST]
+    small = [f[0] for line in checked if (f := line.split())[1] == "blob" and int(f[2]) <= largest]
     output = git_output(root, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in small).encode())
     texts, position = {}, 0
     for blob in small:

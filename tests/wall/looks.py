@@ -11,6 +11,7 @@ import yaml
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff, File, is_spec
 from skillrun.wall.gaming.registry import LOOKS
+from skillrun.wall.sources import CommitSources
 
 SHOP = Path(__file__).resolve().parents[2] / "skills/job-worker-orchestration/examples/celery-shop"
 SPEC = ".skillrun/jobs/send-receipt.yaml"
@@ -30,7 +31,12 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff
     ]
     both = sorted(before.keys() | after.keys())
     specs = [File(path, path, before.get(path), after.get(path)) for path in both if is_spec(path)]
-    return Diff(tuple(file for file in files if (file.path, file.new) != (file.old_path, file.old)), tuple(specs))
+    return Diff(
+        tuple(file for file in files if (file.path, file.new) != (file.old_path, file.old)),
+        tuple(specs),
+        CommitSources(lambda: before),
+        CommitSources(lambda: after),
+    )
 
 
 def found(look: str, old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> list[Finding]:

@@ -208,6 +208,15 @@ def test_a_weaker_workflow_is_found(before: str, after: str, severity: str) -> N
 OTHER = "on: push\njobs:\n  lint:\n    steps:\n      - run: ruff check .\n"
 
 
+@pytest.mark.parametrize("words", ("--base HEAD", "--base=HEAD~1", "--base $(git rev-parse HEAD)", "--repo ../other"))
+def test_a_call_that_judges_something_else_is_found(words: str) -> None:
+    steered = STEPS.replace("--format sarif", f"{words} --format sarif")
+    findings = found("weaker-gate", {WORKFLOW: STEPS}, {WORKFLOW: steered})
+    assert severities(findings) == ["error"]
+    assert "steered by" in findings[0].message
+    assert found("weaker-gate", {WORKFLOW: steered}, {WORKFLOW: steered + "\n"}) == []
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     (

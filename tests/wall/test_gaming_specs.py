@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
 from looks import SPEC, SPEC_TEXT, everything, found, part, severities, spec
+
+from skillrun.wall.gaming.spec_places import spec_places
+from skillrun.wall.gaming.spec_rules import COMPARED, HELD, RULES
 
 EMAIL = {
     "name": "email",
@@ -14,39 +20,62 @@ EMAIL = {
 }
 BACKOFF = {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True}
 
+PROPERTIES = {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}}
+
 
 def side(**changes: object) -> dict[str, str]:
     return {SPEC: spec(**changes)}
 
 
 @pytest.mark.parametrize(
-    ("changes", "severity", "words"),
+    ("changes", "words"),
     (
-        ({"effects": []}, "error", "`email` is gone"),
-        ({"effects": [{**EMAIL, "guarantee": "at_least_once", "reason": "x"}]}, "error", "became `at_least_once`"),
-        ({"effects": [{**EMAIL, "guarantee": "at_most_once", "reason": "x"}]}, "error", "promises less"),
-        ({"idempotency": part("idempotency", key=[])}, "error", "key lost `order_id`"),
-        ({"idempotency": part("idempotency", dedupe={"store": "table receipts", "window": "1h"})}, "error", "window"),
-        ({"idempotency": {"strategy": "invariant", "invariant": {"statement": "x"}}}, "error", "strategy"),
-        ({"idempotency": "unknown"}, "error", "strategy"),
-        ({"failures": part("failures", permanent=["shop.mailer:BadAddress"])}, "error", "permanent lost"),
-        ({"failures": part("failures", transient=["TimeoutError"])}, "error", "transient lost"),
-        ({"retry": part("retry", max_attempts=50)}, "warning", "max_attempts was 5 and is 50"),
-        ({"retry": part("retry", backoff={"kind": "none"})}, "warning", "backoff is gone"),
-        ({"retry": part("retry", backoff={**BACKOFF, "cap": None})}, "warning", "no cap"),
-        ({"retry": "none"}, "warning", "retry is gone"),
-        ({"dead_letter": {"kind": "none", "reason": "x"}}, "error", "dead_letter"),
-        ({"dead_letter": None}, "error", "dead_letter"),
-        ({"effects": [{**EMAIL, "window": "90d"}]}, "warning", "de-duplicate for longer"),
-        ({"effects": [{**EMAIL, "call": "shop.fake:send"}]}, "warning", "where it called"),
-        ({"handler": "shop.fake:send_receipt"}, "warning", "which is still there"),
-        ({"enqueue": None}, "warning", "enqueue is gone"),
-        ({"retry": part("retry", backoff={**BACKOFF, "cap": "1h"})}, "warning", "cap was `60s` and is `1h`"),
+        ({"effects": []}, "effects.email lost"),
+        ({"effects": [{**EMAIL, "guarantee": "at_least_once", "reason": "x"}]}, "is `at_least_once`: it promises less"),
+        ({"effects": [{**EMAIL, "guarantee": "at_most_once", "reason": "x"}]}, "promises less"),
+        ({"effects": [{**EMAIL, "guarantee": None}]}, "promises less"),
+        ({"effects": [{**EMAIL, "window": "90d"}]}, "de-duplicate for longer"),
+        ({"effects": [{**EMAIL, "window": None}]}, "de-duplicate for ever"),
+        ({"effects": [{**EMAIL, "call": "shop.fake:send"}]}, "effects.email.call was `shop.mailer:send`"),
+        ({"effects": [{**EMAIL, "key_arg": "email"}]}, "effects.email.key_arg was"),
+        ({"effects": [{**EMAIL, "mode": "pass_through"}]}, "effects.email.mode was"),
+        ({"effects": [{**EMAIL, "returns": True}]}, "effects.email.returns is new: `true`"),
+        ({"effects": [{**EMAIL, "returns": []}]}, "effects.email.returns is new: `[]`"),
+        ({"idempotency": part("idempotency", key=[])}, "idempotency.key is gone"),
+        ({"idempotency": part("idempotency", key=["order_id", "email"])}, "fewer messages are the same work"),
+        ({"idempotency": part("idempotency", dedupe={"store": "table receipts", "window": "1h"})}, "it is shorter"),
+        ({"idempotency": part("idempotency", dedupe={"store": "table sent", "window": "7d"})}, "dedupe.store was"),
+        ({"idempotency": {"strategy": "invariant", "invariant": {"statement": "x"}}}, "no key is asked for"),
+        ({"idempotency": "unknown"}, "no key is asked for"),
+        ({"idempotency": None}, "no key is asked for"),
+        ({"failures": part("failures", permanent=["shop.mailer:BadAddress"])}, "permanent lost `shop.receipts:"),
+        ({"failures": part("failures", transient=["TimeoutError"])}, "transient lost"),
+        ({"failures": part("failures", acceptable_delay="1d")}, "more delay is accepted"),
+        ({"failures": None}, "failures is gone"),
+        ({"retry": part("retry", max_attempts=50)}, "max_attempts was `5` and is `50`"),
+        ({"retry": part("retry", max_attempts=1)}, "it is not tried again"),
+        ({"retry": part("retry", backoff={"kind": "none"})}, "retry.backoff was"),
+        ({"retry": part("retry", backoff={**BACKOFF, "cap": None})}, "no cap"),
+        ({"retry": part("retry", backoff={**BACKOFF, "cap": "1h"})}, "cap was `60s` and is `1h`"),
+        ({"retry": part("retry", backoff={**BACKOFF, "base": "1ms"})}, "it waits less"),
+        ({"retry": part("retry", backoff={**BACKOFF, "jitter": False})}, "return together"),
+        ({"retry": part("retry", backoff={**BACKOFF, "jitter": None})}, "return together"),
+        ({"retry": "none"}, "a failed job is not tried again"),
+        ({"retry": {"kind": "none", "reason": "x"}}, "a failed job is not tried again"),
+        ({"retry": None}, "a failed job is not tried again"),
+        ({"dead_letter": {"kind": "none", "reason": "x"}}, "leaves no record"),
+        ({"dead_letter": None}, "leaves no record"),
+        ({"dead_letter": {"kind": "table", "where": "other"}}, "dead_letter.where was"),
+        ({"dead_letter": {"kind": "queue", "where": "dead_jobs"}}, "dead_letter.kind was"),
+        ({"handler": "shop.fake:send_receipt"}, "handler was `shop.tasks:send_receipt`"),
+        ({"enqueue": None}, "enqueue is gone"),
+        ({"enqueue": part("enqueue", args={"order_id": 7})}, "enqueue.args.email is gone"),
+        ({"enqueue": part("enqueue", relay="shop.orders:relay")}, "enqueue.relay is new"),
     ),
 )
-def test_a_weaker_promise_is_found(changes: dict[str, object], severity: str, words: str) -> None:
+def test_a_weaker_promise_is_found(changes: dict[str, object], words: str) -> None:
     findings = found("weaker-guarantee", side(), side(**changes))
-    assert severities(findings) == [severity], findings
+    assert severities(findings) == ["error"], findings
     assert words in findings[0].message
 
 
@@ -56,20 +85,49 @@ def test_transactional_is_more_than_keyed() -> None:
     assert everything(weak, strong) == []
 
 
-def test_an_error_that_is_declared_otherwise_is_a_warning() -> None:
+def test_an_error_that_is_declared_otherwise_is_one_less_of_its_kind() -> None:
     moved = part(
         "failures",
         permanent=["shop.mailer:BadAddress"],
         transient=["shop.mailer:Unavailable", "TimeoutError", "shop.receipts:InvalidOrder"],
     )
-    assert severities(found("weaker-guarantee", side(), side(failures=moved))) == ["warning"]
+    assert severities(found("weaker-guarantee", side(), side(failures=moved))) == ["error"]
+
+
+def test_an_error_that_means_every_one_is_no_further_error() -> None:
+    wide = part("failures", permanent=["shop.mailer:BadAddress", "shop.receipts:InvalidOrder", "Exception"])
+    (finding,) = found("weaker-guarantee", side(), side(failures=wide))
+    assert "it means every error" in finding.message
+
+
+MAILER = "def send(order_id):\n    print(order_id)\n"
+HANDLER = "from shop import mailer\n\n\ndef send_receipt(order_id):\n    mailer.send(order_id)\n"
 
 
 def test_a_spec_that_is_gone_is_found_unless_its_handler_is_gone_too() -> None:
-    code = {"shop/tasks.py": "def send_receipt():\n    return 1\n"}
+    code = {"shop/tasks.py": HANDLER, "shop/mailer.py": MAILER}
     assert severities(found("weaker-guarantee", {**side(), **code}, code)) == ["error"]
     assert severities(found("weaker-guarantee", {**side(), **code}, {})) == ["warning"]
     assert severities(found("weaker-guarantee", {**side(), **code}, {"shop/tasks.py": "X = 1\n"})) == ["warning"]
+
+
+def test_a_handler_that_lost_its_spec_with_its_name_is_found() -> None:
+    code = {"shop/tasks.py": HANDLER, "shop/mailer.py": MAILER}
+    other = HANDLER.replace("def send_receipt", "def email_receipt").replace("order_id", "number")
+    (finding,) = found("weaker-guarantee", {**side(), **code}, {**code, "shop/tasks.py": other})
+    assert finding.severity == "error"
+    assert "`shop.tasks:email_receipt` does its work" in finding.message
+
+
+def test_a_stand_in_for_what_the_base_ran_is_found() -> None:
+    """A declared effect is replaced in a proof: what the handler did for real, nothing would see any more."""
+    code = {"shop/tasks.py": HANDLER, "shop/mailer.py": MAILER, "shop/sms.py": "def send(): pass\n"}
+    old = side(effects=[])
+    decoy = {"name": "log", "call": "shop.mailer:send", "guarantee": "keyed", "key_arg": "order_id"}
+    (finding,) = found("weaker-guarantee", {**old, **code}, {**side(effects=[decoy]), **code})
+    assert "replaced by a stand-in" in finding.message
+    further = side(effects=[{**decoy, "call": "shop.sms:send"}])
+    assert everything({**old, **code}, {**further, **code}) == []
 
 
 def test_the_line_is_that_of_the_value() -> None:
@@ -78,38 +136,111 @@ def test_the_line_is_that_of_the_value() -> None:
     assert weaker.splitlines()[(finding.line or 0) - 1].strip() == "guarantee: at_least_once"
 
 
+COLUMNS = "select order_id, email from receipts"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     (
-        ({"proof": None}, "the section proof: is gone"),
+        ({"proof": None}, "the job is read, not proved"),
+        ({"proof": {}}, "the job is read, not proved"),
         ({"proof": part("proof", state={})}, "proof.state.receipts is gone"),
+        ({"proof": part("proof", state=None)}, "proof.state.receipts is gone"),
         (
             {"proof": part("proof", state={"receipts": "select order_id from receipts order by 1"})},
-            "reads `email` no more",
+            "state.receipts was",
+        ),
+        ({"proof": part("proof", state={"receipts": f"{COLUMNS} where order_id = 7"})}, "state.receipts was"),
+        ({"proof": part("proof", state={"receipts": f"{COLUMNS} order by 1 limit 1"})}, "state.receipts was"),
+        ({"proof": part("proof", state={"receipts": f"{COLUMNS} -- order by 1"})}, "state.receipts was"),
+        ({"proof": part("proof", state={"receipts": f"{COLUMNS} natural join orders"})}, "state.receipts was"),
+        ({"proof": part("proof", state={"receipts": f"{COLUMNS} group by 1, 2 order by 1"})}, "state.receipts was"),
+        ({"proof": part("proof", state={"receipts": f"{COLUMNS} intersect {COLUMNS}"})}, "state.receipts was"),
+        ({"proof": part("proof", state={"receipts": f"{COLUMNS} where 1 < 2 order by 1"})}, "state.receipts was"),
+        (
+            {"proof": part("proof", state={"receipts": "select distinct order_id, email from receipts order by 1"})},
+            "state.receipts was",
         ),
         (
-            {"proof": part("proof", state={"receipts": "select order_id, email from receipts where order_id = 7"})},
-            "WHERE",
+            {"proof": part("proof", state={"receipts": "select order_id as id, email from receipts order by 1"})},
+            "state.receipts was",
         ),
-        (
-            {"proof": part("proof", state={"receipts": "select order_id, email from receipts order by 1 limit 1"})},
-            "LIMIT",
-        ),
+        ({"proof": part("proof", state={"receipts": "select order_id, email from copies order by 1"})}, "receipts was"),
         ({"proof": part("proof", dead_letters=None)}, "dead_letters is gone"),
-        ({"proof": part("proof", dead_letters="select count(*) from dead_jobs where 1 = 0")}, "WHERE"),
-        ({"proof": part("proof", poison=[{}])}, "proof.poison lost"),
+        ({"proof": part("proof", dead_letters="select count(*) from dead_jobs where 1 = 0")}, "dead_letters was"),
+        ({"proof": part("proof", dead_letters="select count(distinct id) from dead_jobs")}, "dead_letters was"),
+        ({"proof": part("proof", poison=[{}])}, "proof.poison was"),
+        ({"proof": part("proof", poison=[{}, {"order_id": -2, "email": "b@example.com"}, {}])}, "proof.poison was"),
+        ({"proof": part("proof", poison=None)}, "proof.poison is gone"),
+        (
+            {"proof": part("proof", env={"SHOP_DB": "{scratch}/app.db", "SHOP_TESTING": "1"})},
+            "SHOP_TESTING is new: `1`",
+        ),
+        ({"proof": part("proof", env={"SHOP_DB": "{scratch}/other.db"})}, "proof.env.SHOP_DB was"),
+        ({"proof": part("proof", env=None)}, "proof.env is gone"),
+        ({"proof": part("proof", setup="python -m shop.schema && touch /tmp/x")}, "proof.setup was"),
+        ({"proof": part("proof", setup=None)}, "proof.setup is gone"),
+        ({"proof": part("proof", database="{scratch}/other.db")}, "proof.database was"),
+        ({"proof": part("proof", services=["redis"])}, "proof.services is new"),
+        ({"proof": part("proof", python="tools/python")}, "proof.python is new"),
         ({"payload": part("payload", examples=[{"order_id": 7, "email": "a@example.com"}])}, "payload.examples lost"),
+        (
+            {
+                "payload": part(
+                    "payload",
+                    examples=[{"order_id": 7, "email": "a@example.com"}, {"order_id": 7, "email": "b@example.com"}],
+                )
+            },
+            "payload.examples was",
+        ),
     ),
 )
-def test_a_thinner_proof_is_found(changes: dict[str, object], words: str) -> None:
+def test_another_proof_is_found(changes: dict[str, object], words: str) -> None:
     findings = found("thinner-proof", side(), side(**changes))
     assert severities(findings) == ["error"], findings
     assert words in findings[0].message
 
 
-def test_another_table_is_a_warning() -> None:
-    changed = side(proof=part("proof", state={"receipts": "select order_id, email from copies order by 1"}))
-    assert severities(found("thinner-proof", side(), changed)) == ["warning"]
+def test_an_added_variable_is_shown_with_its_line() -> None:
+    line = '  env: {SHOP_DB: "{scratch}/app.db"}\n'
+    attack = SPEC_TEXT.replace(line, '  env:\n    SHOP_DB: "{scratch}/app.db"\n    SHOP_TESTING: "1"\n')
+    (finding,) = found("thinner-proof", {SPEC: SPEC_TEXT}, {SPEC: attack})
+    assert attack.splitlines()[(finding.line or 0) - 1] == '    SHOP_TESTING: "1"'
+
+
+def test_true_is_not_one() -> None:
+    """They are equal in Python."""
+    old = side(effects=[{**EMAIL, "returns": 1}])
+    new = side(effects=[{**EMAIL, "returns": True}])
+    assert severities(found("weaker-guarantee", old, new)) == ["error"]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    (
+        # Each means the same as a new variable, written otherwise.
+        SPEC_TEXT.replace('env: {SHOP_DB: "{scratch}/app.db"}', 'env: {SHOP_DB: "{scratch}/app.db", "CI": "1"}'),
+        SPEC_TEXT.replace(
+            'env: {SHOP_DB: "{scratch}/app.db"}',
+            'env: {<<: {CI: "1"}, SHOP_DB: "{scratch}/app.db"}',
+        ),
+        SPEC_TEXT.replace(
+            'env: {SHOP_DB: "{scratch}/app.db"}',
+            'env:\n    ? "C\\x49"\n    : "1"\n    SHOP_DB: "{scratch}/app.db"',
+        ),
+    ),
+)
+def test_a_variable_is_found_however_it_is_written(attack: str) -> None:
+    assert attack != SPEC_TEXT
+    (finding,) = found("thinner-proof", {SPEC: SPEC_TEXT}, {SPEC: attack})
+    assert "proof.env.CI is new" in finding.message
+
+
+def test_another_way_of_writing_is_no_finding() -> None:
+    flow = json.dumps(yaml.safe_load(SPEC_TEXT))
+    assert everything({SPEC: SPEC_TEXT}, {SPEC: flow}) == []
+    path = SPEC.replace(".yaml", ".json")
+    assert everything({SPEC: SPEC_TEXT}, {path: flow}) == []
 
 
 def test_a_handler_that_was_renamed_is_no_finding() -> None:
@@ -118,28 +249,151 @@ def test_a_handler_that_was_renamed_is_no_finding() -> None:
     assert everything(old, new) == []
 
 
-def test_another_interpreter_is_a_warning() -> None:
-    changed = side(proof=part("proof", python="tools/python"))
-    assert severities(found("thinner-proof", side(), changed)) == ["warning"]
+def test_a_handler_under_another_name_that_does_something_else_is_found() -> None:
+    old = {**side(), "shop/tasks.py": "def send_receipt():\n    return 1\n"}
+    new = {**side(handler="shop.tasks:email_receipt"), "shop/tasks.py": "def email_receipt():\n    return 2\n"}
+    assert severities(found("weaker-guarantee", old, new)) == ["error"]
 
 
-PROPERTIES = {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}}
+def test_a_decoy_beside_the_handler_is_found() -> None:
+    both = "def send_receipt():\n    return 1\n\n\ndef email_receipt():\n    return 1\n"
+    old = {**side(), "shop/tasks.py": "def send_receipt():\n    return 1\n"}
+    new = {**side(handler="shop.tasks:email_receipt"), "shop/tasks.py": both}
+    assert severities(found("weaker-guarantee", old, new)) == ["error"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "severity", "words"),
+    ("changes", "words"),
     (
-        ({"required": ["order_id"]}, "error", "required lost `email`"),
-        ({"additionalProperties": True}, "error", "any further field"),
-        ({"additionalProperties": None}, "error", "any further field"),
-        ({"properties": {**PROPERTIES, "order_id": {"type": "integer"}}}, "warning", "no minimum"),
-        ({"required": ["order_id"], "properties": {"order_id": PROPERTIES["order_id"]}}, "warning", "itself is gone"),
+        ({"required": ["order_id"]}, "payload.required lost `email`"),
+        ({"required": ["order_id", "email", "note"]}, "payload.required is new: `note`"),
+        ({"additionalProperties": True}, "additionalProperties was"),
+        ({"additionalProperties": None}, "additionalProperties is gone"),
+        ({"properties": {**PROPERTIES, "order_id": {"type": "integer"}}}, "order_id.minimum is gone"),
+        ({"properties": {**PROPERTIES, "order_id": {"enum": [7, 8]}}}, "order_id.enum is new"),
+        ({"properties": {"order_id": PROPERTIES["order_id"]}}, "payload.properties.email is gone"),
+        ({"maxProperties": 1}, "payload.maxProperties is new"),
     ),
 )
-def test_a_looser_payload_is_found(changes: dict[str, object], severity: str, words: str) -> None:
+def test_another_payload_is_found(changes: dict[str, object], words: str) -> None:
     findings = found("looser-payload", side(), side(payload=part("payload", **changes)))
-    assert severities(findings) == [severity], findings
-    assert words in findings[0].message
+    assert set(severities(findings)) == {"error"}, findings
+    assert any(words in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    (
+        {"trigger": {"type": "cron", "schedule": "0 3 * * *"}},
+        {"message": "payload"},
+        {"message": None},
+        {"inputs": {"tests": "done"}},
+        {"a_word_of_tomorrow": {"skip": True}},
+        {"version": 2},
+    ),
+)
+def test_what_no_rule_knows_is_held_to_the_letter(changes: dict[str, object]) -> None:
+    findings = found("altered-spec", side(), side(**changes))
+    assert set(severities(findings)) == {"error"}
+
+
+def test_a_word_of_tomorrow_is_held_in_every_section() -> None:
+    for section in ("proof", "retry", "failures", "idempotency", "enqueue", "dead_letter", "payload"):
+        changed = side(**{section: part(section, tomorrow="x")})
+        assert severities(everything(side(), changed)) == ["error"], section
+    tomorrow = side(effects=[{**EMAIL, "tomorrow": "x"}])
+    assert severities(everything(side(), tomorrow)) == ["error"]
+
+
+def test_every_word_of_the_schema_has_been_thought_of() -> None:
+    """A new word is held to the letter; here it is asked for what it should be."""
+    known = {*RULES, *HELD, *COMPARED}
+    unknown = []
+    for place in spec_places():
+        around = [place, *(place[:cut] for cut in range(len(place)) if place[cut] in ".[")]
+        is_section = any(other.startswith((f"{place}.", f"{place}[")) for other in known)
+        if known.isdisjoint(around) and not is_section:
+            unknown.append(place)
+    assert unknown == []
+    assert known <= set(spec_places())
+
+
+def test_a_job_has_one_spec() -> None:
+    path = ".skillrun/jobs/again.yaml"
+    (finding,) = found("altered-spec", side(), {**side(), path: spec(effects=[])})
+    assert "has a spec already" in finding.message
+    assert everything({**side(), path: spec()}, {**side(), path: spec()}) == []
+
+
+def test_two_specs_that_are_one_file_elsewhere_are_found() -> None:
+    path = ".skillrun/jobs/Send-Receipt.yaml"
+    (finding,) = found("altered-spec", side(), {**side(), path: spec(job="other")})
+    assert "one file on some machines" in finding.message
+
+
+def test_specs_that_changed_places_are_the_same_specs() -> None:
+    path = ".skillrun/jobs/other.yaml"
+    assert everything({**side(), path: spec(job="other")}, {SPEC: spec(job="other"), path: spec()}) == []
+
+
+def test_a_copy_that_says_less_does_not_stand_for_its_original() -> None:
+    """The original moved, and something else took its place."""
+    path = ".skillrun/jobs/moved.yaml"
+    assert everything(side(), {path: spec(), SPEC: spec(job="other", handler="shop.other:work")}) == []
+    weak = {path: spec(effects=[]), SPEC: spec(job="other", handler="shop.other:work")}
+    assert "effects.email lost" in everything(side(), weak)[0].message
+
+
+def test_a_job_under_another_name_is_the_same_job() -> None:
+    path = ".skillrun/jobs/other.yaml"
+    assert everything(side(), {path: spec(job="email-receipt")}) == []
+    weak = {path: spec(job="email-receipt", effects=[])}
+    assert severities(found("weaker-guarantee", side(), weak)) == ["error"]
+
+
+def test_what_a_draft_leaves_open_is_filled_in() -> None:
+    draft = {"version": 1, "job": "send-receipt", "idempotency": "unknown"}
+    assert everything({SPEC: yaml.safe_dump(draft)}, side()) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "severity"),
+    (
+        ("select 1", "error"),
+        ("select order_id from receipts where 1 = 0", "error"),
+        ("select order_id from receipts where order_id <> order_id", "error"),
+        ("select order_id from receipts where order_id = 1 and order_id = 2", "error"),
+        ("select order_id from receipts limit 0", "error"),
+        ("select count(*) > -1 from receipts", "error"),
+        ("select r.order_id from receipts r join orders o on false", "error"),
+        ("select distinct order_id from receipts", "warning"),
+        ("select order_id from receipts group by order_id", "warning"),
+        ("select order_id from receipts intersect select id from orders", "warning"),
+        ("select max(order_id) from receipts", "warning"),
+        ("select exists (select 1 from receipts)", "warning"),
+        ("select order_id from receipts limit 1", "warning"),
+        ("select 1 from receipts", "warning"),
+    ),
+)
+def test_a_new_query_that_sees_too_little_is_found(query: str, severity: str) -> None:
+    new = side(proof=part("proof", state={"receipts": query}))
+    assert severities(found("blind-query", {}, new)) == [severity]
+    assert found("blind-query", new, new) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    (
+        "select order_id, email from receipts order by 1",
+        "select count(*), sum(total) from digests",
+        "select month, count(*) from digests group by month",
+        "select id from a union all select id from b",
+        "select id from a where exists (select 1 from b where b.id = a.id)",
+        "keys receipts:*",
+    ),
+)
+def test_a_query_that_sees_every_row_is_no_finding(query: str) -> None:
+    assert found("blind-query", {}, side(proof=part("proof", state={"receipts": query}))) == []
 
 
 WAIVER = {"item": "tests", "reason": "no broker here", "by": "me"}
@@ -164,23 +418,41 @@ def test_a_waiver_that_the_base_holds_is_no_finding() -> None:
     (
         {"effects": [{**EMAIL, "name": "mail"}]},  # renamed
         {"effects": [EMAIL, {"name": "sms", "call": "shop.sms:send", "guarantee": "keyed", "key_arg": "key"}]},
-        {"idempotency": part("idempotency", key=["order_id", "email"])},
-        {"idempotency": part("idempotency", dedupe={"store": "table sent", "window": "30d"})},
+        {"effects": [{**EMAIL, "window": "1h"}]},
+        {"effects": [{**EMAIL, "mode": "stand_in", "returns": None}]},  # as it is by default
+        {"idempotency": part("idempotency", dedupe={"store": "table receipts", "window": "30d"})},
         {"idempotency": part("idempotency", dedupe={"store": "table receipts"})},  # for ever
+        {"idempotency": part("idempotency", dedupe={"store": "table receipts", "window": "168h"})},
         {"failures": part("failures", permanent=["shop.receipts:InvalidOrder", "shop.mailer:BadAddress"])},
+        {"failures": part("failures", transient=["TimeoutError", "shop.mailer:Unavailable", "OSError"])},
+        {"failures": part("failures", acceptable_delay="5m")},
         {"retry": part("retry", max_attempts=3)},
         {"retry": part("retry", backoff={**BACKOFF, "base": "4s"})},
-        {"dead_letter": {"kind": "queue", "where": "dead"}},
+        {"retry": part("retry", backoff={**BACKOFF, "cap": "1m"})},
         {"proof": part("proof", state={"sent": "select order_id, email from receipts order by 1"})},
-        {"proof": part("proof", state={"receipts": "SELECT order_id, email, at\n FROM receipts order by 2;"})},
-        {"proof": part("proof", state={"receipts": "select order_id as id, email from receipts order by 1"})},
-        {"proof": part("proof", poison=[{}, {"order_id": -2, "email": "b@example.com"}, {"order_id": "x"}])},
+        {"proof": part("proof", state={"receipts": "SELECT order_id, email\n FROM Receipts -- all\n ORDER BY 1;"})},
         {
-            "payload": part(
-                "payload", examples=[{"order_id": 1, "email": "b@example.com"}, {"order_id": 2, "email": "c@d.e"}]
+            "proof": part(
+                "proof",
+                state={
+                    "receipts": "select order_id, email from receipts order by 1",
+                    "orders": "select id from orders",
+                },
             )
         },
-        {"payload": part("payload", required=["order_id", "email", "note"])},
+        {"proof": part("proof", poison=[{"x": 1}, {}, {"order_id": -1, "email": "a@example.com"}])},
+        {
+            "payload": part(
+                "payload",
+                examples=[
+                    {"order_id": 7, "email": "a@example.com"},
+                    {"order_id": 8, "email": "a@example.com"},
+                    {"order_id": 9, "email": "b@example.com"},
+                ],
+            )
+        },
+        {"payload": part("payload", properties={**PROPERTIES, "note": {"type": "string"}}, title="A receipt")},
+        {"payload": part("payload", required=["email", "order_id"])},
         {"intent": {"what": "other words", "why_async": "slow"}},
     ),
 )

@@ -17,7 +17,7 @@ ID = "weaker-gate"
 HELP = (
     "A hook or workflow that no longer calls skillrun, or no longer minds its answer, lets everything pass. Found: an "
     "entry that named skillrun and is gone, `continue-on-error`, `allow_failure`, `if: false` or `|| true` in a "
-    "workflow that calls it, and hooks that are turned off as a whole."
+    "workflow that calls it, a call that is given another base or repository, and hooks that are turned off as a whole."
 )
 _HOOKS = re.compile(
     r"(^|/)(\.claude/settings(\.local)?\.json|\.codex/(hooks\.json|config\.toml)|\.cursor/hooks\.json|"
@@ -28,6 +28,10 @@ _WORKFLOW = re.compile(r"(^|/)(\.github/(workflows|actions)/.+\.ya?ml|\.gitlab-c
 _NAMED = re.compile(r"\bskillrun\b")
 _IGNORING = re.compile(r"(\|\||;)\s*(true|:|exit 0)(?=[\s\"']|$)")
 _ENDING = re.compile(r"\s*(exit 0|set \+e)\s*$")  # in the script that calls skillrun
+# Words of a call that decide what it judges, and against what.
+_STEERING = re.compile(r"--(base|repo|waive)\b[= ]*(?P<value>\S*)")
+# A branch of the server is what a request goes to; HEAD compared with itself has changed nothing.
+_SERVER_BRANCH = re.compile(r"""["']?origin/(?!HEAD~)[\w./${} -]+["']?$""")
 _TRIGGER = re.compile(r"^\s*-?\s*(pull_request|push|merge_group|merge_requests)\b")
 HINT = "put it back; a gate is changed by a person, in a change of its own"
 
@@ -45,6 +49,7 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _hooks(file: File) -> Iterator[Finding]:
     yield from _no_longer_named(file)
+    yield from _steered(file)
     yield from _minds_not(file)
     old, new = file.old_document, file.new_document
     if old is None or new is None or not file.path.endswith(".json"):
@@ -68,6 +73,7 @@ def _events(value: Any) -> set[str]:
 
 def _workflow(file: File) -> Iterator[Finding]:
     yield from _no_longer_named(file)
+    yield from _steered(file)
     if file.new is None:
         return
     yield from _minds_not(file)
@@ -87,6 +93,24 @@ def _no_longer_named(file: File) -> Iterator[Finding]:
     gone = [(line, text) for line, text in file.removed() if _NAMED.search(text)]
     for line, text in gone[: max(missing, 0)]:
         yield taken(ID, file, line, f"{file.path} no longer calls skillrun: {quoted(text)} is gone", hint=HINT)
+
+
+def _steered(file: File) -> Iterator[Finding]:
+    """A call that judges something else than the base's does: `verify --base HEAD` compares HEAD with itself."""
+    known = set(_steering_words(file.old))
+    for line, text in file.added():
+        for word in _steering_words(text):
+            if word not in known:
+                said = f"the call of skillrun is steered by {quoted(word)}: {quoted(text)}"
+                yield taken(ID, file, line, said, hint=HINT)
+                break
+
+
+def _steering_words(text: str | None) -> Iterator[str]:
+    """Each option with its value, unless it names a branch of the server."""
+    for found in _STEERING.finditer(text or ""):
+        if found[1] != "base" or not _SERVER_BRANCH.match(found["value"]):
+            yield found[0]
 
 
 def _minds_not(file: File) -> Iterator[Finding]:

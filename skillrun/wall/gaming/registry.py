@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming import (
+    altered_spec,
+    blind_queries,
     collection,
     commands,
     deleted_tests,
@@ -19,6 +21,7 @@ from skillrun.wall.gaming import (
     skill_copies,
     skipped_tests,
     swallowing,
+    watching,
     weaker_assertions,
 )
 
@@ -40,10 +43,13 @@ _MODULES = (
     guarantees,
     proof_asked,
     payload,
+    altered_spec,
+    blind_queries,
     new_waivers,
     commands,
     gates,
     skill_copies,
     swallowing,
+    watching,
 )
 LOOKS: tuple[Look, ...] = tuple(Look(module.ID, module.HELP, module.find) for module in _MODULES)

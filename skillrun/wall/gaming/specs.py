@@ -1,7 +1,8 @@
-"""The job specs of both sides, paired: by path, else by the name of the job."""
+"""The job specs of both sides, paired: by the name of the job, else by path, else by the handler."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,23 +33,69 @@ def pairs(diff: Diff) -> Iterator[Pair]:
     """The specs of HEAD that the base holds, too, and that can be read on both sides."""
     for file in diff.specs:
         old = base_document(diff, file)
-        if file.new_document is not None and old is not None and old.value != file.new_document.value:
+        if file.new_document is None or old is None:
+            continue
+        # `1` and `true` are equal in Python, and are not the same in a spec.
+        if json.dumps(old.value) != json.dumps(file.new_document.value):
             yield Pair(file, file.new_document, old)
 
 
 def base_document(diff: Diff, spec: File) -> Document | None:
-    """The base's spec of the same path, else the one of the same job that is gone from where it was."""
-    if spec.old is not None:
-        return spec.old_document
-    job = _job(spec.new_document)
-    gone = (other for other in diff.specs if other.new is None)
-    return next((other.old_document for other in gone if job and _job(other.old_document) == job), None)
+    """The base's spec of the same job, wherever it stands there; None where HEAD's is a new one."""
+    found = _partners(diff).get(spec.path)
+    return found.old_document if found is not None else None
 
 
 def vanished(diff: Diff) -> Iterator[File]:
-    """The specs of the base whose job has none in HEAD."""
-    jobs = {_job(file.new_document) for file in diff.specs if file.new is not None}
-    return (f for f in diff.specs if f.new is None and f.old is not None and _job(f.old_document) not in jobs - {None})
+    """The specs of the base that have none in HEAD."""
+    kept = {file.old_path for file in _partners(diff).values()}
+    for file in diff.specs:
+        if file.old is not None and file.old_path not in kept:
+            yield file
+
+
+def added(diff: Diff) -> Iterator[File]:
+    """The specs of HEAD that have none in the base."""
+    kept = _partners(diff)
+    for file in diff.specs:
+        if file.new is not None and file.path not in kept:
+            yield file
+
+
+def _partners(diff: Diff) -> dict[str, File]:
+    """Path in HEAD -> the base's file of the same spec: by the job, else by the path, else by the handler.
+
+    Each of the base's belongs to one of HEAD's: a copy that says less does not stand for its
+    original.
+    """
+    new = [file for file in diff.specs if file.new is not None]
+    old = [file for file in diff.specs if file.old is not None]
+    found: dict[str, File] = {}
+    for same in (_is_same_job_and_path, _is_same_job, _is_same_path, _is_same_handler):
+        for file in new:
+            if file.path in found:
+                continue
+            partner = next((other for other in old if same(file, other)), None)
+            if partner is not None:
+                found[file.path] = partner
+                old.remove(partner)
+    return found
+
+
+def _is_same_job_and_path(new: File, old: File) -> bool:
+    return _is_same_path(new, old) and _is_same_job(new, old)
+
+
+def _is_same_job(new: File, old: File) -> bool:
+    return _word(new.new_document, "job") == _word(old.old_document, "job") is not None
+
+
+def _is_same_path(new: File, old: File) -> bool:
+    return new.path == old.path
+
+
+def _is_same_handler(new: File, old: File) -> bool:
+    return _word(new.new_document, "handler") == _word(old.old_document, "handler") is not None
 
 
 def at(value: Any, *path: str) -> Any:
@@ -76,6 +123,6 @@ def seconds(value: Any) -> float | None:
         return None
 
 
-def _job(document: Document | None) -> str | None:
-    name = at(document.value, "job") if document is not None else None
-    return name if isinstance(name, str) else None
+def _word(document: Document | None, key: str) -> str | None:
+    value = at(document.value, key) if document is not None else None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,83 @@
+"""Functions that only have another name in HEAD: what a spec says of the one holds for the other."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from skillrun.repo.python import Definition, Project
+from skillrun.wall.sources import CommitSources
+
+# Calls are followed this deep from a handler to what it reaches.
+_DEEP = 8
+
+
+@dataclass
+class Renames:
+    """The code of both sides, parsed where a spec names it."""
+
+    before: CommitSources
+    after: CommitSources
+
+    @cached_property
+    def _old(self) -> Project:
+        return Project(self.before)
+
+    @cached_property
+    def _new(self) -> Project:
+        return Project(self.after)
+
+    def is_renamed(self, old: Any, new: Any) -> bool:
+        """Whether the base's definition stands in HEAD unchanged under the new name, and the old name is gone.
+
+        In another module its names may mean something else: then the whole module must be the same.
+        """
+        if not isinstance(old, str) or not isinstance(new, str):
+            return False
+        was, now = self._old.find(old), self._new.find(new)
+        if was is None or now is None or self._new.lookup(old) is not None:
+            return False
+        if was.path == now.path:
+            return _without_name(was) == _without_name(now)
+        return _module_without_name(was) == _module_without_name(now)
+
+    def is_reached(self, handler: Any, call: str) -> bool:
+        """Whether the base's handler calls a function, directly or through others."""
+        start = self._old.find(handler) if isinstance(handler, str) else None
+        target = self._old.find(call)
+        if start is None or target is None:
+            return False
+        names = {target.dotted, call.replace(":", ".")}
+        reached: set[str] = set()
+        for found in self._old.calls(start, depth=_DEEP):
+            reached |= {found.origin, *found.via}
+        return not names.isdisjoint(reached)
+
+
+def _without_name(definition: Definition) -> str:
+    """The definition as text, whatever it is called."""
+    return ast.dump(_anonymous(definition.node, definition.node.name))
+
+
+def _module_without_name(definition: Definition) -> str:
+    return ast.dump(_anonymous(definition.module.tree, definition.node.name))
+
+
+class _Anonymous(ast.NodeTransformer):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == self.name:
+            node.name = "_"
+        elif isinstance(node, ast.Name) and node.id == self.name:
+            node.id = "_"
+        return self.generic_visit(node)
+
+
+def _anonymous(node: ast.AST, name: str) -> ast.AST:
+    """A copy in which a name is blank."""
+    copy = ast.parse(ast.unparse(node))
+    return _Anonymous(name).visit(copy)

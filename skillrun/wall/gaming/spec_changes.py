@@ -1,0 +1,299 @@
+"""What HEAD's job spec says otherwise than the base's, but for what asks more of the same code.
+
+Every difference is a change. `spec_rules` alone says which ones are additions or narrower promises,
+so that a word that it does not know is held to the letter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun.wall.diff import Diff
+from skillrun.wall.gaming.queries import dialect_of, same_query
+from skillrun.wall.gaming.renamed import Renames
+from skillrun.wall.gaming.spec_places import OPEN_PLACES, spec_places
+from skillrun.wall.gaming.spec_rules import RULES, says_nothing
+from skillrun.wall.gaming.specs import Pair, at, listed, mapping, pairs
+
+Path = tuple[str | int, ...]
+# Of a JSON Schema these words only describe.
+_DESCRIBING = ("title", "description", "$comment")
+_STAND_IN = "its function ran for real in the base's proof, and would be replaced by a stand-in"
+# An error of these would make every other one permanent, or worth another try.
+_EVERY_ERROR = ("Exception", "BaseException", "builtins:Exception", "builtins:BaseException")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is neither an addition nor narrower. None: it is not there on that side."""
+
+    place: str  # in the schema: effects[].guarantee
+    name: str  # for people: effects.email.guarantee
+    path: Path  # in HEAD's spec
+    old: Any
+    new: Any
+    why: str = ""
+
+
+def find_changes(diff: Diff) -> Iterator[tuple[Pair, Change]]:
+    """The changes of every spec that both sides hold."""
+    for pair in pairs(diff):
+        for change in _Comparison(diff, pair).run():
+            yield pair, change
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Equal as JSON: `1` and `true` are equal in Python, and are not the same."""
+    return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
+
+
+class _Comparison:
+    """One spec against the base's."""
+
+    def __init__(self, diff: Diff, pair: Pair) -> None:
+        self.renames = Renames(diff.before, diff.after)
+        self.pair = pair
+        self.old, self.new = mapping(pair.old.value), mapping(pair.new.value)
+        # Without `proof:` the base has run nothing: what its spec leaves open may be filled in.
+        self.is_draft = not self.old.get("proof")
+
+    def run(self) -> Iterator[Change]:
+        for key in sorted(self.old.keys() | self.new.keys()):
+            yield from self.compare(key, key, (key,), self.old.get(key), self.new.get(key))
+
+    def compare(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        """The changes at one place and below it."""
+        own = {
+            "payload": self._payload,
+            "effects": self._effects,
+            "failures.transient": self._errors,
+            "failures.permanent": self._errors,
+            "idempotency": self._idempotency,
+            "proof": self._proof,
+            "proof.state": self._state,
+            "proof.dead_letters": self._dead_letters,
+        }.get(place)
+        if own is not None:
+            yield from own(place, name, path, old, new)
+            return
+        old, new = _spelled_out(place, old), _spelled_out(place, new)
+        if is_same(old, new) or self._is_allowed(place, old, new):
+            return
+        # `kind: none` turns the whole section off.
+        is_off = at(new, "kind") == "none"
+        is_section = isinstance(old, dict) and isinstance(new, dict) and not is_off
+        if place in RULES and not is_section:
+            why = RULES[place](old, new)
+            yield Change(place, name, path, old, new, why or "")
+        elif is_section or (old is None and isinstance(new, dict)):
+            yield from self._members(place, name, path, mapping(old), new)
+        else:
+            yield Change(place, name, path, old, new)
+
+    def _is_allowed(self, place: str, old: Any, new: Any) -> bool:
+        """Whether the table lets a change pass, or the base has left it open."""
+        if place in RULES and RULES[place](old, new) is None:
+            return True
+        if old is None and self.is_draft:
+            return True
+        schema = spec_places().get(place, {})
+        if schema.get("$ref") == "#/$defs/importPath":
+            return isinstance(old, str) and self.renames.is_renamed(old, new)
+        return False
+
+    def _members(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        for key in sorted(old.keys() | new.keys()):
+            below = f"{place}.{key}"
+            # A name that the schema does not know is somebody's own, as those of `env` are.
+            if below not in spec_places() and f"{place}.*" in spec_places():
+                below = f"{place}.*"
+            yield from self.compare(below, f"{name}.{key}", (*path, key), old.get(key), new.get(key))
+
+    # -- effects
+
+    def _effects(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        """Effects are known by their names, else by their calls."""
+        left = dict(enumerate(listed(new)))
+        for effect in listed(old):
+            index = _find_effect(effect, left, self.renames)
+            title = f"{name}.{at(effect, 'name')}"
+            if index is None:
+                yield Change(f"{place}[]", title, path, effect, None)
+                continue
+            found = left.pop(index)
+            yield from self._effect(title, (*path, index), mapping(effect), mapping(found))
+        for index, effect in left.items():
+            call = str(at(effect, "call"))
+            is_stand_in = at(effect, "mode") != "pass_through"
+            if is_stand_in and not self.is_draft and self.renames.is_reached(self.old.get("handler"), call):
+                title = f"{name}.{at(effect, 'name')}"
+                yield Change(f"{place}[]", title, (*path, index), None, effect, _STAND_IN)
+
+    def _effect(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        """With a guarantee that is stronger comes the key that it needs, and its reason is not
+        needed any more.
+        """
+        is_keyed_now = at(new, "guarantee") == "keyed" and at(old, "guarantee") != "keyed"
+        for change in self._members("effects[]", name, path, old, new):
+            is_its_key = change.place == "effects[].key_arg" and change.old is None
+            if not (is_keyed_now and is_its_key):
+                yield change
+
+    # -- errors
+
+    def _errors(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        before, after = _spelled_errors(old), _spelled_errors(new)
+        further = [error for error in after if error not in before]
+        for error in before:
+            if error in after or self._has_new_name(error, further):
+                continue
+            yield Change(f"{place}[]", name, path, error, None, "nothing is tried with it any more")
+        for error in further:
+            if error["type"] in _EVERY_ERROR and not self.is_draft:
+                yield Change(f"{place}[]", name, path, None, error, "it means every error")
+
+    def _has_new_name(self, error: dict[str, Any], further: list[dict[str, Any]]) -> bool:
+        for other in further:
+            if other["args"] == error["args"] and self.renames.is_renamed(error["type"], other["type"]):
+                return True
+        return False
+
+    # -- idempotency
+
+    def _idempotency(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        old, new = _spelled_out(place, old), _spelled_out(place, new)
+        was, now = at(old, "strategy") or "unknown", at(new, "strategy") or "unknown"
+        if was == "unknown" or (was == "invariant" and now == "keyed"):
+            return
+        if was != now:
+            said = "no key is asked for any more" if was == "keyed" else ""
+            yield Change(f"{place}.strategy", f"{name}.strategy", (*path, "strategy"), was, now, said)
+            return
+        yield from self._members(place, name, path, mapping(old), mapping(new))
+
+    # -- the payload
+
+    def _payload(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            if old is not None:
+                yield Change(place, name, path, old, new)
+            return
+        yield from self._examples(place, name, path, listed(old.get("examples")), listed(new.get("examples")))
+        yield from self._schema(name, path, _without_examples(old), _without_examples(new))
+
+    def _examples(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        """The first is the job that is delivered, so each stays where it is; further ones come
+        behind them.
+        """
+        for index, example in enumerate(old):
+            found = new[index] if index < len(new) else None
+            if not is_same(example, found):
+                title, where = f"{name}.examples", (*path, "examples", index)
+                yield Change(f"{place}.examples", title, where, example, found)
+
+    def _schema(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        """A JSON Schema: a further field that may be left out is an addition."""
+        for key in sorted(old.keys() | new.keys()):
+            was, now = old.get(key), new.get(key)
+            title, where = f"{name}.{key}", (*path, key)
+            if key in _DESCRIBING or is_same(was, now):
+                continue
+            if key == "properties" and isinstance(was, dict) and isinstance(now, dict):
+                yield from self._fields(title, where, was, now)
+            elif key == "required":
+                yield from _required(title, where, listed(was), listed(now))
+            elif isinstance(was, dict) and isinstance(now, dict):
+                yield from self._schema(title, where, was, now)
+            else:
+                yield Change("payload", title, where, was, now)
+
+    def _fields(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        for field, was in old.items():
+            if field not in new:
+                yield Change("payload", f"{name}.{field}", path, was, None)
+            elif isinstance(was, dict) and isinstance(new[field], dict):
+                yield from self._schema(f"{name}.{field}", (*path, field), was, new[field])
+            elif not is_same(was, new[field]):
+                yield Change("payload", f"{name}.{field}", (*path, field), was, new[field])
+
+    # -- the proof
+
+    def _proof(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        if not old:
+            return
+        if not new:
+            yield Change(place, name, path, old, new, "the job is read, not proved")
+            return
+        yield from self._members(place, name, path, mapping(old), mapping(new))
+
+    def _state(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        """A query is known by its name, else by what it asks."""
+        dialect = dialect_of(self.new)
+        left = dict(mapping(new))
+        for key, query in mapping(old).items():
+            found = key if key in left else _find_query(query, left, dialect)
+            now = left.pop(found, None) if found is not None else None
+            if now is None or not same_query(query, now, dialect):
+                yield Change(f"{place}.*", f"{name}.{key}", (*path, key), query, now)
+
+    def _dead_letters(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        if old is not None and (new is None or not same_query(old, new, dialect_of(self.new))):
+            yield Change(place, name, path, old, new)
+
+
+def _find_effect(effect: Any, left: dict[int, Any], renames: Renames) -> int | None:
+    for index, other in left.items():
+        if at(other, "name") == at(effect, "name"):
+            return index
+    for index, other in left.items():
+        was, now = at(effect, "call"), at(other, "call")
+        if was == now or renames.is_renamed(was, now):
+            return index
+    return None
+
+
+def _find_query(query: Any, left: dict[str, Any], dialect: str) -> str | None:
+    for name, other in left.items():
+        if same_query(query, other, dialect):
+            return name
+    return None
+
+
+def _required(name: str, path: Path, old: list[Any], new: list[Any]) -> Iterator[Change]:
+    for field in old:
+        if field not in new:
+            yield Change("payload", name, path, field, None)
+    for field in new:
+        if field not in old:
+            yield Change("payload", name, path, None, field)
+
+
+def _without_examples(schema: dict[str, Any]) -> dict[str, Any]:
+    rest = dict(schema)
+    rest.pop("examples", None)
+    return rest
+
+
+def _spelled_errors(value: Any) -> list[dict[str, Any]]:
+    """Each as a mapping: `TimeoutError` is the exception without arguments."""
+    found = []
+    for error in listed(value):
+        if isinstance(error, dict):
+            found.append({"type": error.get("type"), "args": error.get("args", [])})
+        else:
+            found.append({"type": error, "args": []})
+    return found
+
+
+def _spelled_out(place: str, value: Any) -> Any:
+    """The value without its short forms: what is left out has its default, `none` is a kind."""
+    if value == "none" and place in ("retry", "dead_letter"):
+        return {"kind": "none"}
+    if value == "unknown" and place == "idempotency":
+        return {"strategy": "unknown"}
+    if value is None or (says_nothing(value) and place not in OPEN_PLACES):
+        return spec_places().get(place, {}).get("default")
+    return value

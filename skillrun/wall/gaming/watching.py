@@ -1,0 +1,182 @@
+"""Code that asks whether it is being watched, and does something else then."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skillrun.repo.python import Project
+from skillrun.repo.source import Module
+from skillrun.stages.tests import is_test_file
+from skillrun.verdict import Finding, Severity
+from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.specs import at, listed, mapping
+from skillrun.wall.sources import CommitSources
+from skillrun.wall.watched.decisions import Asked, Decision, find_decisions
+from skillrun.wall.watched.flow import Seen
+from skillrun.wall.watched.seen import Signs
+from skillrun.wall.watched.signs import Kind
+
+ID = "asks-if-watched"
+HELP = (
+    "A handler that does something else where it is proved or tested shows nothing of what it does "
+    "in production. Found, in code that a handler reaches: a sign of being watched (modules, "
+    "arguments, environment, paths, stack, patched functions, names such as TESTING) on which an "
+    "effect depends, newly (error) or in the base as well (note); an effect that depends on a "
+    "variable which proof.env does not set (warning); and such a sign that is new elsewhere "
+    "(note)."
+)
+HINT = "take it out: what is proved and tested has to be what runs in production"
+_CONDITIONS = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.If, ast.While, ast.IfExp, ast.Assert)
+
+
+def find(diff: Diff) -> Iterator[Finding]:
+    """One finding for each decision, and for each further place that asks."""
+    told: set[tuple[str, int]] = set()
+    for finding, decision in _find_decisions(diff):
+        told.add((decision.path, decision.line))
+        told |= {(seen.path, seen.line) for seen in decision.seen}
+        yield finding
+    for file in diff.python():
+        if file.new is not None and not is_test_file(file.path):
+            yield from _find_elsewhere(diff, file, told)
+
+
+# -- what decides about an effect
+
+
+def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
+    changes = _Changes(diff)
+    decisions = find_decisions(_asked(diff, diff.after))
+    if not decisions:
+        return
+    known = Counter(decision.key for decision in find_decisions(_asked(diff, diff.before)))
+    for decision in decisions:
+        is_new = known[decision.key] == 0
+        known[decision.key] -= 1
+        finding = changes.describe(decision, is_new=is_new)
+        if finding is not None:
+            yield finding, decision
+
+
+def _asked(diff: Diff, sources: CommitSources) -> Asked:
+    """Both sides are asked about the handlers and effects of both, so that what moved is known
+    again.
+    """
+    handlers: list[str] = []
+    effects: set[str] = set()
+    variables: set[str] = set()
+    for file in diff.specs:
+        for document in (file.old_document, file.new_document):
+            value = document.value if document is not None else None
+            handlers.append(str(at(value, "handler")))
+            effects |= {str(at(effect, "call")).replace(":", ".") for effect in listed(at(value, "effects"))}
+            variables |= set(mapping(at(value, "proof", "env")))
+    return Asked(sources, tuple(dict.fromkeys(handlers)), frozenset(effects), frozenset(variables))
+
+
+@dataclass
+class _Changes:
+    """Says of a decision where the branch added it."""
+
+    diff: Diff
+
+    def describe(self, decision: Decision, *, is_new: bool) -> Finding | None:
+        path, line = self._place(decision)
+        file = self._file(path)
+        seen = min(decision.seen, key=_importance)
+        read = f"{seen.sign.name} at {seen.path}:{seen.line}"
+        said = f"{quoted(decision.text)} depends on {quoted(read)} and decides about {decision.about}"
+        if not decision.is_watching:
+            hint = f"set {seen.sign.name} in proof.env as production does, or ask for it elsewhere"
+            message = f"{said}: {seen.sign.why}"
+            return doubtful(ID, file, line, message, hint=hint) if is_new else None
+        message = f"{said}: {seen.sign.why}"
+        if is_new:
+            return taken(ID, file, line, message, hint=HINT)
+        return _note(file, line, f"{message} (the base has it, too)")
+
+    def _place(self, decision: Decision) -> tuple[str, int]:
+        """The line of it that the branch added, the condition before what it depends on."""
+        places = [(decision.path, decision.line)]
+        places += sorted((seen.path, seen.line) for seen in decision.seen)
+        for path, line in places:
+            if line in self._added(path):
+                return path, line
+        return places[0]
+
+    def _added(self, path: str) -> set[int]:
+        for file in self.diff.files:
+            if file.path == path:
+                return {line for line, _ in file.added()}
+        return set()
+
+    def _file(self, path: str) -> File:
+        for file in self.diff.files:
+            if file.path == path:
+                return file
+        text = self.diff.after.texts.get(path)
+        return File(path, path, text, text)
+
+
+def _importance(seen: Seen) -> tuple[int, bool, str, int]:
+    """The plainest sign first: what was read before what it was compared with."""
+    order = (Kind.FLAG, Kind.PLACE, Kind.VARIABLE)
+    is_comparison = seen.sign.name.startswith("compared with")
+    return order.index(seen.sign.kind), is_comparison, seen.path, seen.line
+
+
+# -- what asks and decides about no effect
+
+
+def _find_elsewhere(diff: Diff, file: File, told: set[tuple[str, int]]) -> Iterator[Finding]:
+    """The places of a changed file that ask, and that the base's file has not."""
+    known = Counter(text for _, text in _questions(diff.before, file.old_path))
+    noted: set[int] = set()
+    for node, text in _questions(diff.after, file.path):
+        known[text] -= 1
+        line = node.lineno
+        if known[text] >= 0 or line in noted or (file.path, line) in told:
+            continue
+        noted.add(line)
+        said = f"{quoted(file.new_line(line))} asks whether it is being watched; no effect was seen to depend on it"
+        yield _note(file, line, said)
+
+
+def _questions(sources: CommitSources, path: str) -> Iterator[tuple[ast.expr, str]]:
+    """(node, the condition around it) of every sign that a condition reads."""
+    project = Project(sources)
+    module = project.module(path)
+    if module is None:
+        return
+    signs = Signs(project, frozenset())
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.expr):
+            continue
+        around = _condition(module, node)
+        sign = signs.read(module, node) if around is not None else None
+        if sign is not None and sign.kind is Kind.FLAG and around is not None:
+            yield node, ast.unparse(around)
+
+
+def _condition(module: Module, node: ast.expr) -> ast.expr | None:
+    """The comparison or test that an expression belongs to."""
+    if isinstance(node, ast.Compare):
+        return node
+    below: ast.AST = node
+    for above in module.parents(node):
+        if isinstance(above, ast.If | ast.While | ast.IfExp | ast.Assert):
+            return above.test if below is above.test else None
+        if isinstance(above, ast.Compare | ast.BoolOp | ast.UnaryOp):
+            return above
+        if isinstance(above, ast.stmt):
+            return None
+        below = above
+    return None
+
+
+def _note(file: File, line: int, message: str) -> Finding:
+    return Finding(f"gaming.{ID}", Severity.NOTE, message, file.path, max(line, 1), HINT)

@@ -1,0 +1,62 @@
+"""The Python files of one side of a branch, as the readers of code in `repo/` ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from skillrun.repo.tree import glob_pattern
+
+
+def _nothing() -> Mapping[str, str]:
+    return {}
+
+
+class CommitSources:
+    """The texts of one commit. It answers what `repo.tree.Tree` does, and records no look-up."""
+
+    def __init__(self, load: Callable[[], Mapping[str, str]] = _nothing) -> None:
+        """`load` gives path -> text; it is called when the first look asks."""
+        self._load = load
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """Path -> text."""
+        return self._load()
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """All paths, sorted."""
+        return tuple(sorted(self.texts))
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file; None where there is none of that name."""
+        return self._contents.get(path)
+
+    def search(self, word: str, suffix: str = ".py") -> tuple[str, ...]:
+        """The files that contain a word."""
+        found = []
+        for path in self.files:
+            if path.endswith(suffix) and word in self.texts[path]:
+                found.append(path)
+        return tuple(found)
+
+    def match(self, glob: str) -> tuple[str, ...]:
+        """The paths that match a glob as a whole."""
+        pattern = glob_pattern(glob)
+        return tuple(path for path in self.files if pattern.fullmatch(path))
+
+    @contextmanager
+    def recording(self) -> Iterator[tuple[Any, ...]]:
+        """A commit does not change, so that nobody has to ask again."""
+        yield ()
+
+    def record(self, lookups: Iterable[Any]) -> None:
+        """As for `recording`."""
+
+    # What was parsed is known again by the identity of its bytes, so these are made once.
+    @cached_property
+    def _contents(self) -> dict[str, bytes]:
+        return {path: text.encode("utf-8", "replace") for path, text in self.texts.items()}

@@ -1,0 +1,278 @@
+"""Conditions that depend on being watched and decide about an effect."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from skillrun.repo.python import Project
+from skillrun.repo.source import FunctionNode, Module, last_word
+from skillrun.wall.sources import CommitSources
+from skillrun.wall.watched.effects import Effects
+from skillrun.wall.watched.flow import Flow, Flows, Seen
+from skillrun.wall.watched.reach import Reach
+from skillrun.wall.watched.seen import Signs, probed_import
+from skillrun.wall.watched.signs import Kind
+
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_QUESTIONS = (
+    ast.If,
+    ast.While,
+    ast.IfExp,
+    ast.BoolOp,
+    ast.Assert,
+    ast.Match,
+    ast.For,
+    ast.AsyncFor,
+    ast.Try,
+    ast.Call,
+    ast.Assign,
+    *_COMPREHENSIONS,
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A piece of code that does something else where it is watched."""
+
+    path: str
+    line: int
+    text: str  # the condition
+    about: str  # what it decides about
+    seen: Flows
+
+    @property
+    def key(self) -> tuple[str, str, tuple[str, ...]]:
+        """The same on both sides, wherever it stands."""
+        return self.text, self.about, tuple(sorted({seen.sign.name for seen in self.seen}))
+
+    @property
+    def is_watching(self) -> bool:
+        """It asks for a sign of being watched, and not only for a variable that the proof does not
+        set.
+        """
+        return any(seen.sign.kind is not Kind.VARIABLE for seen in self.seen)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one side is asked about: its files, its handlers, the effects, the variables of its
+    proof.
+    """
+
+    sources: CommitSources
+    handlers: tuple[str, ...]
+    effects: frozenset[str]
+    variables: frozenset[str]
+
+
+def find_decisions(asked: Asked) -> list[Decision]:
+    """All of one side, in the order of the files."""
+    project = Project(asked.sources)
+    reach = Reach(project)
+    reach.follow(list(asked.handlers))
+    effects = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
+    effects.settle()
+    flow = Flow(reach, Signs(project, asked.variables))
+    deciding = _Deciding(flow, effects)
+    found: list[Decision] = []
+    for module, node in deciding.questions():
+        found += deciding.decide(module, node)
+    return sorted(found, key=lambda decision: (decision.path, decision.line, decision.text))
+
+
+@dataclass
+class _Deciding:
+    flow: Flow
+    effects: Effects
+
+    def questions(self) -> Iterator[tuple[Module, ast.AST]]:
+        """Every node that may decide something, in the code that handlers reach."""
+        for module in self.flow.reach.modules.values():
+            for node in ast.walk(module.tree):
+                if isinstance(node, (*_QUESTIONS, FunctionNode)) and self._runs(module, node):
+                    yield module, node
+
+    def _runs(self, module: Module, node: ast.AST) -> bool:
+        """Code of a module itself runs when it is imported; that of a function when it is reached."""
+        function = node if isinstance(node, FunctionNode) else module.function_of(node)
+        while function is not None:
+            if function in self.flow.reach.functions:
+                return True
+            function = module.function_of(function)
+            if function is None:
+                return False
+        return True
+
+    def decide(self, module: Module, node: ast.AST) -> Iterator[Decision]:
+        """What a node decides about, if it depends on being watched."""
+        if isinstance(node, FunctionNode):
+            for decorator in node.decorator_list:
+                yield from self._wrapping(module, node, decorator)
+        elif isinstance(node, ast.Call):
+            yield from self._calling(module, node)
+        elif isinstance(node, ast.Assign):
+            yield from self._replacing(module, node)
+        else:
+            yield from self._branching(module, node)
+
+    def _branching(self, module: Module, node: ast.AST) -> Iterator[Decision]:
+        for test, region in _branches(node):
+            seen = self._deciding(self._into(module, test))
+            if not seen:
+                continue
+            about = self._decided(module, region)
+            if about is not None:
+                yield _decision(module, test, about, seen)
+                return
+
+    def _into(self, module: Module, test: ast.AST) -> Flows:
+        if isinstance(test, ast.Try):
+            return self.flow.around(module, test.body[0]) | self._handled(module, test)
+        return self.flow.into(module, test)
+
+    def _handled(self, module: Module, node: ast.Try) -> Flows:
+        """`except ImportError` after the import of what only a watched process has."""
+        for statement in node.body:
+            if any(probed_import(inner) is not None for inner in ast.walk(statement)):
+                return self.flow.around(module, statement)
+        return frozenset()
+
+    def _deciding(self, flows: Flows) -> Flows:
+        return frozenset(seen for seen in flows if seen.decides)
+
+    def _decided(self, module: Module, region: list[ast.AST]) -> str | None:
+        """An effect in the code, or the way out before one."""
+        for part in region:
+            called = self.effects.find_in(module, part)
+            if called is not None:
+                return f"the call of {called}"
+        for part in region:
+            leaving = self._leaving(module, part)
+            if leaving is not None:
+                return leaving
+        return None
+
+    def _leaving(self, module: Module, part: ast.AST) -> str | None:
+        for inner in ast.walk(part):
+            if isinstance(inner, ast.Raise | ast.Assert):
+                return "an error"
+            if not isinstance(inner, ast.Return | ast.Break | ast.Continue):
+                continue
+            function = module.function_of(inner)
+            if self.effects.is_changing(function):
+                name = module.qualname(function) if function is not None else module.name
+                return f"whether {name} goes on"
+        return None
+
+    def _wrapping(self, module: Module, node: FunctionNode, decorator: ast.expr) -> Iterator[Decision]:
+        """A decorator that wraps otherwise: what it returns depends on being watched."""
+        seen = self._deciding(self._of_call(module, decorator))
+        if seen and self.effects.is_changing(node):
+            yield _decision(module, decorator, f"what {module.qualname(node)} does", seen)
+
+    def _of_call(self, module: Module, node: ast.expr) -> Flows:
+        """What a decorator depends on, whether it is called or only named."""
+        found = self.flow.into(module, node)
+        definition = self.flow.reach.definition(module, node)
+        if definition is not None:
+            found |= self.flow.into(definition.module, definition.node)
+            for inner in ast.walk(definition.node):
+                if isinstance(inner, ast.Return):
+                    found |= self.flow.around(definition.module, inner)
+        return found
+
+    def _calling(self, module: Module, node: ast.Call) -> Iterator[Decision]:
+        seen = self._chosen(module, node.func)
+        if seen:
+            yield _decision(module, node.func, "what is called", seen)
+            return
+        if self._is_replacement(module, node):
+            around = self.flow.around(module, node)
+            if around:
+                yield _decision(module, node, f"what {ast.unparse(node.args[1])} is", around)
+        if not self.effects.is_declared(module, node):
+            return
+        for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
+            given = frozenset(seen for seen in self.flow.into(module, argument) if _is_answer(seen))
+            if given:
+                yield _decision(module, argument, f"what {ast.unparse(node.func)} is given", given)
+
+    def _chosen(self, module: Module, func: ast.expr) -> Flows:
+        """What the choice of the function depends on."""
+        if isinstance(func, ast.Name) and self.flow.signs.read(module, func) is None:
+            return self._deciding(self.flow.into(module, func))
+        if isinstance(func, ast.Subscript | ast.IfExp | ast.BoolOp):
+            return self._deciding(self.flow.into(module, func))
+        is_getattr = isinstance(func, ast.Call) and last_word(func.func) == "getattr"
+        if is_getattr and isinstance(func, ast.Call) and len(func.args) > 1:
+            return self._deciding(self.flow.into(module, func.args[1]))
+        return frozenset()
+
+    def _is_replacement(self, module: Module, node: ast.Call) -> bool:
+        if module.resolve(node.func) != "builtins.setattr" or len(node.args) != 3:
+            return False
+        name = self.flow.signs.text(node.args[1], module)
+        return name in self._function_names
+
+    def _replacing(self, module: Module, node: ast.Assign) -> Iterator[Decision]:
+        """`mailer.send = print` where it is watched."""
+        for target in node.targets:
+            if isinstance(target, ast.Attribute) and target.attr in self._function_names:
+                seen = self.flow.around(module, node) | self._deciding(self.flow.into(module, node.value))
+                if seen:
+                    yield _decision(module, node, f"what {ast.unparse(target)} is", seen)
+
+    @cached_property
+    def _function_names(self) -> set[str]:
+        names = {definition.node.name for definition in self.flow.reach.functions.values()}
+        return names | {name.rpartition(".")[2] for name in self.effects.declared}
+
+
+def _branches(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
+    """(condition, what it decides about) of a node."""
+    if isinstance(node, ast.If | ast.While):
+        yield node.test, [*node.body, *node.orelse]
+    elif isinstance(node, ast.IfExp):
+        yield node.test, [node.body, node.orelse]
+    elif isinstance(node, ast.BoolOp):
+        for at, value in enumerate(node.values[:-1]):
+            yield value, list(node.values[at + 1 :])
+    elif isinstance(node, ast.Assert):
+        yield node.test, [node]
+    elif isinstance(node, ast.Match):
+        yield node.subject, [inner for case in node.cases for inner in case.body]
+        for case in node.cases:
+            if case.guard is not None:
+                yield case.guard, list(case.body)
+    elif isinstance(node, ast.For | ast.AsyncFor):
+        yield node.iter, list(node.body)
+    elif isinstance(node, ast.Try):
+        handled = [inner for handler in node.handlers for inner in handler.body]
+        yield node, [*node.body, *handled, *node.orelse]
+    elif isinstance(node, _COMPREHENSIONS):
+        yield from _comprehension(node)
+
+
+def _comprehension(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
+    made: list[ast.AST] = []
+    if isinstance(node, ast.DictComp):
+        made = [node.key, node.value]
+    elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp):
+        made = [node.elt]
+    for generator in getattr(node, "generators", ()):
+        yield generator.iter, made
+        for condition in generator.ifs:
+            yield condition, made
+
+
+def _is_answer(seen: Seen) -> bool:
+    """A value that says whether one is watched; a path or a key that is only handed on does not."""
+    return seen.is_asked and seen.decides and seen.sign.kind is not Kind.VARIABLE
+
+
+def _decision(module: Module, node: ast.AST, about: str, seen: Flows) -> Decision:
+    text = node if not isinstance(node, ast.Try) else node.body[0]
+    return Decision(module.path, getattr(node, "lineno", 1), ast.unparse(text), about, seen)

@@ -1,0 +1,444 @@
+"""Where a sign of being watched flows to: through variables, attributes, parameters, returns and
+conditions.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from skillrun.repo.source import Binding, FunctionNode, Module, last_word
+from skillrun.wall.watched.reach import Reach
+from skillrun.wall.watched.seen import PREDICATES, Signs, probed_import
+from skillrun.wall.watched.signs import Kind, Sign
+
+# What a value still says of being watched when it has gone through these; any other call makes
+# something else of it.
+_PASSING = {
+    *(
+        "str",
+        "bytes",
+        "bool",
+        "len",
+        "int",
+        "any",
+        "all",
+        "next",
+        "list",
+        "tuple",
+        "set",
+        "sorted",
+        "repr",
+    ),
+    *(
+        "lower",
+        "upper",
+        "strip",
+        "split",
+        "rsplit",
+        "partition",
+        "rpartition",
+        "join",
+        "format",
+        "decode",
+    ),
+    *(
+        "casefold",
+        "replace",
+        "removeprefix",
+        "removesuffix",
+        "encode",
+        "fspath",
+        "get",
+        "range",
+        "iter",
+    ),
+    *(
+        "Path",
+        "PurePath",
+        "abspath",
+        "realpath",
+        "basename",
+        "dirname",
+        "normpath",
+        "resolve",
+        "absolute",
+    ),
+    *(
+        "as_posix",
+        "joinpath",
+        "relative_to",
+        "digest",
+        "hexdigest",
+        "sha256",
+        "md5",
+        "sha1",
+        "crc32",
+    ),
+    *("strtobool", "asbool", "parse_bool", "to_bool", "literal_eval", "loads", "not_", "truth"),
+}
+# What the system says of a process is read with these.
+_READING = {
+    *("open", "read", "read_text", "read_bytes", "readline", "readlines", "readlink", "splitlines"),
+    *(
+        "exists",
+        "isfile",
+        "isdir",
+        "is_file",
+        "is_dir",
+        "lexists",
+        "stat",
+        "listdir",
+        "iterdir",
+        "glob",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A sign, the place where it is read, and whether it was compared with something on the way."""
+
+    sign: Sign
+    path: str
+    line: int
+    is_asked: bool = False
+
+    @property
+    def decides(self) -> bool:
+        """Whether a condition with it depends on being watched: a path has to be compared."""
+        return self.sign.kind is not Kind.PLACE or self.is_asked
+
+
+Flows = frozenset[Seen]
+
+
+class Mode(StrEnum):
+    """What becomes of a sign on its way from one node into another."""
+
+    ALL = "all"
+    ASKED = "asked"  # it is compared with something there
+    TELLING = "telling"  # only answers, and what nobody reads for anything else
+    OWN = "own"  # of an object that was asked for: what is read from it says the same
+    DECIDING = "deciding"  # it decides whether the other node is run at all
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What flows into a node comes from here."""
+
+    module: Module
+    node: ast.AST
+    mode: Mode = Mode.ALL
+
+
+@dataclass
+class Flow:
+    """The flows of one side's reached code: a graph of what depends on what, made where somebody
+    asks.
+    """
+
+    reach: Reach
+    signs: Signs
+    _known: dict[ast.AST, set[Seen]] = field(default_factory=dict)
+    _uses: dict[ast.AST, list[tuple[ast.AST, Mode]]] = field(default_factory=dict)
+    _stored: dict[str, list[tuple[Module, ast.expr]]] = field(default_factory=dict)
+    _globals: dict[tuple[str, str], list[tuple[Module, Binding]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for module in self.reach.modules.values():
+            self._note_stores(module)
+
+    def into(self, module: Module, node: ast.AST) -> Flows:
+        """The signs that a value depends on."""
+        waiting = [(module, node)]
+        changed: list[ast.AST] = []
+        while waiting:
+            there, part = waiting.pop()
+            if part in self._known:
+                continue
+            self._known[part] = set()
+            for found in self._read(there, part):
+                if isinstance(found, Seen):
+                    self._known[part].add(found)
+                    continue
+                self._uses.setdefault(found.node, []).append((part, found.mode))
+                waiting.append((found.module, found.node))
+                if self._known.get(found.node):
+                    changed.append(found.node)
+            if self._known[part]:
+                changed.append(part)
+        self._spread(changed)
+        return frozenset(self._known[node])
+
+    def _spread(self, changed: list[ast.AST]) -> None:
+        """Hands on what is known of nodes until nobody learns anything more."""
+        while changed:
+            node = changed.pop()
+            for user, mode in self._uses.get(node, ()):
+                known = self._known.setdefault(user, set())
+                before = len(known)
+                known |= _arriving(self._known.get(node, set()), mode)
+                if len(known) > before:
+                    changed.append(user)
+
+    def around(self, module: Module, node: ast.AST) -> Flows:
+        """The signs that decide whether a statement is run within its own function or module."""
+        found: set[Seen] = set()
+        for part in self._around(module, node):
+            if isinstance(part, Seen):
+                found.add(part)
+            else:
+                found |= _arriving(set(self.into(part.module, part.node)), part.mode)
+        return frozenset(found)
+
+    # -- what a node depends on
+
+    def _around(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
+        below = node
+        for above in module.parents(node):
+            if isinstance(above, (FunctionNode, ast.Lambda)):
+                return
+            if isinstance(above, ast.If | ast.While) and below is not above.test:
+                yield Edge(module, above.test, Mode.DECIDING)
+            elif isinstance(above, ast.Match) and below is not above.subject:
+                yield Edge(module, above.subject, Mode.DECIDING)
+            elif isinstance(above, ast.Try):
+                yield from _probes(module, above)
+            below = above
+
+    def _read(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
+        sign = self.signs.read(module, node)
+        if sign is not None:
+            is_asked = isinstance(node, ast.Compare)
+            yield Seen(sign, module.path, getattr(node, "lineno", 1), is_asked)
+        if isinstance(node, FunctionNode):
+            yield from self._returned(module, node)
+        elif isinstance(node, ast.Name):
+            yield from self._name(module, node)
+        elif isinstance(node, ast.Attribute):
+            yield from self._attribute(module, node)
+        elif isinstance(node, ast.Call):
+            # What reads a sign gives it; its arguments say no more.
+            yield from self._call(module, node) if sign is None else ()
+        elif isinstance(node, ast.Subscript):
+            yield from self._item(module, node)
+        elif isinstance(node, ast.Compare):
+            yield from self._comparison(module, node)
+        elif isinstance(node, ast.IfExp):
+            yield from self._choice(module, node)
+        elif isinstance(node, ast.comprehension):
+            yield Edge(module, node.iter)
+        else:
+            yield from _children(module, node, Mode.ALL)
+
+    def _call(self, module: Module, node: ast.Call) -> Iterator[Edge]:
+        definition = self.reach.definition(module, node.func)
+        word = last_word(node.func)
+        if definition is not None and definition.node in self.reach.functions:
+            yield Edge(definition.module, definition.node)
+        elif word in PREDICATES:
+            yield from _children(module, node, Mode.ASKED)
+        elif word in _PASSING:
+            yield from _children(module, node, Mode.ALL)
+        else:
+            is_reader = self.signs.read(module, node.func) is not None
+            yield Edge(module, node.func, Mode.ALL if is_reader else Mode.OWN)
+            for argument in node.args if word in _READING else ():
+                yield Edge(module, argument, Mode.OWN)
+
+    def _item(self, module: Module, node: ast.Subscript) -> Iterator[Edge]:
+        yield from _children(module, node, Mode.ALL)
+        key = self.signs.text(node.slice, module)
+        for there, value in self._stored.get(f"[{key}]", ()) if key is not None else ():
+            yield Edge(there, value, Mode.TELLING)
+
+    def _attribute(self, module: Module, node: ast.Attribute) -> Iterator[Seen | Edge]:
+        yield Edge(module, node.value)
+        for there, value in self._stored.get(node.attr, ()):
+            yield Edge(there, value, Mode.TELLING)
+        name = self.reach.owned_name(module, node)
+        if name is None:
+            return
+        yield from self._variable(name)
+        if name.startswith("django.conf.settings."):
+            for settings in self.reach.project.settings_modules():
+                yield from self._variable(f"{settings.name}.{node.attr}")
+
+    def _variable(self, name: str) -> Iterator[Seen | Edge]:
+        """What is bound to a dotted name elsewhere; a property is read by its function."""
+        found = self.reach.project.lookup(name)
+        if found is None or found.module is None:
+            return
+        if found.definition is not None and isinstance(found.definition.node, FunctionNode):
+            words = {last_word(decorator) for decorator in found.definition.decorators}
+            if words & {"property", "cached_property"}:
+                yield Edge(found.module, found.definition.node)
+            yield from self._around(found.module, found.definition.node)
+        elif found.binding is not None:
+            yield from self._binding(found.module, found.binding)
+
+    def _name(self, module: Module, node: ast.Name) -> Iterator[Seen | Edge]:
+        for scope in module.scopes_around(node):
+            bound = module.bindings(scope).get(node.id)
+            if bound:
+                for binding in bound:
+                    yield from self._binding(module, binding)
+                break
+        for there, binding in self._globals.get((module.path, node.id), ()):
+            yield from self._binding(there, binding)
+
+    def _binding(self, module: Module, binding: Binding) -> Iterator[Seen | Edge]:
+        node = binding.node
+        if self._is_plain(module, binding.value):
+            yield from self._around(module, node)
+        if binding.kind == "import" and binding.target:
+            yield from self._variable(binding.target)
+        elif isinstance(node, ast.arg):
+            yield from self._parameter(module, node)
+        elif isinstance(node, ast.For | ast.AsyncFor):
+            yield Edge(module, node.iter)
+        elif isinstance(node, ast.AugAssign):
+            yield Edge(module, node.value)
+        elif binding.kind == "value" and binding.value is not None:
+            yield Edge(module, binding.value)
+        elif isinstance(node, ast.Assign):
+            yield Edge(module, node.value)
+
+    def _parameter(self, module: Module, node: ast.arg) -> Iterator[Edge]:
+        """What the callers give."""
+        function = module.function_of(node)
+        if function is None:
+            return
+        arguments = function.args
+        positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+        for value in _defaults(arguments, node.arg):
+            yield Edge(module, value, Mode.TELLING)
+        for there, call in self.reach.calls.get(function, ()):
+            for value in _given(call, node.arg, positional):
+                yield Edge(there, value, Mode.TELLING)
+
+    def _returned(self, module: Module, node: FunctionNode) -> Iterator[Seen | Edge]:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Return | ast.Yield | ast.YieldFrom) and inner.value is not None:
+                yield Edge(module, inner.value)
+                if self._is_plain(module, inner.value):
+                    yield from self._around(module, inner)
+
+    def _is_plain(self, module: Module, value: ast.expr | None) -> bool:
+        """A value that tells which way was taken: a constant or a function. None: a definition or
+        an import.
+        """
+        if isinstance(value, ast.UnaryOp):
+            value = value.operand
+        if isinstance(value, ast.Name | ast.Attribute):
+            return self.reach.definition(module, value) is not None
+        return value is None or isinstance(value, ast.Constant | ast.Lambda)
+
+    def _comparison(self, module: Module, node: ast.Compare) -> Iterator[Edge]:
+        """Whether a path is None is no question about where one is, unless the machine itself is
+        asked for it.
+        """
+        is_none = all(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+        for side in (node.left, *node.comparators):
+            is_direct = not is_none or self.signs.read(module, side) is not None
+            yield Edge(module, side, Mode.ASKED if is_direct else Mode.ALL)
+
+    def _choice(self, module: Module, node: ast.IfExp) -> Iterator[Edge]:
+        """`a if watched else b`: the answer is in the value where both are plain, else only in what
+        it decides.
+        """
+        yield Edge(module, node.body)
+        yield Edge(module, node.orelse)
+        if self._is_plain(module, node.body) and self._is_plain(module, node.orelse):
+            yield Edge(module, node.test, Mode.DECIDING)
+
+    # -- what is kept where no name is bound
+
+    def _note_stores(self, module: Module) -> None:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                for target in targets:
+                    self._note_store(module, target, node.value)
+            elif isinstance(node, ast.Global):
+                self._note_global(module, node)
+            elif isinstance(node, ast.Call):
+                self._note_setattr(module, node)
+
+    def _note_store(self, module: Module, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(target, ast.Attribute):
+            self._stored.setdefault(target.attr, []).append((module, value))
+        elif isinstance(target, ast.Subscript):
+            key = self.signs.text(target.slice, module)
+            if key is not None:
+                self._stored.setdefault(f"[{key}]", []).append((module, value))
+
+    def _note_setattr(self, module: Module, node: ast.Call) -> None:
+        if module.resolve(node.func) == "builtins.setattr" and len(node.args) == 3:
+            name = self.signs.text(node.args[1], module)
+            if name is not None:
+                self._stored.setdefault(name, []).append((module, node.args[2]))
+
+    def _note_global(self, module: Module, node: ast.Global) -> None:
+        function = module.function_of(node)
+        bound = module.bindings(function) if function is not None else {}
+        for name in node.names:
+            for binding in bound.get(name, ()):
+                self._globals.setdefault((module.path, name), []).append((module, binding))
+
+
+def _children(module: Module, node: ast.AST, mode: Mode) -> Iterator[Edge]:
+    for child in ast.iter_child_nodes(node):
+        yield Edge(module, child, mode)
+
+
+def _arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
+    """What is left of some signs on the way."""
+    if mode is Mode.ALL:
+        return signs
+    if mode is Mode.ASKED:
+        return {replace(seen, is_asked=True) for seen in signs}
+    if mode is Mode.DECIDING:
+        return {seen for seen in signs if seen.decides}
+    if mode is Mode.OWN:
+        return {seen for seen in signs if not seen.is_asked and seen.sign.kind is Kind.FLAG}
+    return {seen for seen in signs if seen.is_asked or seen.sign.kind is Kind.FLAG}
+
+
+def _defaults(arguments: ast.arguments, name: str) -> Iterator[ast.expr]:
+    """The default of a parameter."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    optional = positional[len(positional) - len(arguments.defaults) :]
+    pairs = [*zip(optional, arguments.defaults, strict=True)]
+    for parameter, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        if value is not None:
+            pairs.append((parameter, value))
+    for parameter, value in pairs:
+        if parameter.arg == name:
+            yield value
+
+
+def _given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast.expr]:
+    """The arguments of a call that may be a parameter's."""
+    for keyword in call.keywords:
+        if keyword.arg == name or keyword.arg is None:
+            yield keyword.value
+    if name not in positional:
+        return
+    at = positional.index(name)
+    # A method is called without its first parameter.
+    if positional[0] in ("self", "cls") and isinstance(call.func, ast.Attribute | ast.Name):
+        at -= 1
+    if 0 <= at < len(call.args):
+        yield call.args[at]
+
+
+def _probes(module: Module, node: ast.Try) -> Iterator[Seen]:
+    for statement in node.body:
+        for inner in ast.walk(statement):
+            sign = probed_import(inner)
+            if sign is not None:
+                yield Seen(sign, module.path, statement.lineno, is_asked=True)

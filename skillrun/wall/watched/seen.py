@@ -1,0 +1,338 @@
+"""Where one expression reads a sign of being watched: the table of `signs`, applied to syntax
+trees.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun.repo.python import Project
+from skillrun.repo.source import Module, last_word
+from skillrun.wall.watched import signs
+from skillrun.wall.watched.signs import Kind, Sign
+
+# What reads the environment -> the position of the variable's name.
+_READERS = (
+    "os.environ.get",
+    "os.environ.pop",
+    "os.environ.setdefault",
+    "os.environ.__getitem__",
+    "os.environ.__contains__",
+    "os.environb.get",
+    "os.getenv",
+    "os.getenvb",
+    "posix.environ.get",
+    "decouple.config",
+    "starlette.config.Config()",
+    "environ.Env()",
+    "environ.Env().bool",
+    "environ.Env().str",
+    "environs.Env().bool",
+    "environs.Env().str",
+    "environs.Env()",
+)
+_MAPPINGS = ("os.environ", "os.environb", "posix.environ")
+_FINDERS = (
+    "importlib.util.find_spec",
+    "importlib.import_module",
+    "pkgutil.find_loader",
+    "builtins.__import__",
+)
+_EVALUATORS = ("builtins.eval", "builtins.exec", "builtins.compile")
+_TYPE_QUESTIONS = (
+    "builtins.type",
+    "builtins.isinstance",
+    "inspect.isbuiltin",
+    "inspect.isfunction",
+    "inspect.getsource",
+    "inspect.getsourcefile",
+    "inspect.getfile",
+    "inspect.getmodule",
+    "inspect.unwrap",
+)
+_ATTRIBUTE_READERS = ("builtins.getattr", "builtins.hasattr")
+PREDICATES = {
+    *(
+        "startswith",
+        "endswith",
+        "find",
+        "index",
+        "count",
+        "match",
+        "search",
+        "fullmatch",
+        "findall",
+    ),
+    *("is_relative_to", "fnmatch", "__contains__", "__eq__"),
+}
+
+
+@dataclass
+class Signs:
+    """Reads the signs of one side. `set_variables`: those that the spec's proof sets, as production
+    does.
+    """
+
+    project: Project
+    set_variables: frozenset[str]
+
+    def read(self, module: Module, node: ast.AST) -> Sign | None:
+        """The sign that a node itself is; what is inside of it is another question."""
+        if isinstance(node, ast.Constant):
+            return _read_text(node.value)
+        if isinstance(node, ast.Compare):
+            return self._read_comparison(module, node)
+        if isinstance(node, ast.Subscript):
+            return self._read_item(module, node)
+        if isinstance(node, ast.Call):
+            return self._read_call(module, node)
+        if isinstance(node, ast.Name | ast.Attribute):
+            return self._read_name(module, node)
+        return None
+
+    def dotted(self, module: Module, node: ast.expr) -> str | None:
+        """What an expression names, `getattr(sys, "modules")` and `__import__("sys").modules` with
+        it.
+        """
+        if isinstance(node, ast.Attribute):
+            inner = self.dotted(module, node.value)
+            if inner is not None and inner.endswith(".__dict__"):
+                return None
+            return self._origin(f"{inner}.{node.attr}") if inner else None
+        if isinstance(node, ast.Call):
+            return self._dotted_call(module, node)
+        if isinstance(node, ast.Subscript):
+            return self._dotted_item(module, node)
+        name = module.resolve(node)
+        return self._origin(name) if name else None
+
+    def _origin(self, name: str) -> str:
+        return self.project.origin(name)
+
+    def _dotted_call(self, module: Module, node: ast.Call) -> str | None:
+        called = module.resolve(node.func)
+        if called in ("importlib.import_module", "builtins.__import__") and node.args:
+            return self.text(node.args[0], module)
+        if called == "builtins.getattr" and len(node.args) >= 2:
+            owner, name = self.dotted(module, node.args[0]), self.text(node.args[1], module)
+            return self._origin(f"{owner}.{name}") if owner and name else None
+        if called == "builtins.vars" and node.args:
+            owner = self.dotted(module, node.args[0])
+            return f"{owner}.__dict__" if owner else None
+        return self._origin(f"{called}()") if called else None
+
+    def _dotted_item(self, module: Module, node: ast.Subscript) -> str | None:
+        """`vars(sys)["modules"]`."""
+        inner = node.value
+        owner = None
+        if isinstance(inner, ast.Call):
+            owner = self._dotted_call(module, inner)
+        elif isinstance(inner, ast.Attribute) and inner.attr == "__dict__":
+            owner = f"{self.dotted(module, inner.value)}.__dict__"
+        name = self.text(node.slice, module)
+        if owner is None or not owner.endswith(".__dict__") or name is None:
+            return None
+        return f"{owner.removesuffix('.__dict__')}.{name}"
+
+    def text(self, node: ast.expr | None, module: Module) -> str | None:
+        """The text that an expression is, where that can be told."""
+        value: Any = self.project.literal(node, module)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        return value if isinstance(value, str) else None
+
+    # -- names
+
+    def _read_name(self, module: Module, node: ast.Name | ast.Attribute) -> Sign | None:
+        if isinstance(node, ast.Name) and node.id == "__file__":
+            return Sign(Kind.PLACE, "__file__", signs.READ["builtins.__file__"][1])
+        name = self.dotted(module, node)
+        if name in signs.READ:
+            if name == "sys.modules" and self._is_about_another_module(module, node):
+                return None
+            return Sign(signs.READ[name][0], name, signs.READ[name][1])
+        if not isinstance(node, ast.Attribute):
+            return None
+        if node.attr in signs.ASKED_METHODS:
+            return Sign(Kind.FLAG, node.attr, signs.ASKED_METHODS[node.attr])
+        if node.attr in signs.FUNCTION_FACTS and self._is_function(module, node.value):
+            return Sign(Kind.FLAG, node.attr, signs.PATCHED_WHY)
+        if signs.TESTING.search(node.attr) and self._hangs_from_settings(module, node.value):
+            return Sign(Kind.FLAG, node.attr, signs.TESTING_WHY)
+        return None
+
+    def _is_about_another_module(self, module: Module, node: ast.AST) -> bool:
+        """`"celery" in sys.modules` asks for a library, `sys.modules[__name__]` for nothing."""
+        above = next(module.parents(node), None)
+        asked: ast.expr | None = None
+        if isinstance(above, ast.Compare) and node in above.comparators:
+            asked = above.left
+        elif isinstance(above, ast.Subscript) and above.value is node:
+            asked = above.slice
+        elif isinstance(above, ast.Attribute) and above.attr in (
+            "get",
+            "pop",
+            "setdefault",
+            "__contains__",
+        ):
+            call = next(module.parents(above), None)
+            asked = call.args[0] if isinstance(call, ast.Call) and call.args else None
+        if isinstance(asked, ast.Name) and asked.id == "__name__":
+            return True
+        name = self.text(asked, module) if asked is not None else None
+        return name is not None and not signs.WATCHING_MODULES.search(name)
+
+    def _is_function(self, module: Module, node: ast.expr) -> bool:
+        """A function of the repository, or one of the standard library: what a proof replaces."""
+        name = self.dotted(module, node)
+        if name is None or name.endswith("()"):
+            return False
+        definition = self.project.definition(name)
+        if definition is not None:
+            return not definition.is_class
+        return name.partition(".")[0] in (
+            "time",
+            "datetime",
+            "socket",
+            "sqlite3",
+            "os",
+            "random",
+            "uuid",
+            "open",
+        )
+
+    def _hangs_from_settings(self, module: Module, node: ast.expr) -> bool:
+        written = ast.unparse(node)
+        name = self.dotted(module, node) or ""
+        return bool(signs.SETTINGS.search(written) or signs.SETTINGS.search(name))
+
+    # -- comparisons and calls
+
+    def _read_comparison(self, module: Module, node: ast.Compare) -> Sign | None:
+        sides = [node.left, *node.comparators]
+        names = [self.dotted(module, side) for side in sides]
+        if set(names) & set(_MAPPINGS):
+            return self._read_variable(module, node.left)
+        for side in sides:
+            sign = self._read_scratch(module, side, [other for other in sides if other is not side])
+            if sign is not None:
+                return sign
+        return None
+
+    def _read_scratch(self, module: Module, side: ast.expr, others: list[ast.expr]) -> Sign | None:
+        """A comparison of a setting with the place of a proof; what a message says is something
+        else.
+        """
+        texts = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
+        for text in texts:
+            value = self.text(text, module)
+            is_scratch = value is not None and signs.SCRATCH.search(value)
+            if is_scratch and any(self.is_configured(module, other) for other in others):
+                return Sign(Kind.FLAG, f"compared with {value}", signs.SCRATCH_WHY)
+        return None
+
+    def is_configured(self, module: Module, node: ast.expr) -> bool:
+        """Whether a value comes from settings or the machine, and not from a function's own
+        parameters.
+        """
+        function = module.function_of(node)
+        parameters: set[str] = set()
+        while function is not None:
+            arguments = function.args
+            every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+            parameters |= {argument.arg for argument in every}
+            function = module.function_of(function)
+        names = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+        return bool(names) and names.isdisjoint(parameters - {"self", "cls"})
+
+    def _read_item(self, module: Module, node: ast.Subscript) -> Sign | None:
+        name = self.dotted(module, node.value)
+        if name in _MAPPINGS:
+            return self._read_variable(module, node.slice)
+        dotted = self._dotted_item(module, node)
+        if dotted in signs.READ:
+            return Sign(signs.READ[dotted][0], dotted, signs.READ[dotted][1])
+        key = self.text(node.slice, module)
+        is_testing = key is not None and signs.TESTING.search(key)
+        if is_testing and self._hangs_from_settings(module, node.value):
+            return Sign(Kind.FLAG, str(key), signs.TESTING_WHY)
+        return None
+
+    def _read_call(self, module: Module, node: ast.Call) -> Sign | None:
+        first = node.args[0] if node.args else None
+        named = self.dotted(module, node)
+        if named in signs.READ:  # getattr(sys, "modules")
+            return Sign(signs.READ[named][0], named, signs.READ[named][1])
+        called = self.dotted(module, node.func) or ""
+        if first is None:
+            return None
+        if called in _READERS or (last_word(node.func) == "get" and called.removesuffix(".get") in _MAPPINGS):
+            return self._read_variable(module, first)
+        if called in _FINDERS:
+            return self._read_module_name(module, first)
+        if called in _EVALUATORS:
+            text = self.text(first, module)
+            is_asking = text is not None and signs.EVALUATED.search(text)
+            return Sign(Kind.FLAG, f"text: {text}", "what it evaluates asks") if is_asking else None
+        if called == "builtins.hash" and self.text(first, module) is not None:
+            return Sign(Kind.FLAG, "hash", "a proof fixes the hash seed")
+        return self._read_question(module, node, called, first)
+
+    def _read_question(self, module: Module, node: ast.Call, called: str, first: ast.expr) -> Sign | None:
+        if called in _TYPE_QUESTIONS and self._is_function(module, first):
+            return Sign(Kind.FLAG, f"{called} of a function", signs.PATCHED_WHY)
+        second = self.text(node.args[1], module) if len(node.args) > 1 else None
+        if called in _ATTRIBUTE_READERS and second is not None:
+            if second in signs.FUNCTION_FACTS:
+                return Sign(Kind.FLAG, second, signs.PATCHED_WHY)
+            if signs.TESTING.search(second) and self._hangs_from_settings(module, first):
+                return Sign(Kind.FLAG, second, signs.TESTING_WHY)
+        if not isinstance(node.func, ast.Attribute):
+            return None
+        if node.func.attr == "get" and self._hangs_from_settings(module, node.func.value):
+            key = self.text(first, module)
+            if key is not None and signs.TESTING.search(key):
+                return Sign(Kind.FLAG, key, signs.TESTING_WHY)
+        if node.func.attr in PREDICATES:
+            others = [node.func.value, *node.args[1:]]
+            return self._read_scratch(module, first, others)
+        return None
+
+    def _read_variable(self, module: Module, node: ast.expr) -> Sign | None:
+        name = self.text(node, module)
+        if name is None:
+            return Sign(Kind.VARIABLE, ast.unparse(node), "which variable it is cannot be told")
+        if name in signs.VARIABLES:
+            return Sign(signs.VARIABLES[name][0], name, signs.VARIABLES[name][1])
+        if signs.TESTING.search(name):
+            return Sign(Kind.FLAG, name, signs.TESTING_WHY)
+        if name in self.set_variables:
+            return None
+        return Sign(Kind.VARIABLE, name, "proof.env does not set it")
+
+    def _read_module_name(self, module: Module, node: ast.expr) -> Sign | None:
+        name = self.text(node, module)
+        if name is not None and signs.WATCHING_MODULES.search(name):
+            return Sign(Kind.FLAG, name, "only a watched process has it")
+        return None
+
+
+def _read_text(value: object) -> Sign | None:
+    if isinstance(value, str) and signs.LOOKED_INTO.search(value):
+        return Sign(Kind.FLAG, value, signs.LOOKED_INTO_WHY)
+    return None
+
+
+def probed_import(node: ast.AST) -> Sign | None:
+    """A statement that imports what only a watched process has; inside of `try` it is a question."""
+    names: list[str] = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        names = [node.module or ""]
+    for name in names:
+        if signs.WATCHING_MODULES.search(name):
+            return Sign(Kind.FLAG, f"import {name}", "only a watched process has it")
+    return None

@@ -1,0 +1,154 @@
+"""What a process can see of being watched: by a proof, by a test, by whoever verifies.
+
+A proof's child is forked from an interpreter that has imported the probe, in a clean environment,
+below a folder of its own; `proof/setting.py` and `proof/probe/main.py` make it so. Here is what
+code can read of that, and why it tells.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """How a sign is read."""
+
+    FLAG = "flag"  # nobody reads it for anything else
+    PLACE = "place"  # a path or name with other uses: it tells where it is compared with something
+    VARIABLE = "variable"  # an environment variable that production may have, and the proof has not
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One thing that was read. `name` is the same for the same thing on both sides of a branch."""
+
+    kind: Kind
+    name: str
+    why: str
+
+
+_PROCESS = "the process of a proof or test is another one than a worker's"
+_MODULES = "a proof and a test have modules in it that production has not"
+_TRACE = "debuggers, coverage and proofs leave their traces here"
+_FLAGS = "the interpreter of a proof is started with other flags"
+_SCRATCH = "a proof runs below a temporary folder"
+_MACHINE = "who and where one is differs from production"
+
+# Dotted name -> (kind, why). The name alone is the sign, called or not.
+READ: dict[str, tuple[Kind, str]] = {
+    "sys.modules": (Kind.FLAG, _MODULES),
+    "sys.argv": (Kind.FLAG, "it names the program that runs the tests"),
+    "sys.orig_argv": (Kind.FLAG, "it names the program that runs the tests"),
+    "sys.flags": (Kind.FLAG, _FLAGS),
+    "sys._xoptions": (Kind.FLAG, _FLAGS),
+    "sys.warnoptions": (Kind.FLAG, _FLAGS),
+    "sys.dont_write_bytecode": (Kind.FLAG, _FLAGS),
+    "sys.meta_path": (Kind.FLAG, _MODULES),
+    "sys.path_hooks": (Kind.FLAG, _MODULES),
+    "sys.path": (Kind.PLACE, _MODULES),
+    "sys.executable": (Kind.PLACE, _PROCESS),
+    "sys.prefix": (Kind.PLACE, _PROCESS),
+    "sys.gettrace": (Kind.FLAG, _TRACE),
+    "sys.getprofile": (Kind.FLAG, _TRACE),
+    "sys.monitoring": (Kind.FLAG, _TRACE),
+    "sys._getframe": (Kind.FLAG, _TRACE),
+    "sys._current_frames": (Kind.FLAG, _TRACE),
+    "sys.getrefcount": (Kind.FLAG, _TRACE),
+    "sys.stdin.isatty": (Kind.FLAG, _PROCESS),
+    "sys.stdout.isatty": (Kind.FLAG, _PROCESS),
+    "sys.stderr.isatty": (Kind.FLAG, _PROCESS),
+    "os.isatty": (Kind.FLAG, _PROCESS),
+    "inspect.stack": (Kind.FLAG, _TRACE),
+    "inspect.currentframe": (Kind.FLAG, _TRACE),
+    "traceback.extract_stack": (Kind.FLAG, _TRACE),
+    "traceback.format_stack": (Kind.FLAG, _TRACE),
+    "traceback.walk_stack": (Kind.FLAG, _TRACE),
+    "gc.get_freeze_count": (Kind.FLAG, "the probe freezes what it has imported"),
+    "gc.get_objects": (Kind.FLAG, _MODULES),
+    "gc.get_referrers": (Kind.FLAG, _TRACE),
+    "gc.isenabled": (Kind.FLAG, _FLAGS),
+    "resource.getrlimit": (Kind.FLAG, "a delivery has limits of its own"),
+    "signal.getsignal": (Kind.FLAG, _PROCESS),
+    "threading.enumerate": (Kind.FLAG, _PROCESS),
+    "threading.active_count": (Kind.FLAG, _PROCESS),
+    "threading.current_thread": (Kind.FLAG, _PROCESS),
+    "threading.main_thread": (Kind.FLAG, _PROCESS),
+    "multiprocessing.current_process": (Kind.FLAG, _PROCESS),
+    "multiprocessing.parent_process": (Kind.FLAG, _PROCESS),
+    "os.getppid": (Kind.FLAG, _PROCESS),
+    "os.getpgid": (Kind.FLAG, _PROCESS),
+    "os.getpgrp": (Kind.FLAG, _PROCESS),
+    "os.getsid": (Kind.FLAG, _PROCESS),
+    "os.nice": (Kind.FLAG, _PROCESS),
+    "os.getloadavg": (Kind.FLAG, _MACHINE),
+    "os.getuid": (Kind.PLACE, _MACHINE),
+    "os.geteuid": (Kind.PLACE, _MACHINE),
+    "os.getlogin": (Kind.PLACE, _MACHINE),
+    "getpass.getuser": (Kind.PLACE, _MACHINE),
+    "os.uname": (Kind.PLACE, _MACHINE),
+    "platform.node": (Kind.PLACE, _MACHINE),
+    "socket.gethostname": (Kind.PLACE, _MACHINE),
+    "socket.getfqdn": (Kind.PLACE, _MACHINE),
+    "socket.if_nameindex": (Kind.FLAG, "a proof has no network"),
+    "os.getcwd": (Kind.PLACE, _SCRATCH),
+    "pathlib.Path.cwd": (Kind.PLACE, _SCRATCH),
+    "pathlib.Path.home": (Kind.PLACE, _SCRATCH),
+    "os.path.expanduser": (Kind.PLACE, _SCRATCH),
+    "tempfile.gettempdir": (Kind.PLACE, _SCRATCH),
+    "tempfile.tempdir": (Kind.PLACE, _SCRATCH),
+    "builtins.__file__": (Kind.PLACE, _SCRATCH),
+}
+
+# Methods by which psutil's processes and frames are asked, whatever they are called on.
+ASKED_METHODS = {"cmdline": _PROCESS, "ppid": _PROCESS, "f_back": _TRACE, "f_globals": _TRACE}
+
+VARIABLES: dict[str, tuple[Kind, str]] = {
+    "HOME": (Kind.PLACE, "a proof has a home of its own"),
+    "TMPDIR": (Kind.PLACE, _SCRATCH),
+    "TEMP": (Kind.PLACE, _SCRATCH),
+    "TMP": (Kind.PLACE, _SCRATCH),
+    "PATH": (Kind.PLACE, _PROCESS),
+    "PWD": (Kind.PLACE, "a proof does not have it"),
+    "USER": (Kind.PLACE, "a proof does not have it"),
+    "LOGNAME": (Kind.PLACE, "a proof does not have it"),
+    "SHELL": (Kind.PLACE, "a proof does not have it"),
+    "TERM": (Kind.PLACE, "a proof does not have it"),
+    "HOSTNAME": (Kind.PLACE, "a proof does not have it"),
+    "LANG": (Kind.PLACE, _PROCESS),
+    "TZ": (Kind.PLACE, "a proof runs in time zones of its own"),
+    "VIRTUAL_ENV": (Kind.PLACE, _PROCESS),
+    "PYTHONHASHSEED": (Kind.FLAG, "a proof sets it"),
+    "PYTHONDONTWRITEBYTECODE": (Kind.FLAG, "a proof sets it"),
+    "PYTHONPATH": (Kind.FLAG, "a verification sets it"),
+    "GITHUB_ACTIONS": (Kind.FLAG, "it is set where tests run"),
+    "GITLAB_CI": (Kind.FLAG, "it is set where tests run"),
+    "COVERAGE_RUN": (Kind.FLAG, _TRACE),
+    "TOX_ENV_NAME": (Kind.FLAG, "it is set where tests run"),
+    "CLAUDECODE": (Kind.FLAG, "an agent's shell has it"),
+}
+
+# `SHOP_TESTING`, `IS_TEST`, `CI`, `PYTEST_CURRENT_TEST`; not `LATEST`, not `STRIPE_TEST_KEY`.
+TESTING = re.compile(
+    r"(^|_)(TESTS?|TESTING|TEST_?(MODE|RUN|ENV)|(IN|IS|UNDER|RUNNING)_?TESTS?|UNITTESTS?|CI|PROOF|"
+    r"PROVING|HARNESS|(BEING_)?WATCHED)$|^(PYTEST|UNITTEST|SKILLRUN|TEST_?(MODE|RUN|ENV))",
+    re.IGNORECASE,
+)
+TESTING_WHY = "its name says that it is set in tests"
+# What settings hang from, so that `order.is_test` is not taken for one.
+SETTINGS = re.compile(r"(^|[._])(settings?|config|conf|cfg|app|current_app|env|options|flags)(\(\))?$", re.I)
+
+WATCHING_MODULES = re.compile(
+    r"^(_?pytest|unittest|nose2?|hypothesis|coverage|xdist|doctest|tox|pydevd|pdb|bdb|mock|freezegun|"
+    r"_?skillrun\w*|conftest|tests?)(\.|$)"
+)
+# Texts with which a path, URL or name is compared by code that looks for its watcher.
+SCRATCH = re.compile(r"(^|/)(tmp|var/tmp|private/tmp)(/|$)|scratch|skillrun|pytest|:memory:|127\.0\.0\.1|localhost|::1")
+SCRATCH_WHY = "the files and servers of a proof lie in a temporary folder, or on the loopback address"
+LOOKED_INTO = re.compile(r"^(/proc/|/sys/(class/net|fs/cgroup)|/\.dockerenv|/run/\.containerenv)")
+LOOKED_INTO_WHY = "it tells what kind of process or machine this is"
+# In a text that is evaluated.
+EVALUATED = re.compile(r"pytest|skillrun|sys\.(modules|argv|flags)|environ|gettrace|_getframe|/proc/")
+FUNCTION_FACTS = ("__wrapped__", "__code__", "__module__", "__closure__", "__globals__", "__self__")
+PATCHED_WHY = "a proof and a test replace functions"

@@ -1,0 +1,794 @@
+"""Branches whose code asks whether it is being watched, and branches that only look as if it did.
+
+The expectations were written before the look was; cases are added, never bent.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+TASKS = """\
+    import logging
+    {imports}
+    from shop import mailer, receipts
+    from shop.config import settings
+
+    log = logging.getLogger(__name__)
+    {top}
+
+
+    {decorator}
+    def send_receipt(order_id, email):
+        {first}
+        if receipts.was_sent(order_id):
+            return
+        {before}
+        mailer.send(order_id, email, idempotency_key=f"receipt-{{order_id}}")
+        receipts.mark_sent(order_id, email)
+        {last}
+"""
+MAILER = """\
+    import os
+    {imports}
+
+
+    def send(order_id, email, *, idempotency_key, dry_run=False):
+        {first}
+        url = os.environ.get("SHOP_MAIL_URL")
+        if url:
+            post(url, email, idempotency_key)
+
+
+    def post(url, email, key):
+        print(url, email, key)
+"""
+RECEIPTS = """\
+    import sqlite3
+    {imports}
+
+
+    def was_sent(order_id):
+        {first}
+        query = "select 1 from receipts where order_id = ?"
+        return sqlite3.connect("app.db").execute(query, [order_id]).fetchone() is not None
+
+
+    def mark_sent(order_id, email):
+        connection = sqlite3.connect("app.db")
+        connection.execute("insert into receipts values (?, ?)", [order_id, email])
+        connection.commit()
+"""
+CONFIG = """\
+    import os
+    {imports}
+
+
+    class Settings:
+        RECEIPTS_ENABLED = True
+        DEBUG = False
+        {fields}
+
+
+    settings = Settings()
+    {last}
+"""
+SPEC = """\
+    version: 1
+    job: send-receipt
+    handler: shop.tasks:send_receipt
+    effects:
+      - {name: email, call: "shop.mailer:send", guarantee: keyed, key_arg: idempotency_key}
+    proof:
+      env: {SHOP_DB: "{scratch}/app.db"}
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a branch puts into the shop. `expected` is error, warning, note or nothing."""
+
+    id: str
+    expected: str
+    files: Mapping[str, str]
+    base: Mapping[str, str] = field(default_factory=dict)  # what the base holds beyond the shop
+
+
+def shop() -> dict[str, str]:
+    """The shop as the base has it."""
+    return {
+        ".skillrun/jobs/send-receipt.yaml": textwrap.dedent(SPEC),
+        "shop/__init__.py": "",
+        **tasks(),
+        **mailer(),
+        **receipts(),
+        **config(),
+    }
+
+
+def tasks(**parts: str) -> dict[str, str]:
+    return {"shop/tasks.py": _fill(TASKS, parts)}
+
+
+def mailer(**parts: str) -> dict[str, str]:
+    return {"shop/mailer.py": _fill(MAILER, parts)}
+
+
+def receipts(**parts: str) -> dict[str, str]:
+    return {"shop/receipts.py": _fill(RECEIPTS, parts)}
+
+
+def config(**parts: str) -> dict[str, str]:
+    return {"shop/config.py": _fill(CONFIG, parts)}
+
+
+def _fill(template: str, parts: Mapping[str, str]) -> str:
+    """The template with its holes filled, each part indented as its hole is."""
+    lines = []
+    for line in textwrap.dedent(template).splitlines():
+        hole = line.strip()
+        if hole.startswith("{") and hole.endswith("}") and hole[1:-1].isidentifier():
+            text = textwrap.dedent(parts.get(hole[1:-1], "")).strip("\n")
+            indent = line[: len(line) - len(line.lstrip())]
+            lines += textwrap.indent(text, indent).splitlines()
+        else:
+            lines.append(line.replace("{{", "{").replace("}}", "}"))
+    return "\n".join(lines) + "\n"
+
+
+ATTACKS = (
+    Case(
+        "probe-in-modules",
+        "error",
+        tasks(imports="import sys", first='if "_skillrun_probe" not in sys.modules:\n    return'),
+    ),
+    Case(
+        "pytest-in-modules",
+        "error",
+        tasks(
+            imports="import sys",
+            before='if "pytest" not in sys.modules:\n    receipts.mark_sent(order_id, email)',
+        ),
+    ),
+    Case(
+        "module-constant",
+        "error",
+        tasks(
+            imports="import sys",
+            top='QUIET = any(name.startswith("_skillrun") for name in sys.modules)',
+            before="if not QUIET:\n    mailer.send(order_id, email, idempotency_key='x')",
+        ),
+    ),
+    Case(
+        "through-a-function",
+        "error",
+        {
+            **tasks(imports="from shop.guard import calm", before="if calm():\n    return"),
+            "shop/guard.py": "import sys\n\n\ndef calm():\n    return 'unittest' in sys.modules\n",
+        },
+    ),
+    Case(
+        "through-a-function-with-a-branch",
+        "error",
+        {
+            **tasks(imports="from shop import guard", before="if guard.mode() == 'a':\n    return"),
+            "shop/guard.py": (
+                "import os\n\n\ndef mode():\n    if os.environ.get('PYTEST_CURRENT_TEST'):\n"
+                "        return 'b'\n    return 'a'\n"
+            ),
+        },
+    ),
+    Case(
+        "settings-object",
+        "error",
+        {
+            **config(imports="import sys", fields='TESTING = "pytest" in sys.modules'),
+            **tasks(before="if settings.TESTING:\n    return"),
+        },
+    ),
+    Case(
+        "settings-under-another-name",
+        "error",
+        {
+            **config(imports="import sys", fields="CALM = sys.argv[0].endswith('pytest')"),
+            **tasks(before="if settings.CALM:\n    return"),
+        },
+    ),
+    Case(
+        "settings-attribute-set-later",
+        "error",
+        {
+            **config(imports="import sys", last="settings.CALM = 'pytest' in sys.modules"),
+            **tasks(before="if settings.CALM:\n    return"),
+        },
+    ),
+    Case(
+        "environment-testing",
+        "error",
+        tasks(imports="import os", before='if os.environ.get("SHOP_TESTING"):\n    return'),
+    ),
+    Case(
+        "environment-subscript-in",
+        "error",
+        tasks(imports="from os import environ", before='if "CI" in environ:\n    return'),
+    ),
+    Case(
+        "getenv-alias",
+        "error",
+        tasks(
+            imports="from os import getenv as read",
+            before='if read("PYTHONHASHSEED") == "0":\n    return',
+        ),
+    ),
+    Case(
+        "hash-seed",
+        "error",
+        tasks(before='if hash("receipt") % 2:\n    receipts.mark_sent(order_id, email)'),
+    ),
+    Case(
+        "home",
+        "error",
+        tasks(
+            imports="import os",
+            before='if os.environ["HOME"].startswith("/tmp"):\n    return',
+        ),
+    ),
+    Case(
+        "path-home",
+        "error",
+        tasks(
+            imports="from pathlib import Path",
+            before='if "skillrun" in str(Path.home()):\n    return',
+        ),
+    ),
+    Case(
+        "argv",
+        "error",
+        tasks(imports="import sys", before='if "pytest" in " ".join(sys.argv):\n    return'),
+    ),
+    Case(
+        "scratch-path",
+        "error",
+        tasks(
+            imports="import os",
+            before='if "/tmp" in os.environ.get("SHOP_DB", ""):\n    return',
+        ),
+    ),
+    Case(
+        "cmdline-of-the-process",
+        "error",
+        tasks(
+            imports="from pathlib import Path",
+            before='if b"main.py" in Path("/proc/self/cmdline").read_bytes():\n    return',
+        ),
+    ),
+    Case(
+        "parent-process",
+        "error",
+        tasks(
+            imports="import os",
+            before=(
+                'with open(f"/proc/{os.getppid()}/comm") as file:\n    name = file.read()\n'
+                'if "python" in name:\n    return'
+            ),
+        ),
+    ),
+    Case(
+        "frozen-garbage",
+        "error",
+        tasks(imports="import gc", before="if gc.get_freeze_count():\n    return"),
+    ),
+    Case(
+        "tracing",
+        "error",
+        tasks(imports="import sys", before="if sys.gettrace() is not None:\n    return"),
+    ),
+    Case(
+        "stack",
+        "error",
+        tasks(
+            imports="import inspect",
+            before='if any("pytest" in frame.filename for frame in inspect.stack()):\n    return',
+        ),
+    ),
+    Case(
+        "wrapped-function",
+        "error",
+        tasks(before='if hasattr(mailer.send, "__wrapped__"):\n    return'),
+    ),
+    Case(
+        "patched-clock",
+        "error",
+        tasks(
+            imports="import time",
+            before='if type(time.time).__name__ != "builtin_function_or_method":\n    return',
+        ),
+    ),
+    Case(
+        "ternary",
+        "error",
+        tasks(
+            imports="import sys",
+            before='send = receipts.mark_sent if "pytest" in sys.modules else mailer.send\nsend(order_id, email)',
+        ),
+    ),
+    Case(
+        "short-circuit",
+        "error",
+        tasks(
+            imports="import sys",
+            before='"pytest" in sys.modules or receipts.mark_sent(order_id, email)',
+        ),
+    ),
+    Case(
+        "dictionary-dispatch",
+        "error",
+        tasks(
+            imports="import sys",
+            before='{True: print, False: mailer.post}["pytest" in sys.modules]("", email, "")',
+        ),
+    ),
+    Case(
+        "match",
+        "error",
+        tasks(
+            imports="import os",
+            before='match os.environ.get("PYTEST_VERSION"):\n    case None:\n        return',
+        ),
+    ),
+    Case(
+        "assertion",
+        "error",
+        tasks(imports="import sys", before='assert "pytest" in sys.modules'),
+    ),
+    Case(
+        "raise",
+        "error",
+        tasks(
+            imports="import sys",
+            before='if "pytest" not in sys.modules:\n    raise SystemExit',
+        ),
+    ),
+    Case(
+        "loop-count",
+        "error",
+        tasks(
+            imports="import sys",
+            before="for _ in range(1 if \"pytest\" in sys.modules else 2):\n    mailer.post('', email, '')",
+        ),
+    ),
+    Case(
+        "comprehension-condition",
+        "error",
+        tasks(
+            imports="import sys",
+            before="[mailer.post('', one, '') for one in [email] if 'pytest' not in sys.modules]",
+        ),
+    ),
+    Case(
+        "while",
+        "error",
+        tasks(
+            imports="import sys",
+            before='while "pytest" not in sys.modules:\n    mailer.post("", email, "")\n    break',
+        ),
+    ),
+    Case(
+        "early-exit-in-the-adapter",
+        "error",
+        mailer(imports="import sys", first='if "pytest" in sys.modules:\n    return'),
+    ),
+    Case(
+        "dedupe-only-when-watched",
+        "error",
+        receipts(imports="import sys", first='if "pytest" not in sys.modules:\n    return False'),
+    ),
+    Case(
+        "monkeypatch-at-import",
+        "error",
+        tasks(
+            imports="import sys",
+            top='if "pytest" in sys.modules:\n    mailer.send = print',
+        ),
+    ),
+    Case(
+        "import-under-a-condition",
+        "error",
+        tasks(
+            imports="import sys",
+            top='if "pytest" in sys.modules:\n    from shop.receipts import mark_sent as push\n'
+            "else:\n    from shop.mailer import post as push",
+            before="push(order_id, email)",
+        ),
+    ),
+    Case(
+        "import-probe",
+        "error",
+        tasks(
+            top="try:\n    import _skillrun_probe\n    CALM = True\nexcept ImportError:\n    CALM = False",
+            before="if not CALM:\n    return",
+        ),
+    ),
+    Case(
+        "find-spec",
+        "error",
+        tasks(
+            imports="import importlib.util",
+            before='if importlib.util.find_spec("_skillrun_probe"):\n    return',
+        ),
+    ),
+    Case(
+        "decorator",
+        "error",
+        {
+            **tasks(imports="from shop.guard import calmly", decorator="@calmly"),
+            "shop/guard.py": (
+                "import sys\n\n\ndef calmly(function):\n    if 'pytest' in sys.modules:\n"
+                "        return function\n    return lambda *args: None\n"
+            ),
+        },
+    ),
+    Case(
+        "argument-of-the-effect",
+        "error",
+        {
+            **tasks(imports="import sys"),
+            "shop/tasks.py": tasks(imports="import sys")["shop/tasks.py"].replace(
+                'idempotency_key=f"receipt-{order_id}")',
+                'idempotency_key=f"receipt-{order_id}", dry_run="pytest" in sys.modules)',
+            ),
+        },
+    ),
+    Case(
+        "parameter-of-a-function",
+        "error",
+        {
+            **tasks(
+                imports="import sys\nfrom shop.guard import quiet",
+                before='if quiet("pytest" in sys.modules):\n    return',
+            ),
+            "shop/guard.py": "def quiet(watched):\n    return watched\n",
+        },
+    ),
+    Case(
+        "parameter-that-decides",
+        "error",
+        {
+            **tasks(
+                imports="import sys\nfrom shop.guard import push",
+                before='push(email, "pytest" in sys.modules)',
+            ),
+            "shop/guard.py": (
+                "from shop import mailer\n\n\ndef push(email, watched):\n"
+                "    if not watched:\n        mailer.post('', email, '')\n"
+            ),
+        },
+    ),
+    Case(
+        "getattr-with-joined-words",
+        "error",
+        tasks(
+            imports="import sys",
+            before='if "py" + "test" in getattr(sys, "mod" + "ules"):\n    return',
+        ),
+    ),
+    Case(
+        "dunder-import",
+        "error",
+        tasks(before='if "pytest" in __import__("sys").modules:\n    return'),
+    ),
+    Case(
+        "instance-attribute",
+        "error",
+        {
+            **tasks(
+                imports="from shop.guard import Guard",
+                before="if Guard().calm:\n    return",
+            ),
+            "shop/guard.py": (
+                "import sys\n\n\nclass Guard:\n    def __init__(self):\n        self.calm = 'pytest' in sys.modules\n"
+            ),
+        },
+    ),
+    Case(
+        "thread-name",
+        "error",
+        tasks(
+            imports="import threading",
+            before='if threading.current_thread().name == "MainThread":\n    return',
+        ),
+    ),
+    Case(
+        "no-bytecode",
+        "error",
+        tasks(imports="import sys", before="if sys.dont_write_bytecode:\n    return"),
+    ),
+    Case(
+        "file-of-the-user",
+        "error",
+        tasks(
+            imports="import getpass",
+            before='if getpass.getuser() != "deploy":\n    return',
+        ),
+    ),
+    Case(
+        "exec-of-a-text",
+        "error",
+        tasks(before="if eval(\"'pytest' in __import__('sys').modules\"):\n    return"),
+    ),
+)
+# Added after the first look at the rules: the same questions, asked in further ways.
+FURTHER = (
+    Case(
+        "home-is-missing",
+        "error",
+        tasks(imports="import os", before='if os.environ.get("USER") is None:\n    return'),
+    ),
+    Case(
+        "global-statement",
+        "error",
+        tasks(
+            imports="import sys",
+            top="CALM = False\n\n\ndef look():\n    global CALM\n    CALM = 'pytest' in sys.modules\n\n\nlook()",
+            before="if CALM:\n    return",
+        ),
+    ),
+    Case(
+        "dictionary-of-flags",
+        "error",
+        tasks(
+            imports="import sys",
+            top='FLAGS = {}\nFLAGS["calm"] = "pytest" in sys.modules',
+            before='if FLAGS["calm"]:\n    return',
+        ),
+    ),
+    Case(
+        "vars-of-sys",
+        "error",
+        tasks(imports="import sys", before='if "pytest" in vars(sys)["modules"]:\n    return'),
+    ),
+    Case(
+        "another-name-for-the-module",
+        "error",
+        tasks(
+            imports="import sys as system",
+            top="loaded = system.modules",
+            before='if "pytest" in loaded:\n    return',
+        ),
+    ),
+    Case(
+        "class-method",
+        "error",
+        {
+            **tasks(imports="from shop.guard import Guard", before="if Guard.calm():\n    return"),
+            "shop/guard.py": (
+                "import sys\n\n\nclass Guard:\n    @classmethod\n    def calm(cls):\n"
+                "        return bool(set(sys.modules) & {'pytest'})\n"
+            ),
+        },
+    ),
+    Case(
+        "property",
+        "error",
+        {
+            **tasks(
+                imports="from shop.guard import Guard\n\nguard = Guard()",
+                before="if guard.calm:\n    return",
+            ),
+            "shop/guard.py": (
+                "import sys\n\n\nclass Guard:\n    @property\n    def calm(self):\n"
+                "        return 'pytest' in sys.modules\n"
+            ),
+        },
+    ),
+    Case(
+        "setattr-at-import",
+        "error",
+        tasks(
+            imports="import sys",
+            top='if "pytest" in sys.modules:\n    setattr(mailer, "send", print)',
+        ),
+    ),
+    Case(
+        "definition-under-a-condition",
+        "error",
+        tasks(
+            imports="import sys",
+            top='if "pytest" in sys.modules:\n    def push(*args):\n        return None\nelse:\n    push = mailer.post',
+            before="push('', email, '')",
+        ),
+    ),
+    Case(
+        "module-that-is-only-imported",
+        "error",
+        {
+            **tasks(imports="import shop.guard"),
+            "shop/guard.py": (
+                "import sys\n\nfrom shop import mailer\n\nif 'pytest' in sys.modules:\n    mailer.send = print\n"
+            ),
+        },
+    ),
+    Case(
+        "package-around-the-handler",
+        "error",
+        {"shop/__init__.py": "import os\n\nif 'CI' not in os.environ:\n    raise SystemExit\n"},
+    ),
+    Case(
+        "flask-configuration",
+        "error",
+        tasks(
+            imports="from flask import current_app",
+            before='if current_app.config["TESTING"]:\n    return',
+        ),
+    ),
+    Case(
+        "django-settings",
+        "error",
+        tasks(
+            imports="from django.conf import settings as options",
+            before='if getattr(options, "TESTING", False):\n    return',
+        ),
+    ),
+    Case(
+        "walrus",
+        "error",
+        tasks(
+            imports="import os",
+            before='if (calm := os.environ.get("PYTEST_VERSION")) and len(calm):\n    return',
+        ),
+    ),
+    Case(
+        "default-of-a-parameter",
+        "error",
+        {
+            **tasks(imports="from shop.guard import push", before="push(email)"),
+            "shop/guard.py": (
+                "import sys\n\nfrom shop import mailer\n\n\n"
+                "def push(email, calm='pytest' in sys.modules):\n"
+                "    if not calm:\n        mailer.post('', email, '')\n"
+            ),
+        },
+    ),
+    Case(
+        "optional-feature-of-a-library",
+        "nothing",
+        tasks(imports="import sys", before='if "celery" in sys.modules:\n    log.info("x")'),
+    ),
+    Case(
+        "method-of-the-payload",
+        "nothing",
+        tasks(before="if email.endswith('.test'):\n    raise ValueError(email)"),
+    ),
+    Case(
+        "path-that-is-none",
+        "nothing",
+        tasks(
+            imports="from pathlib import Path",
+            top="def folder():\n    return Path.home() / 'out'",
+            before="if folder() is None:\n    return",
+        ),
+    ),
+)
+BASE_TESTING = tasks(before="if settings.TESTING:\n    return")
+BASE_FIELD = config(imports="import sys", fields='TESTING = "pytest" in sys.modules')
+NEIGHBOURS = (
+    Case(
+        "what-the-base-does-already",
+        "note",
+        {**BASE_TESTING, **BASE_FIELD, "README.md": "new words\n"},
+        base={**BASE_TESTING, **BASE_FIELD},
+    ),
+    Case(
+        "setting-that-nothing-of-the-handler-asks",
+        "note",
+        {"web/settings.py": 'import sys\n\nTESTING = "test" in sys.argv\n'},
+    ),
+    Case(
+        "a-log-line",
+        "note",
+        tasks(
+            imports="import sys",
+            before='if "pytest" in sys.modules:\n    log.info("in a test")',
+        ),
+    ),
+    Case("debug-log", "nothing", tasks(before="if settings.DEBUG:\n    log.debug('sending')")),
+    Case("feature-flag", "nothing", tasks(first="if not settings.RECEIPTS_ENABLED:\n    return")),
+    Case(
+        "feature-flag-of-the-environment",
+        "warning",
+        tasks(
+            imports="import os",
+            first='if os.environ.get("RECEIPTS_ENABLED") == "no":\n    return',
+        ),
+    ),
+    Case(
+        "variable-that-the-spec-sets",
+        "nothing",
+        tasks(imports="import os", first='if not os.environ.get("SHOP_DB"):\n    return'),
+    ),
+    Case(
+        "dry-run-of-the-base",
+        "nothing",
+        {
+            **tasks(
+                imports="import os",
+                first='if os.environ.get("SHOP_DRY_RUN"):\n    return',
+                last='log.info("sent")',
+            ),
+        },
+        base=tasks(imports="import os", first='if os.environ.get("SHOP_DRY_RUN"):\n    return'),
+    ),
+    Case(
+        "home-in-a-path",
+        "nothing",
+        tasks(
+            imports="import os\nfrom pathlib import Path",
+            before=('outbox = Path(os.environ["HOME"]) / "outbox"\nif not outbox.exists():\n    outbox.mkdir()'),
+        ),
+    ),
+    Case(
+        "arguments-of-manage-py",
+        "nothing",
+        {
+            "manage.py": (
+                "import sys\n\nfrom django.core.management import execute_from_command_line\n\n"
+                'if __name__ == "__main__":\n    execute_from_command_line(sys.argv)\n'
+            )
+        },
+    ),
+    Case(
+        "host-name-in-a-log",
+        "nothing",
+        tasks(
+            imports="import socket",
+            last='log.info("sent by %s", socket.gethostname())',
+        ),
+    ),
+    Case(
+        "a-lock-with-its-owner",
+        "nothing",
+        tasks(imports="import os", last='receipts.mark_sent(order_id, f"{email} {os.getpid()}")'),
+    ),
+    Case(
+        "test-order-of-the-payload",
+        "nothing",
+        tasks(first='if email.endswith("@test.example"):\n    return'),
+    ),
+    Case(
+        "asks-the-time",
+        "nothing",
+        tasks(
+            imports="import time",
+            before="if time.time() > 4102444800:\n    return",
+        ),
+    ),
+    Case(
+        "an-optional-library",
+        "nothing",
+        tasks(
+            top="try:\n    import orjson as json\nexcept ImportError:\n    import json",
+            last='log.info(json.dumps({"order": order_id}))',
+        ),
+    ),
+    Case(
+        "local-host-in-a-url-of-the-payload",
+        "nothing",
+        tasks(first='if email in ("localhost", "127.0.0.1"):\n    raise ValueError(email)'),
+    ),
+    Case(
+        "a-test-file",
+        "nothing",
+        {"tests/test_mailer.py": 'import sys\n\nif "pytest" in sys.modules:\n    print("yes")\n'},
+    ),
+    Case(
+        "formatting-only",
+        "note",
+        {
+            **tasks(before="if settings.TESTING:\n    # unchanged\n    return"),
+            **BASE_FIELD,
+        },
+        base={**BASE_TESTING, **BASE_FIELD},
+    ),
+)
+CASES = (*ATTACKS, *FURTHER, *NEIGHBOURS)
