@@ -15,6 +15,26 @@ NOT_LOOKED_AT = "gaming.not-looked-at"
 
 
 @dataclass(frozen=True)
+class BaseProof:
+    """What the base's own spec and code came to, proved in the same call."""
+
+    commit: str
+    verdict: str  # proved | refuted | incomplete | none
+    proved: tuple[str, ...] = ()  # stages
+    why: str | None = None  # it is not proved
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a job's proof came to. `base` None: it was not needed to decide."""
+
+    verdict: str  # proved | refuted | incomplete | none
+    base: BaseProof | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
 class Job:
     """One committed spec and what its run came to. `report` is a report.v1 without ledger and telemetry."""
 
@@ -25,6 +45,7 @@ class Job:
     report: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None  # why it was refused: nothing of it ran
     hint: str | None = None
+    proof: Proof | None = None  # None: neither its spec nor the base's asks for one
 
     @property
     def stages(self) -> list[Mapping[str, Any]]:
@@ -44,6 +65,7 @@ class Job:
             for found in stage["findings"]:
                 place = {key: found[key] for key in ("rule", "message", "path", "line", "hint")}
                 yield Finding(severity=Severity(found["severity"]), **place)
+        yield from self.proof.findings if self.proof else ()
 
 
 @dataclass(frozen=True)

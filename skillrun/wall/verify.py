@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ from skillrun.repo.git import Repo, git_output, open_repo
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
-from skillrun.wall.gaming.specs import at, base_document
-from skillrun.wall.verification import Gaming, Job, Verification
+from skillrun.wall.gaming.specs import at, base_document, base_file
+from skillrun.wall.proved import judge_proof, proved_stages, verdict_of, why_not_proved
+from skillrun.wall.verification import BaseProof, Gaming, Job, Verification
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
 if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
 
 SKILL = "job-worker-orchestration"
+_BEHIND_PROOF = "tests"  # a run proves before the first stage that a proof does not speak of
 _KEPT = ("outcome", "stages", "checks", "next")  # of a report; its ledger is gone
 
 
@@ -49,7 +52,13 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     specs = {file.path: file for file in diff.specs if file.path in paths}
     stray = {path: _stray(diff, file, base) for path, file in specs.items()}
     with clean_checkout(repo, commit, _pythons(specs.values())) as checkout:
-        jobs = tuple(_job(checkout, file, stray[path], ask.trust, watcher) for path, file in specs.items())
+        run = {path: _job(checkout, file, stray[path], ask.trust, watcher) for path, file in specs.items()}
+
+    def prove_base(spec: File) -> BaseProof:
+        return _prove_base(repo, base, diff, spec, ask.trust, watcher)
+
+    has_other = base.commit not in (None, commit)
+    jobs = tuple(judge_proof(run[path], file, diff, prove_base if has_other else None) for path, file in specs.items())
     return Verification(
         commit=commit,
         branch=repo.branch,
@@ -83,12 +92,22 @@ def _pythons(specs: Iterable[File]) -> Iterator[str]:
 # -- one job
 
 
-def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, watcher: Watcher) -> Job:
+def _job(
+    checkout: Checkout,
+    spec: File,
+    stray: tuple[Given, ...],
+    trust: bool,
+    watcher: Watcher,
+    until: str | None = None,
+) -> Job:
     """Its run from the first stage to the last; what is refused is said in the job, and the others go on."""
     from skillrun.contract.locate import bundled_skill
     from skillrun.runner.advance import advance
     from skillrun.runner.target import Request
+    from skillrun.validations.consent import state_dir
 
+    # The tests of the job before could have left a "kept" proof of this one.
+    shutil.rmtree(state_dir(), ignore_errors=True)
     sha = sha256((checkout.root / spec.path).read_bytes())
     # The bundled skill, whatever copy the repository or the home folder holds: it cannot be weakened.
     skill = bundled_skill(SKILL)
@@ -100,6 +119,7 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, 
         ledger=checkout.ledgers / f"{sha256(spec.path.encode())[:16]}.db",  # no job resumes another of its name
         overrides=dict(_overrides(checkout, spec, stray)),
         trust=trust,
+        until=until,
     )
     away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}
     try:
@@ -109,6 +129,33 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], trust: bool, 
         return Job(spec.path, sha, spec.path, "refused", problem=problem, hint=hint)
     kept = {key: _without(report[key], away) for key in _KEPT}
     return Job(spec.path, sha, report["run"]["job"], report["outcome"], kept)
+
+
+def _prove_base(
+    repo: Repo,
+    base: Base,
+    diff: Diff,
+    spec: File,
+    trust: bool,
+    watcher: Watcher,
+) -> BaseProof:
+    """The base's spec of a job, run on the base's code as far as a proof speaks of it.
+
+    No anchor stands for it: what one holds is the head of somebody's ledger, and to learn a verdict from that, the
+    ledger would have to be believed.
+    """
+    began = time.monotonic()
+    commit = base.commit or ""
+    old = base_file(diff, spec)
+    with clean_checkout(repo, commit, _pythons([old])) as checkout:
+        job = _job(checkout, old, (), trust, watcher, until=_BEHIND_PROOF)
+    return BaseProof(
+        commit=commit,
+        verdict=verdict_of(job),
+        proved=proved_stages(job),
+        why=next(iter(why_not_proved(job)), None),
+        duration_ms=int((time.monotonic() - began) * 1000),
+    )
 
 
 def _overrides(checkout: Checkout, spec: File, stray: tuple[Given, ...]) -> Iterator[tuple[str, str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from skillrun.runner.report import finding_json
-from skillrun.wall.verification import Job, Verification
+from skillrun.wall.verification import Job, Proof, Verification
 
 SCHEMA_VERSION = 1
 
@@ -45,4 +46,11 @@ def _job(job: Job) -> dict[str, Any]:
         "next": list(job.report.get("next", ())),
         "problem": job.problem,
         "hint": job.hint,
+        "proof": _proof(job.proof) if job.proof else None,
     }
+
+
+def _proof(proof: Proof) -> dict[str, Any]:
+    base = proof.base
+    shown = {**asdict(base), "proved": list(base.proved)} if base else None
+    return {"verdict": proof.verdict, "base": shown, "findings": [finding_json(finding) for finding in proof.findings]}

@@ -44,6 +44,9 @@ def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]
             (warned if doubted else into).append(f"{job.name}/{stage['id']}")
         for check in job.checks:
             kinds[check["status"]].append(f"{job.name}/check/{check['id']}")
+        if job.proof is not None:
+            into = failed if job.proof.findings else passed
+            into.append(f"{job.name}/proof")
     _add_gaming(verification, passed, warned, failed)
     return passed, warned, failed
 

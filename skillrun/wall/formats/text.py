@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from skillrun.reports.lines import Line, finding_lines, line, stage_lines
-from skillrun.wall.verification import Job, Verification
+from skillrun.wall.verification import Job, Proof, Verification
 
 _WORDS = {
     "success": "success: every committed job was verified from scratch",
@@ -49,6 +49,18 @@ def _job_lines(job: Job) -> Iterator[Line]:
     for check in job.checks:
         if check["status"] not in ("passed", "not_applicable"):
             yield line(2, (check["status"], f"{check['status']:<8} "), ("", f"check: {check['text']}"))
+    if job.proof is not None:
+        yield from _proof_lines(job.proof)
+
+
+def _proof_lines(proof: Proof) -> Iterator[Line]:
+    """Nothing where all is proved: the stages say so."""
+    for finding in proof.findings:
+        yield from finding_lines(asdict(finding), indent=2)
+    base = proof.base
+    if base is not None:
+        took = f"  ({base.duration_ms / 1000:.1f}s)"
+        yield line(2, ("dim", f"the base at {base.commit[:12]}: {base.verdict}{took}"))
 
 
 def _gaming_lines(verification: Verification) -> Iterator[Line]:

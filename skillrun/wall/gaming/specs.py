@@ -45,6 +45,13 @@ def base_document(diff: Diff, spec: File) -> Document | None:
     return next((other.old_document for other in gone if job and _job(other.old_document) == job), None)
 
 
+def base_file(diff: Diff, spec: File) -> File:
+    """The base's spec of a job as a file of its own, so that the base can be run as HEAD is."""
+    document = base_document(diff, spec)
+    held = next(file for file in diff.specs if file.old_document is not None and file.old_document is document)
+    return File(held.path, held.path, None, held.old)
+
+
 def vanished(diff: Diff) -> Iterator[File]:
     """The specs of the base whose job has none in HEAD."""
     jobs = {_job(file.new_document) for file in diff.specs if file.new is not None}
