@@ -93,6 +93,29 @@ class Gaming:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What one side's runner collected. Of the base, only what HEAD does not show to pass is run."""
+
+    collected: int
+    passed: int
+    failed: int
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The tests of both sides, as skillrun ran them itself. `missing`: why nothing was counted."""
+
+    __test__ = False
+
+    runner: str | None = None  # pytest | unittest
+    head: Tally | None = None
+    base: Tally | None = None
+    findings: tuple[Finding, ...] = ()
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
 class Verification:
     """One verification of a commit."""
 
@@ -100,6 +123,7 @@ class Verification:
     branch: str | None
     jobs: tuple[Job, ...]
     gaming: Gaming
+    tests: Tests | None = None
     notes: tuple[str, ...] = ()  # what was not looked at, and why: one sentence each
     version: str = ""
     duration_ms: int = 0
@@ -107,7 +131,8 @@ class Verification:
     @property
     def outcome(self) -> str:
         """The worst of all jobs; an error among the gaming findings makes a success partial."""
-        cheated = any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in self.gaming.findings)
+        found = (*self.gaming.findings, *self._of_tests)
+        cheated = any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in found)
         seen = {job.outcome for job in self.jobs} | ({"partial"} if cheated else set())
         return max(seen, key=list(EXIT_CODES).index, default="blocked")
 
@@ -118,4 +143,9 @@ class Verification:
 
     def findings(self) -> Iterator[Finding]:
         """All findings, those of the jobs first; what two jobs share comes once."""
-        yield from dict.fromkeys([*(f for job in self.jobs for f in job.findings()), *self.gaming.all_findings])
+        of_jobs = [finding for job in self.jobs for finding in job.findings()]
+        yield from dict.fromkeys([*of_jobs, *self.gaming.all_findings, *self._of_tests])
+
+    @property
+    def _of_tests(self) -> tuple[Finding, ...]:
+        return self.tests.findings if self.tests is not None else ()

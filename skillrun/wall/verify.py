@@ -19,7 +19,7 @@ from skillrun.wall.checkout import Checkout, clean_checkout
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
 from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.proved import judge_proof, proved_stages, verdict_of, why_not_proved
-from skillrun.wall.verification import BaseProof, Gaming, Job, Verification
+from skillrun.wall.verification import BaseProof, Gaming, Job, Tests, Verification
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         branch=repo.branch,
         jobs=jobs,
         gaming=_gaming(base, diff),
+        tests=_count(repo, base, commit, diff, ask.trust, watcher),
         notes=tuple(_notes(repo, base, stray)),
         version=_version(),
         duration_ms=int((time.monotonic() - started) * 1000),
@@ -199,6 +200,23 @@ def _gaming(base: Base, diff: Diff) -> Gaming:
         return Gaming(base_name=base.name, missing=base.missing, hint=base.hint)
     found = tuple(finding for look in LOOKS for finding in look.find(diff))
     return Gaming(base.commit, base.name, tuple(look.id for look in LOOKS), tuple(dict.fromkeys(found)))
+
+
+def _count(repo: Repo, base: Base, commit: str, diff: Diff, trust: bool, watcher: Watcher) -> Tests:
+    """The tests of both sides, run by us; or why they are not counted."""
+    from skillrun.stages.interface import CommandPlan
+    from skillrun.wall.counting.count import Sides, count_both
+
+    if base.commit is None:
+        return Tests(missing="there is no base to compare with")
+    if base.commit == commit:
+        return Tests(missing="HEAD is the base")
+    # No file defines this command: what it runs is what HEAD and the base hold.
+    plan = CommandPlan("count the tests of HEAD and of the base", ("python -m pytest",), {"HEAD": commit})
+    if not trust and watcher.may_run(plan) is None:
+        return Tests(missing="nobody has allowed it yet: --trust, or --ci")
+    pythons = tuple(_pythons(diff.specs))
+    return count_both(Sides(repo, base.commit, commit, pythons, watcher.output), diff)
 
 
 def _notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from skillrun.text import visible
 from skillrun.verdict import Finding, Severity
-from skillrun.wall.verification import Gaming, Job, Verification
+from skillrun.wall.verification import Gaming, Job, Tests, Verification
 
 # XML 1.0 has no place for these, not even escaped; `visible` has made most of them plain already.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -22,6 +22,8 @@ def junit(verification: Verification) -> str:
     root = Element("testsuites", name="skillrun verify")
     for job in verification.jobs:
         _job_suite(root, job)
+    if verification.tests is not None:
+        _tests_suite(root, verification.tests)
     _gaming_suite(root, verification.gaming)
     suites = root.findall("testsuite")
     for name in ("tests", "failures", "errors"):
@@ -69,6 +71,16 @@ def _gaming_suite(root: Element, gaming: Gaming) -> None:
             _mark(case, "skipped", f"not looked at: {gaming.missing}", "")
             continue
         _finding_marks(case, gaming.of(look.id))
+    _count(suite)
+
+
+def _tests_suite(root: Element, tests: Tests) -> None:
+    suite = _suite(root, "tests")
+    case = _case(suite, "tests", "counted")
+    if tests.missing is not None:
+        _mark(case, "skipped", f"not counted: {tests.missing}", "")
+    else:
+        _finding_marks(case, tests.findings)
     _count(suite)
 
 

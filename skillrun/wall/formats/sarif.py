@@ -60,10 +60,11 @@ def _rule(finding: Finding) -> dict[str, Any]:
 def help_of(finding: Finding) -> str:
     """What the rule looks for and why; for a rule without such words, what to do about this finding."""
     from skillrun.frameworks.registry import FRAMEWORKS
+    from skillrun.wall.counting.compare import HELP as TESTS_HELP
     from skillrun.wall.gaming.registry import LOOKS
     from skillrun.wall.proved import HELP
 
-    known = {f"gaming.{look.id}": look.help for look in LOOKS} | HELP
+    known = {f"gaming.{look.id}": look.help for look in LOOKS} | HELP | TESTS_HELP
     known |= {rule.id: rule.why for framework in FRAMEWORKS.values() for rule in framework.RULES}
     return known.get(finding.rule) or finding.hint or "skillrun why STAGE says more of it."
 
