@@ -123,10 +123,10 @@ class Verification:
     branch: str | None
     jobs: tuple[Job, ...]
     gaming: Gaming
-    tests: Tests | None = None
     notes: tuple[str, ...] = ()  # what was not looked at, and why: one sentence each
     version: str = ""
     duration_ms: int = 0
+    tests: Tests | None = None
 
     @property
     def outcome(self) -> str:

@@ -177,6 +177,7 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
             """
         ),
     ),
+    "a profile that knows of no tests": (NOT_RUN, {"REPO_PROFILE.json": '{"commands": {"test": "none"}}\n'}),
     "os._exit in a conftest": (DIED, conftest("import os\nos._exit(0)\n")),
     "os._exit in a test": (DIED, {"tests/test_a.py": "import os\n\ndef test_a():\n    os._exit(0)\n"}),
     "sys.exit": (DIED, conftest("import sys\n\ndef pytest_sessionstart():\n    sys.exit(0)\n")),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.verdict import Finding, Severity
 from skillrun.wall.checkout import Checkout, clean_checkout
-from skillrun.wall.counting.compare import UNCOUNTED_RULE, compare
+from skillrun.wall.counting.compare import NOT_RUN_RULE, UNCOUNTED_RULE, compare
 from skillrun.wall.counting.places import (
     MOST_FOLDERS,
     find_other_languages,
@@ -23,6 +23,7 @@ from skillrun.wall.verification import Tally, Tests
 
 if TYPE_CHECKING:
     from skillrun.repo.git import Repo
+    from skillrun.repo.profile import Profile
     from skillrun.wall.diff import Diff
 
 DEFAULT_LIMIT_S = 600.0
@@ -51,9 +52,13 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
         return Tests(missing=f"there are no tests that pytest or unittest would run{_other_words(paths)}")
     with _side(sides, sides.head, folders) as side:
         head = count_tests(side)
+        says_none = _says_none(side.root)
     with _side(sides, sides.base, folders) as side:
         base = _count_base(side, head)
+        says_none = says_none and not _says_none(side.root)
     findings = (*compare(base, head, diff), *_left_out(found, paths, base, head))
+    if says_none and head.tests:
+        findings = (_denied(head), *findings)
     return Tests(
         runner=head.runner or base.runner or None,
         head=_tally(head),
@@ -94,14 +99,29 @@ def _find_python(checkout: Checkout, pythons: Iterable[str]) -> str:
 
 
 def _limit_s(root: Path) -> float:
+    profile = _read_profile(root)
+    return (profile.validation_timeout if profile else None) or DEFAULT_LIMIT_S
+
+
+def _says_none(root: Path) -> bool:
+    profile = _read_profile(root)
+    return profile is not None and profile.commands.get("test") == "none"
+
+
+def _read_profile(root: Path) -> Profile | None:
     from skillrun.errors import SkillrunError
     from skillrun.repo.profile import load_profile
 
     try:
-        profile = load_profile(root)
+        return load_profile(root)
     except SkillrunError:
-        return DEFAULT_LIMIT_S  # the jobs say what is wrong with it
-    return (profile.validation_timeout if profile else None) or DEFAULT_LIMIT_S
+        return None  # the jobs say what is wrong with it
+
+
+def _denied(head: Counted) -> Finding:
+    message = f"commands.test is none now, and {len(head.tests)} tests are collected at HEAD"
+    hint = "name the command that runs them, e.g. python -m pytest"
+    return Finding(NOT_RUN_RULE, Severity.ERROR, message, "REPO_PROFILE.json", 1, hint)
 
 
 def _tally(counted: Counted) -> Tally:
