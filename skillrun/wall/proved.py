@@ -79,7 +79,13 @@ def why_not_proved(job: Job) -> tuple[str, ...]:
 
 
 # What the stages say where a proof gave no answer.
-_SAYS_WHY = ("proof.incomplete", "proof.not-shown", "proof.not-possible", "proof.no-consent", "proof.not-asked")
+_SAYS_WHY = (
+    "proof.incomplete",
+    "proof.not-shown",
+    "proof.not-possible",
+    "proof.no-consent",
+    "proof.not-asked",
+)
 
 
 # -- the findings

@@ -77,7 +77,10 @@ def test_every_format_names_the_lost_proof(lost: Verified) -> None:
     junit = ElementTree.parse(lost.folder / "out.junit").getroot()
     assert junit.find(".//testcase[@name='proof']/failure") is not None
     statement = json.loads((lost.folder / "out.intoto").read_text())["predicate"]
-    assert (statement["result"], "send-receipt/proof" in statement["failedTests"]) == ("FAILED", True)
+    assert (statement["result"], "send-receipt/proof" in statement["failedTests"]) == (
+        "FAILED",
+        True,
+    )
     assert "[error: verify.less-proved]" in lost.done.stdout
     assert "the base at " in lost.done.stdout
 
@@ -99,7 +102,10 @@ def test_a_rewritten_handler_that_is_proved_passes_and_the_base_is_not_run(tmp_p
     repo = shop_branch(tmp_path / "repo")
     replace_in(repo, "shop/tasks.py", "    key = receipts.idempotency_key(order_id)\n", "")
     replace_in(
-        repo, "shop/tasks.py", "key)\n    receipts.mark", "receipts.idempotency_key(order_id))\n    receipts.mark"
+        repo,
+        "shop/tasks.py",
+        "key)\n    receipts.mark",
+        "receipts.idempotency_key(order_id))\n    receipts.mark",
     )
     helpers.commit(repo, "One line less")
     proof = job_of(verify(repo, "--ci", code=0).document)["proof"]
@@ -147,7 +153,12 @@ ASKING = read_only("send", "shop.mailer:send") + "proof: {state: {sent: select a
 
 def stage(id: str, grade: str, *rules: str) -> dict[str, Any]:
     found = {"severity": "warning", "message": "why", "path": None, "line": None, "hint": None}
-    return {"id": id, "status": "passed", "grade": grade, "findings": [{"rule": rule, **found} for rule in rules]}
+    return {
+        "id": id,
+        "status": "passed",
+        "grade": grade,
+        "findings": [{"rule": rule, **found} for rule in rules],
+    }
 
 
 @pytest.mark.parametrize(("before", "rules"), [(("idempotency", "retry"), ["verify.less-proved"]), ((), [])])

@@ -76,7 +76,12 @@ def compare(base: Counted, head: Counted, diff: Diff) -> Iterator[Finding]:
         message = f"the base has {count} test{'s' if count > 1 else ''}, and at HEAD none is collected"
         yield Finding(NOT_RUN_RULE, Severity.ERROR, message, lost[0].test.path, 1, _HINTS[NOT_RUN_RULE])
         return
-    yield from _grouped(lost, head, "passes at the base, and at HEAD it is", "pass at the base, and at HEAD they are")
+    yield from _grouped(
+        lost,
+        head,
+        "passes at the base, and at HEAD it is",
+        "pass at the base, and at HEAD they are",
+    )
     yield from _grouped(_new_and_bad(base, head), head, "is new and", "are new and")
     yield from _red_before(base, head, {entry.test.id for entry in lost})
     yield from _said_of_base(base, head)
@@ -225,6 +230,9 @@ def _red_before(base: Counted, head: Counted, lost: set[str]) -> Iterator[Findin
 
 def _said_of_base(base: Counted, head: Counted) -> Iterator[Finding]:
     """What could not be compared."""
+    if head.doubt is not None:
+        hint = "look for what cannot be set up twice in one process, or ends it: a fixture of the session"
+        yield Finding(UNCOUNTED_RULE, Severity.WARNING, head.doubt, hint=hint)
     if base.problem is not None:
         message = f"the base's tests could not all be counted: {base.problem}"
         yield Finding(UNCOUNTED_RULE, Severity.WARNING, message, hint="HEAD was compared with those that were")

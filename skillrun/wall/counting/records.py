@@ -12,6 +12,7 @@ from typing import Any
 PASSED, DESELECTED, NOT_RUN = "passed", "deselected", "not-run"
 REWRITTEN, DEAF = "rewritten", "deaf"
 RED = ("failed", "error")
+_ONLY_RAN = "not all of the tests could be tried with a body that fails: the run ended while it was at that"
 # The worst of several reports of one test decides: a test that passed and whose teardown fails is red.
 _WORST_FIRST = (*RED, "xfailed", "skipped", "xpassed", PASSED)
 
@@ -49,6 +50,7 @@ class Counted:
     uncollected: Mapping[str, str] = field(default_factory=dict)  # path -> why
     problem: str | None = None  # it came to no end that can be believed
     duration_ms: int = 0
+    doubt: str | None = None  # all tests ran, and something came to no end then
 
     def of(self, *outcomes: str) -> list[Test]:
         """The tests with one of these outcomes."""
@@ -66,6 +68,7 @@ def merge(parts: Iterable[Counted]) -> Counted:
             uncollected={**whole.uncollected, **part.uncollected},
             problem=whole.problem or part.problem,
             duration_ms=whole.duration_ms + part.duration_ms,
+            doubt=whole.doubt or part.doubt,
         )
     return whole
 
@@ -79,13 +82,14 @@ def read_records(data: bytes, key: bytes, how_it_ended: str) -> Counted:
     problem = None
     if not is_whole:
         problem = "its records were written to by something else"
-    elif "end" not in said:
+    elif "end" not in said and "ran" not in said:
         problem = f"it came to no end of its own ({how_it_ended})"
     return Counted(
         runner=str(said["runner"][0]["name"]) if "runner" in said else "",
         tests={test.id: test for test in _tests(said)},
         uncollected={event["path"]: event["message"] for event in said.get("uncollected", [])},
         problem=problem,
+        doubt=None if "end" in said else _ONLY_RAN,
     )
 
 

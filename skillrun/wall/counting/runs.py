@@ -20,7 +20,7 @@ from skillrun.wall.counting.records import Counted, merge, read_records
 _LAUNCH = Path(__file__).with_name("inside") / "launch.py"
 _LARGEST = 64 * 1024**2  # bytes of records: some hundred thousand tests
 # What would add options to ours, or modules before pytest's own.
-_DROPPED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONINSPECT")
+_DROPPED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONINSPECT")
 
 
 @dataclass(frozen=True)

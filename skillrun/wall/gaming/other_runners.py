@@ -11,7 +11,10 @@ from skillrun.wall.diff import File
 
 _CHECKS = re.compile(r"^(pre|post)?(test|tests|check|checks|lint|typecheck|type-check|types|build|ci)(:.*)?$")
 _TOX = (
-    (re.compile(r"^\s*ignore_(errors|outcome)\s*=\s*(true|1|yes)\b", re.IGNORECASE), "ignores the outcome"),
+    (
+        re.compile(r"^\s*ignore_(errors|outcome)\s*=\s*(true|1|yes)\b", re.IGNORECASE),
+        "ignores the outcome",
+    ),
     (re.compile(r"^(\s+|\s*commands\s*=\s*)-\s*\S"), "ignores the exit code"),
 )
 _NOX = ((re.compile(r"\bsuccess_codes\s*="), "takes other exit codes for success"),)

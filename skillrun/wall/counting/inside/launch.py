@@ -20,6 +20,7 @@ import json
 import os
 import random
 import sys
+import threading
 import time
 import unittest
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Say = Callable[..., None]
 
 BROKEN_PER_FILE = 3  # tests of a file that are tried with a body that fails
+_SET_UP_S = 60.0  # for fixtures of the session, once more
 _LEAST_BROKEN_S = 5.0  # time for trying them; longer where the tests themselves take longer
 
 
@@ -56,6 +58,7 @@ class Counting:
     """The pytest plugin."""
 
     def __init__(self, settings: dict[str, Any], say: Say) -> None:
+        self.run_protocol = importlib.import_module("_pytest.runner").runtestprotocol
         self.root: str = settings["root"]
         self.known = frozenset(settings["known"])  # tests that need not run again
         self.broken_only = frozenset(settings["broken_only"])
@@ -92,13 +95,19 @@ class Counting:
         session.items[:] = [item for item in session.items if self.id_of(item) not in self.known]
         began = time.monotonic()
         yield
+        self.say("ran")
         limit_s = max(_LEAST_BROKEN_S, (time.monotonic() - began) / 2)
         end = time.monotonic() + limit_s
+        # What a session sets up is set up again here. Where that hangs, what the tests showed is known already.
+        give_up = threading.Timer(limit_s + _SET_UP_S, os._exit, (0,))
+        give_up.daemon = True
+        give_up.start()
         chosen = self.some_to_break(session.items)
         for number, item in enumerate(chosen, 1):
             if time.monotonic() > end:
                 break
             self.run_broken(item, chosen[number] if number < len(chosen) else None)
+        give_up.cancel()
 
     def pytest_runtest_call(self, item: Any) -> Iterator[None]:
         """The innermost look: whether the test's own code raised, whatever a hook makes of that afterwards."""
@@ -146,11 +155,9 @@ class Counting:
 
         `following` runs next: what both need stays set up.
         """
-        from _pytest.runner import runtestprotocol
-
         self.broken = item
         try:
-            reports = runtestprotocol(item, log=False, nextitem=following)
+            reports = self.run_protocol(item, log=False, nextitem=following)
         finally:
             self.broken = None
         calls = [report for report in reports if report.when == "call"]
@@ -337,6 +344,8 @@ def run_pytest(pytest: Any, settings: dict[str, Any], say: Say, plugins: list[An
     pytest.hookimpl(trylast=True)(Counting.pytest_sessionfinish)
     arguments = ["--maxfail=0", "--continue-on-collection-errors"]
     arguments += [f"--ignore={folder}" for folder in settings["ignored"]]
+    # `manage.py test` looks into tests.py, too.
+    arguments += ["-o", "python_files=test*.py *_test.py"] if plugins else []
     if not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
         arguments += ["--no-cov"] if importlib.util.find_spec("pytest_cov") else []
         arguments += ["-n", "0"] if importlib.util.find_spec("xdist") else []
