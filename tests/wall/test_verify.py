@@ -68,6 +68,13 @@ def test_the_text_says_what_was_looked_at_and_what_was_not(succeeded: Verified) 
     assert "skillrun-verify-" not in text + json.dumps(succeeded.document)
 
 
+def test_the_tests_of_both_sides_are_counted(succeeded: Verified) -> None:
+    tests = succeeded.document["tests"]
+    assert (tests["counted"], tests["runner"], tests["findings"]) == (True, "pytest", [])
+    assert tests["head"]["passed"] == tests["head"]["collected"] == tests["base"]["collected"] > 0
+    assert f"tests  {tests['head']['collected']} collected at HEAD" in succeeded.done.stdout
+
+
 def test_every_format_says_success(succeeded: Verified) -> None:
     sarif = json.loads((succeeded.folder / "out.sarif").read_text())
     assert {result["level"] for result in sarif["runs"][0]["results"]} <= {"note"}
@@ -124,6 +131,32 @@ def environment(repo: Path) -> None:
 
 
 # -- what a branch does to its evidence
+
+
+def test_a_command_that_only_says_that_tests_passed_is_not_believed(tmp_path: Path) -> None:
+    """The first REPO_PROFILE.json names an echo, and a GNUmakefile comes before the Makefile."""
+    repo = branch(shops.shop(tmp_path / "repo"))
+    path = repo / "tests" / "test_send_receipt.py"
+    path.write_text(path.read_text().replace('["receipt-7", "receipt-8"]', '["receipt-7"]'))
+    profile = '{"commands": {"test": "sh run.sh"}}\n'
+    echo = "echo 4 passed\n"
+    helpers.write_files(repo, {"REPO_PROFILE.json": profile, "run.sh": echo, "GNUmakefile": "test:\n\tsh run.sh\n"})
+    helpers.commit(repo, "A command of our own")
+    verified = verify(repo, "--ci", code=1, formats=("json", "sarif", "junit", "intoto"))
+    assert "verify.tests-red" in {finding["rule"] for finding in verified.document["tests"]["findings"]}
+    assert "[error: verify.tests-red]" in verified.done.stdout
+    sarif = json.loads((verified.folder / "out.sarif").read_text())["runs"][0]["results"]
+    assert [r["level"] for r in sarif if r["ruleId"] == "verify.tests-red"] == ["error"]
+    junit = ElementTree.parse(verified.folder / "out.junit").getroot()
+    assert junit.find(".//testcase[@classname='tests'][@name='counted']/failure") is not None
+    statement = json.loads((verified.folder / "out.intoto").read_text())
+    assert "tests/counted" in statement["predicate"]["failedTests"]
+
+
+def test_without_a_base_it_is_said_that_no_test_was_counted(make_repo: Callable[..., Path]) -> None:
+    verified = verify(make_repo(QUICK), "--ci", code=3)
+    assert verified.document["tests"]["missing"] == "there is no base to compare with"
+    assert "tests  not counted: there is no base to compare with" in verified.done.stdout
 
 
 def test_a_test_that_a_branch_deletes_fails_though_every_stage_passes(tmp_path: Path) -> None:
