@@ -1,8 +1,10 @@
-"""Whether a job is proved as its spec asks, and as much as the base proves it: what is less is an error."""
+"""Whether a job is proved as its spec asks, and as much as the base proves it: what is less is
+an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,8 @@ ProveBase = Callable[["File"], BaseProof]
 
 
 def judge_proof(job: Job, spec: File, diff: Diff, prove_base: ProveBase | None) -> Job:
-    """The job with what its proof came to; it is no success where a proof was asked for and is missing or less.
+    """The job with what its proof came to; it is no success where a proof was asked for and is
+    missing or less.
 
     `prove_base` None: there is no other commit to compare with.
     """
@@ -39,10 +42,12 @@ def judge_proof(job: Job, spec: File, diff: Diff, prove_base: ProveBase | None) 
         return _without_proof(job, spec, diff)
     proof = Proof(verdict_of(job))
     lost = [stage for stage in PROVEN if stage not in proved_stages(job)]
-    # Where the job fails anyway the base's proof would change nothing, and it costs as much time as HEAD's.
+    # Where the job fails anyway the base's proof would change nothing, and it costs as much time as
+    # HEAD's.
     if prove_base is not None and lost and job.outcome == "success" and asks_for_proof(old):
         proof = replace(proof, base=prove_base(spec))
-    return _with_findings(job, replace(proof, findings=tuple(_findings(job, spec, proof, is_asked=is_asked))))
+    found = tuple(_findings(job, spec, proof, is_asked=is_asked))
+    return _with_findings(job, replace(proof, findings=found))
 
 
 def asks_for_proof(document: Any) -> bool:
@@ -122,14 +127,19 @@ def _with_findings(job: Job, proof: Proof) -> Job:
 
 
 def _without_proof(job: Job, spec: File, diff: Diff) -> Job:
-    """A new job that is only read, and does what a proved job did that is gone, is that job with less evidence."""
+    """A new job that is only read, and does what a proved job did that is gone, is that job
+    with less evidence.
+    """
     if spec.old is not None or base_document(diff, spec) is not None:
         return job
     calls = _effect_calls(spec.new_document)
     for gone in vanished(diff):
         shared = sorted(calls & _effect_calls(gone.old_document))
         if shared and asks_for_proof(gone.old_document):
-            said = f"the effect {shared[0]} belonged to {gone.path}, whose job the base proves; this one is only read"
+            said = (
+                f"the effect {shared[0]} belonged to {gone.path}, which asks for a proof at the base; "
+                "this job is only read"
+            )
             hint = "give the spec a section proof:, as the base's has it"
             finding = Finding(LESS_PROVED, Severity.ERROR, said, spec.path, 1, hint)
             return _with_findings(job, Proof("none", findings=(finding,)))
@@ -137,5 +147,6 @@ def _without_proof(job: Job, spec: File, diff: Diff) -> Job:
 
 
 def _effect_calls(document: Any) -> set[str]:
-    effects: Iterable[Any] = listed(at(document.value, "effects")) if document is not None else ()
-    return {str(effect["call"]) for effect in effects if isinstance(effect, dict) and effect.get("call")}
+    effects = listed(at(document.value, "effects")) if document is not None else []
+    calls = {at(effect, "call") for effect in effects}
+    return {call for call in calls if isinstance(call, str)}

@@ -1,4 +1,6 @@
-"""What the tests of HEAD show less than those of the base: a pure function of what both runs told."""
+"""What the tests of HEAD show less than those of the base: a pure function of what both runs
+told.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,9 @@ def compare(base: Counted, head: Counted, diff: Diff) -> Iterator[Finding]:
     lost = tuple(_lost(base, head, diff))
     if not head.tests and lost:
         count = len(base.tests)
-        message = f"the base has {count} test{'s' if count > 1 else ''}, and at HEAD none is collected"
-        yield Finding(NOT_RUN_RULE, Severity.ERROR, message, lost[0].test.path, 1, _HINTS[NOT_RUN_RULE])
+        message = f"none of the base's tests is collected at HEAD; there are {count}"
+        path = lost[0].test.path
+        yield Finding(NOT_RUN_RULE, Severity.ERROR, message, path, 1, _HINTS[NOT_RUN_RULE])
         return
     yield from _grouped(
         lost,
@@ -93,13 +96,15 @@ def compare(base: Counted, head: Counted, diff: Diff) -> Iterator[Finding]:
 def _lost(base: Counted, head: Counted, diff: Diff) -> Iterator[Lost]:
     moved = _moved(diff)
     spared = _spared_cases(base, head)
-    # Those that pass at HEAD were not run at the base: all that can be asked of them is whether their code ran.
+    # Those that pass at HEAD were not run at the base: all that can be asked of them is whether
+    # their code ran.
     for old in base.of(PASSED, NOT_RUN):
         test_name = _function_id(old.id)
         now_name = moved.get(test_name, test_name)
         if now_name is None or old.id in spared:
             continue  # a look at deleted tests has said so, or another case stands for it
-        now = head.tests.get(now_name + old.id.removeprefix(test_name)) or _other_form(old, now_name, head)
+        same_case = head.tests.get(now_name + old.id.removeprefix(test_name))
+        now = same_case or _other_form(old, now_name, head)
         if old.outcome == NOT_RUN and (now is None or now.outcome != PASSED):
             continue  # it did not run at the base either, though it was asked for
         how = _what_became(old, now, diff)
@@ -122,7 +127,9 @@ def _what_became(old: Test, now: Test | None, diff: Diff) -> str | None:
 
 
 def _moved(diff: Diff) -> dict[str, str | None]:
-    """Test of the base -> the one of HEAD that it became; None: it is gone, which another look judges."""
+    """Test of the base -> the one of HEAD that it became; None: it is gone, which another look
+    judges.
+    """
     found: dict[str, str | None] = {}
     for change in pytests.changes(diff):
         new = change.new
@@ -152,7 +159,9 @@ def _other_form(old: Test, name: str, head: Counted) -> Test | None:
 
 
 def _spared_cases(base: Counted, head: Counted) -> frozenset[str]:
-    """Cases of the base for which other, passing ones came: a case that was changed is not one that is lost."""
+    """Cases of the base for which other, passing ones came: a case that was changed is not one
+    that is lost.
+    """
     fresh: dict[str, int] = {}
     for test in head.of(PASSED):
         if test.id not in base.tests:
@@ -167,7 +176,9 @@ def _spared_cases(base: Counted, head: Counted) -> frozenset[str]:
 
 
 def _is_decorated_anew(old: Test, diff: Diff) -> bool:
-    """The branch put another decorator on it, which may well hide the function behind one of its own."""
+    """The branch put another decorator on it, which may well hide the function behind one of
+    its own.
+    """
     for change in pytests.changes(diff):
         known = f"{change.old.file.old_path}::{_with_colons(change.old.name)}"
         if known == _function_id(old.id) and change.new is not None:
@@ -181,7 +192,9 @@ def _decorators(test: pytests.Test) -> list[str]:
 
 
 def _new_and_bad(base: Counted, head: Counted) -> Iterator[Lost]:
-    """Tests that the base does not have, and that are red. One that cannot fail takes nothing away."""
+    """Tests that the base does not have, and that are red. One that cannot fail takes nothing
+    away.
+    """
     for test in head.of(*RED):
         if test.id not in base.tests:
             yield Lost(test, test.outcome)

@@ -68,16 +68,21 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
 
 
 def _count_base(side: Side, head: Counted) -> Counted:
-    """Each test that passes at HEAD is collected and not run: what it came to at the base changes nothing."""
+    """Each test that passes at HEAD is collected and not run: what it came to at the base
+    changes nothing.
+    """
     passed = [test.id for test in head.of(PASSED)]
     deaf = [test.id for test in head.of(DEAF)]
-    # A test that nothing was found against at HEAD needs no second look: none is named that is not there.
+    # A test that nothing was found against at HEAD needs no second look: none is named that is not
+    # there.
     return count_tests(side, known=passed, broken_only=deaf or ["-"])
 
 
 @contextmanager
 def _side(sides: Sides, commit: str, folders: tuple[str, ...]) -> Iterator[Side]:
-    """A checkout of its own: what the stages of a run left behind could change what is collected."""
+    """A checkout of its own: what the stages of a run left behind could change what is
+    collected.
+    """
     with clean_checkout(sides.repo, commit, sides.pythons) as checkout:
         yield Side(
             root=checkout.root,
@@ -89,7 +94,9 @@ def _side(sides: Sides, commit: str, folders: tuple[str, ...]) -> Iterator[Side]
 
 
 def _find_python(checkout: Checkout, pythons: Iterable[str]) -> str:
-    """As for the stage that runs the tests: the spec's, else the repository's environment, else the active one."""
+    """As for the stage that runs the tests: the spec's, else the repository's environment, else
+    the active one.
+    """
     from skillrun.validations.environment import find_python
 
     for name in pythons:

@@ -35,7 +35,9 @@ def read_paths(root: Path, commit: str) -> frozenset[str]:
 
 
 def find_test_folders(paths: frozenset[str]) -> tuple[str, ...]:
-    """The projects with Python tests, "" for the repository itself: where its own settings of pytest stand."""
+    """The projects with Python tests, "" for the repository itself: where its own settings of
+    pytest stand.
+    """
     tests = [path for path in paths if path.endswith(".py") and is_test_file(path)]
     return tuple(sorted({_project_of(path, paths) for path in tests}))
 

@@ -1,4 +1,6 @@
-"""What a run of the tests told, read from its records; one that was changed or cut short is said to be."""
+"""What a run of the tests told, read from its records; one that was changed or cut short is
+said to be.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ PASSED, DESELECTED, NOT_RUN = "passed", "deselected", "not-run"
 REWRITTEN, DEAF = "rewritten", "deaf"
 RED = ("failed", "error")
 _ONLY_RAN = "not all of the tests could be tried with a body that fails: the run ended while it was at that"
-# The worst of several reports of one test decides: a test that passed and whose teardown fails is red.
+# The worst of several reports of one test decides: a test that passed and whose teardown fails is
+# red.
 _WORST_FIRST = (*RED, "xfailed", "skipped", "xpassed", PASSED)
 
 
@@ -94,7 +97,9 @@ def read_records(data: bytes, key: bytes, how_it_ended: str) -> Counted:
 
 
 def _events(data: bytes, key: bytes) -> tuple[list[dict[str, Any]], bool]:
-    """The records up to the first that does not carry the MAC of all before it, and whether there is none such."""
+    """The records up to the first that does not carry the MAC of all before it, and whether
+    there is none such.
+    """
     events: list[dict[str, Any]] = []
     tag = ""
     # Not splitlines: it takes other characters for line ends, too.

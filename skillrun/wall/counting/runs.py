@@ -1,4 +1,6 @@
-"""One side's tests, run by a command line of ours: no command, option or exit code of the repository is asked."""
+"""One side's tests, run by a command line of ours: no command, option or exit code of the
+repository is asked.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Side:
 
 
 def count_tests(side: Side, known: Iterable[str] = (), broken_only: Iterable[str] = ()) -> Counted:
-    """Collects every test and runs all but the known ones. `broken_only`: those that are tried with another body."""
+    """Collects every test and runs all but the known ones. `broken_only`: those that are tried
+    with another body.
+    """
     there = [folder for folder in side.folders if (side.root / folder).is_dir()]
     known, broken_only = sorted(known), sorted(broken_only)
     return merge(_count_folder(side, folder, known, broken_only) for folder in there)
@@ -58,7 +62,8 @@ def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[s
             "django": find_django_settings(place),
         }
         settings.write_text(json.dumps(told))
-        # Ours stays open: the other side takes the name away before anything of the repository runs.
+        # Ours stays open: the other side takes the name away before anything of the repository
+        # runs.
         with (private / "records").open("w+b") as records:
             command = shlex.join([side.python, str(_LAUNCH), str(settings)])
             ran = run_command(

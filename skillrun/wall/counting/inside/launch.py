@@ -2,11 +2,13 @@
 
     python launch.py SETTINGS
 
-It runs in the target's interpreter, so it keeps to the standard library and to Python 3.8. Its own folder holds nothing
-else, since that folder leads `sys.path` until pytest is imported: a `pytest.py` of the repository is not what runs.
+It runs in the target's interpreter, so it keeps to the standard library and to Python 3.8. Its own
+folder holds nothing else, since that folder leads `sys.path` until pytest is imported: a
+`pytest.py` of the repository is not what runs.
 
-The settings and the records are unlinked before anything of the repository runs, so that no path leads to them; each
-record carries a MAC of all before it, so that one which something else wrote, changed or took away is noticed.
+The settings and the records are unlinked before anything of the repository runs, so that no path
+leads to them; each record carries a MAC of all before it, so that one which something else wrote,
+changed or took away is noticed.
 """
 
 from __future__ import annotations
@@ -98,7 +100,8 @@ class Counting:
         self.say("ran")
         limit_s = max(_LEAST_BROKEN_S, (time.monotonic() - began) / 2)
         end = time.monotonic() + limit_s
-        # What a session sets up is set up again here. Where that hangs, what the tests showed is known already.
+        # What a session sets up is set up again here. Where that hangs, what the tests showed is
+        # known already.
         give_up = threading.Timer(limit_s + _SET_UP_S, os._exit, (0,))
         give_up.daemon = True
         give_up.start()
@@ -110,7 +113,9 @@ class Counting:
         give_up.cancel()
 
     def pytest_runtest_call(self, item: Any) -> Iterator[None]:
-        """The innermost look: whether the test's own code raised, whatever a hook makes of that afterwards."""
+        """The innermost look: whether the test's own code raised, whatever a hook makes of that
+        afterwards.
+        """
         if item is self.broken:
             held = item.obj
             item.obj = failing_like(held, item)
@@ -125,7 +130,8 @@ class Counting:
     def pytest_runtest_logreport(self, report: Any) -> None:
         outcome = outcome_of(report)
         if report.when == "call" or outcome != "passed":
-            self.passed[report.nodeid] = self.passed.get(report.nodeid, True) and outcome == "passed"
+            was_passed = self.passed.get(report.nodeid, True)
+            self.passed[report.nodeid] = was_passed and outcome == "passed"
             test = self.ids.get(report.nodeid, report.nodeid)
             message = last_line(str(report.longrepr)) if report.failed else ""
             self.say("outcome", test=test, outcome=outcome, message=message)
@@ -136,8 +142,11 @@ class Counting:
     # -- a body that fails
 
     def some_to_break(self, items: list[Any]) -> list[Any]:
-        """Green tests, some of each file, in the order in which they ran: which ones cannot be known before."""
-        able = [item for item in items if self.passed.get(item.nodeid) and callable(getattr(item, "obj", None))]
+        """Green tests, some of each file, in the order in which they ran: which ones cannot be
+        known before.
+        """
+        green = [item for item in items if self.passed.get(item.nodeid)]
+        able = [item for item in green if callable(getattr(item, "obj", None))]
         if self.broken_only:
             return [item for item in able if self.id_of(item) in self.broken_only]
         files: dict[str, list[Any]] = {}
@@ -167,26 +176,37 @@ class Counting:
     # -- names
 
     def id_of(self, item: Any) -> str:
-        """A test's id with its path relative to the checkout, whatever folder pytest takes for its own."""
+        """A test's id with its path relative to the checkout, whatever folder pytest takes for
+        its own.
+        """
         if item.nodeid not in self.ids:
             rest = item.nodeid.partition("::")[2]
-            self.ids[item.nodeid] = f"{self.relative(str(getattr(item, 'path', None) or item.fspath))}::{rest}"
+            path = getattr(item, "path", None) or item.fspath
+            self.ids[item.nodeid] = f"{self.relative(str(path))}::{rest}"
         return self.ids[item.nodeid]
 
     def place(self, report: Any) -> str:
-        return self.relative(os.path.join(self.rootdir, str(report.nodeid).partition("::")[0]))  # noqa: PTH118
+        path = str(report.nodeid).partition("::")[0]
+        return self.relative(f"{self.rootdir}/{path}")
 
     def relative(self, path: str) -> str:
         return os.path.relpath(os.path.realpath(path), self.root).replace(os.sep, "/")
 
     def code_of(self, item: Any) -> str:
-        """Where the code stands that the test would run, "path:name"; empty where it is no function."""
-        code = getattr(inspect.unwrap(getattr(item, "obj", None)), "__code__", None)
-        return f"{self.relative(code.co_filename)}:{code.co_name}" if code is not None else ""
+        """Where the code stands that the test would run, "path:name"; empty where it is no
+        function.
+        """
+        function: Any = getattr(item, "obj", None)
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        if code is None:
+            return ""
+        return f"{self.relative(code.co_filename)}:{code.co_name}"
 
 
 def failing_like(function: Any, item: Any) -> Any:
-    """A function that fails at once, async where the other one is; unittest awaits nothing that is put in its place."""
+    """A function that fails at once, async where the other one is; unittest awaits nothing that
+    is put in its place.
+    """
 
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("assert False")
@@ -194,13 +214,14 @@ def failing_like(function: Any, item: Any) -> Any:
     async def fail_later(*_: Any, **__: Any) -> None:
         raise AssertionError("assert False")
 
-    is_unittest = isinstance(item.cls, type) and issubclass(item.cls, unittest.TestCase)
+    owner = getattr(item, "cls", None)
+    is_unittest = isinstance(owner, type) and issubclass(owner, unittest.TestCase)
     return fail_later if inspect.iscoroutinefunction(function) and not is_unittest else fail
 
 
 def outcome_of(report: Any) -> str:
     if hasattr(report, "wasxfail"):
-        return {"skipped": "xfailed", "passed": "xpassed"}.get(report.outcome, report.outcome)
+        return {"skipped": "xfailed", "passed": "xpassed"}.get(str(report.outcome), "failed")
     if report.failed and report.when != "call":
         return "error"
     return str(report.outcome)
@@ -291,7 +312,8 @@ def flatten(suite: Any) -> Iterator[Any]:
 def test_name(test: Any, root: str) -> str:
     """As pytest would say it: path::Class::method."""
     module = sys.modules.get(type(test).__module__)
-    path = os.path.relpath(os.path.realpath(getattr(module, "__file__", None) or ""), root).replace(os.sep, "/")
+    file = os.path.realpath(getattr(module, "__file__", None) or "")
+    path = os.path.relpath(file, root).replace(os.sep, "/")
     return f"{path}::{type(test).__name__}::{getattr(test, '_testMethodName', test)}"
 
 
@@ -307,7 +329,8 @@ def set_up_django(settings: dict[str, Any], say: Say) -> list[Any]:
         return []
     try:
         importlib.import_module("django").setup()
-        runner = importlib.import_module("django.test.runner").DiscoverRunner(verbosity=0, interactive=False)
+        runners = importlib.import_module("django.test.runner")
+        runner = runners.DiscoverRunner(verbosity=0, interactive=False)
         runner.setup_test_environment()
         made = runner.setup_databases()
     except Exception as error:
@@ -338,7 +361,9 @@ def find_pytest() -> Any:
 
 
 def run_pytest(pytest: Any, settings: dict[str, Any], say: Say, plugins: list[Any]) -> None:
-    """One process, and all failures; no coverage, since a part of the tests would miss any threshold."""
+    """One process, and all failures; no coverage, since a part of the tests would miss any
+    threshold.
+    """
     pytest.hookimpl(hookwrapper=True, tryfirst=True)(Counting.pytest_runtestloop)
     pytest.hookimpl(hookwrapper=True, trylast=True)(Counting.pytest_runtest_call)
     pytest.hookimpl(trylast=True)(Counting.pytest_sessionfinish)
