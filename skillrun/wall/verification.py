@@ -16,6 +16,26 @@ NOT_LOOKED_AT = "gaming.not-looked-at"
 
 
 @dataclass(frozen=True)
+class BaseProof:
+    """What the base's own spec and code came to, proved in the same call."""
+
+    commit: str
+    verdict: str  # proved | refuted | incomplete | none
+    proved: tuple[str, ...] = ()  # stages
+    why: str | None = None  # it is not proved
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a job's proof came to. `base` None: it was not needed to decide."""
+
+    verdict: str  # proved | refuted | incomplete | none
+    base: BaseProof | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
 class Job:
     """One committed spec and what its run came to. `report` is a report.v1 without ledger and telemetry."""
 
@@ -26,6 +46,7 @@ class Job:
     report: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None  # why it was refused: nothing of it ran
     hint: str | None = None
+    proof: Proof | None = None  # None: neither its spec nor the base's asks for one
 
     def __post_init__(self) -> None:
         for name in ("report", "problem", "hint"):
@@ -49,6 +70,7 @@ class Job:
             for found in stage["findings"]:
                 place = {key: found[key] for key in ("rule", "message", "path", "line", "hint")}
                 yield Finding(severity=Severity(found["severity"]), **place)
+        yield from self.proof.findings if self.proof else ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,29 @@ class Gaming:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What one side's runner collected. Of the base, only what HEAD does not show to pass is run."""
+
+    collected: int
+    passed: int
+    failed: int
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The tests of both sides, as skillrun ran them itself. `missing`: why nothing was counted."""
+
+    __test__ = False
+
+    runner: str | None = None  # pytest | unittest
+    head: Tally | None = None
+    base: Tally | None = None
+    findings: tuple[Finding, ...] = ()
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
 class Verification:
     """One verification of a commit."""
 
@@ -86,6 +131,7 @@ class Verification:
     notes: tuple[str, ...] = ()  # what was not looked at, and why: one sentence each
     version: str = ""
     duration_ms: int = 0
+    tests: Tests | None = None
 
     def __post_init__(self) -> None:
         """A branch or a note that holds a secret shows it in no format."""
@@ -95,7 +141,8 @@ class Verification:
     @property
     def outcome(self) -> str:
         """The worst of all jobs; an error among the gaming findings makes a success partial."""
-        cheated = any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in self.gaming.findings)
+        found = (*self.gaming.findings, *self._of_tests)
+        cheated = any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in found)
         seen = {job.outcome for job in self.jobs} | ({"partial"} if cheated else set())
         return max(seen, key=list(EXIT_CODES).index, default="blocked")
 
@@ -106,4 +153,9 @@ class Verification:
 
     def findings(self) -> Iterator[Finding]:
         """All findings, those of the jobs first; what two jobs share comes once."""
-        yield from dict.fromkeys([*(f for job in self.jobs for f in job.findings()), *self.gaming.all_findings])
+        of_jobs = [finding for job in self.jobs for finding in job.findings()]
+        yield from dict.fromkeys([*of_jobs, *self.gaming.all_findings, *self._of_tests])
+
+    @property
+    def _of_tests(self) -> tuple[Finding, ...]:
+        return self.tests.findings if self.tests is not None else ()

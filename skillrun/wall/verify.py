@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,18 +15,21 @@ from typing import TYPE_CHECKING, Any
 from skillrun.canonical import sha256
 from skillrun.errors import Blocked, SkillrunError
 from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
+from skillrun.state import state_dir
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
-from skillrun.wall.gaming.specs import at, base_document
+from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.guard import Guard, disbelieve
-from skillrun.wall.verification import Gaming, Job, Verification
+from skillrun.wall.proved import judge_proof, proved_stages, verdict_of, why_not_proved
+from skillrun.wall.verification import BaseProof, Gaming, Job, Tests, Verification
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
 if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
 
 SKILL = "job-worker-orchestration"
+_BEHIND_PROOF = "tests"  # a run proves before the first stage that a proof does not speak of
 _KEPT = ("outcome", "counts", "stages", "checks", "next")  # of a report; its ledger is gone
 
 
@@ -52,14 +56,22 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     stray = {path: _stray(diff, file, base) for path, file in specs.items()}
     trusted = ask.trust and is_allowed(repo)
     with clean_checkout(repo, commit, _pythons(specs.values())) as checkout:
-        if trusted:
-            _allow_checkout(checkout)
-        jobs = tuple(_job(checkout, file, stray[path], watcher) for path, file in specs.items())
+        run: dict[str, Job] = {}
+        for path, file in specs.items():
+            run[path] = _job(checkout, file, stray[path], watcher, trusted=trusted)
+
+    def prove_base(spec: File) -> BaseProof:
+        return _prove_base(repo, base, diff, spec, watcher, trusted=trusted)
+
+    has_other = base.commit not in (None, commit)
+    judge = prove_base if has_other else None
+    jobs = tuple(judge_proof(run[path], file, diff, judge) for path, file in specs.items())
     return Verification(
         commit=commit,
         branch=repo.branch,
         jobs=jobs,
         gaming=_gaming(base, diff),
+        tests=_count(repo, base, commit, diff, watcher, trusted=trusted),
         notes=(*_notes(repo, base, stray), *checkout.notes),
         version=_version(),
         duration_ms=int((time.monotonic() - started) * 1000),
@@ -110,12 +122,27 @@ def _pythons(specs: Iterable[File]) -> Iterator[str]:
 # -- one job
 
 
-def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], watcher: Watcher) -> Job:
+def _job(
+    checkout: Checkout,
+    spec: File,
+    stray: tuple[Given, ...],
+    watcher: Watcher,
+    *,
+    trusted: bool,
+    until: str | None = None,
+) -> Job:
     """Its run from the first stage to the last; what is refused is said in the job, and the others go on."""
     from skillrun.contract.locate import bundled_skill
     from skillrun.runner.advance import advance
     from skillrun.runner.target import Request
 
+    # What the job before ran could have left a kept proof of this one, a key, or a ledger with signed events.
+    ledger = checkout.ledgers / f"{sha256(spec.path.encode())[:16]}.db"
+    shutil.rmtree(state_dir(), ignore_errors=True)
+    shutil.rmtree(checkout.ledgers, ignore_errors=True)
+    checkout.ledgers.mkdir(exist_ok=True)
+    if trusted:
+        _allow_checkout(checkout)
     sha = sha256((checkout.root / spec.path).read_bytes())
     # The bundled skill, whatever copy the repository or the home folder holds: it cannot be weakened.
     skill = bundled_skill(SKILL)
@@ -124,8 +151,9 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], watcher: Watc
         repo=checkout.root,
         spec=checkout.root / spec.path,
         skill_path=skill,
-        ledger=checkout.ledgers / f"{sha256(spec.path.encode())[:16]}.db",  # no job resumes another of its name
+        ledger=ledger,
         overrides=dict(_overrides(checkout, spec, stray)),
+        until=until,
     )
     guard = Guard(watcher, checkout.contents, checkout.strays)
     away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}
@@ -138,6 +166,34 @@ def _job(checkout: Checkout, spec: File, stray: tuple[Given, ...], watcher: Watc
     believed = disbelieve(report, guard.found)
     kept = {key: _without(believed[key], away) for key in _KEPT}
     return Job(spec.path, sha, report["run"]["job"], believed["outcome"], kept)
+
+
+def _prove_base(
+    repo: Repo,
+    base: Base,
+    diff: Diff,
+    spec: File,
+    watcher: Watcher,
+    *,
+    trusted: bool,
+) -> BaseProof:
+    """The base's spec of a job, run on the base's code as far as a proof speaks of it.
+
+    No anchor stands for it: what one holds is the head of somebody's ledger, and to learn a verdict from that, the
+    ledger would have to be believed.
+    """
+    began = time.monotonic()
+    commit = base.commit or ""
+    old = base_file(diff, spec)
+    with clean_checkout(repo, commit, _pythons([old])) as checkout:
+        job = _job(checkout, old, (), watcher, trusted=trusted, until=_BEHIND_PROOF)
+    return BaseProof(
+        commit=commit,
+        verdict=verdict_of(job),
+        proved=proved_stages(job),
+        why=next(iter(why_not_proved(job)), None),
+        duration_ms=int((time.monotonic() - began) * 1000),
+    )
 
 
 def _overrides(checkout: Checkout, spec: File, stray: tuple[Given, ...]) -> Iterator[tuple[str, str]]:
@@ -181,6 +237,24 @@ def _gaming(base: Base, diff: Diff) -> Gaming:
         return Gaming(base_name=base.name, missing=base.missing, hint=base.hint)
     found = tuple(finding for look in LOOKS for finding in look.find(diff))
     return Gaming(base.commit, base.name, tuple(look.id for look in LOOKS), tuple(dict.fromkeys(found)))
+
+
+def _count(repo: Repo, base: Base, commit: str, diff: Diff, watcher: Watcher, *, trusted: bool) -> Tests:
+    """The tests of both sides, run by us; or why they are not counted."""
+    from skillrun.validations.consent import CommandPlan, Question
+    from skillrun.wall.counting.count import Sides, count_both
+
+    if base.commit is None:
+        return Tests(missing="there is no base to compare with")
+    if base.commit == commit:
+        return Tests(missing="HEAD is the base")
+    # No file defines this command: what it runs is what HEAD and the base hold.
+    plan = CommandPlan("count the tests of HEAD and of the base", ("python -m pytest",))
+    if not trusted and watcher.may_run(Question(repo.root, commit, (plan,))) is None:
+        return Tests(missing="nobody has allowed it yet: --trust, or --ci")
+    watcher.runs(plan)
+    pythons = tuple(_pythons(diff.specs))
+    return count_both(Sides(repo, base.commit, commit, pythons, watcher.output), diff)
 
 
 def _notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:

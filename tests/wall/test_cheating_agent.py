@@ -9,7 +9,7 @@ import fixtures_repos
 import helpers
 import pytest
 import shops
-from test_verify import branch, verify
+from verifying import branch, verify
 
 pytestmark = pytest.mark.real
 

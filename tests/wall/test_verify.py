@@ -10,15 +10,14 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import fixtures_repos
 import helpers
 import pytest
 import shops
 from jsonschema import Draft202012Validator
+from verifying import Verified, branch, verify
 
 from skillrun.wall.gaming.registry import LOOKS
 
@@ -27,42 +26,6 @@ pytestmark = pytest.mark.real
 TASKS = "shop/tasks.py"
 SEND = "    mailer.send(order_id, email, idempotency_key=key)\n"
 MARK = "    receipts.mark_sent(order_id, email)\n"
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A verification that has ended: its process, and the folder with its outputs."""
-
-    done: subprocess.CompletedProcess[str]
-    folder: Path
-
-    @property
-    def document(self) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads((self.folder / "out.json").read_text())
-        return value
-
-    @property
-    def rules(self) -> set[str]:
-        found = [f for job in self.document["jobs"] for stage in job["stages"] for f in stage["findings"]]
-        return {finding["rule"] for finding in (*found, *self.document["gaming"]["findings"])}
-
-
-def verify(repo: Path, *args: str, code: int, formats: tuple[str, ...] = ("json",), **env: str) -> Verified:
-    """One verification that must end with `code` and leave nothing; each format goes to `out.<format>`."""
-    folder = repo.parent / "out"
-    (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    wanted = [word for name in formats for word in ("--format", name, "--output", str(folder / f"out.{name}"))]
-    done = helpers.run_cli("verify", *args, *wanted, cwd=repo, env={"TMPDIR": str(folder / "tmp"), **env}, timeout=300)
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    assert list((folder / "tmp").iterdir()) == []
-    assert len(helpers.git(repo, "worktree", "list").splitlines()) == 1
-    return Verified(done, folder)
-
-
-def branch(repo: Path, name: str = "feature") -> Path:
-    helpers.git(repo, "checkout", "--quiet", "-b", name)
-    return repo
 
 
 # -- the whole thing
@@ -103,6 +66,13 @@ def test_the_text_says_what_was_looked_at_and_what_was_not(succeeded: Verified) 
     assert "note: 1 uncommitted change is not looked at" in text
     assert text.rstrip().splitlines()[-1].startswith("success:")
     assert "skillrun-verify-" not in text + json.dumps(succeeded.document)
+
+
+def test_the_tests_of_both_sides_are_counted(succeeded: Verified) -> None:
+    tests = succeeded.document["tests"]
+    assert (tests["counted"], tests["runner"], tests["findings"]) == (True, "pytest", [])
+    assert tests["head"]["passed"] == tests["head"]["collected"] == tests["base"]["collected"] > 0
+    assert f"tests  {tests['head']['collected']} collected at HEAD" in succeeded.done.stdout
 
 
 def test_every_format_says_success(succeeded: Verified) -> None:
@@ -161,6 +131,32 @@ def environment(repo: Path) -> None:
 
 
 # -- what a branch does to its evidence
+
+
+def test_a_command_that_only_says_that_tests_passed_is_not_believed(tmp_path: Path) -> None:
+    """The first REPO_PROFILE.json names an echo, and a GNUmakefile comes before the Makefile."""
+    repo = branch(shops.shop(tmp_path / "repo"))
+    path = repo / "tests" / "test_send_receipt.py"
+    path.write_text(path.read_text().replace('["receipt-7", "receipt-8"]', '["receipt-7"]'))
+    profile = '{"commands": {"test": "sh run.sh"}}\n'
+    echo = "echo 4 passed\n"
+    helpers.write_files(repo, {"REPO_PROFILE.json": profile, "run.sh": echo, "GNUmakefile": "test:\n\tsh run.sh\n"})
+    helpers.commit(repo, "A command of our own")
+    verified = verify(repo, "--ci", code=1, formats=("json", "sarif", "junit", "intoto"))
+    assert "verify.tests-red" in {finding["rule"] for finding in verified.document["tests"]["findings"]}
+    assert "[error: verify.tests-red]" in verified.done.stdout
+    sarif = json.loads((verified.folder / "out.sarif").read_text())["runs"][0]["results"]
+    assert [r["level"] for r in sarif if r["ruleId"] == "verify.tests-red"] == ["error"]
+    junit = ElementTree.parse(verified.folder / "out.junit").getroot()
+    assert junit.find(".//testcase[@classname='tests'][@name='counted']/failure") is not None
+    statement = json.loads((verified.folder / "out.intoto").read_text())
+    assert "tests/counted" in statement["predicate"]["failedTests"]
+
+
+def test_without_a_base_it_is_said_that_no_test_was_counted(make_repo: Callable[..., Path]) -> None:
+    verified = verify(make_repo(QUICK), "--ci", code=3)
+    assert verified.document["tests"]["missing"] == "there is no base to compare with"
+    assert "tests  not counted: there is no base to compare with" in verified.done.stdout
 
 
 def test_a_test_that_a_branch_deletes_fails_though_every_stage_passes(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from skillrun.runner.report import finding_json
-from skillrun.wall.verification import Job, Verification
+from skillrun.wall.verification import Job, Proof, Tests, Verification
 
 SCHEMA_VERSION = 1
 
@@ -28,9 +29,21 @@ def document(verification: Verification) -> dict[str, Any]:
             "hint": gaming.hint,
             "findings": [finding_json(finding) for finding in gaming.all_findings],
         },
+        "tests": _tests(verification.tests) if verification.tests else None,
         "notes": list(verification.notes),
         "version": verification.version,
         "duration_ms": verification.duration_ms,
+    }
+
+
+def _tests(tests: Tests) -> dict[str, Any]:
+    return {
+        "counted": tests.missing is None,
+        "runner": tests.runner,
+        "head": asdict(tests.head) if tests.head else None,
+        "base": asdict(tests.base) if tests.base else None,
+        "missing": tests.missing,
+        "findings": [finding_json(finding) for finding in tests.findings],
     }
 
 
@@ -45,4 +58,11 @@ def _job(job: Job) -> dict[str, Any]:
         "next": list(job.report.get("next", ())),
         "problem": job.problem,
         "hint": job.hint,
+        "proof": _proof(job.proof) if job.proof else None,
     }
+
+
+def _proof(proof: Proof) -> dict[str, Any]:
+    base = proof.base
+    shown = {**asdict(base), "proved": list(base.proved)} if base else None
+    return {"verdict": proof.verdict, "base": shown, "findings": [finding_json(finding) for finding in proof.findings]}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from skillrun.anchors.intoto import STATEMENT
 from skillrun.exports.intoto import PREDICATE
-from skillrun.verdict import Severity
+from skillrun.verdict import Finding, Severity
 from skillrun.wall.verification import Verification
 
 
@@ -44,16 +45,27 @@ def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]
             (warned if doubted else into).append(f"{job.name}/{stage['id']}")
         for check in job.checks:
             kinds[check["status"]].append(f"{job.name}/check/{check['id']}")
+        if job.proof is not None:
+            into = failed if job.proof.findings else passed
+            into.append(f"{job.name}/proof")
     _add_gaming(verification, passed, warned, failed)
     return passed, warned, failed
 
 
 def _add_gaming(verification: Verification, passed: list[str], warned: list[str], failed: list[str]) -> None:
     gaming = verification.gaming
+    tests = verification.tests
+    if tests is not None and tests.missing is None:
+        _into(tests.findings, passed, warned, failed).append("tests/counted")
     if gaming.missing is not None:
         warned.append("gaming/not-looked-at")
     for look in gaming.looks:
-        severities = {finding.severity for finding in gaming.of(look)}
-        stops = severities & {Severity.ERROR, Severity.BLOCKER}
-        into = failed if stops else warned if Severity.WARNING in severities else passed
-        into.append(f"gaming/{look}")
+        _into(gaming.of(look), passed, warned, failed).append(f"gaming/{look}")
+
+
+def _into(found: Iterable[Finding], passed: list[str], warned: list[str], failed: list[str]) -> list[str]:
+    """The list that the worst of the findings decides for."""
+    severities = {finding.severity for finding in found}
+    if severities & {Severity.ERROR, Severity.BLOCKER}:
+        return failed
+    return warned if Severity.WARNING in severities else passed

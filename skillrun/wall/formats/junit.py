@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from skillrun.text import visible
 from skillrun.verdict import Finding, Severity
-from skillrun.wall.verification import Gaming, Job, Verification
+from skillrun.wall.verification import Gaming, Job, Tests, Verification
 
 # XML 1.0 has no place for these, not even escaped; `visible` has made most of them plain already.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -22,6 +22,8 @@ def junit(verification: Verification) -> str:
     root = Element("testsuites", name="skillrun verify")
     for job in verification.jobs:
         _job_suite(root, job)
+    if verification.tests is not None:
+        _tests_suite(root, verification.tests)
     _gaming_suite(root, verification.gaming)
     suites = root.findall("testsuite")
     for name in ("tests", "failures", "errors"):
@@ -45,6 +47,8 @@ def _job_suite(root: Element, job: Job) -> None:
         case = _case(suite, f"{job.name}.checks", check["id"])
         if check["status"] in _KINDS:
             _mark(case, _KINDS[check["status"]], f"{check['status']}: {check['text']}", "")
+    if job.proof is not None:
+        _finding_case(suite, f"{job.name}.wall", "proof", job.proof.findings)
     _count(suite)
 
 
@@ -66,13 +70,31 @@ def _gaming_suite(root: Element, gaming: Gaming) -> None:
         if gaming.missing is not None:
             _mark(case, "skipped", f"not looked at: {gaming.missing}", "")
             continue
-        found = gaming.of(look.id)
-        text = "\n".join(_shown(_as_mapping(finding)) for finding in found)
-        if any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in found):
-            _mark(case, "failure", found[0].message, text)
-        elif found:
-            SubElement(case, "system-out").text = _clean(text)
+        _finding_marks(case, gaming.of(look.id))
     _count(suite)
+
+
+def _tests_suite(root: Element, tests: Tests) -> None:
+    suite = _suite(root, "tests")
+    case = _case(suite, "tests", "counted")
+    if tests.missing is not None:
+        _mark(case, "skipped", f"not counted: {tests.missing}", "")
+    else:
+        _finding_marks(case, tests.findings)
+    _count(suite)
+
+
+def _finding_case(suite: Element, group: str, name: str, found: Sequence[Finding]) -> None:
+    _finding_marks(_case(suite, group, name), found)
+
+
+def _finding_marks(case: Element, found: Sequence[Finding]) -> None:
+    """A failure where one of them is an error; else they are what the case printed."""
+    text = "\n".join(_shown(_as_mapping(finding)) for finding in found)
+    if any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in found):
+        _mark(case, "failure", found[0].message, text)
+    elif found:
+        SubElement(case, "system-out").text = _clean(text)
 
 
 def _suite(root: Element, name: str) -> Element:

@@ -98,9 +98,11 @@ def help_of(finding: Finding) -> str:
 def _known_help() -> dict[str, str]:
     """Rule -> what it looks for and why."""
     from skillrun.frameworks.registry import FRAMEWORKS
+    from skillrun.wall.counting.compare import HELP as TESTS_HELP
     from skillrun.wall.gaming.registry import LOOKS
+    from skillrun.wall.proved import HELP
 
-    known = {f"gaming.{look.id}": look.help for look in LOOKS}
+    known = {f"gaming.{look.id}": look.help for look in LOOKS} | HELP | TESTS_HELP
     for framework in FRAMEWORKS.values():
         known |= {rule.id: rule.why for rule in framework.RULES}
     return known

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from skillrun.reports.lines import Line, finding_lines, line, stage_lines
 from skillrun.tally import outcome_line
-from skillrun.wall.verification import Job, Verification
+from skillrun.wall.verification import Job, Proof, Tests, Verification
 
 _WORDS = {
     "success": "success: every committed job was verified from scratch",
@@ -30,6 +30,8 @@ def lines(verification: Verification) -> Iterator[Line]:
     for job in verification.jobs:
         yield from _job_lines(job)
     yield from _gaming_lines(verification)
+    if verification.tests is not None:
+        yield from _tests_lines(verification.tests)
     for note in verification.notes:
         yield line(0, ("dim", f"note: {note}"))
     yield line(0)
@@ -51,6 +53,31 @@ def _job_lines(job: Job) -> Iterator[Line]:
     for check in job.checks:
         if check["status"] not in ("passed", "not_applicable"):
             yield line(2, (check["status"], f"{check['status']:<8} "), ("", f"check: {check['text']}"))
+    if job.proof is not None:
+        yield from _proof_lines(job.proof)
+
+
+def _proof_lines(proof: Proof) -> Iterator[Line]:
+    """Nothing where all is proved: the stages say so."""
+    for finding in proof.findings:
+        yield from finding_lines(asdict(finding), indent=2)
+    base = proof.base
+    if base is not None:
+        took = f"  ({base.duration_ms / 1000:.1f}s)"
+        yield line(2, ("dim", f"the base at {base.commit[:12]}: {base.verdict}{took}"))
+
+
+def _tests_lines(tests: Tests) -> Iterator[Line]:
+    yield line(0)
+    if tests.head is None or tests.base is None:
+        yield line(0, ("bold", "tests"), ("dim", f"  not counted: {tests.missing}"))
+        return
+    head, base = tests.head, tests.base
+    took = f"  ({(head.duration_ms + base.duration_ms) / 1000:.1f}s)"
+    counts = f"  {head.collected} collected at HEAD, {head.passed} of them passed; {base.collected} at the base"
+    yield line(0, ("bold", "tests"), ("", counts), ("dim", took))
+    for finding in tests.findings:
+        yield from finding_lines(asdict(finding), indent=2)
 
 
 def _gaming_lines(verification: Verification) -> Iterator[Line]:

@@ -17,11 +17,15 @@ from skillrun.wall.gaming.specs import at
 ID = "uncollected-tests"
 HELP = (
     "Tests that the runner leaves out find nothing. Found, where the base has none: collect_ignore in a conftest.py, "
-    "--ignore, --deselect and -k in pytest's addopts, other settings that say what is collected, hooks that decide "
-    "what a result is, and calls that end the run. A Python file that cannot be parsed is a note."
+    "--ignore, --deselect, -k and -m in pytest's addopts, plugins that are loaded or turned off, other settings that "
+    "say what is collected, hooks that decide what a result is, and calls that end the run. A Python file that cannot "
+    "be parsed is a note."
 )
-_SETTINGS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
-_LEAVING_OUT = re.compile(r"(?:^|\s|[\"'])(--ignore(?:-glob)?|--deselect|-k)\b")
+_SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
+_LEAVING_OUT = re.compile(
+    r"(?:^|\s|[\"'])(--ignore(?:-glob)?|--deselect|-[km]|--co(?:llect-only)?|--noconftest)(?![\w-])"
+)
+_LOADING = re.compile(r"(?:^|\s|[\"'])-p[\s=\"',]*([\w.:]+)")
 _WHAT_COUNTS = ("testpaths", "norecursedirs", "python_files", "python_classes", "python_functions")
 # Hooks by which a conftest decides what runs, and what is said of it.
 _DECIDING = (
@@ -50,7 +54,8 @@ def _conftest(file: File) -> Iterator[Finding]:
     known = {text for text, _ in _ignoring(file.old_tree)}
     for text, node in _ignoring(file.new_tree):
         if text not in known:
-            make = doubtful if isinstance(node, ast.FunctionDef) else taken
+            is_left_out = "collect_ignore" in text and not isinstance(node, ast.FunctionDef)
+            make = taken if is_left_out else doubtful
             yield make(ID, file, node.lineno, f"what runs and what counts is decided here: {quoted(text)}")
 
 
@@ -72,10 +77,19 @@ def _ending(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
 
 def _ignoring(tree: ast.Module | None) -> Iterator[tuple[str, ast.stmt]]:
     for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Assign | ast.AugAssign | ast.Expr) and "collect_ignore" in ast.unparse(node):
-            yield ast.unparse(node), node
-        elif isinstance(node, ast.FunctionDef) and node.name in _DECIDING:
+        if isinstance(node, ast.FunctionDef) and node.name in _DECIDING:
             yield f"def {node.name}", node
+        elif isinstance(node, ast.Assign | ast.AugAssign | ast.Expr) and _says_what_runs(node):
+            yield ast.unparse(node), node
+
+
+def _says_what_runs(node: ast.Assign | ast.AugAssign | ast.Expr) -> bool:
+    loads_plugins = isinstance(node, ast.Assign) and _names_any(node.targets[0], "pytest_plugins")
+    return loads_plugins or _names_any(node, "collect_ignore")
+
+
+def _names_any(node: ast.AST, word: str) -> bool:
+    return word in ast.unparse(node)
 
 
 def _settings(file: File) -> Iterator[Finding]:
@@ -86,6 +100,15 @@ def _settings(file: File) -> Iterator[Finding]:
         if _LEAVING_OUT.findall(after).count(option) > known.count(option):
             said = f"pytest's addopts leave tests out: {quoted(after)}"
             yield taken(ID, file, _line(file, option), said)
+    loaded = _LOADING.findall(before)
+    for plugin in _LOADING.findall(after):
+        # One that is turned off decides nothing: `-p no:cacheprovider`.
+        if plugin not in loaded and not plugin.startswith("no:"):
+            said = f"pytest's addopts say which plugins run: {quoted(f'-p {plugin}')}"
+            yield doubtful(ID, file, _line(file, plugin), said, hint="look at what the plugin does")
+    if "pytest11" in (file.new or "") and "pytest11" not in (file.old or ""):
+        said = f"a plugin of pytest is declared: {quoted(file.new_line(_line(file, 'pytest11')))}"
+        yield doubtful(ID, file, _line(file, "pytest11"), said, hint="look at what the plugin does")
     for name in _WHAT_COUNTS:
         if name in new and new[name] != old.get(name) and (name in old or file.old is not None):
             said = f"pytest's {name} is {quoted(new[name])}; it was {quoted(old.get(name, 'not set'))}"
@@ -98,9 +121,12 @@ def _options(text: str | None, path: str) -> dict[str, Any]:
         return {}
     if path.endswith(".toml"):
         try:
-            found = at(parse_toml(text), "tool", "pytest", "ini_options")
+            value = parse_toml(text)
         except ValueError:
             return {}
+        # pytest 9 has settings of its own kind in [tool.pytest], and in [pytest] of a file of its own.
+        native = at(value, "tool", "pytest") or at(value, "pytest")
+        found = at(value, "tool", "pytest", "ini_options") or native
         return found if isinstance(found, dict) else {}
     section = re.search(r"^\[(?:tool:)?pytest\]\s*\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
     return dict(_INI.findall(section[1])) if section else {}

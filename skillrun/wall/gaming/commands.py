@@ -1,4 +1,4 @@
-"""Validations that check less: in REPO_PROFILE.json, and in the Makefile's targets for tests, lint, types and build."""
+"""Validations that check less: in REPO_PROFILE.json, in make, and in what tox, nox and others run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from skillrun.repo.makefile import Recipe, make_recipes
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.make_settings import MAKEFILES, runs_make_weakly, weak_settings
 from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.other_runners import weaker_lines
 from skillrun.wall.gaming.specs import at, listed, mapping
 
 ID = "weaker-validation"
 HELP = (
     "A validation that cannot fail shows nothing. Found: a command that is none now, `|| true`, `exit 0`, `-k` or "
-    "--ignore in it, a recipe that became empty, a required check that is gone, and agent waivers that were turned on."
+    "--ignore in it, a recipe that became empty, a required check that is gone, agent waivers that were turned on, and "
+    "settings by which make minds no exit code or runs something else: .IGNORE, SHELL, MAKEFLAGS, a first GNUmakefile."
 )
 PROFILE = "REPO_PROFILE.json"
 _TARGETS = {"test", "tests", "check", "checks", "lint", "typecheck", "type-check", "types", "mypy", "build", "ci"}
+_TESTING = ("test", "tests", "check", "checks", "ci")
 _ABSENT = ("none", "unknown")
 _WEAK = (
     (re.compile(r"(\|\||;)\s*(/bin/|/usr/bin/)?(true|:)(\s|$)"), "ignores the exit code"),
@@ -26,7 +30,7 @@ _WEAK = (
     (re.compile(r"(?<!make)(?<!MAKE\))(?<!curl)\s(-k|--ignore|--ignore-glob|--deselect)\b"), "leaves tests out"),
     (re.compile(r"--(collect-only|co|exit-zero|setup-plan|passWithNoTests|no-verify)\b"), "checks nothing, or less"),
 )
-_NOTHING = re.compile(r"^@?-?(\s*(true|:|exit 0|(echo|printf)\b[^;&|]*))?\s*$")
+_NOTHING = re.compile(r"^@?-?(\s*(exit 0|(true|:|echo|printf)(\s[^;&|]*)?))?\s*$")
 
 
 def find(diff: Diff) -> Iterator[Finding]:
@@ -34,13 +38,19 @@ def find(diff: Diff) -> Iterator[Finding]:
     for file in diff.files:
         if file.old_path == PROFILE:
             yield from _profile(file)
-        elif file.path.rpartition("/")[2] in ("Makefile", "makefile", "GNUmakefile") and file.old is not None:
-            yield from _makefile(file)
+        elif file.path.rpartition("/")[2] in MAKEFILES or file.path.endswith(".mk"):
+            yield from _make_settings(file)
+            yield from _makefile(file) if file.old is not None else _new_makefile(file)
+        else:
+            weaker = weaker_lines(file, weaknesses)
+            yield from (taken(ID, file, line, quoted(said, 300)) for line, said in weaker)
 
 
 def weaknesses(command: str) -> set[str]:
     """The ways in which a command line cannot fail, or leaves something out."""
     found = {words for pattern, words in _WEAK if pattern.search(command)}
+    if runs_make_weakly(command):
+        found.add("tells make to ignore errors, or to run nothing")
     return found | ({"runs nothing"} if _NOTHING.match(command) else set())
 
 
@@ -55,6 +65,7 @@ def _profile(file: File) -> Iterator[Finding]:
         return
     new = file.new_document.value
     yield from _commands(file, mapping(at(old, "commands")), mapping(at(new, "commands")))
+    yield from _first_commands(file, mapping(at(old, "commands")), mapping(at(new, "commands")))
     line = file.new_document.line(("quality_bar", "required_checks"))
     left = listed(at(new, "quality_bar", "required_checks"))
     for check in listed(at(old, "quality_bar", "required_checks")):
@@ -80,7 +91,47 @@ def _commands(file: File, old: dict[str, object], new: dict[str, object]) -> Ite
             yield taken(ID, file, line, f"commands.{kind} {words}: {quoted(was)} became {quoted(now)}")
 
 
+def _first_commands(file: File, old: dict[str, object], new: dict[str, object]) -> Iterator[Finding]:
+    """What a profile says first about a kind is what runs from then on, in the place of what is declared."""
+    for kind, now in new.items():
+        if kind in old or not isinstance(now, str) or now in _ABSENT or file.new_document is None:
+            continue
+        line = file.new_document.line(("commands", kind))
+        for words in sorted(weaknesses(now)):
+            yield taken(ID, file, line, f"commands.{kind} {words}: {quoted(now)}")
+
+
 # -- Makefile
+
+
+def _make_settings(file: File) -> Iterator[Finding]:
+    """What the base does not say anywhere in the file."""
+    known = {setting for _, setting, _ in weak_settings(file.old or "")}
+    for line, setting, said in weak_settings(file.new or ""):
+        if setting not in known:
+            yield taken(ID, file, line, f"{said}: {quoted(setting)}")
+
+
+def _new_makefile(file: File) -> Iterator[Finding]:
+    """Its targets run from now on; make takes a GNUmakefile and a makefile before a Makefile."""
+    for name, recipe in sorted(_recipes(file.path, file.new).items()):
+        if name not in _TARGETS:
+            continue
+        only_says = all(_NOTHING.match(line) for line in recipe.lines)
+        if name in _TESTING and recipe.lines and only_says and not recipe.needs:
+            yield taken(ID, file, recipe.line, f"the target {name} runs nothing: {quoted(recipe.lines[0])}")
+            continue
+        for line in recipe.lines:
+            for words in sorted(_recipe_weaknesses(line) - {"runs nothing"}):
+                yield taken(ID, file, _line(file, line, recipe), f"the target {name} {words}: {quoted(line)}")
+    if file.path.rpartition("/")[2] in MAKEFILES[1:]:
+        said = f"make reads {file.path} before a Makefile: {quoted(_first_line(file))}"
+        yield doubtful(ID, file, 1, said, hint="look at what its targets run")
+
+
+def _first_line(file: File) -> str:
+    lines = [line for line in (file.new or "").splitlines() if line.strip()]
+    return lines[0] if lines else ""
 
 
 def _makefile(file: File) -> Iterator[Finding]:

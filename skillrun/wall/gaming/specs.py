@@ -46,6 +46,13 @@ def base_document(diff: Diff, spec: File) -> Document | None:
     return found.old_document if found is not None else None
 
 
+def base_file(diff: Diff, spec: File) -> File:
+    """The base's spec of a job as a file of its own, so that the base can be run as HEAD is."""
+    document = base_document(diff, spec)
+    held = next(file for file in diff.specs if file.old_document is not None and file.old_document is document)
+    return File(held.path, held.path, None, held.old)
+
+
 def vanished(diff: Diff) -> Iterator[File]:
     """The specs of the base that have none in HEAD."""
     kept = {file.old_path for file in _partners(diff).values()}

@@ -1,0 +1,160 @@
+"""The tests of HEAD and of the base, run by us and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillrun.verdict import Finding, Severity
+from skillrun.wall.checkout import Checkout, clean_checkout
+from skillrun.wall.counting.compare import NOT_RUN_RULE, UNCOUNTED_RULE, compare
+from skillrun.wall.counting.places import (
+    MOST_FOLDERS,
+    find_other_languages,
+    find_test_folders,
+    read_paths,
+)
+from skillrun.wall.counting.records import DEAF, PASSED, RED, Counted
+from skillrun.wall.counting.runs import Side, count_tests
+from skillrun.wall.verification import Tally, Tests
+
+if TYPE_CHECKING:
+    from skillrun.repo.git import Repo
+    from skillrun.repo.profile import Profile
+    from skillrun.wall.diff import Diff
+
+DEFAULT_LIMIT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two commits, and how their tests are run."""
+
+    repo: Repo
+    base: str
+    head: str
+    pythons: tuple[str, ...]  # that the specs name
+    say: Callable[[str], None]
+
+
+def count_both(sides: Sides, diff: Diff) -> Tests:
+    """Runs HEAD's tests, collects the base's, and runs of these what HEAD does not show to pass.
+
+    Repository code runs. What a command of the repository prints, and how it ends, is not asked.
+    """
+    paths = read_paths(sides.repo.root, sides.base) | read_paths(sides.repo.root, sides.head)
+    found = find_test_folders(paths)
+    folders = found[:MOST_FOLDERS]
+    if not folders:
+        return Tests(missing=f"there are no tests that pytest or unittest would run{_other_words(paths)}")
+    with _side(sides, sides.head, folders) as side:
+        head = count_tests(side)
+        says_none = _says_none(side.root)
+    with _side(sides, sides.base, folders) as side:
+        base = _count_base(side, head)
+        says_none = says_none and not _says_none(side.root)
+    findings = (*compare(base, head, diff), *_left_out(found, paths, base, head))
+    if says_none and head.tests:
+        findings = (_denied(head), *findings)
+    return Tests(
+        runner=head.runner or base.runner or None,
+        head=_tally(head),
+        base=_tally(base),
+        findings=findings,
+    )
+
+
+def _count_base(side: Side, head: Counted) -> Counted:
+    """Each test that passes at HEAD is collected and not run: what it came to at the base
+    changes nothing.
+    """
+    passed = [test.id for test in head.of(PASSED)]
+    deaf = [test.id for test in head.of(DEAF)]
+    # A test that nothing was found against at HEAD needs no second look: none is named that is not
+    # there.
+    return count_tests(side, known=passed, broken_only=deaf or ["-"])
+
+
+@contextmanager
+def _side(sides: Sides, commit: str, folders: tuple[str, ...]) -> Iterator[Side]:
+    """A checkout of its own: what the stages of a run left behind could change what is
+    collected.
+    """
+    with clean_checkout(sides.repo, commit, sides.pythons) as checkout:
+        yield Side(
+            root=checkout.root,
+            python=_find_python(checkout, sides.pythons),
+            limit_s=_limit_s(checkout.root),
+            say=sides.say,
+            folders=folders,
+        )
+
+
+def _find_python(checkout: Checkout, pythons: Iterable[str]) -> str:
+    """As for the stage that runs the tests: the spec's, else the repository's environment, else
+    the active one.
+    """
+    from skillrun.validations.environment import find_python
+
+    for name in pythons:
+        if (checkout.root / name).exists():
+            return str(checkout.root / name)
+    return find_python(checkout.root)
+
+
+def _limit_s(root: Path) -> float:
+    profile = _read_profile(root)
+    return (profile.validation_timeout if profile else None) or DEFAULT_LIMIT_S
+
+
+def _says_none(root: Path) -> bool:
+    profile = _read_profile(root)
+    return profile is not None and profile.commands.get("test") == "none"
+
+
+def _read_profile(root: Path) -> Profile | None:
+    from skillrun.errors import SkillrunError
+    from skillrun.repo.profile import load_profile
+
+    try:
+        return load_profile(root)
+    except SkillrunError:
+        return None  # the jobs say what is wrong with it
+
+
+def _denied(head: Counted) -> Finding:
+    message = f"commands.test is none now, and {len(head.tests)} tests are collected at HEAD"
+    hint = "name the command that runs them, e.g. python -m pytest"
+    return Finding(NOT_RUN_RULE, Severity.ERROR, message, "REPO_PROFILE.json", 1, hint)
+
+
+def _tally(counted: Counted) -> Tally:
+    return Tally(
+        collected=len(counted.tests),
+        passed=len(counted.of(PASSED)),
+        failed=len(counted.of(*RED)),
+        duration_ms=counted.duration_ms,
+    )
+
+
+def _other_words(paths: Iterable[str]) -> str:
+    others = find_other_languages(paths)
+    return f", and those in {', '.join(others)} are not counted" if others else ""
+
+
+def _left_out(found: tuple[str, ...], paths: Iterable[str], base: Counted, head: Counted) -> Iterator[Finding]:
+    """What nobody counted, never silently."""
+    hint = "look at their changes yourself"
+    others = find_other_languages(paths)
+    if others:
+        message = f"not counted: tests in {', '.join(others)}"
+        yield Finding(UNCOUNTED_RULE, Severity.NOTE, message, hint=hint)
+    if len(found) > MOST_FOLDERS:
+        message = f"not counted: the tests in {', '.join(found[MOST_FOLDERS:])}; {MOST_FOLDERS} projects are run"
+        yield Finding(UNCOUNTED_RULE, Severity.WARNING, message, hint=hint)
+    if not base.tests and not head.tests and head.problem is None:
+        message = "not counted: there are files with tests, and nothing in them is collected at the base or at HEAD"
+        yield Finding(UNCOUNTED_RULE, Severity.WARNING, message, hint="see what python -m pytest says")

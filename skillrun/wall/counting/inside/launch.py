@@ -1,0 +1,409 @@
+"""Runs the target's tests, and tells each one that is collected and how it came out.
+
+    python launch.py SETTINGS
+
+It runs in the target's interpreter, so it keeps to the standard library and to Python 3.8. Its own
+folder holds nothing else, since that folder leads `sys.path` until pytest is imported: a
+`pytest.py` of the repository is not what runs.
+
+The settings and the records are unlinked before anything of the repository runs, so that no path
+leads to them; each record carries a MAC of all before it, so that one which something else wrote,
+changed or took away is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import random
+import sys
+import threading
+import time
+import unittest
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Say = Callable[..., None]
+
+BROKEN_PER_FILE = 3  # tests of a file that are tried with a body that fails
+_SET_UP_S = 60.0  # for fixtures of the session, once more
+_LEAST_BROKEN_S = 5.0  # time for trying them; longer where the tests themselves take longer
+
+
+def open_records(settings: dict[str, Any]) -> Say:
+    """A function that writes one record; key and descriptor are known to it alone."""
+    records = os.open(settings["out"], os.O_WRONLY | os.O_APPEND)
+    os.unlink(settings["out"])  # noqa: PTH108 - no method that a test could have replaced
+    key, owner = bytes.fromhex(settings.pop("key")), os.getpid()
+    tag = [""]
+    write, own_pid, dumps, new_mac = os.write, os.getpid, json.dumps, hmac.new
+
+    def say(event: str, **fields: Any) -> None:
+        # A process that a test has forked has a copy of all this, and nothing to tell.
+        if own_pid() != owner:
+            return
+        text = dumps({"event": event, **fields}, sort_keys=True)
+        tag[0] = new_mac(key, (tag[0] + text).encode(), hashlib.sha256).hexdigest()
+        write(records, f"{tag[0]} {text}\n".encode())
+
+    return say
+
+
+class Counting:
+    """The pytest plugin."""
+
+    def __init__(self, settings: dict[str, Any], say: Say) -> None:
+        self.run_protocol = importlib.import_module("_pytest.runner").runtestprotocol
+        self.root: str = settings["root"]
+        self.known = frozenset(settings["known"])  # tests that need not run again
+        self.broken_only = frozenset(settings["broken_only"])
+        self.say = say
+        self.rootdir = self.root
+        self.ids: dict[str, str] = {}  # pytest's id -> ours
+        self.passed: dict[str, bool] = {}
+        self.broken: Any = None  # the test that runs with another body
+
+    # -- what is collected
+
+    def pytest_sessionstart(self, session: Any) -> None:
+        config = session.config
+        self.rootdir = str(config.rootpath if hasattr(config, "rootpath") else config.rootdir)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            message = last_line(str(report.longrepr))
+            self.say("uncollected", path=self.place(report), message=message)
+
+    def pytest_deselected(self, items: list[Any]) -> None:
+        for item in items:
+            self.say("deselected", test=self.id_of(item))
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        for item in session.items:
+            line = (item.location[1] or 0) + 1
+            self.say("collected", test=self.id_of(item), line=line, code=self.code_of(item))
+
+    # -- what runs
+
+    def pytest_runtestloop(self, session: Any) -> Iterator[None]:
+        """The tests as they are; then a few of each file with a body that fails."""
+        session.items[:] = [item for item in session.items if self.id_of(item) not in self.known]
+        began = time.monotonic()
+        yield
+        self.say("ran")
+        limit_s = max(_LEAST_BROKEN_S, (time.monotonic() - began) / 2)
+        end = time.monotonic() + limit_s
+        # What a session sets up is set up again here. Where that hangs, what the tests showed is
+        # known already.
+        give_up = threading.Timer(limit_s + _SET_UP_S, os._exit, (0,))
+        give_up.daemon = True
+        give_up.start()
+        chosen = self.some_to_break(session.items)
+        for number, item in enumerate(chosen, 1):
+            if time.monotonic() > end:
+                break
+            self.run_broken(item, chosen[number] if number < len(chosen) else None)
+        give_up.cancel()
+
+    def pytest_runtest_call(self, item: Any) -> Iterator[None]:
+        """The innermost look: whether the test's own code raised, whatever a hook makes of that
+        afterwards.
+        """
+        if item is self.broken:
+            held = item.obj
+            item.obj = failing_like(held, item)
+            yield
+            item.obj = held
+            return
+        code = self.code_of(item)
+        outcome: Any = yield
+        raised = outcome.excinfo is not None or bool(getattr(item, "_excinfo", None))
+        self.say("called", test=self.id_of(item), raised=raised, code=code)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        outcome = outcome_of(report)
+        if report.when == "call" or outcome != "passed":
+            was_passed = self.passed.get(report.nodeid, True)
+            self.passed[report.nodeid] = was_passed and outcome == "passed"
+            test = self.ids.get(report.nodeid, report.nodeid)
+            message = last_line(str(report.longrepr)) if report.failed else ""
+            self.say("outcome", test=test, outcome=outcome, message=message)
+
+    def pytest_sessionfinish(self) -> None:
+        self.say("end")
+
+    # -- a body that fails
+
+    def some_to_break(self, items: list[Any]) -> list[Any]:
+        """Green tests, some of each file, in the order in which they ran: which ones cannot be
+        known before.
+        """
+        green = [item for item in items if self.passed.get(item.nodeid)]
+        able = [item for item in green if callable(getattr(item, "obj", None))]
+        if self.broken_only:
+            return [item for item in able if self.id_of(item) in self.broken_only]
+        files: dict[str, list[Any]] = {}
+        for item in able:
+            files.setdefault(self.id_of(item).partition("::")[0], []).append(item)
+        drawn = random.SystemRandom()
+        chosen: list[Any] = []
+        for tests in files.values():
+            picked = set(drawn.sample(range(len(tests)), min(BROKEN_PER_FILE, len(tests))))
+            chosen += [tests[number] for number in sorted(picked)]
+        return chosen
+
+    def run_broken(self, item: Any, following: Any) -> None:
+        """Tells where a test whose body fails is said to have passed, or to have been skipped.
+
+        `following` runs next: what both need stays set up.
+        """
+        self.broken = item
+        try:
+            reports = self.run_protocol(item, log=False, nextitem=following)
+        finally:
+            self.broken = None
+        calls = [report for report in reports if report.when == "call"]
+        if calls and not any(report.failed for report in reports):
+            self.say("deaf", test=self.id_of(item))
+
+    # -- names
+
+    def id_of(self, item: Any) -> str:
+        """A test's id with its path relative to the checkout, whatever folder pytest takes for
+        its own.
+        """
+        if item.nodeid not in self.ids:
+            rest = item.nodeid.partition("::")[2]
+            path = getattr(item, "path", None) or item.fspath
+            self.ids[item.nodeid] = f"{self.relative(str(path))}::{rest}"
+        return self.ids[item.nodeid]
+
+    def place(self, report: Any) -> str:
+        path = str(report.nodeid).partition("::")[0]
+        return self.relative(f"{self.rootdir}/{path}")
+
+    def relative(self, path: str) -> str:
+        return os.path.relpath(os.path.realpath(path), self.root).replace(os.sep, "/")
+
+    def code_of(self, item: Any) -> str:
+        """Where the code stands that the test would run, "path:name"; empty where it is no
+        function.
+        """
+        function: Any = getattr(item, "obj", None)
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        if code is None:
+            return ""
+        return f"{self.relative(code.co_filename)}:{code.co_name}"
+
+
+def failing_like(function: Any, item: Any) -> Any:
+    """A function that fails at once, async where the other one is; unittest awaits nothing that
+    is put in its place.
+    """
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("assert False")
+
+    async def fail_later(*_: Any, **__: Any) -> None:
+        raise AssertionError("assert False")
+
+    owner = getattr(item, "cls", None)
+    is_unittest = isinstance(owner, type) and issubclass(owner, unittest.TestCase)
+    return fail_later if inspect.iscoroutinefunction(function) and not is_unittest else fail
+
+
+def outcome_of(report: Any) -> str:
+    if hasattr(report, "wasxfail"):
+        return {"skipped": "xfailed", "passed": "xpassed"}.get(str(report.outcome), "failed")
+    if report.failed and report.when != "call":
+        return "error"
+    return str(report.outcome)
+
+
+def last_line(text: str) -> str:
+    """The error in one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return (errors or lines or [""])[-1][:300]
+
+
+# -- unittest, where there is no pytest
+
+
+class Telling(unittest.TestResult):
+    """Tells how each test came out, as the pytest plugin does."""
+
+    def __init__(self, say: Say, root: str) -> None:
+        super().__init__()
+        self.say, self.root = say, root
+        self.outcome, self.message = "", ""
+
+    def startTest(self, test: unittest.TestCase) -> None:
+        super().startTest(test)
+        self.outcome, self.message = "passed", ""
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        super().addError(test, err)
+        self.ended("error", err)
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        super().addFailure(test, err)
+        self.ended("failed", err)
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self.ended("failed", err)
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        super().addSkip(test, reason)
+        self.outcome = "skipped"
+
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
+        super().addExpectedFailure(test, err)
+        self.outcome = "xfailed"
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
+        super().addUnexpectedSuccess(test)
+        self.ended("failed", None)
+
+    def ended(self, outcome: str, err: Any) -> None:
+        self.outcome = outcome
+        self.message = last_line(str(err[1])) if err else ""
+
+    def stopTest(self, test: unittest.TestCase) -> None:
+        super().stopTest(test)
+        name = test_name(test, self.root)
+        self.say("called", test=name, raised=self.outcome in ("failed", "error"), code="")
+        self.say("outcome", test=name, outcome=self.outcome, message=self.message)
+
+
+def run_unittest(settings: dict[str, Any], say: Say) -> None:
+    """What `python -m unittest` would run."""
+    known = set(settings["known"])
+    suite = unittest.TestSuite()
+    for test in flatten(unittest.defaultTestLoader.discover(os.curdir)):
+        name = test_name(test, settings["root"])
+        if type(test).__name__ == "_FailedTest":
+            say("uncollected", path=name, message=last_line(str(getattr(test, "_exception", ""))))
+            continue
+        say("collected", test=name, line=1, code="")
+        if name not in known:
+            suite.addTest(test)
+    suite.run(Telling(say, settings["root"]))
+    say("end")
+
+
+def flatten(suite: Any) -> Iterator[Any]:
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from flatten(test)
+        else:
+            yield test
+
+
+def test_name(test: Any, root: str) -> str:
+    """As pytest would say it: path::Class::method."""
+    module = sys.modules.get(type(test).__module__)
+    file = os.path.realpath(getattr(module, "__file__", None) or "")
+    path = os.path.relpath(file, root).replace(os.sep, "/")
+    return f"{path}::{type(test).__name__}::{getattr(test, '_testMethodName', test)}"
+
+
+# -- Django
+
+
+def set_up_django(settings: dict[str, Any], say: Say) -> list[Any]:
+    """Django's own test databases, where `manage.py test` makes them and no plugin does."""
+    if settings["django"]:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", settings["django"])
+    is_used = os.environ.get("DJANGO_SETTINGS_MODULE") and importlib.util.find_spec("django")
+    if not is_used or importlib.util.find_spec("pytest_django"):
+        return []
+    try:
+        importlib.import_module("django").setup()
+        runners = importlib.import_module("django.test.runner")
+        runner = runners.DiscoverRunner(verbosity=0, interactive=False)
+        runner.setup_test_environment()
+        made = runner.setup_databases()
+    except Exception as error:
+        say("django", message=last_line(repr(error)))
+        return []
+    return [Databases(runner, made)]
+
+
+class Databases:
+    """Takes the databases away again."""
+
+    def __init__(self, runner: Any, made: Any) -> None:
+        self.runner, self.made, self.maker = runner, made, os.getpid()
+
+    def pytest_unconfigure(self) -> None:
+        if os.getpid() == self.maker:
+            self.runner.teardown_databases(self.made)
+
+
+# -- the process
+
+
+def find_pytest() -> Any:
+    try:
+        return importlib.import_module("pytest")
+    except ImportError:
+        return None
+
+
+def run_pytest(pytest: Any, settings: dict[str, Any], say: Say, plugins: list[Any]) -> None:
+    """One process, and all failures; no coverage, since a part of the tests would miss any
+    threshold.
+    """
+    pytest.hookimpl(hookwrapper=True, tryfirst=True)(Counting.pytest_runtestloop)
+    pytest.hookimpl(hookwrapper=True, trylast=True)(Counting.pytest_runtest_call)
+    pytest.hookimpl(trylast=True)(Counting.pytest_sessionfinish)
+    arguments = ["--maxfail=0", "--continue-on-collection-errors"]
+    arguments += [f"--ignore={folder}" for folder in settings["ignored"]]
+    # `manage.py test` looks into tests.py, too.
+    arguments += ["-o", "python_files=test*.py *_test.py"] if plugins else []
+    if not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        arguments += ["--no-cov"] if importlib.util.find_spec("pytest_cov") else []
+        arguments += ["-n", "0"] if importlib.util.find_spec("xdist") else []
+    counting = Counting(settings, say)
+    del settings
+    pytest.main(arguments, plugins=[counting, *plugins])
+
+
+def main() -> None:
+    with open(sys.argv[1], "rb") as file:  # noqa: PTH123
+        settings: dict[str, Any] = json.load(file)
+    os.unlink(sys.argv[1])  # noqa: PTH108
+    say = open_records(settings)
+    pytest = find_pytest()
+    # From here on as `python -m pytest` has it.
+    sys.argv = ["pytest"]
+    sys.path[0] = os.getcwd()  # noqa: PTH109
+    if settings["python_path"]:
+        os.environ["PYTHONPATH"] = settings["python_path"]
+        sys.path[1:1] = settings["python_path"].split(os.pathsep)
+    plugins = set_up_django(settings, say)
+    if pytest is None:
+        say("runner", name="unittest")
+        run_unittest(settings, say)
+        for databases in plugins:
+            databases.pytest_unconfigure()
+    else:
+        say("runner", name="pytest")
+        run_pytest(pytest, settings, say, plugins)
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a thread that a test has left running would keep the process alive

@@ -1,0 +1,72 @@
+"""Where a commit's tests are run from, and what of them nobody counts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from skillrun.repo.git import git_output
+from skillrun.stages.testcases import is_test_file
+
+MOST_FOLDERS = 8
+_PROJECT = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py", "manage.py")
+# Files that say that a repository has tests in a language whose runner is not counted.
+_OTHERS = {
+    "package.json": "JavaScript",
+    "go.mod": "Go",
+    "Cargo.toml": "Rust",
+    "Gemfile": "Ruby",
+    "pom.xml": "Java",
+    "build.gradle": "Java",
+    "build.gradle.kts": "Java",
+    "mix.exs": "Elixir",
+    "composer.json": "PHP",
+}
+_SETTINGS_NAMED = re.compile(r"setdefault\(\s*['\"]DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)['\"]")
+_SETTINGS_FILES = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "conftest.py")
+
+
+def read_paths(root: Path, commit: str) -> frozenset[str]:
+    """Every file that a commit holds."""
+    listing = git_output(root, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit)
+    return frozenset(os.fsdecode(name) for name in listing.split(b"\0") if name)
+
+
+def find_test_folders(paths: frozenset[str]) -> tuple[str, ...]:
+    """The projects with Python tests, "" for the repository itself: where its own settings of
+    pytest stand.
+    """
+    tests = [path for path in paths if path.endswith(".py") and is_test_file(path)]
+    return tuple(sorted({_project_of(path, paths) for path in tests}))
+
+
+def _project_of(path: str, paths: frozenset[str]) -> str:
+    folder = path.rpartition("/")[0]
+    while folder and not any(f"{folder}/{name}" in paths for name in _PROJECT):
+        folder = folder.rpartition("/")[0]
+    return folder
+
+
+def find_other_languages(paths: Iterable[str]) -> tuple[str, ...]:
+    """The languages besides Python whose manifests a commit holds."""
+    names = {path.rpartition("/")[2] for path in paths}
+    return tuple(sorted({language for name, language in _OTHERS.items() if name in names}))
+
+
+def find_django_settings(folder: Path) -> str | None:
+    """The settings that manage.py names, where pytest-django is not told of others."""
+    try:
+        found = _SETTINGS_NAMED.search((folder / "manage.py").read_text("utf-8", "replace"))
+    except OSError:
+        return None
+    told = any("DJANGO_SETTINGS_MODULE" in _text(folder / name) for name in _SETTINGS_FILES)
+    return found[1] if found and not told else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,89 @@
+"""Commands of tox, nox, just and package.json that can fail no longer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from skillrun.repo.makefile import just_recipes
+from skillrun.wall.diff import File
+
+_CHECKS = re.compile(r"^(pre|post)?(test|tests|check|checks|lint|typecheck|type-check|types|build|ci)(:.*)?$")
+_TOX = (
+    (
+        re.compile(r"^\s*ignore_(errors|outcome)\s*=\s*(true|1|yes)\b", re.IGNORECASE),
+        "ignores the outcome",
+    ),
+    (re.compile(r"^(\s+|\s*commands\s*=\s*)-\s*\S"), "ignores the exit code"),
+)
+_NOX = ((re.compile(r"\bsuccess_codes\s*="), "takes other exit codes for success"),)
+
+Weaknesses = Callable[[str], set[str]]
+
+
+def weaker_lines(file: File, weaknesses: Weaknesses) -> Iterator[tuple[int, str]]:
+    """(line, what became weaker) of a changed file of one of these runners."""
+    name = file.path.rpartition("/")[2]
+    if name in ("tox.ini", "setup.cfg", "noxfile.py"):
+        yield from _added_lines(file, _NOX if name == "noxfile.py" else _TOX, weaknesses)
+    elif name == "package.json":
+        yield from _weaker_commands(file, _scripts(file.old), _scripts(file.new), weaknesses)
+    elif name in ("justfile", ".justfile", "Justfile"):
+        yield from _weaker_commands(file, _just(file.old), _just(file.new), weaknesses)
+
+
+def _added_lines(
+    file: File,
+    patterns: tuple[tuple[re.Pattern[str], str], ...],
+    weaknesses: Weaknesses,
+) -> Iterator[tuple[int, str]]:
+    known = {line.strip() for line in (file.old or "").splitlines()}
+    is_tox = patterns is _TOX
+    for number, line in file.added():
+        if line.strip() in known or line.lstrip().startswith("#"):
+            continue
+        found = {words for pattern, words in patterns if pattern.search(line)}
+        if is_tox and line[:1].isspace():
+            found |= weaknesses(line.strip()) - {"runs nothing"}
+        for words in sorted(found):
+            yield number, f"a line {words}: {line.strip()}"
+
+
+def _weaker_commands(
+    file: File,
+    old: dict[str, str],
+    new: dict[str, str],
+    weaknesses: Weaknesses,
+) -> Iterator[tuple[int, str]]:
+    for name, command in new.items():
+        if not _CHECKS.match(name):
+            continue
+        for words in sorted(weaknesses(command) - weaknesses(old.get(name, ""))):
+            yield _line_of(file, command), f"{name} {words}: {command}"
+    for name in sorted(old.keys() - new.keys()):
+        if _CHECKS.match(name) and file.new is not None:
+            yield 1, f"{name} is gone; it ran {old[name]}"
+
+
+def _scripts(text: str | None) -> dict[str, str]:
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    scripts = value.get("scripts") if isinstance(value, dict) else None
+    items = scripts.items() if isinstance(scripts, dict) else ()
+    return {name: command for name, command in items if isinstance(command, str)}
+
+
+def _just(text: str | None) -> dict[str, str]:
+    recipes = just_recipes("justfile", lambda name: text if name == "justfile" else None)
+    return {name: "; ".join(recipe.lines) for name, recipe in recipes.items() if recipe.lines}
+
+
+def _line_of(file: File, command: str) -> int:
+    first = command.partition(";")[0].strip()
+    for number, line in file.added():
+        if first and first in line:
+            return number
+    return 1

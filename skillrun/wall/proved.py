@@ -1,0 +1,152 @@
+"""Whether a job is proved as its spec asks, and as much as the base proves it: what is less is
+an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from skillrun.stages.proving import PROVEN
+from skillrun.verdict import Finding, Severity
+from skillrun.wall.gaming.specs import at, base_document, listed, mapping, vanished
+from skillrun.wall.verification import BaseProof, Job, Proof
+
+if TYPE_CHECKING:
+    from skillrun.wall.diff import Diff, File
+
+NOT_PROVED, LESS_PROVED = "verify.not-proved", "verify.less-proved"
+HELP = {
+    NOT_PROVED: "A spec with the section proof: asks for a proof. One that ends incomplete, or never runs, is no "
+    "answer: it fails, since what keeps the proof from an answer may be what the branch has put there.",
+    LESS_PROVED: "What the base proves, HEAD proves too. The base is proved in a clean checkout in the same call; no "
+    "ledger is believed.",
+}
+_ASKED = "the spec asks for a proof"
+_REASONS_SHOWN = 3
+
+ProveBase = Callable[["File"], BaseProof]
+"""Proves the base's spec of a job in a clean checkout of the base."""
+
+
+def judge_proof(job: Job, spec: File, diff: Diff, prove_base: ProveBase | None) -> Job:
+    """The job with what its proof came to; it is no success where a proof was asked for and is
+    missing or less.
+
+    `prove_base` None: there is no other commit to compare with.
+    """
+    is_asked = asks_for_proof(spec.new_document)
+    old = base_document(diff, spec)
+    if not is_asked and not asks_for_proof(old):
+        return _without_proof(job, spec, diff)
+    proof = Proof(verdict_of(job))
+    lost = [stage for stage in PROVEN if stage not in proved_stages(job)]
+    # Where the job fails anyway the base's proof would change nothing, and it costs as much time as
+    # HEAD's.
+    if prove_base is not None and lost and job.outcome == "success" and asks_for_proof(old):
+        proof = replace(proof, base=prove_base(spec))
+    found = tuple(_findings(job, spec, proof, is_asked=is_asked))
+    return _with_findings(job, replace(proof, findings=found))
+
+
+def asks_for_proof(document: Any) -> bool:
+    """Whether a spec has the section proof:."""
+    return document is not None and bool(mapping(at(document.value, "proof")))
+
+
+def proved_stages(job: Job) -> tuple[str, ...]:
+    """The stages that passed because of a proof."""
+    passed = [stage for stage in job.stages if stage["status"] == "passed"]
+    return tuple(stage["id"] for stage in passed if stage["grade"] == "proved")
+
+
+def verdict_of(job: Job) -> str:
+    """proved, refuted or incomplete, as the stages say it; none where no proof ran."""
+    rules = [(finding.rule, finding.severity) for finding in job.findings()]
+    if any(rule.startswith("proof.") and severity == Severity.ERROR for rule, severity in rules):
+        return "refuted"
+    if any(rule == "proof.incomplete" for rule, _ in rules):
+        return "incomplete"
+    return "proved" if proved_stages(job) else "none"
+
+
+def why_not_proved(job: Job) -> tuple[str, ...]:
+    """The reasons for a proof that is incomplete or did not run, each once."""
+    if job.problem is not None:
+        return (job.problem,)
+    said = [finding.message for finding in job.findings() if finding.rule in _SAYS_WHY]
+    if not said:
+        open_stages = [stage for stage in job.stages if stage["status"] in ("failed", "blocked")]
+        said = [f"the stage {stage['id']} is {stage['status']}" for stage in open_stages[:1]]
+    plain = [text.removeprefix("not proved: ").removeprefix("read, not proved: ") for text in said]
+    return tuple(dict.fromkeys(plain))
+
+
+# What the stages say where a proof gave no answer.
+_SAYS_WHY = (
+    "proof.incomplete",
+    "proof.not-shown",
+    "proof.not-possible",
+    "proof.no-consent",
+    "proof.not-asked",
+)
+
+
+# -- the findings
+
+
+def _findings(job: Job, spec: File, proof: Proof, *, is_asked: bool) -> Iterator[Finding]:
+    """At most one; a refutation says for itself what is wrong."""
+    base = proof.base
+    proved = proved_stages(job)
+    less = [stage for stage in base.proved if stage not in proved] if base else []
+    reasons = "; ".join(why_not_proved(job)[:_REASONS_SHOWN]) or "no stage of it is proved"
+    line = spec.new_document.line(("proof",)) if spec.new_document else 1
+    if less:
+        hint = "take out what keeps the proof from an answer; skillrun prove says it in full"
+        message = f"the base proves {', '.join(less)}, and HEAD does not: {reasons}"
+        yield Finding(LESS_PROVED, Severity.ERROR, message, spec.path, line, hint)
+    elif is_asked and proof.verdict in ("incomplete", "none"):
+        ran = "it is incomplete" if proof.verdict == "incomplete" else "none was made"
+        hint = "skillrun prove says it in full; what cannot be proved has no section proof: on the base branch"
+        message = f"{_ASKED}, and {ran}: {reasons}{_words_of_base(base)}"
+        yield Finding(NOT_PROVED, Severity.ERROR, message, spec.path, line, hint)
+
+
+def _words_of_base(base: BaseProof | None) -> str:
+    if base is None:
+        return ""
+    why = f": {base.why}" if base.why else ""
+    return f" (the base at {base.commit[:12]} is not proved here either{why})"
+
+
+def _with_findings(job: Job, proof: Proof) -> Job:
+    outcome = "partial" if proof.findings and job.outcome == "success" else job.outcome
+    return replace(job, proof=proof, outcome=outcome)
+
+
+def _without_proof(job: Job, spec: File, diff: Diff) -> Job:
+    """A new job that is only read, and does what a proved job did that is gone, is that job
+    with less evidence.
+    """
+    if spec.old is not None or base_document(diff, spec) is not None:
+        return job
+    calls = _effect_calls(spec.new_document)
+    for gone in vanished(diff):
+        shared = sorted(calls & _effect_calls(gone.old_document))
+        if shared and asks_for_proof(gone.old_document):
+            said = (
+                f"the effect {shared[0]} belonged to {gone.path}, which asks for a proof at the base; "
+                "this job is only read"
+            )
+            hint = "give the spec a section proof:, as the base's has it"
+            finding = Finding(LESS_PROVED, Severity.ERROR, said, spec.path, 1, hint)
+            return _with_findings(job, Proof("none", findings=(finding,)))
+    return job
+
+
+def _effect_calls(document: Any) -> set[str]:
+    effects = listed(at(document.value, "effects")) if document is not None else []
+    calls = {at(effect, "call") for effect in effects}
+    return {call for call in calls if isinstance(call, str)}
