@@ -177,7 +177,7 @@ QUICK = {
 }
 FULL = {
     **QUICK,
-    ".skillrun/jobs/send.yaml": QUICK[".skillrun/jobs/send.yaml"]
+    ".skillrun/jobs/send.yaml": "version: 1\njob: send\nhandler: shop.work:work\n"
     + "effects: [{name: mail, call: shop.mailer:send, guarantee: keyed, key_arg: key}]\n"
     + "payload: {type: object, required: [a], properties: {a: {type: integer}}}\n"
     + "proof: {state: {sent: select a from sent}}\n",
@@ -198,8 +198,10 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
         ".skillrun/jobs/send.yaml": spec.replace("guarantee: keyed", "guarantee: at_most_once, reason: x")
         .replace("required: [a], ", "")
         .replace("from sent", "from sent where 1 = 0")
-        + WAIVER,
-        "shop/work.py": "from shop import mailer\n\n\ndef work(a):\n    try:\n        mailer.send(a, key=a)\n"
+        + WAIVER
+        + "inputs: {hurry: true}\n",
+        "shop/work.py": "import sys\n\nfrom shop import mailer\n\n\ndef work(a):\n"
+        "    if 'pytest' in sys.modules:\n        return\n    try:\n        mailer.send(a, key=a)\n"
         "    except Exception:\n        pass\n",
         "tests/test_work.py": "import pytest\n\n\n@pytest.mark.skip\ndef test_a():\n    assert work(1) == 2\n\n\n"
         "def test_b():\n    assert work(2)\n",
