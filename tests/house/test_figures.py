@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import figures
 
-TEXT = '''
+TEXT = """
 # Why there is a limit.
 LIMIT = 3  # beside code it is none
 
@@ -17,7 +17,7 @@ def run(rows):
 
 def find_rows():
     pass
-'''
+"""
 
 
 def measured(text: str) -> dict[str, float]:
