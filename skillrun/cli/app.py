@@ -267,9 +267,9 @@ def verify(
 @app.command("trust")
 def trust(
     repo: Repo = Path(),
-    agents: Annotated[bool, typer.Option("--agents", help="Let agents say --trust in this working tree, too.")] = False,
+    agents: Annotated[bool, typer.Option("--agents", help="Let agents say --trust in this working tree.")] = False,
     agent_waivers: Annotated[
-        bool, typer.Option("--agent-waivers", help="Let agents waive items in this working tree, too.")
+        bool, typer.Option("--agent-waivers", help="Let agents waive items in this working tree.")
     ] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take back all that was allowed here.")] = False,
 ) -> int:

@@ -55,7 +55,7 @@ def _commands(value: Any, agent: str, word: str) -> Iterator[str]:
 def _in_file(path: Path, one: Addition, agent: str, word: str) -> Iterator[str]:
     if one.how != "file":
         yield from _commands(_json_file(path), agent, word)
-    elif _bytes(path) == one.value.encode() and f'"{agent}", "{word}"' in one.value:
+    elif _read_bytes(path) == one.value.encode() and f'"{agent}", "{word}"' in one.value:
         yield hook_command(agent, word)  # OpenCode's plugin starts it without a shell
 
 
@@ -67,7 +67,7 @@ def _json_file(path: Path) -> Any:
         return None
 
 
-def _bytes(path: Path) -> bytes | None:
+def _read_bytes(path: Path) -> bytes | None:
     try:
         return read_file(path)
     except OSError:

@@ -24,7 +24,7 @@ def machine_checks() -> Iterator[Check]:
     yield _sqlite(sqlite3.sqlite_version_info, sqlite3.sqlite_version)
     yield _command()
     yield from _servers()
-    yield from _sandbox()
+    yield from _check_sandbox()
 
 
 def repository_checks(root: Path | None) -> Iterator[Check]:
@@ -42,7 +42,7 @@ def repository_checks(root: Path | None) -> Iterator[Check]:
     libraries = [f"{name} {versions[name]}" for name in FRAMEWORKS if name in versions]
     whose = "that of skillrun: the repository has no .venv" if python == sys.executable else "the repository's own"
     yield Check("repository", "ok", f"interpreter {python} ({whose})")
-    yield _consent(root)
+    yield _check_consent(root)
     if libraries:
         yield Check("repository", "ok", f"job libraries in it: {', '.join(libraries)}")
     else:
@@ -50,7 +50,7 @@ def repository_checks(root: Path | None) -> Iterator[Check]:
         yield Check("repository", "note", "no job library in it; a proof needs one, except for cron and pollers", do)
 
 
-def _consent(root: Path) -> Check:
+def _check_consent(root: Path) -> Check:
     """Whether code of this working tree may run, and what agents may say in it."""
     from skillrun.repo.git import open_repo
     from skillrun.validations.consent import Consent
@@ -109,7 +109,7 @@ def _servers() -> Iterator[Check]:
             )
 
 
-def _sandbox() -> Iterator[Check]:
+def _check_sandbox() -> Iterator[Check]:
     """What walls stand around a proof here; a line for each that is missing."""
     from skillrun.proof.sandbox.sandbox import machine_walls
 

@@ -55,14 +55,14 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
         "data": DATA,
         "orders": orders,
         "more": more,
-        "pending": [stage["id"] for stage in _pending(report) if stage["id"] not in shown],
+        "pending": _find_pending(report, shown),
         "stale": [stage["id"] for stage in report["stages"] if stage["stale"]],
         "then": command_of(report),
     }
 
 
 def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The stages that somebody can do something about; of those that are pending, the ones with a step of their own."""
+    """The stages that somebody can do something about; a pending one counts where it has a step of its own."""
     steps = {action["stage"] for action in report["next"] if action["action"] != "consider"}
     found = []
     for stage in report["stages"]:
@@ -72,8 +72,13 @@ def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found
 
 
-def _pending(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [stage for stage in report["stages"] if stage["status"] == "pending"]
+def _find_pending(report: Mapping[str, Any], shown: set[str]) -> list[str]:
+    """The pending stages that no order speaks of."""
+    found = []
+    for stage in report["stages"]:
+        if stage["status"] == "pending" and stage["id"] not in shown:
+            found.append(stage["id"])
+    return found
 
 
 def command_of(report: Mapping[str, Any]) -> str:

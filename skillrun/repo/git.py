@@ -37,6 +37,7 @@ _NOT_FETCHED = (b"from promisor remote", b"lazy fetching disabled", b"transport 
 _LARGE = 64 * 1024 * 1024  # bytes; beyond it a file is compared by size and time
 _IDLE_S = 4.0  # twice as long without a tick: no file system that works is as slow
 _SUBMODULE_MODE = "160000"
+_READ_BY_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,24 @@ def _start(folder: Path, arguments: tuple[str, ...], stdin: bytes) -> subprocess
             process.kill()
             raise
     if out is None:
-        what = f"{folder}: git {_find_command(arguments)} waits for a file that never ends: a pipe or a device"
-        raise RepoUnusable(what, hint=f"find it: find {folder} -type p, and look at its .git/config")
+        raise _explain_waiting(folder, _find_command(arguments))
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _explain_waiting(folder: Path, command: str) -> RepoUnusable:
+    """Which of the files that git reads in every folder is a pipe, where it is one of those."""
+    top = next((one for one in (folder, *folder.absolute().parents) if (one / ".git").exists()), folder)
+    for current, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if name != ".git"]
+        for name in _READ_BY_GIT.intersection(names):
+            path = Path(current, name)
+            mode = path.lstat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+                what = f"{path}: a pipe or a device, not a file: git waits on it for ever"
+                return RepoUnusable(what, hint="remove it")
+    what = f"{folder}: git {command} waits for a file that never ends: a pipe or a device"
+    hint = f"find it: find {folder} -type p, and look at its .git/config"
+    return RepoUnusable(what, hint=hint)
 
 
 def _wait_for(process: subprocess.Popen[bytes], stdin: bytes) -> tuple[bytes | None, bytes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skillrun.tally import outcome_line
-from skillrun.text import visible
+from skillrun.text import masked, visible
 
 WORDS = {"not_applicable": "n/a"}
 
@@ -127,7 +127,8 @@ def _outcome_lines(report: Mapping[str, Any], command: str | None) -> Iterator[L
     yield line(0)
     yield line(0, (style, outcome_line(report)))
     if outcome != "success" and command:
-        yield line(0, ("dim", f"then again: {command}"))
+        # What was typed may hold a secret (--set), and this line ends in logs.
+        yield line(0, ("dim", f"then again: {masked(command)}"))
 
 
 def _word(status: str) -> str:

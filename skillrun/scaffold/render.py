@@ -91,7 +91,7 @@ def _environment(folder: Path) -> Environment:
         parameter=parameter,
         taken=taken,
         passed=passed,
-        identifier=jinja2.pass_context(_identifier),
+        identifier=jinja2.pass_context(_own_identifier),
         own_name=jinja2.pass_context(_own_name),
         raised=raised,
         equals=lambda name: f"{name} = ?",
@@ -100,7 +100,7 @@ def _environment(folder: Path) -> Environment:
     return made
 
 
-def _identifier(context: Context, text: str) -> str:
+def _own_identifier(context: Context, text: str) -> str:
     """The fixture of an effect, as `fixture_name` has it, beside what the module imports."""
     name = fixture_name(text, context["facts"])
     return f"{name}_calls" if name in context["shadowed"] else name

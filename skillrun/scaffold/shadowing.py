@@ -14,10 +14,10 @@ def find_shadowed(text: str) -> frozenset[str]:
         tree = ast.parse(text)
     except SyntaxError:
         return frozenset()
-    return frozenset(_imported(tree) & _defined(tree))
+    return frozenset(_imported_names(tree) & _defined_names(tree))
 
 
-def _imported(tree: ast.Module) -> set[str]:
+def _imported_names(tree: ast.Module) -> set[str]:
     names: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.Import):
@@ -28,7 +28,7 @@ def _imported(tree: ast.Module) -> set[str]:
     return names
 
 
-def _defined(tree: ast.Module) -> set[str]:
+def _defined_names(tree: ast.Module) -> set[str]:
     """Functions of the module, and variables of its functions and methods; attributes hide nothing."""
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     for node in ast.walk(tree):

@@ -194,7 +194,9 @@ class Gate:
         if how is None:
             self.said_no = True
             return False
-        commands = tuple(command for one in plans for command in one.commands)
+        commands: tuple[str, ...] = ()
+        for allowed in plans:
+            commands += allowed.commands
         Consent(self.repo).give(how, commands)
         if self.on_given is not None:
             self.on_given(how, commands)
@@ -227,14 +229,17 @@ def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, st
     if not known:
         return {}
     accepted = dict(known)
+    made_here: dict[str, str] = {}
     trees = set(known.values()) - {""}
     before: _Step | None = None
     for step in _read_reflog(root):
         if step.tree in trees or _is_made_on(step, before, accepted):
             accepted[step.commit] = step.tree
             trees.add(step.tree)
+            if step.commit not in known:
+                made_here[step.commit] = step.tree
         before = step
-    return {commit: tree for commit, tree in accepted.items() if commit not in known}
+    return made_here
 
 
 @dataclass(frozen=True)
@@ -300,7 +305,7 @@ def _parse_record(value: Any, identity: Mapping[str, Any]) -> Record:
     """The record in a file. Raises ValueError, KeyError or TypeError for anything else."""
     if value["schema_version"] != 2 or value["worktree"] != identity:
         raise ValueError("the answers for another working tree")
-    commits = {str(commit): str(tree) for commit, tree in value["commits"].items()}
+    commits = dict[str, str](value["commits"])
     given = [dict(one) for one in value["given"]]
     return Record(commits, value["agents"] is True, value["agent_waivers"] is True, given)
 
@@ -309,7 +314,10 @@ def _without_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:
     """The plans without those commands that an earlier one has."""
     shown: set[str] = set()
     for plan in plans:
-        new = tuple(command for command in plan.commands if command not in shown)
-        shown.update(new)
+        new: list[str] = []
+        for command in plan.commands:
+            if command not in shown:
+                new.append(command)
+        shown.update(plan.commands)
         if new:
-            yield CommandPlan(plan.purpose, new)
+            yield CommandPlan(plan.purpose, tuple(new))

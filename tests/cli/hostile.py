@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -183,6 +184,8 @@ def put(repo: Path, name: str, kind: str) -> Path:
     """Puts one bad file in place of whatever is there."""
     path = repo / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
     path.unlink(missing_ok=True)
     BAD[kind](path)
     return path

@@ -72,6 +72,8 @@ WRITING = (
     f"run {SKILL} --trust",
     f"run {SKILL} --implement scaffold --trust",
     f"run {SKILL} --implement true --trust --attempts 1",
+    "trust",
+    "trust --revoke",
     "verify --ci",
     "prove --trust",
     "spec init --set job=other --set handler=shop.tasks:other",

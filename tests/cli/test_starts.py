@@ -18,7 +18,7 @@ LINES = (
     *("show job-worker-orchestration", f"spec check {shops.SPEC}", "detect --json", "prove --list"),
     *("verify --base nowhere", "status --json", "why retry", "next", "ledger list", "ledger verify --json"),
     *("ledger export", "install claude --dry-run", "uninstall claude --dry-run", "hook claude stop", "--help"),
-    *("mcp --help", "doctor --nonsense", "demo --nonsense"),
+    *("mcp --help", "doctor --nonsense", "demo --nonsense", "trust"),
 )
 VARIES = re.compile(r'(?<="duration_ms": )\d+|(?<="invocation": )\d+|(?<="head": )"\w+"|(?<="ts_utc": )"[^"]+"')
 

@@ -132,7 +132,7 @@ def test_bytes_that_are_no_text_and_lines_without_end_are_refused(tmp_path: Path
 
 def test_no_file_is_one_line(tmp_path: Path) -> None:
     assert "No such file" in imported(tmp_path / "gone.jsonl", code=2)
-    assert "Is a directory" in imported(written(tmp_path / "ok", LINE).parent / ".", code=2)
+    assert "a folder, not a file" in imported(written(tmp_path / "ok", LINE).parent / ".", code=2)
 
 
 def test_secrets_of_another_tool_are_masked(tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ def inspect(repo: Path, *words: str) -> tuple[int, Any]:
     """(exit code, what it printed) of one call."""
     env = helpers.clean_env(repo.with_name(f"{repo.name}.home"))
     env["PATH"] = os.pathsep.join((str(BIN), env["PATH"]))  # it wants a newer Node than some machines have
-    command = [str(BIN / "mcp-inspector"), "--cli", sys.executable, "-m", "skillrun", "mcp", *words]
+    # The inspector hands no more of its environment on than it is told to.
+    state = f"SKILLRUN_STATE_DIR={env['SKILLRUN_STATE_DIR']}"
+    server = [sys.executable, "-m", "skillrun", "mcp"]
+    command = [str(BIN / "mcp-inspector"), "--cli", *server, *words, "-e", state]
     done = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     return done.returncode, json.loads(done.stdout) if done.stdout.strip().startswith(
         "{"

@@ -1,4 +1,4 @@
-"""`skillrun trust`: a person allows code of this working tree to run, and says what agents may say here."""
+"""`skillrun trust`: a person allows code of this working tree to run, and what agents may say here."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ def _list_plans(repo: Repo) -> list[CommandPlan]:
 def _describe(consent: Consent) -> list[str]:
     """What is allowed now, a line each."""
     record, repo = consent.read(), consent.repo
-    lines = [f"{repo.root}: its code may run, at {(repo.head or 'its first commit')[:12]} and what is made here on it"]
+    commit = "its first commit"
+    if repo.head:
+        commit = repo.head[:12]
+    lines = [f"{repo.root}: its code may run, at {commit} and what is made here on it"]
     if record.agents:
         lines.append("agents may say --trust here")
     if record.agent_waivers:

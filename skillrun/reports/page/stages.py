@@ -40,7 +40,7 @@ class Row:
 
 def stage_rows(events: Sequence[_Event], invocations: Sequence[int]) -> list[Row]:
     """A row for each stage, in the order of the latest report that has stages."""
-    reports = _reports(events)
+    reports = _reports_by_invocation(events)
     names = _names(events, reports)
     rows = []
     for stage, title in names.items():
@@ -49,22 +49,25 @@ def stage_rows(events: Sequence[_Event], invocations: Sequence[int]) -> list[Row
     return rows
 
 
-def _reports(events: Sequence[_Event]) -> dict[int, Mapping[str, Any]]:
-    """Invocation -> its report. One that found everything as it was points to the event with the report that holds."""
+def _reports_by_invocation(events: Sequence[_Event]) -> dict[int, Mapping[str, Any]]:
+    """Invocation -> its report. One that found everything as it was points to the event with its report."""
     reports: dict[int, Mapping[str, Any]] = {}
     by_event: dict[int, Mapping[str, Any]] = {}
     for event in _of(events, "invocation.ended"):
         report = event["data"].get("report")
         if report is None:
-            report = _kept(by_event.get(event["data"].get("same_as"), {}))
+            report = _as_kept(by_event.get(event["data"].get("same_as"), {}))
         by_event[event["n"]] = report
         reports[event["invocation"]] = report
     return reports
 
 
-def _kept(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The report of an earlier invocation, as the one that kept it gave it: whatever was reached came from there."""
-    stages = [{**stage, "cached": stage["status"] != "pending"} for stage in report.get("stages", ())]
+def _as_kept(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The report of an earlier invocation, as the one that kept it gave it: what was reached came from there."""
+    stages = []
+    for stage in report.get("stages", ()):
+        was_reached = stage["status"] != "pending"
+        stages.append({**stage, "cached": was_reached})
     return {**report, "stages": stages}
 
 

@@ -76,15 +76,15 @@ def _settings(project: Project, folder: str) -> dict[str, Any]:
     """The section [alembic] of the alembic.ini that leads to the folder, else of pyproject.toml."""
     inis = sorted(project.tree.match("**alembic.ini"), key=lambda path: (path.count("/"), path))
     for path in inis:
-        section = _section(project, path)
+        section = _read_section(project, path)
         place = section.get("script_location", "").replace("%(here)s/", "").strip("/")
         if len(inis) == 1 or folder.rstrip("/").endswith(place):
             return {**section, "file_template": section.get("file_template", "").replace("%%", "%"), "ini": path}
-    found = _table(project)
+    found = _read_table(project)
     return {**found, "file_template": str(found.get("file_template", "")).replace("%%", "%")}
 
 
-def _section(project: Project, path: str) -> dict[str, str]:
+def _read_section(project: Project, path: str) -> dict[str, str]:
     """The section [alembic] of an ini file; empty in one that is broken, which alembic refuses as well."""
     read = configparser.RawConfigParser()
     try:
@@ -94,7 +94,7 @@ def _section(project: Project, path: str) -> dict[str, str]:
     return dict(read["alembic"]) if read.has_section("alembic") else {}
 
 
-def _table(project: Project) -> dict[str, Any]:
+def _read_table(project: Project) -> dict[str, Any]:
     """The table [tool.alembic] of pyproject.toml."""
     text = (project.tree.read("pyproject.toml") or b"").decode("utf-8", "replace")
     if "tool.alembic" not in text:
