@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged wheel clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -29,11 +29,15 @@ demo: $(VENV)/.installed
 # Compiled first, as what is installed is: the tests start skillrun a thousand times.
 test: $(VENV)/.installed
 	@$(BIN)/python -m compileall -q skillrun
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long and not real'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long and not real and not hostile'
 
 # Seconds each: MCP clients, verify, the tests stage, doctor, real workers.
 real: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'real and not long'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'real and not long and not hostile'
+
+# Every bad file in every place where skillrun opens one; `make test` has the rows that were once wrong.
+hostile: $(VENV)/.installed
+	$(BIN)/python -m pytest -n auto --dist worksteal -m hostile
 
 # What a proof can reach, tried as an ordinary user where root runs this; says so where no other user may run the Python.
 unprivileged: $(VENV)/.installed

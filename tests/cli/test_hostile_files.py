@@ -58,7 +58,7 @@ def test_a_file_opened_by_its_name_stops_no_command(repo: Path, name: str, kind:
         ends_well(repo, *args)
 
 
-@pytest.mark.real
+@pytest.mark.hostile
 @pytest.mark.parametrize(("name", "kind"), list(opened(quick=False)))
 def test_no_other_file_stops_a_command_either(repo: Path, name: str, kind: str) -> None:
     for args in hostile.OPENED[name]:
@@ -72,7 +72,7 @@ def test_a_file_given_on_the_command_line_stops_nothing(repo: Path, args: tuple[
     ends_well(repo, *(word.replace("FILE", str(path)) for word in args))
 
 
-@pytest.mark.real
+@pytest.mark.hostile
 @pytest.mark.parametrize(("args", "kind"), list(given(quick=False)))
 def test_no_other_given_file_does_either(repo: Path, args: tuple[str, ...], kind: str) -> None:
     path = hostile.put(repo, "given.bad", kind)
