@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from skillrun.errors import Blocked
@@ -39,15 +39,14 @@ def find_python(root: Path, named: str | None) -> str:
     return str(path)
 
 
-def check_python(python: str, prefix: Sequence[str]) -> None:
+def check_python(python: str, root: Path, env: Mapping[str, str], prefix: Sequence[str]) -> None:
     """Raises Blocked for what is no Python, or too old for the probe. It is run, in the sandbox behind `prefix`."""
+    from skillrun.validations.run import run_command
+
     code = "import sys; print('python', *sys.version_info[:2])"
-    command = [*prefix, python, "-I", "-S", "-c", code]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20)
-        said = done.stdout.split()
-    except (OSError, subprocess.TimeoutExpired):
-        said = []
+    command = f"exec {shlex.join([python, '-I', '-S', '-c', code])}"
+    done = run_command(command, cwd=root, env=env, timeout_s=20, tail_bytes=200, prefix=prefix)
+    said = done.tail.split()
     if len(said) != 3 or said[0] != "python":
         raise Blocked(f"proof.python: {python} is no Python interpreter", hint="name the worker's python")
     version = int(said[1]), int(said[2])

@@ -132,7 +132,7 @@ class Setting:
         """
         setup = self.proof.setup
         if self.proof.python is not None:
-            check_python(self.python, self.sandbox.prefix(self.root))
+            check_python(self.python, self.root, self.env(), self.sandbox.prefix(self.root))
         if setup is not None:
             from skillrun.validations.run import run_command
 

@@ -48,6 +48,7 @@ print(json.dumps({
     "udp": tried(send_datagram),
     "socket beside the repository": tried(lambda: connect(socket.AF_UNIX, given["beside"])),
     "socket in the repository": tried(lambda: connect(socket.AF_UNIX, given["within"])),
+    "socket beside what is installed": tried(lambda: connect(socket.AF_UNIX, given["installed"])),
     "abstract socket": tried(lambda: connect(socket.AF_UNIX, "\\0" + given["abstract"])),
     "write into the repository": tried(lambda: write(given["root"] + "/shop.py")),
     "new file in the repository": tried(lambda: write(given["root"] + "/new.py")),
@@ -75,6 +76,10 @@ def main(folder: Path) -> None:
     (home / "secret").write_text("the key of the developer")
     (folder / "outside").write_text("")
     victims = [listen(str(folder / "beside.sock")), listen(str(root / "within.sock"))]
+    # A folder that an editable install names is shown, and a server of the machine may have its socket there.
+    beside_install = folder / "lib"
+    beside_install.mkdir(exist_ok=True)
+    victims.append(listen(str(beside_install / "server.sock")))
     abstract = f"skillrun-attacked-{os.getpid()}"
     victims.append(listen("\0" + abstract))
     tcp = socket.create_server(("127.0.0.1", 0))
@@ -85,6 +90,7 @@ def main(folder: Path) -> None:
         "udp": udp.getsockname()[1],
         "beside": str(folder / "beside.sock"),
         "within": str(root / "within.sock"),
+        "installed": str(beside_install / "server.sock"),
         "abstract": abstract,
         "root": str(root),
         "secret": str(home / "secret"),
@@ -100,6 +106,8 @@ def main(folder: Path) -> None:
         writable=[run],
         temporary=run / "tmp",
     )
+    for shown in (plan.readable, plan.searched):
+        shown.append(str(beside_install))
     with Sandbox(plan, run) as sandbox:
         command = [*sandbox.prefix(root), sys.executable, "-I", "-S", "-c", INSIDE, json.dumps(given)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import helpers
 import pytest
 from plain_job import SPEC, plain_repo, proof_of
 
@@ -45,13 +46,8 @@ def public_folder() -> Iterator[Path]:
 def attack(folder: Path, python: str, *before: str) -> dict[str, Any]:
     """What the attacks say. The packages are copied: another user may not enter this checkout."""
     code = folder / "code"
-    for name in ("__init__.py", "proof/__init__.py", "proof/sandbox"):
-        source, target = Path(skillrun.__file__).parent / name, code / "skillrun" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
+    package = Path(skillrun.__file__).parent
+    shutil.copytree(package, code / "skillrun", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ATTACKS, code / "attacks.py")
     place = folder / "place"
     place.mkdir()
@@ -105,6 +101,7 @@ def denied(answer: dict[str, Any]) -> None:
     through = came_through(answer) - ALLOWED
     # /proc shows others, and what a socket in the file system leads to no rule of Landlock's says.
     known = {"socket beside the repository", "socket in the repository", "see a process", "udp"}
+    known |= {"socket beside what is installed"}
     known |= {"chmod in the repository"}
     assert through <= known
     assert any("sockets" in words for words in answer["walls"]["missing"])
@@ -189,7 +186,7 @@ def test_an_interpreter_in_the_home_shows_itself_and_not_the_home(
         writable=[],
         temporary=tmp_path,
     )
-    shown = [path for path in find_interpreter(str(home / "bin" / "python3")) if path.exists()]
+    shown = [path for path in find_interpreter(str(home / "bin" / "python3"), tmp_path) if path.exists()]
     assert home not in shown
     assert base in shown
     assert str(home) not in plan.readable
@@ -206,10 +203,46 @@ def test_a_virtual_environment_brings_what_it_was_made_from_and_what_it_edits(tm
     (packages / "shop.pth").write_text(f"import site\n{beside}\n/\n{Path.home()}\n")
     finder = f"MAPPING: dict[str, str] = {{'shop': '{beside / 'src'}'}}\n"
     (packages / "__editable___shop_finder.py").write_text(finder)
-    found = find_interpreter(str(venv / "bin" / "python"))
+    found = find_interpreter(str(venv / "bin" / "python"), tmp_path)
     assert {venv, base, beside} <= set(found)
     assert Path("/") not in found
     assert Path.home() not in found
+
+
+def test_an_environment_that_git_brought_opens_no_other_folder(tmp_path: Path) -> None:
+    beside, root = tmp_path / "beside", tmp_path / "repo"
+    beside.mkdir()
+    lines = f"{beside}\n"
+    pth = "fake/lib/python3.12/site-packages/x.pth"
+    settings = f"home = {tmp_path / 'keys' / 'bin'}\n"
+    (tmp_path / "keys" / "bin").mkdir(parents=True)
+    helpers.build_tree(root, {pth: lines, "fake/pyvenv.cfg": settings, "fake/bin/python": ""})
+    found = find_interpreter(str(root / "fake" / "bin" / "python"), root)
+    assert beside not in found
+    assert tmp_path / "keys" not in found  # there is no interpreter in it
+
+
+@pytest.mark.parametrize("hidden", [".ssh", "src/.git", ".config/app"])
+def test_nothing_hidden_in_a_home_is_opened_by_a_file(
+    tmp_path: Path, hidden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, venv = tmp_path / "home", tmp_path / "venv"
+    packages = venv / "lib" / "python3.12" / "site-packages"
+    for folder in (home / hidden, home / "src" / "shared", packages, venv / "bin"):
+        folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(Path, "home", lambda: home)
+    (packages / "x.pth").write_text(f"{home / hidden}\n{home / 'src' / 'shared'}\n/run\n/var/run\n")
+    found = find_interpreter(str(venv / "bin" / "python"), tmp_path / "repo")
+    assert home / "src" / "shared" in found  # an editable install of the user's own
+    assert home / hidden not in found
+    assert not {Path("/run"), Path("/var/run")} & set(found)
+
+
+def test_settings_of_an_environment_that_are_a_pipe_are_none(tmp_path: Path) -> None:
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    os.mkfifo(tmp_path / "venv" / "pyvenv.cfg")
+    python = tmp_path / "venv" / "bin" / "python"
+    assert python in find_interpreter(str(python), tmp_path)
 
 
 def test_of_nested_folders_the_outermost_is_shown() -> None:

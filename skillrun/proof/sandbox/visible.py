@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import skillrun
+from skillrun.opening import read_file
+from skillrun.repo.git import run_git
 
 # Programs, libraries and their settings. Not here: homes, /tmp, /run, /var, other disks. That is where sockets of
 # running servers, keys and other people's work are.
@@ -17,6 +19,11 @@ _SYSTEM = (
     *("/etc", "/opt", "/nix", "/gnu", "/sys"),
 )
 _TEMPORARY = ("/tmp", "/var/tmp")
+# Where sockets of servers and other people's files are: no file of a repository opens these.
+_NEVER = ("/run", "/var", "/proc", "/dev", "/tmp", "/boot", "/etc", "/root", "/home")
+_SERVERS = ("/run/", "/var/run/", "/proc/", "/dev/")
+# No server keeps a socket there, and to look through all of it would take seconds.
+_NOT_SEARCHED = ("/usr", "/nix", "/gnu", "/sys")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _OF_A_PREFIX = ("bin", "lib", "lib64", "include", "share")
 
@@ -45,16 +52,18 @@ def make_plan(
     for name in _SYSTEM:
         seen.add(Path(name))
     for python in pythons:
-        for path in find_interpreter(python):
+        for path in find_interpreter(python, root):
             seen.add(path)
     seen.add(Path(skillrun.__file__).parent)
     for folder in servers:
         seen.add(folder)
     seen.add(root)
-    plan.searched.append(str(root.resolve()))
     plan.temporary += [(name, str(temporary)) for name in _TEMPORARY]
     plan.writable += [str(path.resolve()) for path in writable]
     plan.readable = drop_nested(plan.readable)
+    for name in plan.readable:
+        if name not in _NOT_SEARCHED:
+            plan.searched.append(name)
     return plan
 
 
@@ -101,22 +110,35 @@ class _Collector:
             current = current.resolve()
 
 
-def find_interpreter(python: str) -> list[Path]:
+def find_interpreter(python: str, root: Path) -> list[Path]:
     """The folders that an interpreter needs, read from files alone: nothing of it is run.
 
-    Its environment, the one that this was made from (PEP 405), and the folders that editable installs name.
+    Its environment, the one that this was made from (PEP 405), and the folders that editable installs name; the last
+    not where git brought the environment along, since then somebody else chose them.
     """
     found: list[Path] = []
     for link in follow_links(Path(python).absolute()):
         found += [link, *folders_of_prefix(link.parent.parent)]
     settings = Path(python).absolute().parent.parent / "pyvenv.cfg"
     base = read_base(settings)
-    if base is not None:
+    if base is not None and os.access(base / "python3", os.X_OK):
         for link in follow_links(base / "python3"):
             found += folders_of_prefix(link.parent.parent)
     for folder in list(found):
-        found += find_editable(folder)
+        if not is_committed(root, folder):
+            found += find_editable(folder)
     return found
+
+
+def is_committed(root: Path, folder: Path) -> bool:
+    """Whether git holds anything of an environment below the repository's root."""
+    try:
+        below = folder.resolve().relative_to(root.resolve())
+    except ValueError:
+        return False
+    if not (folder / "lib").exists():
+        return False
+    return bool(run_git(root, "ls-files", "-z", "--", f"{below}/lib").stdout)
 
 
 def follow_links(path: Path) -> list[Path]:
@@ -133,6 +155,8 @@ def folders_of_prefix(prefix: Path) -> list[Path]:
     real = prefix.resolve()
     if real == Path("/usr"):
         return []  # seen anyway
+    if str(real).startswith(("/run/", "/proc/", "/dev/")):
+        return []
     homes = [Path.home().resolve(), Path("/home"), Path("/root")]
     if any(home == real or real in home.parents for home in homes):
         return [prefix / name for name in _OF_A_PREFIX]
@@ -141,11 +165,7 @@ def folders_of_prefix(prefix: Path) -> list[Path]:
 
 def read_base(settings: Path) -> Path | None:
     """`home` of pyvenv.cfg: the folder of the interpreter that a virtual environment was made from."""
-    try:
-        lines = settings.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
+    for line in _read_lines(settings):
         name, _, value = line.partition("=")
         if name.strip() == "home":
             return Path(value.strip())
@@ -165,7 +185,7 @@ def find_editable(prefix: Path) -> list[Path]:
 
 def _read_lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return read_file(file).decode("utf-8", "replace").splitlines()
     except OSError:
         return []
 
@@ -184,16 +204,24 @@ def _read_mapping(file: Path) -> list[str]:
 
 
 def _existing_folders(names: list[str]) -> list[Path]:
-    """Absolute folders that are there. An interpreter's home, or /, is none that a file may open."""
+    """Absolute folders that are there, and that a file may open."""
     found = []
     for name in names:
-        if name.startswith(os.sep) and not name.startswith(("import ", "import\t")):
-            path = Path(name)
-            home = Path.home().resolve()
-            real = path.resolve()
-            if path.is_dir() and real != home and real not in home.parents:
-                found.append(path)
+        path = Path(name)
+        if path.is_absolute() and path.is_dir() and _may_be_opened(path.resolve()):
+            found.append(path)
     return found
+
+
+def _may_be_opened(folder: Path) -> bool:
+    """Not a home as a whole, nothing hidden in one (keys, settings), and nothing where servers keep their sockets."""
+    home = Path.home().resolve()
+    if folder == home or folder in home.parents or str(folder) in _NEVER:
+        return False
+    if folder.is_relative_to(home):
+        below = folder.relative_to(home).parts
+        return not any(part.startswith(".") for part in below)
+    return not str(folder).startswith(_SERVERS)
 
 
 def own_python() -> str:
