@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from skillrun.agents.registry import AGENTS, load
 from skillrun.doctor.check import Check, ask
 from skillrun.doctor.hooks import hook_checks, trust_checks
 from skillrun.errors import Refused
+from skillrun.extras import install_hint
 from skillrun.files import Files
 from skillrun.install import jsontext, present, record
 from skillrun.install.plan import wanted
@@ -92,9 +94,18 @@ def _installed(agent: Agent, where: str, base: Path, *, user: bool) -> Iterator[
     if other:
         text = f"{where}: not as this version writes it: {', '.join(other)}"
         yield Check(agent.NAME, "note", text, "if nobody meant that: remove it, and install again")
+    yield from _check_mcp(agent, additions)
     yield from hook_checks(agent, base, additions)
     if agent.ID == "codex":
         yield from trust_checks(agent.NAME, base, Path.home(), project=not user)
+
+
+def _check_mcp(agent: Agent, additions: Iterable[Addition]) -> Iterator[Check]:
+    """A problem where an MCP server was installed that this environment cannot start."""
+    is_installed = any("mcp" in str(one.value) for one in additions)
+    if is_installed and importlib.util.find_spec("mcp") is None:
+        text = "its MCP server cannot start: the package mcp is missing"
+        yield Check(agent.NAME, "problem", text, install_hint("mcp"))
 
 
 def _state(files: Files, one: Addition, *, must_fit: bool) -> present.Presence:

@@ -16,6 +16,7 @@ NEXT_STEPS = {
     "enqueue.other-job": "let enqueue.args say what the first of payload.examples says",
     "failures.unlisted": "add it to failures.transient or failures.permanent, or handle it in the handler",
     "handler.ends-its-process": "return, or raise an exception: who ends the process takes the worker with it",
+    "confirm.not-tried": "leave --confirm out where that is no matter: the proof itself stands",
     "handler.hangs": "find what waits there; a client of the network wants a timeout, or to be a declared effect",
     "not-published": "let enqueue.call publish this job, or take it out of the spec",
     "proof.driver": "the library did what the proof does not know: report it with the library's version",

@@ -52,8 +52,9 @@ class Workplace:
             for part in (self.scratch, self.home, self.tmp, self.run):
                 part.mkdir(mode=0o700)
             if os.geteuid() == 0:
-                # A server that root starts is somebody else, and must pass here to reach its own folder.
-                for part in (self.folder, self.run):
+                # A server that root starts is somebody else, and must pass here to reach its own folder; `tmp` is
+                # /tmp inside, and an interpreter may lie below that.
+                for part in (self.folder, self.run, self.tmp):
                     part.chmod(0o711)
         except OSError as error:
             self.remove()

@@ -302,3 +302,17 @@ def test_doctor_changes_nothing(machine: Machine) -> None:
     helpers.commit(machine.repo)
     machine.run("doctor")
     assert helpers.git(machine.repo, "status", "--porcelain") == ""
+
+
+def test_an_mcp_server_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from skillrun.agents.registry import load
+    from skillrun.doctor import agents
+    from skillrun.install.plan import wanted
+
+    claude = load("claude")
+    additions = wanted(claude, user=False)
+    assert list(agents._check_mcp(claude, additions)) == []
+    monkeypatch.setattr(agents.importlib.util, "find_spec", lambda name: None)
+    (found,) = agents._check_mcp(claude, additions)
+    assert found.level == "problem"
+    assert "pip install 'mcp" in (found.do or "")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from skillrun.contract.spec import load_spec
-from skillrun.proof.confirm.compare import choose, compare, confirm_one, differences, simulated
+from skillrun.proof.confirm.compare import choose, compare, confirm_one, differences, find_untried, simulated
 from skillrun.proof.confirm.interface import Confirmed, NotConfirmed, Seen
 from skillrun.proof.confirm.run import Stage, Watch, outcomes, plans, unsupported
 from skillrun.proof.history import Delivery, Event, History
@@ -200,3 +200,14 @@ def test_events_are_whole_lines(stage: Stage) -> None:
     stage.run(parse_schedule("once"))
     lines = stage.events.read_text().splitlines()
     assert {json.loads(line)["delivery"] for line in lines} >= {1}
+
+
+def test_where_nothing_could_be_tried_the_proof_is_not_confirmed() -> None:
+    seen = Seen(("returned",), ())
+    untried = Confirmed("kill@after:send#1", seen, None, note="there is no worker for it")
+    tried = Confirmed("kill@after:send#1", seen, seen)
+    (found,) = find_untried([untried, untried])
+    assert found.rule == "confirm.not-tried"
+    assert "there is no worker for it" in found.message
+    assert find_untried([untried, tried]) == []
+    assert find_untried([]) == []

@@ -120,12 +120,13 @@ def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgre
 
 
 def _confirm(proof: Proof, target: Target, progress: OnProgress) -> None:
-    """With a real worker; where it does otherwise, nothing is proved."""
-    from skillrun.proof.confirm.compare import confirm, differences
+    """With a real worker; where it does otherwise, or nothing could be tried with it, nothing is proved."""
+    from skillrun.proof.confirm.compare import confirm, differences, find_untried
 
     proof.confirmed = confirm(proof, target, progress)
-    proof.incomplete += differences(proof.confirmed)
-    if proof.verdict == "proved" and differences(proof.confirmed):
+    against = differences(proof.confirmed) + find_untried(proof.confirmed)
+    proof.incomplete += against
+    if proof.verdict == "proved" and against:
         proof.verdict = "incomplete"
 
 

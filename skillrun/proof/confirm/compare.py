@@ -50,6 +50,14 @@ def differences(found: list[Confirmed]) -> list[Judgement]:
     ]
 
 
+def find_untried(found: list[Confirmed]) -> list[Judgement]:
+    """Somebody asked for a real worker, and not one schedule could be tried with it: why."""
+    if not found or any(item.real is not None for item in found):
+        return []
+    said = f"no schedule could be tried with a real worker: {found[0].note}"
+    return [Judgement(INCOMPLETE, "confirm.not-tried", said)]
+
+
 def choose(proof: Proof) -> list[History]:
     """The first stable refutation that can be repeated, then deaths of a child and of a worker after an effect."""
     witnesses = [w.tried.history for w in proof.witnesses if w.stable and not w.judgement.rule.startswith("logs.")]
