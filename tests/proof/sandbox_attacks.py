@@ -36,6 +36,11 @@ def send_datagram():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(b"mail", ("127.0.0.1", given["udp"]))
     return True
+def send_first_packet():
+    # TCP fast open connects without connect(2).
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.sendto(b"mail", 0x20000000, ("127.0.0.1", given["tcp"]))
+    return True
 def write(path):
     with open(path, "a") as file:
         file.write("x")
@@ -46,6 +51,7 @@ def become_root_again():
 print(json.dumps({
     "tcp": tried(lambda: connect(socket.AF_INET, ("127.0.0.1", given["tcp"]))),
     "udp": tried(send_datagram),
+    "tcp fast open": tried(send_first_packet),
     "socket beside the repository": tried(lambda: connect(socket.AF_UNIX, given["beside"])),
     "socket in the repository": tried(lambda: connect(socket.AF_UNIX, given["within"])),
     "socket beside what is installed": tried(lambda: connect(socket.AF_UNIX, given["installed"])),

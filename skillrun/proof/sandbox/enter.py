@@ -2,8 +2,9 @@
 
     python -I -S -c BOOT ... HOLDER|- RULES|- USER:GROUP|- FOLDER COMMAND ...
 
-Standard library alone. HOLDER is the process whose namespaces are entered. RULES is a file for Landlock, for machines
-without namespaces. Whatever runs inside has no capability and cannot get one.
+Standard library alone. HOLDER is the process whose namespaces are entered. Where there are none, RULES is a file for
+Landlock, and a filter of system calls lets Unix sockets be made alone. Whatever runs inside has no capability and
+cannot get one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def main() -> None:
     command = sys.argv[5:]
     try:
         if holder == "-":
-            become(command, rules, identity, folder)
+            become(command, rules, identity, folder, is_filtered=True)
         enter_namespaces(int(holder))
         follow(start_child(command, rules, identity, folder))
     except OSError as error:
@@ -55,7 +56,7 @@ def start_child(command: list[str], rules: str, identity: str, folder: str) -> i
     return pid
 
 
-def become(command: list[str], rules: str, identity: str, folder: str) -> None:
+def become(command: list[str], rules: str, identity: str, folder: str, *, is_filtered: bool = False) -> None:
     """Replaces this process by the command. Raises OSError."""
     os.chdir(folder)
     kernel.give_up_privileges(read_identity(identity))
@@ -63,6 +64,8 @@ def become(command: list[str], rules: str, identity: str, folder: str) -> None:
         with open(rules, encoding="utf-8") as file:
             paths = json.load(file)
         kernel.restrict_by_landlock(paths["readable"], paths["writable"])
+    if is_filtered and kernel.can_filter_sockets():
+        kernel.allow_unix_sockets_alone()
     kernel.die_with_parent(signal.SIGKILL)
     os.execv(command[0], command)
 

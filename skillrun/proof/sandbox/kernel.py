@@ -7,10 +7,13 @@ for the numbers.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
+import platform
 import socket
 import struct
+import sys
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -40,6 +43,15 @@ _RIGHTS_OF_ABI = {1: 13, 2: 14, 3: 15, 4: 15}  # how many file system rights the
 _NETWORK_ABI, _SCOPE_ABI = 4, 6
 _LANDLOCK_TCP = 0b11  # bind, connect
 _LANDLOCK_SCOPE = 0b11  # abstract Unix sockets, signals
+
+# machine -> (AUDIT_ARCH of seccomp(2), the number of socket(2)).
+_MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+_IO_URING_SETUP = 425  # of both; with it a socket is made without socket(2)
+_X32 = 0x40000000  # the other numbers of an x86_64
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # opcodes of classic BPF
+_ALLOW, _ERROR = 0x7FFF0000, 0x00050000
+_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # offsets in struct seccomp_data
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -122,6 +134,37 @@ def restrict_by_landlock(readable: list[str], writable: list[str]) -> None:
     _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
+
+
+def can_filter_sockets() -> bool:
+    """Whether `allow_unix_sockets_alone` knows this machine."""
+    return platform.machine() in _MACHINES and sys.maxsize > 2**32
+
+
+def allow_unix_sockets_alone() -> None:
+    """No process from here on makes a socket but a Unix one: EACCES. Needs no_new_privs. Raises OSError.
+
+    Landlock knows neither UDP nor what TCP sends with its first packet.
+    """
+    architecture, socket_number = _MACHINES[platform.machine()]
+    refused = errno.EACCES
+    # Each jump counts instructions forward: (opcode, if true, if false, value).
+    steps = (
+        (_LOAD, 0, 0, _ARCHITECTURE_AT),
+        (_EQUAL, 0, 7, architecture),
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_AT_LEAST, 5, 0, _X32),
+        (_EQUAL, 4, 0, _IO_URING_SETUP),
+        (_EQUAL, 0, 2, socket_number),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        (_EQUAL, 0, 1, socket.AF_UNIX),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _ERROR | refused),
+    )
+    code = b"".join(struct.pack("=HBBI", *step) for step in steps)
+    held = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(held))
+    _call("prctl", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0)
 
 
 def _attribute_size(abi: int) -> int:

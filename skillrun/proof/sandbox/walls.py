@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from skillrun.proof.sandbox import kernel
 
-_TCP_ABI = 4  # Landlock knows TCP since its fourth version, Linux 6.7
-
-# What the verdict and doctor say where a wall is missing.
+# What the verdict and doctor say where a wall is missing, after "this machine gave the proof" and "proofs have".
+NETWORK_BY_FILTER = "no network of its own: a filter of system calls lets it make Unix sockets alone"
 NO_NETWORK = "no network of its own: that nothing is sent rests on the audit hooks"
-TCP_BY_LANDLOCK = "no network of its own: Landlock stops TCP, and the audit hooks the rest"
 NO_FILES = "no file system of its own: that nothing else is written rests on the audit hooks"
 FILES_BY_LANDLOCK = "no file system of its own: Landlock keeps files outside of the scratch closed"
-NO_SOCKETS = "sockets of this machine's own servers can be seen: they are refused by the audit hooks"
-NO_PROCESSES = "processes of other programs can be seen"
+NO_SOCKETS = (
+    "no view of its own on the Unix sockets of this machine's servers: audit hooks keep the handler from them,"
+    " and nothing keeps proof.setup and what C code does while modules are imported"
+)
+NO_PROCESSES = "no processes of its own: those of other programs can be seen"
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class Walls:
 
 def next_best(why: str) -> Walls:
     """What is left without namespaces."""
-    if not sys.platform.startswith("linux"):
-        return Walls("hooks", (NO_NETWORK, NO_FILES, NO_SOCKETS, NO_PROCESSES), why)
-    abi = kernel.landlock_abi()
-    if abi == 0:
-        return Walls("hooks", (NO_NETWORK, NO_FILES, NO_SOCKETS, NO_PROCESSES), why)
-    network = TCP_BY_LANDLOCK if abi >= _TCP_ABI else NO_NETWORK
-    return Walls("landlock", (network, FILES_BY_LANDLOCK, NO_SOCKETS, NO_PROCESSES), why)
+    network, files = NO_NETWORK, NO_FILES
+    kind = "hooks"
+    if sys.platform.startswith("linux"):
+        if kernel.can_filter_sockets():
+            network = NETWORK_BY_FILTER
+        if kernel.landlock_abi() > 0:
+            kind, files = "landlock", FILES_BY_LANDLOCK
+    return Walls(kind, (network, files, NO_SOCKETS, NO_PROCESSES), why)
