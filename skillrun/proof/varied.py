@@ -20,6 +20,8 @@ MOST = 50
 ENOUGH = 10  # of these must reach an effect, or it is said
 # Who goes by a remainder, or by the last digits, takes two of these for one.
 _MODULI = (10, 100, 1000, 16, 64, 256, 1024, 65536, 60, 128, 360, 10_000, 1_000_000)
+# Ids of a table that has grown: a key that is cut to some digits tells small ones apart.
+_LARGE = (10_000_000, 100_000_000, 1_000_000_000, 1 << 31)
 _LONG = (20, 32, 64, 100, 255)  # lengths at which texts are cut off
 _LETTERS = "bcdfghjkmnpqrstvwxyz"
 _DAYS = (1, 2, 7, 28, 30, 31, 61, 92, 365, 366, 730, 3652)
@@ -77,7 +79,9 @@ def _other_values(value: Any, schema: dict[str, Any]) -> Iterable[Any]:
 
 def _numbers(value: int) -> Iterator[int]:
     """Near the example, then a remainder's length away from its neighbours, then round ones."""
-    yield from range(value + 1, value + 13)
+    yield from range(value + 1, value + 9)
+    for step in _LARGE:
+        yield value + 1 + step  # beside the example's neighbour: the example's own key may not be counted
     for step in _MODULI:
         yield from (value + 1 + step, value + 2 + step)
     yield from (value + step for step in _MODULI[:4])

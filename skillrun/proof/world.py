@@ -14,6 +14,8 @@ from skillrun.proof.state import StateError, Store, words
 if TYPE_CHECKING:
     from skillrun.proof.explorer import Explorer
 
+_TEMPORARY = re.compile(r"\s*create\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\b", re.IGNORECASE)
+
 
 def world_judgements(
     target: Any, reference: Reference, histories: Iterable[History], explorer: Explorer
@@ -124,13 +126,42 @@ def _unread(spec: Any, histories: list[History], explorer: Explorer) -> Iterator
     read = _tables_read(explorer.store, queries)
     mine = getattr(explorer.store, "path", None)
     name = str(mine).replace(str(explorer.setting.place.scratch), "{scratch}")
+    temporary = _find_temporary(histories)
     for store, table in sorted(written):
+        if table in temporary and not _has_table(explorer.store, table):
+            continue  # it ends with its connection
         if mine is not None and store.startswith("sqlite:") and store[7:] not in (name, str(Path(mine).resolve())):
             said = f"the handler writes to {Path(store[7:]).name}, which is not proof.database"
             yield Judgement(INCOMPLETE, "state.other-database", said)
         elif table and table not in read:
             said = f"the table {table} is written but no query of proof.state reads it"
             yield Judgement(INCOMPLETE, "state.unread", said)
+
+
+def _find_temporary(histories: Iterable[History]) -> set[str]:
+    """The tables that are made as temporary ones, and never otherwise."""
+    temporary, others = set[str](), set[str]()
+    for history in histories:
+        for delivery in history.deliveries:
+            for event in delivery.all("at"):
+                if event["kind"] != "sql" or event["verb"] != "create" or event["when"] != "before":
+                    continue
+                if _TEMPORARY.match(str(event["sql"])):
+                    temporary.add(event["table"])
+                else:
+                    others.add(event["table"])
+    return temporary - others
+
+
+def _has_table(store: Store, table: str) -> bool:
+    """Whether the database has a table of that name, which a temporary one only hides. True where it cannot tell."""
+    question = "select table_name from information_schema.tables where table_name = '{}'"
+    if getattr(store, "path", None) is not None:
+        question = "select name from sqlite_master where lower(name) = '{}'"
+    try:
+        return bool(store.query(question.format(table.replace("'", "''"))))
+    except StateError:
+        return True
 
 
 def _written(histories: Iterable[History]) -> set[tuple[str, str]]:

@@ -168,6 +168,24 @@ def test_the_state_kept_in_a_file_is_incomplete(tmp_path: Path) -> None:
     assert proof_with(tmp_path / "lock", code.replace("sent.txt", "only.lock")).verdict == "proved"
 
 
+TEMPORARY = """db.execute("create temp table batch (a)")
+db.execute("insert into batch values (1)")"""
+
+
+def test_a_temporary_table_is_no_state(tmp_path: Path) -> None:
+    assert proof_with(tmp_path / "temporary", TEMPORARY).verdict == "proved"
+    kept = TEMPORARY.replace("temp table", "table if not exists")
+    assert "the table batch is written but no query" in messages(proof_with(tmp_path / "kept", kept))
+
+
+def test_a_temporary_table_that_hides_a_real_one_is_no_way_out(tmp_path: Path) -> None:
+    hides = TEMPORARY.replace("batch", "done")
+    proof = proof_with(tmp_path, hides)
+    assert "table done is written" not in "".join(j.message for j in proof.incomplete)  # a query reads it
+    unread = changed(tmp_path / "unread", state={"one": "select 1"})
+    assert "the table done is written but no query" in messages(unread)
+
+
 SENT = "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'a:1|c', ('127.0.0.1', 8125))"
 
 

@@ -156,6 +156,7 @@ COARSE = {
     "first-letter": 'f"receipt-{str(order_id)[0]}"',
     "bits": 'f"receipt-{order_id & 0xFFFF}"',
     "rounded": 'f"receipt-{order_id // 5}"',
+    "digits": 'f"receipt-{order_id % 10_000_000}"',
     "hashed": "__import__('hashlib').sha256(str(order_id % 100).encode()).hexdigest()",
 }
 
