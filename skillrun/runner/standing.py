@@ -14,6 +14,7 @@ from skillrun.repo.tree import Tree
 from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
 from skillrun.runner.signing import find_tampering, is_signed, keep_signed
 from skillrun.runner.target import Request, ledger_path, own_files, repo_name
+from skillrun.tally import count_stages
 
 if TYPE_CHECKING:
     from skillrun.stages.interface import Case, Stage
@@ -54,6 +55,7 @@ def standing(
         report["ledger"] = {"path": str(path), "head": opened.head(row["run_id"])[1]}
         report["open_invocations"] = row["open_invocations"]
         request = _request(row, repo, path, opened)
+        _take_newer(report, ended, opened.latest_stages(row["run_id"]))
         if not _same(ended["data"]["key"], request):
             _mark_stale(report, row, repo, opened, request)
         return report
@@ -179,6 +181,27 @@ def _same(key: str, request: Request) -> bool:
         return Seen.of(request).key == key
     except SkillrunError:
         return False
+
+
+def _take_newer(report: dict[str, Any], ended: dict[str, Any], latest: dict[str, dict[str, Any]]) -> None:
+    """Shows what an invocation has found since the last one that ended: it is at work, or was interrupted.
+
+    Else a stage would be told of as it was, and held against the files as they are.
+    """
+    newer = {stage: event for stage, event in latest.items() if event["n"] > ended["n"]}
+    if not newer:
+        return
+    for shown in report["stages"]:
+        event = newer.get(shown["id"])
+        if event is not None:
+            known = {"title": shown["title"], "step": shown["step"]}
+            shown.update(_committed(event) | known)
+    report["counts"] = count_stages(report["stages"])
+    is_blocked = any(shown["status"] == "blocked" for shown in report["stages"])
+    report["outcome"] = "blocked" if is_blocked else "partial"
+    detail = "the latest invocation has not ended: run the same command again, and it goes on from there"
+    kept = [action for action in report["next"] if action["stage"] not in newer]
+    report["next"] = [{"stage": "-", "action": "run", "detail": detail}, *kept]
 
 
 def _mark_stale(report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> None:

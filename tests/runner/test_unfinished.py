@@ -12,7 +12,7 @@ from pathlib import Path
 
 import helpers
 import pytest
-from shops import SKILL, asked, report, run, shop
+from shops import SKILL, asked, events, ledger_of, report, run, shop
 
 SLOW = "lint:\n\ttrue\n\ntest:\n\tsleep 60\n"
 
@@ -123,3 +123,33 @@ def test_an_interrupt_while_a_string_is_executed_ends_with_the_designed_code(tmp
     )
     done = subprocess.run([sys.executable, "-m", "told"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "skillrun: interrupted; the same command resumes\n")
+
+
+def test_after_an_interrupt_nothing_is_told_as_it_was_before(tmp_path: Path) -> None:
+    """A handler that was written since is not asked for again."""
+    repo = shop(tmp_path / "shop", makefile=SLOW.replace("60", "62.5"))
+    tasks = repo / "shop/tasks.py"
+    written = tasks.read_text()
+    tasks.write_text(written.replace("def send_receipt(", "def send_nothing("))
+    assert report(repo, "--trust", code=3)["outcome"] == "blocked"
+    assert "handler" in stages_of(asked(repo, "next", code=3)["orders"])
+    tasks.write_text(written)
+    before = len(events(ledger_of(repo), "stage.finished"))
+    command = [sys.executable, "-m", "skillrun", "run", SKILL, "--trust"]
+    env = helpers.clean_env(tmp_path / "shop.home")
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=repo, env=env, stdout=quiet, stderr=quiet) as process:
+        for _ in range(300):
+            if len(events(ledger_of(repo), "stage.finished")) >= before + 8:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+    stands = asked(repo, "status", code=1)
+    handler = next(stage for stage in stands["stages"] if stage["id"] == "handler")
+    assert (handler["status"], handler["stale"]) == ("passed", False)
+    assert stands["next"][0]["action"] == "run"
+    assert "handler" not in stages_of(stands["next"])
+
+
+def stages_of(items: list[dict[str, str]]) -> list[str]:
+    return [item["stage"] for item in items]
