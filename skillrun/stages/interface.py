@@ -55,6 +55,17 @@ def no_consent(plan: CommandPlan) -> bool:
     return False
 
 
+def _installed_beside(root: Path, named: str | None) -> list[str]:
+    """What is installed beside an interpreter; where there is none, that is the fact: the proof says what to do."""
+    from skillrun.errors import Blocked
+    from skillrun.proof.packages import find_python, installed
+
+    try:
+        return installed(find_python(root, named))
+    except Blocked as missing:
+        return [missing.message]
+
+
 @dataclass
 class Case:
     """One skill, one job and one repository, as the stages see them.
@@ -121,9 +132,7 @@ class Case:
     def section(self, name: str) -> tuple[Any, tuple[str, ...]]:
         """(JSON value, files it came from) of a named fact: a section of the survey, or "packages:<interpreter>"."""
         if name.startswith("packages:"):
-            from skillrun.proof.packages import find_python, installed
-
-            return installed(find_python(self.root, name.partition(":")[2] or None)), ()
+            return _installed_beside(self.root, name.partition(":")[2] or None), ()
         return survey_value(self.survey_everything(), name)
 
     def survey_section(self, section: str) -> Any:

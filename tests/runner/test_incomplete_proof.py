@@ -68,7 +68,7 @@ def test_a_proof_that_nobody_has_allowed_is_no_success(tmp_path: Path) -> None:
     assert {action["stage"] for action in consents} >= {"idempotency", "tests", "validate"}
 
 
-def test_a_proof_that_cannot_be_made_is_no_success_and_without_the_wish_it_is_one(tmp_path: Path) -> None:
+def test_without_the_wish_for_a_proof_the_rest_is_a_success(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop", proof=True)
     edit_spec(repo, SETUP, BROKEN)
     shops.run(repo, "--trust", code=1)
@@ -76,3 +76,15 @@ def test_a_proof_that_cannot_be_made_is_no_success_and_without_the_wish_it_is_on
     text = spec.read_text()
     spec.write_text(text[: text.index("\nproof:")] + "\n")
     assert shops.report(repo, "--trust", code=0)["counts"] == {"executed": 2, "read": 7}
+
+
+def test_an_interpreter_that_is_not_there_leaves_a_report(tmp_path: Path) -> None:
+    """It ended the run without one: an agent that asked for JSON got nothing."""
+    repo = shops.shop(tmp_path / "shop", proof=True)
+    edit_spec(repo, SETUP, f"{SETUP}\n  python: .venv/bin/python")
+    value = shops.report(repo, "--trust", code=1)
+    pending = {stage["id"]: stage for stage in value["stages"] if stage["status"] == "pending"}
+    assert list(pending) == PROVEN
+    said = [finding["message"] for finding in pending["idempotency"]["findings"]]
+    assert any("there is no interpreter .venv/bin/python" in message for message in said)
+    assert shops.report(repo, "--trust", code=1)["outcome"] == "partial"

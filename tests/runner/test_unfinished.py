@@ -125,6 +125,7 @@ def test_an_interrupt_while_a_string_is_executed_ends_with_the_designed_code(tmp
     assert (done.returncode, done.stderr) == (130, "skillrun: interrupted; the same command resumes\n")
 
 
+@pytest.mark.real
 def test_after_an_interrupt_nothing_is_told_as_it_was_before(tmp_path: Path) -> None:
     """A handler that was written since is not asked for again."""
     repo = shop(tmp_path / "shop", makefile=SLOW.replace("60", "62.5"))
