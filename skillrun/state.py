@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shlex
 import stat
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _MOST = 16 * 1024 * 1024  # bytes: what is kept there is far smaller
+_PATIENCE_S = 10.0  # a write takes milliseconds
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -61,6 +65,21 @@ def make_own_folder(folder: Path) -> None:
         _make_private(one)
 
 
+@contextlib.contextmanager
+def hold_own_folder(folder: Path) -> Iterator[None]:
+    """What is read there and written back is not changed by another skillrun meanwhile. Raises OSError.
+
+    The system releases the lock when its holder dies. Where there are no locks, nobody is seen.
+    """
+    make_own_folder(folder)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _wait_for_lock(opened, folder)
+        yield
+    finally:
+        os.close(opened)
+
+
 def write_own(path: Path, content: bytes, *, replace: bool = True) -> None:
     """Writes a file whole or not at all, for its owner alone, in a folder of the owner's own.
 
@@ -102,6 +121,22 @@ def explain_distrust(path: Path) -> str | None:
         if status.st_mode & _OTHERS_WRITE:
             return f"{place}: others can write there; run: chmod go-w {shlex.quote(str(place))}"
     return None
+
+
+def _wait_for_lock(opened: int, folder: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                said = "another skillrun is writing there"
+                raise TimeoutError(errno.ETIMEDOUT, said, str(folder)) from None
+            time.sleep(0.02)
+        except OSError:
+            return
+        else:
+            return
 
 
 def _list_own_folders(folder: Path) -> list[Path]:
