@@ -35,10 +35,17 @@ _ELSEWHERE = "set SKILLRUN_STATE_DIR to a folder outside the repository that you
 
 @dataclass(frozen=True)
 class CommandPlan:
-    """Commands of the repository that would run, and what for."""
+    """Commands of the repository that would run, and what for.
+
+    Whatever shows them or keeps them takes `shown`, in which a secret of a command line is masked.
+    """
 
     purpose: str
     commands: tuple[str, ...]
+    shown: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shown", tuple(map(masked, self.commands)))
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class Consent:
         """
         head = self.repo.head or UNBORN
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        shown = [masked(command) for command in commands]
+        shown = list(map(masked, commands))
         with self._change() as record:
             for arrival in find_arrivals(self.repo.root):
                 for commit in arrival.commits:
@@ -225,14 +232,14 @@ class Gate:
     def _asks(self, plan: CommandPlan) -> bool:
         if self.said_no:
             return False
-        plans = tuple(_without_repetition([plan, *self.plans()]))
+        plans = tuple(remove_repetition([plan, *self.plans()]))
         how = self._trusted_how() or self.watcher.may_run(Question(self.repo.root, self.repo.head, plans))
         if how is None:
             self.said_no = True
             return False
         commands: tuple[str, ...] = ()
         for allowed in plans:
-            commands += allowed.commands
+            commands += allowed.shown
         Consent(self.repo).give(how, commands)
         if self.on_given is not None:
             self.on_given(how, commands)
@@ -289,7 +296,7 @@ def _parse_record(value: Any, identity: Mapping[str, Any]) -> Record:
     return Record(commits, value["agents"] is True, value["agent_waivers"] is True, given)
 
 
-def _without_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:
+def remove_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:
     """The plans without those commands that an earlier one has."""
     shown: set[str] = set()
     for plan in plans:
