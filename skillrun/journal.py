@@ -11,12 +11,10 @@ and the tree is the new one.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
 import re
-import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,7 +23,7 @@ from pathlib import Path
 from skillrun.beneath import hash_file, is_beneath, move_file, remove_file, remove_folder
 from skillrun.canonical import sha256
 from skillrun.errors import Refused
-from skillrun.state import read_own, state_dir
+from skillrun.state import make_own_folder, read_own, state_dir, write_private
 from skillrun.text import visible
 
 FOLDER = ".skillrun"
@@ -104,8 +102,8 @@ class Journal:
         Raises Refused where it cannot be kept: then nothing may be begun.
         """
         try:
-            _make_own_folder(self._path.parent)
-            _put(self._path, self._text("drafting", intent))
+            make_own_folder(self._path.parent)
+            write_private(self._path, self._text("drafting", intent))
             sync_folder(self._path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -116,7 +114,7 @@ class Journal:
 
     def ready(self, intent: Intent) -> None:
         """From here on the tree is the new one."""
-        _put(self._next, self._text("ready", intent))
+        write_private(self._next, self._text("ready", intent))
         self._next.replace(self._path)
         sync_folder(self._path.parent)
 
@@ -355,24 +353,3 @@ def take_one(base: Path, step: Step) -> None:
         remove_file(base, step.path)
     else:
         move_file(base, step.draft, step.path)
-
-
-def _make_own_folder(folder: Path) -> None:
-    """Makes it where it is missing. Raises OSError where somebody else could write there."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.lstat()
-    is_folder = stat.S_ISDIR(status.st_mode)
-    if not is_folder or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise PermissionError(errno.EPERM, "it is a link, or others can write there", str(folder))
-
-
-def _put(path: Path, data: bytes) -> None:
-    """A new file of the state folder, on the disk; a leftover of that name is replaced, a link not
-    followed.
-    """
-    path.unlink(missing_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
+import secrets
+import shlex
 import stat
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _MOST = 16 * 1024 * 1024  # bytes: what is kept there is far smaller
+_PATIENCE_S = 10.0  # a write takes milliseconds
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def state_dir() -> Path:
@@ -44,24 +53,115 @@ def read_own(path: Path) -> bytes | None:
         return file.read(_MOST)
 
 
-def write_own(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, for its owner alone. Raises OSError."""
-    import tempfile
+def make_own_folder(folder: Path) -> None:
+    """Makes a folder of the user's own, and those of skillrun above it: for the owner alone.
 
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    One that the user's group can write is mended: that is what a umask of 002 makes of a folder.
+    Raises OSError where it belongs to somebody else, is a link, or anybody can write there.
+    """
+    own = _list_own_folders(folder)
+    own[0].parent.mkdir(parents=True, exist_ok=True)
+    for one in own:
+        _make_private(one)
+
+
+@contextlib.contextmanager
+def hold_own_folder(folder: Path) -> Iterator[None]:
+    """What is read there and written back is not changed by another skillrun meanwhile. Raises OSError.
+
+    The system releases the lock when its holder dies. Where there are no locks, nobody is seen.
+    """
+    make_own_folder(folder)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        _wait_for_lock(opened, folder)
+        yield
+    finally:
+        os.close(opened)
+
+
+def write_own(path: Path, content: bytes, *, replace: bool = True) -> None:
+    """Writes a file whole or not at all, for its owner alone, in a folder of the owner's own.
+
+    Without `replace`, one that is there stays, and FileExistsError says so. Raises OSError.
+    """
+    make_own_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        write_private(draft, content)
+        if replace:
+            draft.replace(path)
+        else:
+            os.link(draft, path)  # unlike a rename it never replaces a file
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """A new file for its owner alone, on the disk. What had the name goes; a link is not followed."""
+    path.unlink(missing_ok=True)
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(opened, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(opened)
+
+
+def explain_distrust(path: Path) -> str | None:
+    """Why `read_own` does not believe a file that is there, and what to run; None where it does."""
+    for place in (path.parent, path):
+        try:
+            status = place.lstat()
+        except OSError:
+            return None
+        if stat.S_ISLNK(status.st_mode):
+            return f"{place}: a link; set SKILLRUN_STATE_DIR to the folder itself"
+        if status.st_uid != os.geteuid():
+            return f"{place}: it belongs to another user; set SKILLRUN_STATE_DIR to a folder of yours"
+        if status.st_mode & _OTHERS_WRITE:
+            return f"{place}: others can write there; run: chmod go-w {shlex.quote(str(place))}"
+    return None
+
+
+def _wait_for_lock(opened: int, folder: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                said = "another skillrun is writing there"
+                raise TimeoutError(errno.ETIMEDOUT, said, str(folder)) from None
+            time.sleep(0.02)
+        except OSError:
+            return
+        else:
+            return
+
+
+def _list_own_folders(folder: Path) -> list[Path]:
+    """The folder and those above it that are skillrun's, the outermost first."""
+    top = state_dir()
+    own = [folder]
+    if folder.is_relative_to(top):
+        own += [above for above in folder.parents if above.is_relative_to(top)]
+    return own[::-1]
+
+
+def _make_private(folder: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if _belongs_to_user(status) and stat.S_ISDIR(status.st_mode):
+        return
+    is_own_folder = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    if not is_own_folder or status.st_mode & stat.S_IWOTH:
+        said = explain_distrust(folder / "any") or f"{folder}: not a folder"
+        raise PermissionError(errno.EPERM, said.removeprefix(f"{folder}: "), str(folder))
+    folder.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS_WRITE)
 
 
 def _belongs_to_user(status: os.stat_result) -> bool:
     is_link = stat.S_ISLNK(status.st_mode)
-    others_may_write = bool(status.st_mode & 0o022)
+    others_may_write = bool(status.st_mode & _OTHERS_WRITE)
     return status.st_uid == os.geteuid() and not others_may_write and not is_link

@@ -83,6 +83,8 @@ class Evidence:
 
     def __post_init__(self) -> None:
         _mask(self, "detail")
+        if self.role == "command":  # its path is the command line; that of a file is a name
+            _mask(self, "path")
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def _newest_runs(path: "Path", repo: str) -> "list[dict[str, Any]]":
 def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
     """What is open in a run. One that cannot be read is open: a broken spec is no way out."""
     from skillrun.errors import SkillrunError
-    from skillrun.runner.standing import NOT_SIGNED, is_believed, standing
+    from skillrun.runner.standing import explain_unsigned, is_believed, standing
 
     try:
         report = standing(root, run=row["run_id"], ledger=path)
@@ -84,7 +84,7 @@ def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
     stale = [stage["id"] for stage in report["stages"] if stage["stale"]]
     if report["outcome"] != "success" or stale:
         return _said(report, stale)
-    return None if is_believed(row["run_id"], path) else _said(report, [NOT_SIGNED])
+    return None if is_believed(row["run_id"], path) else _said(report, [explain_unsigned()])
 
 
 def _tree_key(root: "Path", path: "Path") -> str:

@@ -35,7 +35,8 @@ _LOOKS_AT_NO_FILE = frozenset(
 )
 _NOT_FETCHED = (b"from promisor remote", b"lazy fetching disabled", b"transport '")
 _LARGE = 64 * 1024 * 1024  # bytes; beyond it a file is compared by size and time
-_IDLE_S = 4.0  # twice as long without a tick: no file system that works is as slow
+_IDLE_S = 4.0  # so often it is looked whether git has used the processor
+_MOST_IDLE = 8  # looks in a row without a tick: no file system that works is as slow
 _SUBMODULE_MODE = "160000"
 _READ_BY_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
 
@@ -112,7 +113,7 @@ def _start(folder: Path, arguments: tuple[str, ...], stdin: bytes) -> subprocess
         raise RepoUnusable("git is not installed or not on PATH", hint="install git") from None
     with process:
         try:
-            out, err = _wait_for(process, stdin)
+            out, err = _wait_for(process, stdin, folder)
         except BaseException:
             process.kill()
             raise
@@ -123,45 +124,85 @@ def _start(folder: Path, arguments: tuple[str, ...], stdin: bytes) -> subprocess
 
 def _explain_waiting(folder: Path, command: str) -> RepoUnusable:
     """Which of the files that git reads in every folder is a pipe, where it is one of those."""
-    top = next((one for one in (folder, *folder.absolute().parents) if (one / ".git").exists()), folder)
-    for current, folders, names in os.walk(top):
-        folders[:] = [name for name in folders if name != ".git"]
-        for name in _READ_BY_GIT.intersection(names):
-            path = Path(current, name)
-            mode = path.lstat().st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-                what = f"{path}: a pipe or a device, not a file: git waits on it for ever"
-                return RepoUnusable(what, hint="remove it")
-    what = f"{folder}: git {command} waits for a file that never ends: a pipe or a device"
-    hint = f"find it: find {folder} -type p, and look at its .git/config"
+    pipe = _find_pipe(folder)
+    if pipe is not None:
+        what = f"{pipe}: a pipe or a device, not a file: git waits on it for ever"
+        return RepoUnusable(what, hint="remove it")
+    slept_s = int(_IDLE_S * _MOST_IDLE)
+    what = f"{folder}: git {command} did nothing for {slept_s} s and was ended: it may wait for a pipe or a device"
+    hint = f"look for one: find {folder} -type p, and at .git/config; on a slow disk run it again"
     return RepoUnusable(what, hint=hint)
 
 
-def _wait_for(process: subprocess.Popen[bytes], stdin: bytes) -> tuple[bytes | None, bytes]:
-    """What git printed; (None, ...) where it only sleeps, and has been ended.
+def _find_pipe(folder: Path) -> Path | None:
+    """A file that git reads by its name, or keeps in its own folder, and that is no file."""
+    top = next((one for one in (folder, *folder.absolute().parents) if (one / ".git").exists()), folder)
+    own = [*top.glob(".git/*"), *top.glob(".git/info/*")]
+    for path in own:
+        if _is_endless(path):
+            return path
+    for current, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if name != ".git"]
+        for name in _READ_BY_GIT.intersection(names):
+            if _is_endless(Path(current, name)):
+                return Path(current, name)
+    return None
+
+
+def _is_endless(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def _wait_for(process: subprocess.Popen[bytes], stdin: bytes, folder: Path) -> tuple[bytes | None, bytes]:
+    """What git printed; (None, ...) where it and its children only sleep, and it has been ended.
 
     It opens files by names that a repository chooses (.gitattributes, an included configuration). On a pipe it would
-    wait for ever, without using any time of the processor; on a slow disk it is not said to sleep.
+    wait for ever, without using any time of the processor. So it does on a slow disk of the network, for a while: it
+    is ended soon where there is a pipe, else after long.
     """
     used: int | None = None
+    asleep = 0
     while True:
         try:
             return process.communicate(stdin, timeout=_IDLE_S)
         except subprocess.TimeoutExpired:
             before, used = used, _read_time_asleep(process.pid)
-            if used is not None and used == before:
+            asleep = asleep + 1 if used is not None and used == before else 0
+            if asleep >= _MOST_IDLE or (asleep == 1 and _find_pipe(folder) is not None):
                 process.kill()
                 return None, process.communicate()[1]
 
 
 def _read_time_asleep(pid: int) -> int | None:
-    """The ticks of the processor that a sleeping process has used; None for one at work, or where nobody can tell."""
+    """The ticks of the processor that a sleeping process and its children have used.
+
+    None where one of them is at work, or nobody can tell.
+    """
     try:
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    state, in_user, in_system = words[0], words[11], words[12]
-    return int(in_user) + int(in_system) if state == "S" else None
+    if words[0] != "S":
+        return None
+    ticks = sum(map(int, words[11:15]))  # its own, and those of children that have ended
+    for child in _list_children(pid):
+        of_child = _read_time_asleep(child)
+        if of_child is None:
+            return None
+        ticks += of_child
+    return ticks
+
+
+def _list_children(pid: int) -> list[int]:
+    """The children of a process; none where the system does not list them."""
+    try:
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    except OSError:
+        return []
 
 
 def filter_names(folder: Path) -> list[str]:

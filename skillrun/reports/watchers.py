@@ -100,7 +100,7 @@ class Plain(Silent):
 
     def runs(self, plan: CommandPlan) -> None:
         """What was allowed before is shown again, each time that it runs."""
-        self.show(line(2, ("dim", f"runs: {'; '.join(plan.commands)}"), hang=11))
+        self.show(line(2, ("dim", f"runs: {'; '.join(plan.shown)}"), hang=11))
 
     def show(self, shown: Line) -> None:
         show(shown.text.rstrip())
@@ -148,7 +148,7 @@ class Live(Plain):
         self.show(line(0, ("bold", f"In {question.root}, {question.commit}, skillrun would run:")))
         for plan in question.plans:
             self.show(line(2, ("dim", f"to {plan.purpose}:")))
-            for command in plan.commands:
+            for command in plan.shown:
                 self.show(line(4, ("", command)))
         self.show(line(0, ("dim", self.asking)))
         return "terminal" if self._yes("Run them?") else None

@@ -20,7 +20,7 @@ from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_sign
 from skillrun.runner.target import Request, Target, lock_path, open_ledger, patience_s, prepare_ledger_folder, shown
 from skillrun.runner.written import settle
 from skillrun.tally import count_stages
-from skillrun.text import visible
+from skillrun.text import masked_json, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -335,11 +335,11 @@ class _Invocation:
         self.waivers: dict[str, Waiver] = waivers(self.inputs.spec, self.request, earlier, self.actor)
         events = [self._event("invocation.started", data=self.seen.options())]
         recorded = {(e["data"]["item"], e["data"]["reason"], e["data"]["from"]) for e in earlier}
-        events += [
-            self._event("waiver.given", data={"item": w.item, "reason": w.reason, "by": w.by, "from": w.source})
-            for w in self.waivers.values()
-            if (w.item, w.reason, w.source) not in recorded
-        ]
+        for w in self.waivers.values():
+            # As the ledger keeps it: with a secret masked, which it was the last time as well.
+            said = masked_json({"item": w.item, "reason": w.reason, "by": w.by, "from": w.source})
+            if (said["item"], said["reason"], said["from"]) not in recorded:
+                events.append(self._event("waiver.given", data=said))
         events += [
             self._event(
                 "attestation.given", data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)}

@@ -15,7 +15,7 @@ from skillrun.ledger.rows import NewEvent, Telemetry
 from skillrun.proof.packages import find_python, installed
 from skillrun.repo.tree import Tree
 from skillrun.resources import tool_version
-from skillrun.runner.signing import is_signed, sign_event
+from skillrun.runner.signing import find_tampering, is_signed, sign_event
 from skillrun.runner.target import Request, Target, find_target, open_ledger, shown
 from skillrun.text import masked
 
@@ -103,6 +103,8 @@ def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
     if found is None:
         return None
     run, ended = found
+    if find_tampering(ledger, run["run_id"]) is not None:
+        return None  # a run that is not as it was written has nothing to repeat: a new one begins
     run_id, actor, invocation = run["run_id"], who(), run["invocations"] + 1
     report = stored_report(ledger, run_id, ended)
     for stage in report["stages"]:

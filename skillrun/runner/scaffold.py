@@ -96,7 +96,7 @@ def _format(request: Request, watcher: Watcher, plan: Plan, root: Path) -> tuple
 
     def ask(commands: CommandPlan) -> bool:
         given = gate.allows(commands)
-        ran.extend(commands.commands if given else ())
+        ran.extend(commands.shown if given else ())
         return given
 
     paths = [change.path for change in plan.changes if change.path.endswith(".py")]

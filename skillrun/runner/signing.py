@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import os
 import secrets
-import tempfile
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from skillrun.canonical import canonical
 from skillrun.ledger import texts
 from skillrun.ledger.chain import SEAL
 from skillrun.ledger.rows import STAGE_FINISHED, NewEvent
-from skillrun.state import read_own, state_dir
+from skillrun.state import explain_distrust, read_own, state_dir, write_own
 
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
@@ -37,6 +37,8 @@ def sign_event(run_id: str, event: NewEvent) -> NewEvent:
     """The event with its MAC; as it is where no key can be kept, so that it is not believed later."""
     key = _read_key() or _make_key()
     if key is None:
+        why = explain_key() or f"{_key_file().parent}: no key can be kept there"
+        _say_once(f"what this run records counts for nothing later: {why}")
         return event
     fields = {name: getattr(event, name) for name in _COVERED}
     signature = _compute(key, run_id, fields, texts.written(event.data))
@@ -104,15 +106,18 @@ def _read_key() -> bytes | None:
 
 def _make_key() -> bytes | None:
     """A new key, or the one that another process has just made; None where none can be kept."""
-    path = _key_file()
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(_KEY_BYTES))
-            # A link, unlike a rename, never replaces a key that somebody else has signed with meanwhile.
-            os.link(draft, path)
-        finally:
-            Path(draft).unlink()
+        # Never in the place of a key that somebody else has signed with meanwhile.
+        write_own(_key_file(), secrets.token_bytes(_KEY_BYTES), replace=False)
     return _read_key()
+
+
+def explain_key() -> str | None:
+    """Why the key that is there is not believed, and what to run; None where nothing is wrong."""
+    return explain_distrust(_key_file())
+
+
+@cache
+def _say_once(text: str) -> None:
+    """A line for a person, once in a process: each event of a run would say it again."""
+    print(f"skillrun: {text}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 from skillrun.repo.tree import Tree
 from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
-from skillrun.runner.signing import find_tampering, is_signed, keep_signed
+from skillrun.runner.signing import explain_key, find_tampering, is_signed, keep_signed
 from skillrun.runner.target import Request, ledger_path, own_files, repo_name
 from skillrun.tally import count_stages
 
@@ -50,7 +50,7 @@ def standing(
             return _never_ended(row, path, opened)
         report = stored_report(opened, row["run_id"], ended)
         if not is_signed(ended):
-            print(f"skillrun: {NOT_SIGNED}", file=sys.stderr, flush=True)
+            print(f"skillrun: {explain_unsigned()}", file=sys.stderr, flush=True)
         report["telemetry"] = telemetry_row_json(opened.telemetry(row["run_id"], limit=1)[0])
         report["ledger"] = {"path": str(path), "head": opened.head(row["run_id"])[1]}
         report["open_invocations"] = row["open_invocations"]
@@ -59,6 +59,12 @@ def standing(
         if not _same(ended["data"]["key"], request):
             _mark_stale(report, row, repo, opened, request)
         return report
+
+
+def explain_unsigned() -> str:
+    """Why the last report of a run is not believed; what to run, where the user's key is the cause."""
+    why = explain_key()
+    return NOT_SIGNED if why is None else f"{NOT_SIGNED} ({why})"
 
 
 def is_believed(run_id: str, ledger: Path) -> bool:

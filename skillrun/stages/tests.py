@@ -222,7 +222,7 @@ def _run(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, 
     python = target_python(case, spec)
     consent = plan(python)
     if not case.consent(consent):
-        return _no_consent(read, consent.commands)
+        return _no_consent(read, consent.shown)
     trial = try_tests(case, spec, handler, found, python)
     if trial.baseline is not None:
         record_lookups(case, trial.baseline)

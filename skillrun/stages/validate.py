@@ -149,7 +149,7 @@ def consent_plan(chosen: list[Validation]) -> CommandPlan:
 
 
 def _no_consent(plan: CommandPlan) -> StageResult:
-    commands = "; ".join(plan.commands)
+    commands = "; ".join(plan.shown)
     finding = blocker(
         "validate.no-consent",
         f"not allowed yet to run: {commands}",

@@ -2,7 +2,8 @@
 
 The answer is kept in the user's state folder, under the working tree's real path, device, inode and user. It names the
 commit that the tree stood on. It holds for that commit, for whatever is edited in the tree, and for commits that are
-made in it on top of that commit. Commits that came from elsewhere (pull, merge, rebase, checkout) are asked for again.
+made in it on top of that commit. Commits that came from elsewhere (pull, merge, rebase, checkout) are asked for again,
+also while git is still at work on them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,23 +23,29 @@ from skillrun.actor import Actor, who
 from skillrun.canonical import digest
 from skillrun.errors import Blocked
 from skillrun.repo.git import Repo, run_git
-from skillrun.state import lies_in, read_own, state_dir, write_own
-from skillrun.text import visible
+from skillrun.state import hold_own_folder, lies_in, read_own, state_dir, write_own
+from skillrun.text import masked, visible
+from skillrun.validations.provenance import UNBORN, find_arrivals, find_commits_made_here
 
 TRUST = "--trust"
-UNBORN = "-"  # in the place of a commit's id, before there is one
 # An answer remembers so many commits, the newest ones. One that is forgotten is asked for again.
 _MOST_COMMITS = 2000
-# So far back the reflog is read for commits that were made here since the last answer.
-_MOST_STEPS = 5000
+_ELSEWHERE = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
 
 
 @dataclass(frozen=True)
 class CommandPlan:
-    """Commands of the repository that would run, and what for."""
+    """Commands of the repository that would run, and what for.
+
+    Whatever shows them or keeps them takes `shown`, in which a secret of a command line is masked.
+    """
 
     purpose: str
     commands: tuple[str, ...]
+    shown: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shown", tuple(map(masked, self.commands)))
 
 
 @dataclass(frozen=True)
@@ -96,53 +104,92 @@ class Consent:
             return Record()
 
     def covers_head(self) -> bool:
-        """Whether somebody allowed what HEAD is: that very commit, or one that its own commits were made on."""
+        """Whether somebody allowed what HEAD is, and what is being merged or picked on top of it.
+
+        That very commit was allowed, or one that its own commits were made on.
+        """
         record = self.read()
         head = self.repo.head or UNBORN
-        if head in record.commits:
+        arrivals = find_arrivals(self.repo.root)
+        if head in record.commits and not arrivals:
             return True
         made_here = find_commits_made_here(self.repo.root, record.commits)
-        if head not in made_here:
+        accepted = record.commits | made_here
+        if head not in accepted:
+            return False
+        if not all(arrival.is_accepted(accepted) for arrival in arrivals):
             return False
         # The reflog forgets; the answer must not depend on that later.
-        record.commits |= made_here
-        with contextlib.suppress(Blocked):
-            self._write(record)
-        return True
+        return not made_here or self._remember(made_here, record)
 
     def give(self, how: str, commands: Iterable[str] = ()) -> None:
-        """Keeps a yes for HEAD; `how` says by what means. Raises Blocked where it cannot be kept."""
-        record = self.read()
+        """Keeps a yes for HEAD, and for what is being merged or picked there; `how` says by what means.
+
+        Raises Blocked where it cannot be kept.
+        """
         head = self.repo.head or UNBORN
-        record.commits.pop(head, None)  # the newest answer comes last
-        record.commits[head] = _find_tree(self.repo)
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        record.given.append({"commit": head, "how": how, "commands": list(commands), "at": at})
-        self._write(record)
+        shown = list(map(masked, commands))
+        with self._change() as record:
+            for arrival in find_arrivals(self.repo.root):
+                for commit in arrival.commits:
+                    record.commits.setdefault(commit, "")
+            record.commits.pop(head, None)  # the newest answer comes last
+            record.commits[head] = _find_tree(self.repo)
+            record.given.append({"commit": head, "how": how, "commands": shown, "at": at})
 
     def allow_agents(self, *, trust: bool = False, waive: bool = False) -> None:
         """Keeps that agents may say --trust, or waive, in this working tree. Raises Blocked."""
-        record = self.read()
-        record.agents |= trust
-        record.agent_waivers |= waive
-        self._write(record)
+        with self._change() as record:
+            record.agents |= trust
+            record.agent_waivers |= waive
 
     def revoke(self) -> bool:
-        """Takes every answer for this working tree away; whether there was one."""
+        """Takes every answer for this working tree away; whether there was one. Raises Blocked."""
+        if not os.path.lexists(self.path):
+            return False
         try:
-            self.path.unlink()
+            with hold_own_folder(self.store):
+                self.path.unlink()
         except FileNotFoundError:
             return False
+        except OSError as error:
+            said = f"{self.path}: the consent cannot be taken back: {error.strerror or error}"
+            raise Blocked(said, hint=f"remove it: rm {shlex.quote(str(self.path))}") from error
         return True
+
+    def _remember(self, made_here: Mapping[str, str], seen: Record) -> bool:
+        """Adds commits to the answers that were read; whether nobody has taken these back meanwhile."""
+        try:
+            with self._change() as record:
+                if not record.commits.keys() & seen.commits.keys():
+                    return False
+                record.commits |= made_here
+        except Blocked:
+            pass  # where nothing can be written, nothing was taken back either
+        return True
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[Record]:
+        """The answers, to be changed; nobody else changes them meanwhile. Raises Blocked."""
+        if self._is_in_repository():
+            raise Blocked(f"{self.store}: the consent cannot be kept inside of the repository", hint=_ELSEWHERE)
+        try:
+            with hold_own_folder(self.store):
+                record = self.read()
+                before = self._render(record)
+                yield record
+                if (after := self._render(record)) != before:
+                    write_own(self.path, after)
+        except OSError as error:
+            said = f"{self.store}: the consent cannot be kept: {error.strerror or error}"
+            raise Blocked(said, hint=_ELSEWHERE) from error
 
     def may_say_trust(self, actor: Actor) -> bool:
         """Whether a `--trust` of this caller counts: that of an agent only where a person allowed it."""
         return not actor.is_agent or self.read().agents
 
-    def _write(self, record: Record) -> None:
-        hint = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
-        if self._is_in_repository():
-            raise Blocked(f"{self.store}: the consent cannot be kept inside of the repository", hint=hint)
+    def _render(self, record: Record) -> bytes:
         newest = list(record.commits.items())[-_MOST_COMMITS:]
         value = {
             "schema_version": 2,
@@ -152,11 +199,7 @@ class Consent:
             "agent_waivers": record.agent_waivers,
             "given": record.given[-_MOST_COMMITS:],
         }
-        try:
-            write_own(self.path, json.dumps(value, indent=1).encode())
-        except OSError as error:
-            said = f"{self.store}: the consent cannot be kept: {error.strerror or error}"
-            raise Blocked(said, hint=hint) from error
+        return json.dumps(value, indent=1).encode()
 
     def _is_in_repository(self) -> bool:
         """A state folder that lies in the repository could have come with it."""
@@ -189,14 +232,14 @@ class Gate:
     def _asks(self, plan: CommandPlan) -> bool:
         if self.said_no:
             return False
-        plans = tuple(_without_repetition([plan, *self.plans()]))
+        plans = tuple(remove_repetition([plan, *self.plans()]))
         how = self._trusted_how() or self.watcher.may_run(Question(self.repo.root, self.repo.head, plans))
         if how is None:
             self.said_no = True
             return False
         commands: tuple[str, ...] = ()
         for allowed in plans:
-            commands += allowed.commands
+            commands += allowed.shown
         Consent(self.repo).give(how, commands)
         if self.on_given is not None:
             self.on_given(how, commands)
@@ -217,63 +260,6 @@ def untrusted_line(actor: Actor) -> str:
     name = visible(actor.agent or actor.name)
     said = f"{name} is an agent, and nobody has allowed it to say that here"
     return f"skillrun: --trust does not count: {said}\n  do: ask a person to run: skillrun trust --agents"
-
-
-def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, str]:
-    """The commits of HEAD's reflog that were made in this working tree on top of known ones: commit -> tree.
-
-    `known` is given in the same way. A commit counts as made here where the reflog says `commit`, its only parent is
-    one that counts, or it replaces (`--amend`) one that counts. A commit with the tree of one that counts brings
-    nothing new, however it came about. A clone has a reflog of its own, so that it cannot bring one along.
-    """
-    if not known:
-        return {}
-    accepted = dict(known)
-    made_here: dict[str, str] = {}
-    trees = set(known.values()) - {""}
-    before: _Step | None = None
-    for step in _read_reflog(root):
-        if step.tree in trees or _is_made_on(step, before, accepted):
-            accepted[step.commit] = step.tree
-            trees.add(step.tree)
-            if step.commit not in known:
-                made_here[step.commit] = step.tree
-        before = step
-    return made_here
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One entry of a reflog: where HEAD went to, and by which action."""
-
-    commit: str
-    tree: str
-    parents: tuple[str, ...]
-    action: str
-
-
-def _is_made_on(step: _Step, before: _Step | None, accepted: Mapping[str, str]) -> bool:
-    if step.action == "commit":
-        return len(step.parents) == 1 and step.parents[0] in accepted
-    if step.action == "commit (initial)":
-        return not step.parents and UNBORN in accepted
-    if step.action == "commit (amend)" and before is not None:
-        return before.commit in accepted and step.parents == before.parents
-    return False
-
-
-def _read_reflog(root: Path) -> Iterator[_Step]:
-    """The entries of HEAD's reflog in this working tree, oldest first; none where git keeps none."""
-    form = "--format=%H%x1f%T%x1f%P%x1f%gs"
-    # No signature is looked at: that would start a program which the repository's configuration names.
-    options = ("--no-show-signature", "-z", f"--max-count={_MOST_STEPS}", form)
-    done = run_git(root, "log", "--walk-reflogs", *options, "HEAD", "--")
-    entries = done.stdout.decode("utf-8", "replace").split("\0")
-    for entry in reversed(entries):
-        fields = entry.split("\x1f", 3)
-        if len(fields) == 4:
-            commit, tree, parents, said = fields
-            yield _Step(commit, tree, tuple(parents.split()), said.partition(":")[0])
 
 
 def _find_tree(repo: Repo) -> str:
@@ -310,7 +296,7 @@ def _parse_record(value: Any, identity: Mapping[str, Any]) -> Record:
     return Record(commits, value["agents"] is True, value["agent_waivers"] is True, given)
 
 
-def _without_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:
+def remove_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:
     """The plans without those commands that an earlier one has."""
     shown: set[str] = set()
     for plan in plans:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import shops
 
 WORD = "Tr0ub4dor-staple"
+SECRET = "Tr0ub4dor7Zq"
 # Put together here, so that no scanner of this repository takes it for a real one.
 TOKEN = "gh" + "p_" + "Zx8qT1mN4vB7kL2pR9sW3yU6aB3dE5"
 RED = f"""
@@ -104,6 +106,31 @@ def test_the_page_of_a_run_does_not_hold_it(told: tuple[Path, dict[str, str]]) -
     shown = helpers.run_cli("ledger", "show", run, "--json", cwd=repo)
     assert done.returncode == shown.returncode == 0, done.stderr
     assert leaks(page.read_bytes()) == leaks(shown.stdout.encode()) == []
+
+
+@pytest.mark.real
+def test_a_secret_in_a_command_is_neither_shown_nor_kept(tmp_path: Path) -> None:
+    """It runs as it was written all the same."""
+    repo = shops.shop(tmp_path / "repo", makefile="lint:\n\ttrue\n")
+    helpers.run_cli("detect", "--write", cwd=repo)
+    profile = json.loads((repo / "REPO_PROFILE.json").read_text())
+    profile["commands"]["test"] = f"DB_PASSWORD={SECRET} sh -c 'echo ${{#DB_PASSWORD}} > ../length'"
+    (repo / "REPO_PROFILE.json").write_text(json.dumps(profile))
+    helpers.commit(repo, "A test command")
+    said = ""
+    query = ("ledger", "query", "SELECT * FROM evidence")
+    for words in (("run", shops.SKILL), ("run", shops.SKILL, "--trust"), ("next",), ("why", "validate"), query):
+        done = helpers.run_cli(*words, cwd=repo, timeout=300)
+        said += done.stdout + done.stderr
+    assert "runs: " in said
+    assert "DB_PASSWORD=[masked]" in said
+    assert SECRET not in said
+    assert (tmp_path / "length").read_text().strip() == str(len(SECRET))
+    kept = [*(repo / ".skillrun").glob("ledger.db*"), *(tmp_path / "repo.home").rglob("*")]
+    found = [path for path in kept if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert found == []
+    (answer,) = (tmp_path / "repo.home" / "state" / "consent").iterdir()
+    assert "DB_PASSWORD=[masked]" in answer.read_text()
 
 
 HANDLER = f"""

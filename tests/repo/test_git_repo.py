@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import helpers
 import pytest
 
 from skillrun.errors import RepoUnusable
-from skillrun.repo.git import Snapshot, open_repo, snapshot, touched
+from skillrun.repo.git import Snapshot, _list_children, _read_time_asleep, _wait_for, open_repo, snapshot, touched
 
 MakeRepo = Callable[..., Path]
 
@@ -224,4 +226,22 @@ def test_a_pipe_that_git_reads_is_said(make_repo: MakeRepo, name: str) -> None:
     os.mkfifo(root / name)
     done = helpers.run_cli("run", "job-worker-orchestration", cwd=root, timeout=60)
     assert (done.returncode, len(done.stderr.splitlines())) == (4, 2), done.stderr
-    assert "waits for a file that never ends: a pipe or a device" in done.stderr
+    assert f"{name}: a pipe or a device, not a file: git waits on it for ever" in done.stderr
+
+
+def test_a_git_whose_child_is_at_work_is_not_said_to_sleep() -> None:
+    command = ["sh", "-c", "sh -c 'while :; do :; done' & echo; wait"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as waiting:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        (child,) = _list_children(waiting.pid)
+        assert _read_time_asleep(waiting.pid) is None
+        os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.real
+def test_a_git_that_sleeps_for_a_while_is_waited_for(make_repo: MakeRepo) -> None:
+    """As on a disk of the network: it is idle for longer than a look, and there is no pipe."""
+    root = make_repo({"a": "1"})
+    with subprocess.Popen(["sleep", "14"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as slow:
+        assert _wait_for(slow, b"", root)[0] == b""

@@ -150,6 +150,17 @@ def test_a_run_with_an_edited_row_is_left_and_a_new_one_begins(finished_shop: Pa
     assert run_of(finished_shop) != before
 
 
+def test_a_run_with_an_edited_row_is_not_repeated_where_nothing_else_changed(finished_shop: Path) -> None:
+    before = run_of(finished_shop)
+    with closing(sqlite3.connect(shops.ledger_of(finished_shop))) as db, db:
+        for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute("UPDATE event SET actor = 'somebody' WHERE n = 2")
+    done = helpers.run_cli(shops.SKILL, cwd=finished_shop)
+    assert "is not as it was written (event 2" in done.stderr
+    assert run_of(finished_shop) != before
+
+
 # -- honest neighbours
 
 

@@ -41,6 +41,17 @@ def test_a_waived_stage_holds_up_nothing_and_makes_no_success(repo: Path) -> Non
     assert summary.startswith("waived by ")
 
 
+def test_one_whose_reason_looks_like_a_secret_is_recorded_once(repo: Path) -> None:
+    spec = repo / shops.SPEC
+    text = spec.read_text()
+    spec.write_text(text + "waivers: [{item: retry, reason: password=hunter2hunter2}]\n")
+    for number in range(3):
+        (repo / "README.md").write_text(f"{number}\n")
+        shops.run(repo, code=3)
+    (given,) = shops.events(shops.ledger_of(repo), "waiver.given")
+    assert given["data"]["reason"] == "password=[masked]"
+
+
 def test_in_the_spec_until_it_leaves_the_spec(repo: Path) -> None:
     spec = repo / shops.SPEC
     text = spec.read_text()

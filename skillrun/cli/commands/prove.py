@@ -106,7 +106,7 @@ def _ask(case: Case, target: Target, watcher: Silent, trust: bool) -> None:
     plan = consent_plan(target)
     if Gate(case.repo, trust, watcher).allows(plan):
         return
-    lines = "".join(f"\n  {command}" for command in plan.commands)
+    lines = "".join(f"\n  {command}" for command in plan.shown)
     hint = "read them, then answer yes on a terminal, or run again with --trust"
     raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=hint)
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from skillrun.actor import ActorKind, person
 from skillrun.errors import Blocked, Refused, SkillrunError
 from skillrun.repo.git import Repo, open_repo
 from skillrun.reports.watchers import Live, at_terminal, show
-from skillrun.validations.consent import Consent, Question
-
-if TYPE_CHECKING:
-    from skillrun.validations.consent import CommandPlan
+from skillrun.validations.consent import CommandPlan, Consent, Question, remove_repetition
 
 _NOTHING_KNOWN = "whatever a skill runs here: its tests, its validations, the handler of its job"
 
@@ -46,18 +42,35 @@ def _ask(repo: Repo) -> None:
 
 
 def _list_plans(repo: Repo) -> list[CommandPlan]:
-    """What would run for the job here; in short where there is none yet, or it cannot be read."""
+    """What would run for each job here; in short where there is none yet, or one cannot be read."""
+    from skillrun.contract.specfile import specs_in
+    from skillrun.runner.target import shown
+
+    specs = specs_in(repo.root)
+    if not specs:
+        return _list_plans_of(repo, None) or [_plan_unknown("do what a skill asks for")]
+    plans: list[CommandPlan] = []
+    for spec in specs:
+        of_spec = _list_plans_of(repo, spec)
+        plans += of_spec or [_plan_unknown(f"do what {shown(repo.root, spec)} asks for")]
+    return list(remove_repetition(plans))
+
+
+def _list_plans_of(repo: Repo, spec: Path | None) -> list[CommandPlan]:
+    """What would run for one job; nothing where it cannot be read."""
     from skillrun.runner.advance import case_of
     from skillrun.runner.target import Request
     from skillrun.stages.commands import list_command_plans
-    from skillrun.validations.consent import CommandPlan
 
-    nothing_known = [CommandPlan("do what a skill asks for", (_NOTHING_KNOWN,))]
     try:
-        case = case_of(Request(skill="job-worker-orchestration", repo=repo.root))
+        case = case_of(Request(skill="job-worker-orchestration", repo=repo.root, spec=spec))
     except SkillrunError:
-        return nothing_known
-    return list_command_plans(case) or nothing_known
+        return []
+    return list_command_plans(case)
+
+
+def _plan_unknown(purpose: str) -> CommandPlan:
+    return CommandPlan(purpose, (_NOTHING_KNOWN,))
 
 
 def _describe(consent: Consent) -> list[str]:

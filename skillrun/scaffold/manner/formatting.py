@@ -31,7 +31,7 @@ def format_files(
         return ()
     plan = CommandPlan(PURPOSE, tuple(commands))
     if not consent(plan):
-        return (f"not formatted, nobody has allowed it yet: {'; '.join(commands)}",)
+        return (f"not formatted, nobody has allowed it yet: {'; '.join(plan.shown)}",)
     repo = open_repo(root)
     before = snapshot(repo)
     names = shlex.join(f"./{path}" for path in paths)

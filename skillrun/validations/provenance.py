@@ -1,0 +1,179 @@
+"""What git tells of where commits came from: made in a working tree, or brought there from elsewhere.
+
+It is read from HEAD's reflog, which no clone brings along, and from what git notes while something is being merged,
+picked, reverted, rebased or squashed. `git checkout COMMIT -- FILES` and `cherry-pick --no-commit` leave no note: for
+git these are edits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillrun.repo.git import run_git
+
+UNBORN = "-"  # in the place of a commit's id, before there is one
+# So far back the reflog, and what was fetched, is read.
+_MOST_STEPS = 5000
+_MOST_BYTES = 1024 * 1024  # of a note of git's
+_SQUASHED = "Squashed commit of the following"
+_ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
+_ID_FIRST = re.compile(rf"(?m)^({_ID})\b")
+_ID_LISTED = re.compile(rf"(?m)^[ ]*commit ({_ID})$")
+# What git notes of work that is not finished -> where the ids of the commits stand in it.
+_NOTES = {
+    "MERGE_HEAD": _ID_FIRST,
+    "CHERRY_PICK_HEAD": _ID_FIRST,
+    "REVERT_HEAD": _ID_FIRST,
+    "SQUASH_MSG": _ID_LISTED,
+    "rebase-merge/onto": _ID_FIRST,
+    "rebase-apply/onto": _ID_FIRST,
+    "rebase-apply/applying": _ID_FIRST,  # mails, which have no ids
+}
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Work of git's that is not finished: the ids of the commits that it brings.
+
+    Where git names none, a word stands for them that no other work has.
+    """
+
+    commits: tuple[str, ...]
+
+    def is_accepted(self, accepted: Iterable[str]) -> bool:
+        """Whether it brings nothing but accepted commits."""
+        return set(self.commits) <= set(accepted)
+
+
+def find_arrivals(root: Path) -> list[Arrival]:
+    """What is being merged, picked, reverted, rebased or squashed in a working tree right now."""
+    found: list[Arrival] = []
+    git_dir = _find_git_dir(root)
+    for note, form in _NOTES.items():
+        text = _read_note(git_dir / note)
+        if text is not None:
+            ids = form.findall(text) or [_name_work(git_dir / note)]
+            found.append(Arrival(tuple(ids)))
+    return found
+
+
+def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """The commits of HEAD's reflog that were made in this working tree on top of known ones: commit -> tree.
+
+    `known` is given in the same way. A commit counts as made here where the reflog says `commit` and all its parents
+    count, or it replaces (`--amend`) one that counts. A commit with the tree of one that counts brings nothing new,
+    however it came about; one with the tree of a fetched commit, or squashed from others, brings what these hold.
+    """
+    if not known:
+        return {}
+    accepted = dict(known)
+    made_here: dict[str, str] = {}
+    trees = set(known.values()) - {""}
+    steps = list(_read_reflog(root))
+    fetched = _find_fetched_trees(root, steps)
+    before: _Step | None = None
+    for step in steps:
+        is_new = fetched.get(step.tree, set()) <= accepted.keys() and not _is_squashed(root, step, accepted)
+        if step.tree in trees or (is_new and _is_made_on(step, before, accepted)):
+            accepted[step.commit] = step.tree
+            trees.add(step.tree)
+            if step.commit not in known:
+                made_here[step.commit] = step.tree
+        before = step
+    return made_here
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One entry of a reflog: where HEAD went to, by which action, and what git said of it."""
+
+    commit: str
+    tree: str
+    parents: tuple[str, ...]
+    action: str
+    said: str
+
+
+def _is_made_on(step: _Step, before: _Step | None, accepted: Mapping[str, str]) -> bool:
+    if step.action == "commit":
+        return len(step.parents) == 1 and step.parents[0] in accepted
+    if step.action == "commit (merge)" or _is_merged_here(step):
+        return len(step.parents) > 1 and accepted.keys() >= set(step.parents)
+    if step.action == "commit (initial)":
+        return not step.parents and UNBORN in accepted
+    if step.action == "commit (amend)" and before is not None:
+        return before.commit in accepted and step.parents == before.parents
+    return False
+
+
+def _is_merged_here(step: _Step) -> bool:
+    """Git's own words for a merge that it made; a fast-forward takes over what somebody else made."""
+    return step.action.startswith("merge ") and step.said.startswith("Merge made by")
+
+
+def _is_squashed(root: Path, step: _Step, accepted: Mapping[str, str]) -> bool:
+    """Whether a commit's message, as git proposes it, names commits that are not accepted."""
+    if not (step.action.startswith("commit") and step.said.startswith(_SQUASHED)):
+        return False
+    options = ("-1", "--no-show-signature", "--format=%B", step.commit)
+    message = run_git(root, "log", *options, "--").stdout.decode("utf-8", "replace")
+    return not accepted.keys() >= set(_ID_LISTED.findall(message))
+
+
+def _read_reflog(root: Path) -> Iterator[_Step]:
+    """The entries of HEAD's reflog in this working tree, oldest first; none where git keeps none."""
+    form = "--format=%H%x1f%T%x1f%P%x1f%gs"
+    # No signature is looked at: that would start a program which the repository's configuration names.
+    options = ("--no-show-signature", "-z", f"--max-count={_MOST_STEPS}", form)
+    done = run_git(root, "log", "--walk-reflogs", *options, "HEAD", "--")
+    entries = done.stdout.decode("utf-8", "replace").split("\0")
+    for entry in reversed(entries):
+        fields = entry.split("\x1f", 3)
+        if len(fields) == 4:
+            commit, tree, parents, words = fields
+            action, _, said = words.partition(":")
+            yield _Step(commit, tree, tuple(parents.split()), action, said.strip())
+
+
+def _find_fetched_trees(root: Path, steps: Iterable[_Step]) -> dict[str, set[str]]:
+    """Tree -> the commits with it that were fetched and not made here."""
+    made: set[str] = set()
+    for step in steps:
+        if step.action.startswith("commit"):
+            made.add(step.commit)  # and pushed later
+    options = ("--no-show-signature", f"--max-count={_MOST_STEPS}", "--format=%H %T", "--ignore-missing")
+    fetched = _ID_FIRST.findall(_read_note(_find_git_dir(root) / "FETCH_HEAD") or "")
+    listed = run_git(root, "log", *options, "--remotes", *fetched, "--").stdout.decode()
+    trees: dict[str, set[str]] = {}
+    for line in listed.splitlines():
+        commit, _, tree = line.partition(" ")
+        if commit not in made:
+            trees.setdefault(tree, set()).add(commit)
+    return trees
+
+
+def _name_work(note: Path) -> str:
+    status = note.lstat()
+    return f"{note.name} {status.st_ino} {status.st_mtime_ns}"
+
+
+def _find_git_dir(root: Path) -> Path:
+    """Git's folder of a working tree, also of a linked one."""
+    done = run_git(root, "rev-parse", "--absolute-git-dir")
+    return Path(os.fsdecode(done.stdout).rstrip("\n"))
+
+
+def _read_note(path: Path) -> str | None:
+    """A small file of git's own; None where there is none. What cannot be read is there, and says nothing."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(opened, "rb") as file:
+            return (file.read(_MOST_BYTES) or b"").decode("utf-8", "replace")
+    except OSError:
+        return ""
