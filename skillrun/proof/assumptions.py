@@ -11,6 +11,7 @@ from skillrun.proof.varied import ENOUGH, VARIED
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
+    from skillrun.proof.history import Event
     from skillrun.proof.result import Proof, Target
 
 
@@ -112,9 +113,20 @@ def _added(proof: Proof) -> Iterator[str]:
 
 def _aside(proof: Proof) -> Iterator[str]:
     """What the repository's own databases hold was not read, and they were not written."""
-    noted = (event for tried in proof.tried for run in tried.history.runs for event in run.all("note"))
-    for name in sorted({str(event["name"]) for event in noted if event["what"] == "database-aside"}):
+    for name in sorted({str(event["name"]) for event in _notes(proof) if event["what"] == "database-aside"}):
         yield f"{name} was not opened: {{scratch}}/{name} stood in for it"
+
+
+def _notes(proof: Proof) -> Iterator[Event]:
+    """What deliveries said about how they went, and not about the job."""
+    for tried in proof.tried:
+        for run in tried.history.runs:
+            yield from run.all("note")
+
+
+def _lacks_gate(proof: Proof) -> bool:
+    """Whether a delivery was without the kernel's questions, though others of this machine have them."""
+    return any(event["what"] == "no-gate" for event in _notes(proof))
 
 
 def _varied(proof: Proof) -> Iterator[str]:
@@ -139,7 +151,8 @@ def _machine(proof: Proof, target: Target) -> Iterator[str]:
         yield f"the clock of {' and '.join(services)} is moved on where the server can be told, else it is its own"
     for words in proof.walls.missing:
         yield f"this machine gave the proof {words}"
-    if proof.facts.get("gate") is False and not proof.walls.has_network:
+    is_open = proof.facts.get("gate") is False or _lacks_gate(proof)
+    if is_open and not proof.walls.has_network:
         yield "this kernel asks about no connection (seccomp): of those that C code makes, only open ones are seen"
     if not can_see():
         yield f"this machine does not tell what a process waits for: silence for {PATIENCE_S:g} s counts as blocked"

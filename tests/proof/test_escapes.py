@@ -581,6 +581,31 @@ def test_a_connection_of_c_code_is_refused(name: str, tmp_path: Path) -> None:
         assert sink.got == 0
 
 
+UNREADABLE = {
+    "no-memory": ("LIBC.connect(fd, ctypes.c_void_p(1), 16)", 14),
+    "kernel-memory": ("LIBC.connect(fd, ctypes.c_void_p(2**64 - 4096), 16)", 14),
+    "at-the-end": ("LIBC.sendto(fd, b'x', 1, 0, ctypes.c_void_p(2**47 - 8), 16)", 14),
+}
+
+
+@needs_gate
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_an_address_that_cannot_be_read_is_answered(name: str, tmp_path: Path) -> None:
+    call, error = UNREADABLE[name]
+    code = f"fd = socket.socket().detach()\nassert {call} == -1\nassert ctypes.get_errno() == {error}"
+    proof = proof_with(tmp_path, code, at_import="LIBC = ctypes.CDLL(None, use_errno=True)")
+    assert [said for said in said_by(proof) if "undeclared native code" not in said] == []
+
+
+@needs_gate
+def test_a_process_that_hides_its_memory_connects_with_nobody(tmp_path: Path, unix_sink: tuple[Sink, Path]) -> None:
+    sink, path = unix_sink
+    code = "LIBC.prctl(4, 0, 0, 0, 0)\n" + C_CONNECT["ctypes"]
+    proof = proof_with(tmp_path, code, path, at_import="LIBC = ctypes.CDLL(None)")
+    assert any("undeclared network: " in said for said in said_by(proof)), said_by(proof)
+    assert sink.got == 0
+
+
 DRIVERS = {
     "inside": "try:\n    DRIVER.connect('host=VICTIM port=1')\nexcept DRIVER.OperationalError:\n    pass",
     "at-import": "",
