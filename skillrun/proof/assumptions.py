@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.blocked import PATIENCE_S, can_see
+from skillrun.proof.families import NOT_VARIED
 from skillrun.proof.judges.varied import reached
 from skillrun.proof.varied import ENOUGH, VARIED
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from skillrun.proof.history import Event
     from skillrun.proof.result import Proof, Target
 
-
+SEEN_ALONE = "that its keys differ was seen in the examples alone"
 _ADDS = frozenset(
     (
         "incr",
@@ -131,14 +132,18 @@ def _lacks_gate(proof: Proof) -> bool:
 
 def _varied(proof: Proof) -> Iterator[str]:
     """How many of the payloads with other key fields came to each effect; where they are many, nothing need be said."""
-    if proof.varied is None or proof.reference is None:
+    if proof.reference is None:
+        return
+    if proof.varied is None:
+        if proof.plan.skipped.get("varied") == NOT_VARIED:
+            yield f"only 0 payloads with other key fields could be derived: {SEEN_ALONE}"
         return
     history = proof.varied.history
     count = sum(run.job >= VARIED for run in history.runs)
     for effect, number in reached(history, proof.reference).items():
         said = f"{number or 'none'} of {count} payloads with other key fields reached {effect}"
         if number == 0:
-            yield f"{said}: that its keys differ was seen in the examples alone"
+            yield f"{said}: {SEEN_ALONE}"
         elif number < ENOUGH:
             yield f"only {said}: that its keys differ was hardly tried"
 
