@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.blocked import PATIENCE_S, can_see
+from skillrun.proof.families import NOT_VARIED
 from skillrun.proof.judges.varied import reached
 from skillrun.proof.varied import ENOUGH, VARIED
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
+    from skillrun.proof.history import Event
     from skillrun.proof.result import Proof, Target
 
-
+SEEN_ALONE = "that its keys differ was seen in the examples alone"
 _ADDS = frozenset(
     (
         "incr",
@@ -112,21 +114,36 @@ def _added(proof: Proof) -> Iterator[str]:
 
 def _aside(proof: Proof) -> Iterator[str]:
     """What the repository's own databases hold was not read, and they were not written."""
-    noted = (event for tried in proof.tried for run in tried.history.runs for event in run.all("note"))
-    for name in sorted({str(event["name"]) for event in noted if event["what"] == "database-aside"}):
+    for name in sorted({str(event["name"]) for event in _notes(proof) if event["what"] == "database-aside"}):
         yield f"{name} was not opened: {{scratch}}/{name} stood in for it"
+
+
+def _notes(proof: Proof) -> Iterator[Event]:
+    """What deliveries said about how they went, and not about the job."""
+    for tried in proof.tried:
+        for run in tried.history.runs:
+            yield from run.all("note")
+
+
+def _lacks_gate(proof: Proof) -> bool:
+    """Whether a delivery was without the kernel's questions, though others of this machine have them."""
+    return any(event["what"] == "no-gate" for event in _notes(proof))
 
 
 def _varied(proof: Proof) -> Iterator[str]:
     """How many of the payloads with other key fields came to each effect; where they are many, nothing need be said."""
-    if proof.varied is None or proof.reference is None:
+    if proof.reference is None:
+        return
+    if proof.varied is None:
+        if proof.plan.skipped.get("varied") == NOT_VARIED:
+            yield f"only 0 payloads with other key fields could be derived: {SEEN_ALONE}"
         return
     history = proof.varied.history
     count = sum(run.job >= VARIED for run in history.runs)
     for effect, number in reached(history, proof.reference).items():
         said = f"{number or 'none'} of {count} payloads with other key fields reached {effect}"
         if number == 0:
-            yield f"{said}: that its keys differ was seen in the examples alone"
+            yield f"{said}: {SEEN_ALONE}"
         elif number < ENOUGH:
             yield f"only {said}: that its keys differ was hardly tried"
 
@@ -139,7 +156,8 @@ def _machine(proof: Proof, target: Target) -> Iterator[str]:
         yield f"the clock of {' and '.join(services)} is moved on where the server can be told, else it is its own"
     for words in proof.walls.missing:
         yield f"this machine gave the proof {words}"
-    if proof.facts.get("gate") is False and not proof.walls.has_network:
+    is_open = proof.facts.get("gate") is False or _lacks_gate(proof)
+    if is_open and not proof.walls.has_network:
         yield "this kernel asks about no connection (seccomp): of those that C code makes, only open ones are seen"
     if not can_see():
         yield f"this machine does not tell what a process waits for: silence for {PATIENCE_S:g} s counts as blocked"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobError, JobSpec
 
 DAY_S = 86400.0
+NOT_VARIED = "no key field of the first example has a value that others can be derived from"
 NO_POISON = "proof.poison has no payload"
 MOST = 300  # schedules of a default proof
 _PAIRS = 60
@@ -369,6 +370,13 @@ def dst(spec: JobSpec) -> list[Schedule]:
     return [Schedule("dst", moves=tuple(f"tick={int(at)}" for at in twice))] if twice else []
 
 
+def _why_not_varied(spec: JobSpec) -> str:
+    keyed = any(effect.key_arg for effect in spec.effects or ())
+    if not keyed or spec.idempotency is None or spec.idempotency.strategy != "keyed":
+        return "no keyed effect could tell such payloads apart"
+    return NOT_VARIED
+
+
 def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
     """Each family that has no schedule, and why."""
     present = {schedule.family for schedule in plan.schedules}
@@ -380,6 +388,7 @@ def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
         "poison": NO_POISON,
         "distinct": "no second job could be run: see payload.examples",
         "same-process": "each delivery of this proof has a process of its own",
+        "varied": _why_not_varied(spec),
         "distinct-at-once": "no second job comes as a message of its own",
         "store-error": "the single run commits nothing",
         "kill": "the single run has no boundary at which a death makes a difference",

@@ -46,7 +46,7 @@ def proof_report(proof: Proof, target: Target, options: str = "", only: str | No
         "given": _given(proof, only),
         "bounds": bounds(proof),
         "assumptions": [shown(text) for text in assumptions(proof, target)],
-        "schedules": {"total": len(proof.tried), "families": _families(proof)},
+        "schedules": {"total": sum(_families(proof).values()), "families": _families(proof)},
         "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
         "cut": dict(sorted(proof.plan.cut.items())),
         "transitions": count_transitions(tried.history for tried in proof.tried),
@@ -84,7 +84,9 @@ def _given(proof: Proof, only: str | None) -> dict[str, Any] | None:
 
 
 def _families(proof: Proof) -> dict[str, int]:
-    return dict(Counter(tried.schedule.family for tried in proof.tried))
+    """How many schedules of each were run, as `--list` counts them."""
+    varied = [proof.varied] if proof.varied else []
+    return dict(Counter(tried.schedule.family for tried in [*proof.tried, *varied]))
 
 
 def bounds(proof: Proof) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def bounds(proof: Proof) -> dict[str, Any]:
     schedules = [tried.schedule for tried in proof.tried]
     boundaries = _boundaries(proof)
     found: dict[str, Any] = {
-        "schedules": len(schedules),
+        "schedules": sum(_families(proof).values()),
         "deliveries_at_once": max((s.copies for s in schedules), default=1),
         "switches": max((sum(f.do == "switch" for f in s.faults) for s in schedules), default=0),
         "boundaries": len(boundaries),

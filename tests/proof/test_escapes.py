@@ -6,6 +6,7 @@ import ctypes
 import json
 import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import helpers
 import pytest
-from plain_job import JOBS, plain_repo, proof_of
+from plain_job import JOBS, SPEC, plain_repo, proof_of
 
 from skillrun.proof.probe.gate import can_ask
 from skillrun.proof.result import Proof
@@ -346,6 +347,196 @@ class Sent(logging.Handler):
     check(proof, "undeclared file: {tmp}/sent, which stays (jobs.py:")
 
 
+# -- code that passes for another's
+
+URLOPEN = "import urllib.request\ndef go():\n    try:\n        urllib.request.urlopen('http://foreign.example')\n"
+URLOPEN += "    except OSError:\n        pass\n"
+SENDING = "import socket\ndef go():\n    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+SENDING += "    try:\n        s.sendto(b'x', ('192.0.2.1', 8125))\n    except OSError:\n        pass\n"
+STARTING = "import subprocess\ndef go():\n    try:\n        subprocess.run(['touch', 'VICTIM'])\n"
+STARTING += "    except OSError:\n        pass\n"
+WRITING = "import os\ndef go():\n    open(os.environ['TMPDIR'] + '/app.log', 'a').write('x')\n"
+# what it does, the file and the module that it claims to be
+CLAIMS = {
+    "logging-by-name": (URLOPEN, "'<shop>'", "'logging.shop'"),
+    "logging-by-file": (SENDING, "logging.__file__", "'logging'"),
+    "metrics-by-name": (SENDING, "'<shop>'", "'statsd.client'"),
+    "uuid-by-name": (STARTING, "'<shop>'", "'uuid'"),
+    "uuid-by-file": (STARTING, "uuid.__file__", "'uuid'"),
+    "platform-by-name": (STARTING, "'<shop>'", "'platform'"),
+    "a-log-by-file": (WRITING, "logging.__file__", "'logging'"),
+    "frozen-by-file": (STARTING, "'<frozen importlib._bootstrap>'", "'platform'"),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_code_that_says_it_is_a_librarys_is_the_repositorys(name: str, tmp_path: Path) -> None:
+    victim = tmp_path / "sent"
+    text, file, module = CLAIMS[name]
+    above = f"space = {{'__name__': {module}}}\nexec(compile({text!r}, {file}, 'exec'), space)\ngo = space['go']"
+    check(proof_with(tmp_path, "go()", victim, at_import=above), "undeclared ")
+    assert not victim.exists()
+
+
+def test_native_code_is_the_repositorys_whatever_file_it_claims(tmp_path: Path) -> None:
+    text = "import ctypes\ndef go():\n    ctypes.CDLL(None).getpid()\n"
+    file = "'/usr/lib/python3/dist-packages/shop.py'"
+    above = f"space = {{}}\nexec(compile({text!r}, {file}, 'exec'), space)\ngo = space['go']"
+    check(proof_with(tmp_path, "go()", at_import=above), "undeclared native code: ctypes libc")
+
+
+def test_a_handler_that_was_made_from_a_text_is_no_part_of_logging(tmp_path: Path) -> None:
+    text = "import logging, os\nclass Sent(logging.Handler):\n    def emit(self, record):\n"
+    text += "        open(os.environ['TMPDIR'] + '/sent.log', 'a').write('x')\n"
+    above = f"space = {{}}\nexec(compile({text!r}, os.__file__, 'exec'), space)"
+    code = "log.addHandler(space['Sent']()); log.warning('x')"
+    check(proof_with(tmp_path, code, at_import=above), "undeclared file: {tmp}/sent.log, which stays (jobs.py:")
+
+
+METRICS_CLIENT = """
+import socket
+class StatsClient:
+    def incr(self, name):
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(name.encode(), ('192.0.2.1', 8125))
+"""
+
+
+COUNTS = "from statsd.client import StatsClient\ntry:\n    StatsClient().incr('x')\nexcept OSError:\n    pass"
+COUNTING = {"statsd/__init__.py": "", "statsd/client.py": METRICS_CLIENT}
+
+
+def test_the_repositorys_own_module_with_a_metrics_librarys_name_is_said(tmp_path: Path) -> None:
+    repo = repo_with(tmp_path, COUNTS)
+    helpers.build_tree(repo, COUNTING)
+    check(proof_of(repo), "undeclared network: 192.0.2.1:8125 (statsd/client.py:")
+
+
+def test_a_library_that_counts_is_no_effect(tmp_path: Path) -> None:
+    """As above, but installed: outside of the repository."""
+    library = helpers.build_tree(tmp_path / "lib" / "site-packages", COUNTING)
+    jobs = IMPORTS + JOBS.replace(PLACE, PLACE + "".join(f"            {x}\n" for x in COUNTS.splitlines()))
+    environment = {**SPEC["proof"]["env"], "PYTHONPATH": str(library)}
+    changed = {"proof": {**SPEC["proof"], "env": environment}}
+    proof = proof_of(plain_repo(tmp_path / "repo", jobs=jobs, changed=changed))
+    assert proof.verdict == "proved", said_by(proof)
+
+
+# -- the handlers of the standard library
+
+SENDERS = {
+    "mail": "logging.handlers.SMTPHandler('192.0.2.1', 'a@x.org', ['b@x.org'], 'ship')",
+    "http": "logging.handlers.HTTPHandler('192.0.2.1', '/ship')",
+    "http-name": "logging.handlers.HTTPHandler('foreign.example', '/ship')",
+    "socket": "logging.handlers.SocketHandler('192.0.2.1', 9)",
+    "datagram": "logging.handlers.DatagramHandler('192.0.2.1', 9)",
+    "syslog": "logging.handlers.SysLogHandler(('192.0.2.1', 514))",
+}
+
+
+@pytest.mark.parametrize("when", ["inside", "at-import"])
+@pytest.mark.parametrize("name", SENDERS)
+def test_a_log_handler_that_sends_is_said(name: str, when: str, tmp_path: Path) -> None:
+    above = "import logging.handlers\nloud = logging.getLogger('ship')\nloud.propagate = False"
+    add = f"loud.addHandler({SENDERS[name]})"
+    code = "loud.error('ship order %s', order_id)"
+    if when == "inside":
+        proof = proof_with(tmp_path, f"{add}\n{code}", at_import=above)
+    else:
+        proof = proof_with(tmp_path, code, at_import=f"{above}\n{add}")
+    check(proof, "undeclared ")
+    assert any("(jobs.py:" in message for message in said_by(proof))
+
+
+CHARGES = "logging.FileHandler(os.path.dirname(DB) + '/charges.csv')"
+KEPT = {
+    "emit": (f"{CHARGES}.emit(logging.makeLogRecord({{'msg': 'x'}}))", ""),
+    "logger": (f"log.addHandler({CHARGES}); log.warning('x')", ""),
+    "delayed": (f"{CHARGES[:-1]}, delay=True).emit(logging.makeLogRecord({{'msg': 'x'}}))", ""),
+    "at-import": ("CHARGES.emit(logging.makeLogRecord({'msg': 'x'}))", f"CHARGES = {CHARGES}"),
+    "named-as-a-log": (CHARGES.replace(".csv", ".log") + ".emit(logging.makeLogRecord({'msg': 'x'}))", ""),
+    "temp": ("logging.FileHandler(os.environ['TMPDIR'] + '/charges.csv')", ""),
+    "read-again": (
+        "kept = os.environ['TMPDIR'] + '/kept.log'\nlog.addHandler(logging.FileHandler(kept))\n"
+        "log.warning('x')\nopen(kept).read()",
+        "",
+    ),
+    "read-by-itself": ("logging.FileHandler(os.environ['TMPDIR'] + '/kept.log', 'a+').stream.read()", ""),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_file_of_logging_that_is_no_log_is_said(name: str, tmp_path: Path) -> None:
+    code, above = KEPT[name]
+    check(proof_with(tmp_path, code, at_import=above), "undeclared file: ")
+
+
+def test_a_file_of_logging_elsewhere_is_said_and_as_it_was(tmp_path: Path) -> None:
+    victim = tmp_path / "authorized_keys"
+    victim.write_text("mine")
+    check(proof_with(tmp_path, "logging.FileHandler('VICTIM', 'w')", victim), f"undeclared file: {victim} (jobs.py:")
+    assert victim.read_text() == "mine"
+
+
+QUIET_LOGS = {
+    "scratch-at-import": "log.addHandler(logging.FileHandler(os.path.dirname(DB) + '/app.log'))",
+    "scratch-delayed": "log.addHandler(logging.FileHandler(os.path.dirname(DB) + '/app.log', delay=True))",
+    "rotating": "import logging.handlers\n"
+    "log.addHandler(logging.handlers.RotatingFileHandler(os.environ['TMPDIR'] + '/app.log', 'a', 9, 2))",
+    "console": "log.addHandler(logging.StreamHandler(sys.stdout))",
+    "syslog": "import logging.handlers\nlog.addHandler(logging.handlers.SysLogHandler())",
+    "queue": "import logging.handlers, queue\nlog.addHandler(logging.handlers.QueueHandler(queue.Queue()))",
+    "memory": "import logging.handlers\nlog.addHandler(logging.handlers.MemoryHandler(9))",
+}
+
+
+@pytest.mark.parametrize("name", QUIET_LOGS)
+def test_a_log_of_the_application_stays_proved(name: str, tmp_path: Path) -> None:
+    proof = proof_with(tmp_path, "log.warning('order_id=%s', order_id)", at_import=QUIET_LOGS[name])
+    assert proof.verdict == "proved", said_by(proof)
+
+
+# -- signals
+
+SIGNALS = {
+    "kill": "os.kill(PID, 15)",
+    "group": "os.killpg(PID, 15)",
+    "minus": "os.kill(-PID, 15)",
+    "everybody": "os.kill(-1, 15)",
+    "parent": "os.kill(os.getppid(), 15)",
+    "descriptor": "import signal\nsignal.pidfd_send_signal(os.pidfd_open(PID), 15)",
+}
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_to_a_foreign_process_is_said(name: str, tmp_path: Path) -> None:
+    """Where the proof has its own processes the number stands for nobody; elsewhere the process lives on."""
+    with subprocess.Popen(["sleep", "300"], start_new_session=True) as other:
+        try:
+            lines = SIGNALS[name].replace("PID", str(other.pid)).splitlines()
+            inside = "".join(f"    {line}\n" for line in lines)
+            code = f"try:\n{inside}except OSError:\n    pass"
+            proof = proof_with(tmp_path, code)
+            if name != "descriptor" or any("undeclared" in message for message in said_by(proof)):
+                check(proof, "undeclared process: signal 15 to process ")
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+OWN_SIGNALS = {
+    "itself": "import signal\nsignal.signal(signal.SIGUSR1, signal.SIG_IGN)\nos.kill(os.getpid(), signal.SIGUSR1)",
+    "group": "import signal\nsignal.signal(signal.SIGUSR1, signal.SIG_IGN)\nos.killpg(os.getpgrp(), signal.SIGUSR1)",
+    "is-it-there": "os.kill(os.getppid(), 0)",
+    "timer": "import signal\nsignal.alarm(60); signal.alarm(0)",
+}
+
+
+@pytest.mark.parametrize("name", OWN_SIGNALS)
+def test_a_signal_to_itself_stays_proved(name: str, tmp_path: Path) -> None:
+    proof = proof_with(tmp_path, OWN_SIGNALS[name])
+    assert proof.verdict == "proved", said_by(proof)
+
+
 # -- the command line
 
 
@@ -388,6 +579,31 @@ def test_a_connection_of_c_code_is_refused(name: str, tmp_path: Path) -> None:
         proof = proof_with(tmp_path, code, path, at_import="LIBC = ctypes.CDLL(None)")
         check(proof, f"undeclared network: {path} (jobs.py:")
         assert sink.got == 0
+
+
+UNREADABLE = {
+    "no-memory": ("LIBC.connect(fd, ctypes.c_void_p(1), 16)", 14),
+    "kernel-memory": ("LIBC.connect(fd, ctypes.c_void_p(2**64 - 4096), 16)", 14),
+    "at-the-end": ("LIBC.sendto(fd, b'x', 1, 0, ctypes.c_void_p(2**47 - 8), 16)", 14),
+}
+
+
+@needs_gate
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_an_address_that_cannot_be_read_is_answered(name: str, tmp_path: Path) -> None:
+    call, error = UNREADABLE[name]
+    code = f"fd = socket.socket().detach()\nassert {call} == -1\nassert ctypes.get_errno() == {error}"
+    proof = proof_with(tmp_path, code, at_import="LIBC = ctypes.CDLL(None, use_errno=True)")
+    assert [said for said in said_by(proof) if "undeclared native code" not in said] == []
+
+
+@needs_gate
+def test_a_process_that_hides_its_memory_connects_with_nobody(tmp_path: Path, unix_sink: tuple[Sink, Path]) -> None:
+    sink, path = unix_sink
+    code = "LIBC.prctl(4, 0, 0, 0, 0)\n" + C_CONNECT["ctypes"]
+    proof = proof_with(tmp_path, code, path, at_import="LIBC = ctypes.CDLL(None)")
+    assert any("undeclared network: " in said for said in said_by(proof)), said_by(proof)
+    assert sink.got == 0
 
 
 DRIVERS = {

@@ -14,6 +14,7 @@ from skillrun.errors import Misuse
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.prove import look
+from skillrun.proof.report import plan_report, proof_report
 from skillrun.proof.result import Proof
 from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.services.find import find_postgres
@@ -249,6 +250,39 @@ def test_few_that_reach_the_effect_are_said(tmp_path: Path) -> None:
     said = assumptions(proof_of(repo, only=ALL), target_of(repo))
     words = "payloads with other key fields reached send: that its keys differ was hardly tried"
     assert [text for text in said if "key fields" in text] == [f"only 4 of 50 {words}"]
+
+
+# a value of the key field from which no other is derived
+FIXED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "list": ([7], {"type": "array"}),
+    "object": ({"id": 7}, {"type": "object"}),
+    "missing": (None, {}),
+    "one-of-one": (7, {"enum": [7]}),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_a_key_field_that_has_no_other_values_is_said(name: str, tmp_path: Path) -> None:
+    value, schema = FIXED[name]
+    example = {"order_id": 7} if value is None else {"order_id": 7, "batch": value}
+    fields = {"order_id": {"type": "integer"}, "batch": schema}
+    payload = {"type": "object", "properties": fields, "examples": [example]}
+    changed = {"payload": payload, "idempotency": {**SPEC["idempotency"], "key": ["batch"]}}
+    takes = "def handle(order_id, batch=None):"
+    repo = plain_repo(tmp_path / "repo", changed=changed, was="def handle(order_id):", becomes=takes)
+    target = target_of(repo)
+    proof = look(target)
+    proof.verdict = "proved"
+    assert "varied" in proof.plan.skipped
+    words = "only 0 payloads with other key fields could be derived: "
+    assert [said for said in assumptions(proof, target) if said.startswith(words)] != []
+
+
+def test_the_report_counts_them_as_the_list_does(tmp_path: Path) -> None:
+    repo = plain_repo(tmp_path / "repo", changed=EXAMPLES)
+    proof, target = proof_of(repo, only=ALL), target_of(repo)
+    assert proof_report(proof, target)["schedules"]["families"]["varied"] == 1
+    assert plan_report(look(target), target)["families"]["varied"] == 1
 
 
 # -- the words

@@ -10,16 +10,18 @@ import contextlib
 import errno
 import importlib
 import os
+import signal
 import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .files import CHANGES, METRICS, Door, Files
+from .family import children_commands, is_own_process, pid_behind
+from .files import CHANGES, LOGS, METRICS, Door, Files
 from .frames import Frames
 from .gate import Gate, Refused
-from .reach import Reach, Refusal, is_known_name, is_quiet, name_of, refusal
+from .reach import Reach, Refusal, is_known_name, is_log_port, is_quiet, name_of, refusal
 from .recorder import Recorder
 from .swap import replace_everywhere
 
@@ -31,10 +33,10 @@ _MAIL = ("smtplib.connect", "ftplib.connect", "imaplib.open", "poplib.connect", 
 _ADDRESSED = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind")
 _NAMED = ("socket.getaddrinfo", "socket.gethostbyname")
 _NATIVE = ("ctypes.dlopen", "sqlite3.enable_load_extension")
+_SIGNALS = ("os.kill", "os.killpg")
 _LOCAL_URLS = ("file:", "data:")
 # They start a process to learn something about the machine, or to tidy up behind this one.
 _ASKING = ("platform", "uuid", "ctypes.util", "multiprocessing.resource_tracker")
-_LOGS = ("logging",)
 _HOOKED_SQLITE = (f"{__package__}.sql",)
 
 
@@ -48,7 +50,8 @@ class Audit:
         """
         self.recorder, self.frames, self.reach = recorder, Frames(recorder), Reach(servers)
         own = {"tmp": free[0], "home": free[1]}
-        self.files = Files(recorder, self.tell, scratch, own, tuple(free[2:]))
+        self.frames.know((*METRICS, *LOGS, *_ASKING, *_HOOKED_SQLITE))
+        self.files = Files(recorder, self.frames, self.tell, scratch, own, tuple(free[2:]))
         self.booting = False  # the repository is being imported: what it opens then, a delivery may use
         self.known: set[int] = set()  # descriptors that a delivery begins with
         self.refused: Refused | None = None
@@ -64,6 +67,7 @@ class Audit:
         works |= dict.fromkeys(_PROCESS, lambda _, args: self.started(name_of(args[0] or args[1])))
         works |= dict.fromkeys(_FORK, lambda event, _: self.started(event))
         works |= dict.fromkeys(_NATIVE, self.loaded)
+        works |= dict.fromkeys(_SIGNALS, self.signalled)
         works["sqlite3.connect"] = lambda _, args: self.opened_database(args[0])
         works["urllib.Request"] = lambda _, args: self.requested(name_of(args[0]))
         return works
@@ -94,6 +98,7 @@ class Audit:
         import _posixsubprocess
 
         self._replace(_posixsubprocess, "fork_exec", lambda args: self.started(_command(args[0])))
+        self._replace(signal, "pidfd_send_signal", self._signalled_by_descriptor)
         self._replace(os, "mkfifo", lambda args: self._made(args[0]))
         self._replace(os, "mknod", lambda args: self._made(args[0]))
         with contextlib.suppress(ImportError):  # it is not everywhere
@@ -131,7 +136,7 @@ class Audit:
             self._tell_early("file", f"{name}, opened at import", place)
         for where in self._foreign_peers():
             self._tell_early("network", f"{where}, opened at import", None)
-        for words in _children():
+        for words in children_commands():
             self._tell_early("process", f"{words}, started at import", None)
 
     def _tell_early(self, kind: str, detail: str, place: Any) -> None:
@@ -171,9 +176,13 @@ class Audit:
         """A socket is about to have an address."""
         if address is None or self.reach.has(address):
             return
-        if self.booting or (is_quiet(address) and self.recorder.acts):
+        if self.booting or (self._is_quiet(address) and self.recorder.acts):
             raise refusal(address)  # it is no effect, but it would reach somebody's
         self.stop("network", name_of(address), refusal(address))
+
+    def _is_quiet(self, address: Any) -> bool:
+        """Whether nothing but a log or a look-up goes there: the machine's own log has a port, too."""
+        return is_quiet(address) or (is_log_port(address) and self.frames.is_done_by(LOGS))
 
     def asked(self, event: str, args: Event) -> None:
         """The address of a host is asked for."""
@@ -192,6 +201,19 @@ class Audit:
         if self.recorder.is_caller:
             return  # it publishes: what else it does is not judged
         self.stop("process", words, Refusal(errno.EACCES, "a proof starts no process", words))
+
+    def signalled(self, event: str, args: Event) -> None:
+        """A process is about to be ended, or told something. Whoever asks whether one is there tells it nothing."""
+        pid, number = int(args[0]), int(args[1])
+        is_group = event == "os.killpg" or pid < 0
+        if number == 0 or is_own_process(abs(pid), is_group):
+            return
+        words = f"signal {number} to process {'group ' if is_group else ''}{abs(pid)}"
+        self.stop("process", words, Refusal(errno.EPERM, "a proof signals its own processes alone", words))
+
+    def _signalled_by_descriptor(self, args: Event) -> None:
+        if len(args) > 1:
+            self.signalled("os.kill", (pid_behind(args[0]), args[1]))
 
     def loaded(self, event: str, args: Event) -> None:
         """Native code does what no hook sees. What a library of Python loads for itself is that library's."""
@@ -220,7 +242,7 @@ class Audit:
         """Tells, and refuses. What the library does by itself is let through."""
         if not self.recorder.acts:
             return
-        if not self.frames.is_done_by((*METRICS, *_LOGS)):  # a log or a count is no effect, and reaches nobody
+        if not self.frames.is_done_by(METRICS):  # a count is no effect, and reaches nobody
             self.recorder.emit("undeclared", kind=kind, detail=detail[:200], place=self.recorder.place())
         raise error or Refusal(errno.ENETUNREACH, "Network is unreachable from a proof", detail)
 
@@ -257,34 +279,3 @@ def _peer(fd: int) -> Any:
             return held.getpeername() or None
         except OSError:
             return None
-
-
-def _children() -> Iterator[str]:
-    """The commands of the processes that this one has, but for those that tidy up."""
-    for path in _child_lists():
-        with open(path) as file:
-            numbers = file.read().split()
-        for number in numbers:
-            words = _words(number)
-            if words and "multiprocessing.resource_tracker" not in words:
-                yield words[:120]
-
-
-def _child_lists() -> Iterator[str]:
-    try:
-        threads = os.listdir("/proc/self/task")
-    except OSError:
-        return
-    for thread in threads:
-        path = f"/proc/self/task/{thread}/children"
-        if os.path.exists(path):
-            yield path
-
-
-def _words(number: str) -> str:
-    """The command line of a process; "" of one that has ended."""
-    try:
-        with open(f"/proc/{number}/cmdline", "rb") as file:
-            return os.fsdecode(file.read()).replace("\0", " ").strip()
-    except OSError:
-        return ""

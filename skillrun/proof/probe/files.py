@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +18,9 @@ _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 _LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
 _COMPILED = (".pyc", ".pyo")
-_LOGS = ("logging",)
+LOGS = ("logging",)
+# By the name an application's log is told from what it keeps: `app.log`, and what rotating makes of it.
+_LOG_NAME = re.compile(r"\.log([._-][0-9_-]+)?(\.gz)?$")
 METRICS = ("statsd.client", "datadog.dogstatsd", "prometheus_client")
 # Nothing that is written there is kept by anybody.
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/random", "/dev/urandom", "/dev/fd/")
@@ -62,12 +65,13 @@ class Files:
     def __init__(
         self,
         recorder: Recorder,
+        frames: Frames,
         tell: Callable[..., bool],
         scratch: str,
         own: dict[str, str],
         free: tuple[str, ...],
     ) -> None:
-        self.recorder, self.frames, self.tell = recorder, Frames(recorder), tell
+        self.recorder, self.frames, self.tell = recorder, frames, tell
         self.scratch = scratch.rstrip("/") + "/"
         self.own = {name: folder.rstrip("/") + "/" for name, folder in own.items()}
         self.free = tuple(folder.rstrip("/") + "/" for folder in free)
@@ -94,13 +98,16 @@ class Files:
     def opened(self, args: tuple[Any, ...]) -> None:
         """At the event "open"."""
         path, _, flags = args
-        if not isinstance(flags, int) or not flags & _WRITE_FLAGS:
+        if isinstance(flags, int) and not flags & _WRITE_FLAGS:
+            self._read(path)
+            return
+        if not isinstance(flags, int):
             return
         if isinstance(path, int) or (_NAMELESS and flags & _NAMELESS == _NAMELESS):
             return
         name = self.real_name(path, getattr(self.relative, "folder", None))
         if name is not None and not os.path.isdir(name):  # a temporary file's folder, which an opener opens in
-            self.wrote(name)
+            self.wrote(name, reads=flags & os.O_RDWR != 0)
 
     def changed(self, event: str, args: tuple[Any, ...]) -> None:
         """At an event that changes files by their names."""
@@ -123,24 +130,52 @@ class Files:
             name = os.path.join(held, name) if held is not None else name
         return os.path.realpath(name)
 
-    def wrote(self, name: str) -> None:
+    def wrote(self, name: str, reads: bool = False) -> None:
         """Raises OSError for a file that is not the proof's."""
         if self._is_nobodys(name) or name in self.left:
             return
         if self.recorder.channel is None:
-            self._wrote_early(name)
+            self._wrote_early(name, reads)
             return
-        if not self.recorder.acts or self.frames.is_done_by(_LOGS):
+        if not self.recorder.acts or self._is_log(name, reads):
             return
         folder = self._own_folder(name)
         if folder is not None:
             self._may_leave(name, folder)
         elif name.startswith(self.scratch):
             if not name.endswith(_LOCKS):
-                self.tell("file", "{scratch}/" + name[len(self.scratch) :])
+                self.tell("file", self._short(name, None))
         else:
             self.tell("file", self._shown(name))
             raise OSError(errno.EROFS, "skillrun lets the proof write in {scratch} alone", name)
+
+    def _is_log(self, name: str, reads: bool) -> bool:
+        """Whether it is an application's log, and nothing else that `logging` is made to write.
+
+        In the job's own store that is a log which was set up at import, or one that a record opens.
+        """
+        if reads or not _LOG_NAME.search(name) or not self.frames.is_done_by(LOGS):
+            return False
+        in_store = name.startswith(self.scratch) and self._own_folder(name) is None
+        return not in_store or self.recorder.channel is None or self.recorder.logging > 0
+
+    def _read(self, path: Any) -> None:
+        """A log that the job reads again is what it remembers by."""
+        if not isinstance(path, (str, bytes, os.PathLike)) or not _LOG_NAME.search(os.fsdecode(path)):
+            return
+        name = self.real_name(path, getattr(self.relative, "folder", None))
+        if name is None or not self.recorder.acts or not os.path.exists(name):
+            return
+        folder = self._own_folder(name)
+        if folder is None and not name.startswith(self.scratch):
+            return  # nothing that a delivery wrote
+        if self.frames.is_called_by_us():
+            self.tell("file", f"{self._short(name, folder)}, a log that is read")
+
+    def _short(self, name: str, folder: str | None) -> str:
+        if folder is not None:
+            return f"{{{folder}}}/{name[len(self.own[folder]) :]}"
+        return "{scratch}/" + name[len(self.scratch) :]
 
     def _shown(self, name: str) -> str:
         root = self.recorder.root
@@ -154,11 +189,11 @@ class Files:
     def _own_folder(self, name: str) -> str | None:
         return next((own for own, folder in self.own.items() if name.startswith(folder)), None)
 
-    def _wrote_early(self, name: str) -> None:
+    def _wrote_early(self, name: str, reads: bool) -> None:
         """At import: a log, a lock and what a library keeps open for itself are no effect."""
-        if name.endswith((*_LOCKS, *_COMPILED)) or self.frames.is_done_by(_LOGS):
+        if name.endswith((*_LOCKS, *_COMPILED)) or self._is_log(name, reads):
             return
-        if self.frames.is_called_by_us():
+        if self.frames.is_called_by_us() or self.frames.is_done_by(LOGS):
             self.early[name] = self.recorder.place()
 
     # -- what stays
@@ -181,7 +216,7 @@ class Files:
         """At the end of a delivery: what it wrote and did not remove."""
         for name, place in self._standing():
             folder = self._own_folder(name)
-            short = f"{{{folder}}}/{name[len(self.own[folder]) :]}" if folder else name
+            short = self._short(name, folder) if folder else name
             self.recorder.emit("undeclared", kind="file", detail=f"{short}, which stays", place=place)
         self.left.clear()
 

@@ -38,6 +38,8 @@ _NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, number, arch, instructio
 _ANSWER = struct.Struct("=QqiI")  # id, value, error, flags
 _CONTINUE = 1
 _LONGEST = 128  # bytes of a sockaddr
+_INT = 0xFFFFFFFF  # the part of a register that its length is in
+_TRIED = b"skillrun"
 _LOOK_UPS = (0, 53)  # ports that C's own look-ups of names connect to
 
 
@@ -46,12 +48,45 @@ class _Program(ctypes.Structure):
 
 
 def can_ask(libc: Any) -> bool:
-    """Whether this machine's kernel can ask about a call."""
+    """Whether this machine's kernel can ask about a call, and lets what it is about be read: a child tries it."""
     known = _MACHINES.get(platform.machine())
     if known is None or not sys.platform.startswith("linux") or sys.maxsize < 2**32:
         return False
     sizes = ctypes.create_string_buffer(16)
-    return bool(libc.syscall(known[3], _SIZES, 0, sizes) == 0)
+    if libc.syscall(known[3], _SIZES, 0, sizes) != 0:
+        return False
+    return _try_with_child(libc)
+
+
+def _try_with_child(libc: Any) -> bool:
+    """Whether a child's memory can be read (the machine may forbid it: ptrace_scope), and it gets its filter."""
+    here, there = socket.socketpair()
+    with here, there:
+        word = ctypes.create_string_buffer(_TRIED, len(_TRIED))
+        pid = os.fork()
+        if pid == 0:
+            here.close()  # else its own end would keep it waiting
+            _take_part(libc, there)
+        try:
+            there.close()
+            is_installed = here.recv(1) == b"+"
+            is_read = _memory(pid, ctypes.addressof(word), len(_TRIED)) == _TRIED
+        except OSError:
+            return False
+        finally:
+            here.close()  # now it ends
+            os.waitpid(pid, 0)
+    return is_installed and is_read
+
+
+def _take_part(libc: Any, parent: socket.socket) -> None:
+    """The child of `_try_with_child`: never returns."""
+    try:
+        listener, _ = install(libc)
+        parent.send(b"-" if listener < 0 else b"+")
+        parent.recv(1)
+    finally:
+        os._exit(0)
 
 
 def install(libc: Any) -> tuple[int, bool]:
@@ -148,13 +183,13 @@ class Gate:
         self.awaited.clear()
 
     def answer(self, listener: int) -> None:
-        """One question. Whoever asked may be gone by now."""
+        """One question. Whoever asked may be gone by now; if not, it waits until there is an answer."""
         notice = bytearray(_NOTICE.size)
         owner = self.listeners[listener]
         with contextlib.suppress(OSError):
             fcntl.ioctl(listener, _RECEIVE, notice)
             id_, pid, _, number, _, _, *args = _NOTICE.unpack(notice)
-            error, where = self._judge(pid, number, args)
+            error, where = self._judge_readable(pid, number, args)
             answer = bytearray(_ANSWER.pack(id_, 0, -error, 0 if error else _CONTINUE))
             if listener in self.late:
                 fcntl.ioctl(listener, _SEND, answer)
@@ -163,11 +198,20 @@ class Gate:
                 self._tell(owner, where)
                 fcntl.ioctl(listener, _SEND, answer)
 
+    def _judge_readable(self, pid: int, number: int, args: list[int]) -> tuple[int, str | None]:
+        """As `_judge`, also where the address cannot be read: it is no address, or its process hides its memory."""
+        try:
+            return self._judge(pid, number, args)
+        except PermissionError:
+            return errno.EACCES, "an address that cannot be read"
+        except (OSError, ValueError, OverflowError):
+            return errno.EFAULT, None  # as the kernel has it
+
     def _judge(self, pid: int, number: int, args: list[int]) -> tuple[int, str | None]:
         """(the error that the call has, 0 where it goes on; what is to be said of it)."""
         is_connect = number == _MACHINES[platform.machine()][1]
         at, length = args[1:3] if is_connect else args[4:6]
-        address = read_address(_memory(pid, at, min(length, _LONGEST)))
+        address = read_address(_memory(pid, at, min(length & _INT, _LONGEST)))
         if address is None:
             return 0, None
         if isinstance(address, str) and not address.startswith(("/", "\0")):
@@ -217,11 +261,12 @@ class Refused:
                 self.tell(where)
 
 
-def hand_over(libc: Any, zygote: socket.socket) -> None:
-    """In a delivery: puts the filter in force, and gives its listener to the zygote."""
+def hand_over(libc: Any, zygote: socket.socket) -> bool:
+    """In a delivery: puts the filter in force, and gives its listener to the zygote. False: there is none."""
     listener, lasting = install(libc)
     if listener < 0:
         zygote.sendall(b"-")
-        return
+        return False
     socket.send_fds(zygote, [b"+" if lasting else b"*"], [listener])
     os.close(listener)
+    return True

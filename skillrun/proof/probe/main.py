@@ -71,6 +71,7 @@ class Zygote:
         self.unread = b""
         self.fds: list[int] = []
         self.ahead = part("pages").Ahead()
+        self.gated = False
 
     def boot(self) -> dict[str, Any]:
         """Imports the handler and hooks all that must report. Raises BootFailed."""
@@ -265,7 +266,7 @@ class Zygote:
                 self.sqlite.warm()
             self.hooked.rehearse()
         if self.gate:
-            part("gate").hand_over(LIBC, wakes)
+            self.gated = part("gate").hand_over(LIBC, wakes)
         data, fds = b"", list[int]()
         while not data.endswith(b"\n"):
             chunk, more, _, _ = socket.recv_fds(wakes, 1 << 20, 2)
@@ -297,6 +298,8 @@ class Zygote:
         self.audit.watch(self.gate)
         self.recorder.begin(channel, order.get("plan") or {})
         self.recorder.emit("began", pid=os.getpid())
+        if self.gate and not self.gated:
+            self.recorder.emit("note", what="no-gate")
         try:
             self.act(order["op"], order["args"])
         except BaseException as error:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _LOOPBACK = "127.0.0.1"
+_LOG_PORT = 514  # of syslog
 _HERE = ("", "localhost", "localhost.localdomain", "ip6-localhost")
 # Files of C's own look-ups, such as of a user's name, and the log of the machine: what goes there is no effect.
 QUIET = (
@@ -58,6 +59,13 @@ class Reach:
 def is_quiet(address: Any) -> bool:
     """Whether nothing but a log or a look-up goes to an address."""
     return isinstance(address, (str, bytes)) and os.path.realpath(os.fsdecode(address)).startswith(QUIET)
+
+
+def is_log_port(address: Any) -> bool:
+    """Whether the machine's own log may listen there."""
+    if not isinstance(address, tuple) or len(address) < 2 or address[1] != _LOG_PORT:
+        return False
+    return str(address[0]).lower() in (*_HERE, _LOOPBACK, "::1")
 
 
 def is_known_name(host: Any) -> bool:

@@ -15,6 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 _MARK = 0.7310585786300049
+_TRAMPOLINES: set[int] = set()  # ids of code
+_KEPT: list[types.CodeType] = []
+
+
+def is_trampoline(code: types.CodeType) -> bool:
+    """Whether a code object was made here."""
+    return id(code) in _TRAMPOLINES
 
 
 def swap(function: types.FunctionType, hook: Callable[..., Any]) -> types.FunctionType:
@@ -27,6 +34,8 @@ def swap(function: types.FunctionType, hook: Callable[..., Any]) -> types.Functi
     consts = tuple(hook if value == _MARK else value for value in code.co_consts)
     signature = _signature(function)
     function.__code__ = code.replace(co_consts=consts, co_name=function.__name__)
+    _KEPT.append(function.__code__)  # so that no other object ever has its id
+    _TRAMPOLINES.add(id(function.__code__))
     function.__defaults__ = None
     function.__kwdefaults__ = None
     if signature is not None and not hasattr(function, "__signature__"):
