@@ -1,8 +1,9 @@
 """What a person has allowed in one working tree: that code of the repository runs, and what agents may say there.
 
-The answer is kept in the user's state folder, under the working tree's real path, device, inode and user, and fits only
-while the tree's git folder carries the random mark that was written there with it: a later clone at the same place can
-have the same inodes. The answer names the commit that the tree stood on. It holds for that commit, for whatever is edited in the tree, and for commits that are
+The answer is kept in the user's state folder, under the working tree's real path, device, inode and
+user. It fits only while the tree's git folder carries the random mark that was written there with
+it: a later clone at the same place can have the same inodes. It names the commit that the tree
+stood on. It holds for that commit, for whatever is edited in the tree, and for commits that are
 made in it on top of that commit. Commits that came from elsewhere (pull, merge, rebase, checkout) are asked for again.
 """
 
