@@ -195,6 +195,10 @@ class Tree:
             self._kept += len(data)
         return data
 
+    def skim(self, path: str) -> bytes | None:
+        """As `peek`, and None for what is too large to be configuration: nobody waits for gigabytes of a Makefile."""
+        return self.peek(path) if self.size(path) <= SEARCH_LIMIT else None
+
     def forget(self, path: str) -> None:
         """What was read of a file: skillrun itself has written it since."""
         self._hashes.pop(path, None)

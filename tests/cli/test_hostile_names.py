@@ -111,3 +111,12 @@ def test_a_job_spec_of_such_a_name_stops_no_command(tmp_path: Path) -> None:
 def test_folders_deeper_than_the_stack_stop_no_command(deep: Path) -> None:
     for args in COMMANDS:
         ends_well(deep, *args)
+
+
+@pytest.mark.parametrize("name", ["Makefile", ".github/workflows/ci.yml", "pyproject.toml", "shop/big.py"])
+def test_gigabytes_in_the_place_of_a_file_hold_no_command_up(tmp_path: Path, name: str) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", hostile.FILES)
+    (repo / name).parent.mkdir(parents=True, exist_ok=True)
+    with (repo / name).open("wb") as file:
+        file.truncate(3_000_000_000)
+    ends_well(repo, "detect", "--json")
