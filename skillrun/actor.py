@@ -57,9 +57,11 @@ _AGENTS = {
     "CRUSH": "crush",
     "GOOSE_TERMINAL": "goose",
     "AMP_CURRENT_THREAD_ID": "amp",
+    "TRAE_AI_SHELL_ID": "trae",
+    "PI_CODING_AGENT": "pi",
 }
 # Set in the agent's editor also for a person's terminal: they count only where no terminal is attached.
-_EDITORS = {"CURSOR_TRACE_ID": "cursor", "ANTIGRAVITY_*": "antigravity"}
+_EDITORS = {"CURSOR_TRACE_ID": "cursor", "ANTIGRAVITY_*": "antigravity", "REPL_ID": "replit"}
 _CI = {
     "GITHUB_ACTIONS": "github-actions",
     "GITLAB_CI": "gitlab-ci",
@@ -97,7 +99,7 @@ def person(action: str) -> Actor:
     """The caller of something that is for people. Raises Refused where it is an agent."""
     actor = who()
     if actor.is_agent:
-        said = f"{action}: {actor.agent or actor.name} is an agent, and what is recorded is for people to take away"
+        said = f"{action}: {actor.agent or actor.name} is an agent, and this is for people to do"
         raise Refused(said, hint="ask a person to do it")
     return actor
 
@@ -120,6 +122,9 @@ def _kind(agent: str | None, service: str | None, at_terminal: bool) -> ActorKin
 def _claimed(claim: str, seen: Actor) -> Actor:
     """What SKILLRUN_ACTOR says, on top of what was seen."""
     before, colon, after = claim.strip().partition(":")
+    if not colon and before.strip().lower() == ActorKind.AGENT:
+        # A kind alone. Of the kinds only this one takes a right away, so only this one is believed without a name.
+        return Actor("agent", ActorKind.AGENT, seen.agent or "agent")
     if not colon:
         return Actor(_clean(before) or seen.name, seen.kind, seen.agent)
     if before.strip().lower() not in set(ActorKind):
@@ -134,10 +139,16 @@ def _claimed(claim: str, seen: Actor) -> Actor:
 
 
 def _agent(env: Mapping[str, str], at_terminal: bool) -> str | None:
-    found = _first_set(env, _AGENTS) or _clean(env.get("AI_AGENT", "")) or None
+    found = _first_set(env, _AGENTS) or _clean(env.get("AI_AGENT", "")) or _named_agent(env)
     if found is None and not at_terminal:
         found = _first_set(env, _EDITORS)
     return found
+
+
+def _named_agent(env: Mapping[str, str]) -> str | None:
+    """The agent in AGENT (goose and amp set it). The name is anybody's: only an agent that is known counts there."""
+    said = env.get("AGENT", "").strip().lower()
+    return said if said in _AGENTS.values() else None
 
 
 def _first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:

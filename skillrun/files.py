@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,8 +118,18 @@ def write(base: Path, changes: Iterable[Change]) -> None:
         with held(base.resolve()) as journal:
             _Writing(journal, wanted).go()
     except OSError as error:
-        what = f"{error.filename or base}: cannot be written: {error.strerror}; nothing was changed"
+        place = _find_asked(base.resolve(), wanted, error.filename) or error.filename or base
+        what = f"{place}: cannot be written: {error.strerror}; nothing was changed"
         raise Refused(what, hint="make it writable, then run the same command again") from None
+
+
+def _find_asked(base: Path, changes: Iterable[Change], failed: str | bytes | None) -> str | None:
+    """The file that was asked for, where a draft of it could not be written."""
+    name = Path(os.fsdecode(failed or "")).name
+    for change in changes:
+        if name == Path(draft_name(change.path.relative_to(base).as_posix())).name:
+            return change.name
+    return None
 
 
 class _Writing:

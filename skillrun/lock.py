@@ -81,6 +81,9 @@ class RunLock:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            # A repository may hold a link in the place of the folder: no file is made behind it.
+            if self.path.parent.is_symlink():
+                raise OSError(errno.ELOOP, "its folder", str(self.path.parent))
             return os.open(self.path, flags, 0o644)
         except OSError as error:
             raise self._unusable(error) from error
@@ -103,7 +106,7 @@ class RunLock:
         reason = {
             errno.EROFS: "the file system is read-only",
             errno.EACCES: "no permission to write here",
-            errno.ELOOP: "it is a symbolic link",
+            errno.ELOOP: "it, or its folder, is a symbolic link",
             errno.ENOLCK: "the file system has no locks",
             errno.EOPNOTSUPP: "the file system has no locks",
         }.get(error.errno or 0, error.strerror or str(error))

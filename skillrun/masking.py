@@ -121,6 +121,7 @@ _KNOWN_TOKENS = re.compile(
     r"|sq0(?:csp|atp|idp)-[\w-]{22,}|shp(?:at|ss|ca|pa)_[a-fA-F0-9]{32}|hv[sbr]\.[\w-]{20,}|dapi[a-f0-9]{32}"
     r"|[A-Za-z0-9]{14}\.atlasv1\.[\w-]{40,}|NRAK-[A-Z0-9]{27}|ATATT3[\w=-]{20,}|ATBB[A-Za-z0-9]{28,}|HRKU-[\w-]{30,}"
     r"|gl(?:sa|c)_[A-Za-z0-9_]{30,}|lin_api_\w{30,}|ntn_\w{40,}|PMAK-[a-f0-9-]{50,}|figd_[\w-]{30,}"
+    r"|dp\.(?:pt|ct|sa|scim|audit|st(?:\.[a-z0-9_-]{2,35})?)\.[A-Za-z0-9]{40,44}"  # Doppler
     r"|sntry[su]_[\w=+/-]{30,}"
     r"|sbp_[a-f0-9]{40}|pscale_(?:tkn|pw|oauth)_[\w.-]{30,}|AKCp[A-Za-z0-9]{60,}|pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"
     r"|[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}"  # a client secret of Microsoft Entra
@@ -172,6 +173,29 @@ _COMMAND_LINE = re.compile(
 _OPTION = re.compile(
     r"(?i)((?<![\w-])--?(?:[a-z]+-){0,3}(?:password|passwd|passphrase|pass|pwd|token|secret|api-key|access-key|secret-key"
     rf"|account-key|auth-key|license-key)[ \t]+){_QUOTED_OR_NOT}"
+)
+# --user 'admin:A B': what is quoted ends with its quote, not with a space.
+_QUOTED_PAIR = re.compile(
+    rf"\b((?:curl|wget|https?|xh)\b(?!://){_USED}(?:-u|--user|--proxy-user|-U|-a|--auth)[ =]?"
+    r"(?:\"(?=[^\"\n]{0,300}\")|'(?=[^'\n]{0,300}'))[^\s:\"'/]{1,100}:)(?!\[masked\][\"'])[^\"'\n]{1,256}"
+)
+_DIRECTORY = re.compile(rf"\b(ldap(?:search|add|modify|delete|whoami|passwd)\b{_USED}-w[ \t]*){_QUOTED_OR_NOT}")
+_ORACLE = re.compile(
+    r"\b((?:sqlplus|sqlldr|expdp|impdp|rman)[ \t]+(?:-\w+[ \t]+){0,3}[\"']?\w{1,100}/)"
+    r"(?!\[masked\])[^\s\"'@/]{1,256}(?=@|[\"']|\s|\Z)"
+)
+# Redis: AUTH password, AUTH user password. In a sentence no word with a digit or a sign follows AUTH.
+_REDIS_AUTH = re.compile(
+    r"(?<![\w-])(AUTH[ \t]+(?:[\w.-]{1,64}[ \t]+)?[\"']?)(?!\[masked\])"
+    r"(?=[^\s\"']{0,256}[0-9+/=!@#$%^&*])(?=[^\s\"']{0,256}[A-Za-z])[^\s\"',;()\]]{6,256}(?=[\"']?[ \t]*(?:$|[\r\n]))",
+    re.MULTILINE,
+)
+_SQL_PASSWORD = re.compile(
+    r"(?i)(\b(?:(?:alter|create)[ \t]+(?:user|role|group|login)\b[^\n;]{0,200}?\bpassword"
+    r"|(?:alter|create)[ \t]+user\b[^\n;]{0,200}?\bidentified[ \t]+(?:with[ \t]+[\w'\"]{1,60}[ \t]+)?(?:by|as)"
+    r"|grant\b[^\n;]{0,200}?\bidentified[ \t]+by|^[ \t]*identified[ \t]+by)[ \t]*=?[ \t]*)"
+    r"(?!'%)'(?!\[masked\]')[^'\n]{1,256}'",
+    re.MULTILINE,
 )
 _PASSIN = re.compile(r"(-pass(?:in|out)?[ \t]+[\"']?pass:)(?!\[masked\])[^\s\"']{1,256}")
 _NETRC = re.compile(
@@ -225,12 +249,57 @@ _NO_SECRET = re.compile(
     r"|(?:os\.|self\.|settings\.|config\.|env\.|environ|process\.env|getenv|secrets\.|str\b|optional\[)"
     r"|[a-z_][\w.]*\("
 )
+# A type after the name of a parameter or a column. The bracket may have been cut off as the end of a sentence.
+_ANNOTATION = re.compile(
+    r"(?:[a-z_]+\.)*(?:Mapped|Annotated|Optional|Union|Literal|ClassVar|Final|Column|Field|list|List|dict|Dict|set|type)"
+    r"\[[\w.\[\] |,\"']{0,80}\Z|(?:[a-z_]+\.)*Secret(?:Str|Bytes)\Z"
+)
 _VARIABLE = re.compile(r"\$[A-Z_][A-Z0-9_]*\Z")
 _WORD = re.compile(r"[A-Za-z][a-z]{0,15}[.!?:]?\Z")
 
 _ASSIGNED = re.compile(
     r"([\w\"'\]][ \t]{0,2}(?:=>|:=|[:=])\s{0,2}\\?[\"']?)([A-Za-z0-9+/_-]{24,256}={0,2})(?![\w.:/-])"
 )
+
+
+# In a message: incorrect password 'x', password 'x' was rejected, password authentication failed (tried 'x').
+_QUOTED_SAID = re.compile(
+    r"(?i)(\b(?:incorrect|wrong|invalid|bad|rejected|expired|unknown)[ \t]{1,3}"
+    r"(?:password|passphrase|passwd|pwd|token|secret|api[ -]?key)[ \t]{0,3}:?[ \t]{1,3}"
+    r"|\b(?:password|passphrase|passwd|pwd|token|secret|api[ -]?key)[ \t]+"
+    r"(?=(?:\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`)[ \t]+(?:was|is|has been|did|does)[ \t]+(?:not[ \t]+)?"
+    r"(?:rejected|refused|invalid|incorrect|wrong|denied|accepted|expired|revoked|match|leaked|correct))"
+    r"|\bpassword[^\n\"']{0,60}\((?:tried|used|got|given|was)[ \t]*:?[ \t]+)"
+    r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`)"
+)
+# A row of values: ('bob', 'password', 'x').
+_ROW = re.compile(
+    r"(?i)([(\[,][ \t]*([\"'])(?:password|passwd|passphrase|secret|api_key|token)\2[ \t]*,[ \t]*)"
+    r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}')(?=[ \t]*[,)\]])"
+)
+_NAME_OF_CODE = re.compile(r"[A-Za-z_]+(?:[.-][A-Za-z_]+)*\Z")
+_HAS_LETTERS = re.compile(r"\w{3}")
+
+
+def _mask_quoted(text: str) -> str:
+    return _ROW.sub(_masked_row, _QUOTED_SAID.sub(_masked_quoted, text))
+
+
+def _masked_quoted(match: re.Match[str]) -> str:
+    """A parser's token is code: a word or a sign. What a person calls a password may be a word as well."""
+    before, quote, inner = match[1], match[2][0], match[2][1:-1]
+    is_code = re.search(r"(?i)token|secret|key", before) and _NAME_OF_CODE.match(inner)
+    if is_code or not _HAS_LETTERS.search(inner) or _NO_SECRET.match(inner) or _SAYS_NOTHING.match(inner):
+        return match[0]
+    return f"{before}{quote}{MASK}{quote}"
+
+
+def _masked_row(match: re.Match[str]) -> str:
+    """Names of columns and choices stay."""
+    quote, inner = match[3][0], match[3][1:-1]
+    if _NAME_OF_CODE.match(inner) or not _HAS_LETTERS.search(inner) or _NO_SECRET.match(inner):
+        return match[0]
+    return f"{match[1]}{quote}{MASK}{quote}"
 
 
 _SIGNS = re.compile(r"[^A-Za-z'’,.;:!?)(-]")
@@ -308,6 +377,8 @@ def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
         return False  # a variable of code: self.password = password
     if name == "pwd" and value[0] in "/~.":
         return False  # the working folder
+    if not quoted and ":" in separator and _ANNOTATION.match(value):
+        return False  # a type: api_key: Mapped[str]
     if name in ("password", "passwd", "passphrase", "passwort", "pwd"):
         return True
     if value.isdigit() and len(value) < 12:
@@ -342,7 +413,12 @@ _RULES: tuple[Callable[[str], str], ...] = (
     _masks_all(_COOKIE, rf"\1{MASK}"),
     _masks_group(_SESSION),
     _masks_all(_BEARER, rf"\1{MASK}"),
+    _masks_group(_QUOTED_PAIR),
     _masks_group(_COMMAND_LINE),
+    _masks_group(_DIRECTORY),
+    _masks_group(_ORACLE),
+    _masks_group(_REDIS_AUTH),
+    _masks_group(_SQL_PASSWORD),
     _masks_group(_OPTION),
     _masks_group(_PASSIN),
     _masks_group(_NETRC),
@@ -352,5 +428,6 @@ _RULES: tuple[Callable[[str], str], ...] = (
     _masks_group(_KEY_DATA),
     _mask_named,
     _mask_said,
+    _mask_quoted,
     _mask_assigned,
 )

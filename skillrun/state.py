@@ -46,10 +46,11 @@ def read_own(path: Path) -> bytes | None:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    status = os.fstat(opened)
+    if not stat.S_ISREG(status.st_mode) or not _belongs_to_user(status):
+        os.close(opened)  # a folder, say, which no file object can be made of
+        return None
     with os.fdopen(opened, "rb") as file:
-        status = os.fstat(opened)
-        if not stat.S_ISREG(status.st_mode) or not _belongs_to_user(status):
-            return None
         return file.read(_MOST)
 
 

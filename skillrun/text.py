@@ -25,7 +25,7 @@ _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 # Most texts hold none of it, and the patterns that look closely take longer to compile than a command may take.
 _MAY_HOLD_SECRET = re.compile(
     r"(?i)p(?:ass|w|sw)|secret|token|credential|key|auth|cookie|sess|bearer|basic|://|-----|[?&;]sig"
-    r"|[ \t]--?(?:user|[aup])|:(?:[0-9]{4}|\*):|[a-z0-9+/_.~-]{15}"
+    r"|[ \t]--?(?:user|[aupw])|sql(?:plus|ldr)|(?:exp|imp)dp|rman|identified|:(?:[0-9]{4}|\*):|[a-z0-9+/_.~-]{15}"
 )
 _SOME, _FEW = 2_000, 200  # characters of a line that are looked at, and that are shown
 

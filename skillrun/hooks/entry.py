@@ -57,6 +57,8 @@ def _decide(agent: "Any", event: str) -> "dict[str, Any] | None":
     except (ValueError, RecursionError, OSError) as error:
         print(f"skillrun: hook {agent.ID} {event}: standard input is no JSON object: {error}", file=sys.stderr)
         return None
+    from skillrun.errors import SkillrunError
+
     try:
         asked = agent.read(payload)
         folder = asked.cwd or os.getcwd()
@@ -69,6 +71,11 @@ def _decide(agent: "Any", event: str) -> "dict[str, Any] | None":
 
         reason = why_open(folder, agent.ID, again=asked.already_blocked)
         return agent.stop_block(reason) if reason else None
+    except SkillrunError as error:
+        print(f"skillrun: hook {agent.ID} {event}: {error}; nothing is held up", file=sys.stderr)
+        if error.hint:
+            print(f"  do: {error.hint}", file=sys.stderr)
+        return None
     except Exception as error:  # an agent must never be stuck on our account
         print(f"skillrun: hook {agent.ID} {event}: {type(error).__name__}: {error}", file=sys.stderr)
         return None

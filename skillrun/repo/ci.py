@@ -52,7 +52,7 @@ def ci_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     )
     for path in tree.files:
         if CI_FILES.fullmatch(path):
-            text = (tree.peek(path) or b"").decode("utf-8", "replace")
+            text = (tree.skim(path) or b"").decode("utf-8", "replace")
             yield from reader.offers(path, _with_variables(text))
 
 

@@ -57,7 +57,7 @@ def find_stack(tree: Tree, manifests: Manifests) -> Stack:
 
 
 def _other_backend(tree: Tree, name: str, what: str) -> str | None:
-    return what if what.encode() in (tree.peek(name) or b"") else None
+    return what if what.encode() in (tree.skim(name) or b"") else None
 
 
 def find_paths(tree: Tree, manifests: Manifests, languages: tuple[str, ...]) -> Paths:

@@ -66,7 +66,7 @@ def _decided(tree: Tree, managers: list[str]) -> str:
     """CI decides between several lock files; the first where it says nothing."""
     if len(managers) == 1:
         return managers[0]
-    text = b"\n".join(tree.peek(path) or b"" for path in tree.files if CI_FILES.fullmatch(path)).decode(
+    text = b"\n".join(tree.skim(path) or b"" for path in tree.files if CI_FILES.fullmatch(path)).decode(
         "utf-8", "replace"
     )
     counts = {name: len(re.findall(rf"(?m)(?:^|[\s;&|\"'(]){name}(?:$|\s)", text)) for name in managers}
@@ -76,7 +76,7 @@ def _decided(tree: Tree, managers: list[str]) -> str:
 def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
     if family == "javascript":
         return _declared_javascript(tree, names)
-    pyproject = (tree.peek(names["pyproject.toml"]) or b"") if "pyproject.toml" in names else b""
+    pyproject = (tree.skim(names["pyproject.toml"]) or b"") if "pyproject.toml" in names else b""
     for name in ("poetry", "pdm", "uv"):
         if re.search(rb"(?m)^\[tool\." + name.encode() + rb"[.\]]", pyproject) and name != "uv":
             return name
@@ -85,7 +85,7 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
     if "Pipfile" in names:
         return "pipenv"
     compiled = (path for name, path in names.items() if name.endswith((".txt", ".lock")) and "requirements" in path)
-    if any(_BY_UV.search(tree.peek(path) or b"") for path in compiled) or _installed_by_uv(tree, names):
+    if any(_BY_UV.search(tree.skim(path) or b"") for path in compiled) or _installed_by_uv(tree, names):
         return "uv"
     if any(name.endswith(".in") and "requirements" in path for name, path in names.items()):
         return "pip-tools"
@@ -99,12 +99,12 @@ def _installed_by_uv(tree: Tree, names: dict[str, str]) -> bool:
     beside = [path for name, path in names.items() if name in ("Makefile", "justfile", "Dockerfile")]
     ci = [path for path in tree.files if CI_FILES.fullmatch(path)]
     return any(
-        re.search(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements", tree.peek(path) or b"") for path in beside + ci
+        re.search(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements", tree.skim(path) or b"") for path in beside + ci
     )
 
 
 def _declared_javascript(tree: Tree, names: dict[str, str]) -> str | None:
     if "package.json" not in names:
         return None
-    said = re.search(rb'"packageManager"\s*:\s*"(\w+)@', tree.peek(names["package.json"]) or b"")
+    said = re.search(rb'"packageManager"\s*:\s*"(\w+)@', tree.skim(names["package.json"]) or b"")
     return said[1].decode() if said else "npm"

@@ -299,5 +299,6 @@ def _replace(root: Path, text: str) -> None:
     if (root / NAME).is_symlink():
         raise ProfileInvalid(f"{NAME}: is a symbolic link", hint="replace it by the file itself")
     files = Files(root)
-    files.put(NAME, text.encode())
+    # A name that is not UTF-8 is kept as JSON's own escapes, which are read as that name again.
+    files.put(NAME, text.encode("utf-8", "backslashreplace"))
     write(root, files.changes())

@@ -195,6 +195,10 @@ class Tree:
             self._kept += len(data)
         return data
 
+    def skim(self, path: str) -> bytes | None:
+        """As `peek`, and None for what is too large to be configuration: nobody waits for gigabytes of a Makefile."""
+        return self.peek(path) if self.size(path) <= SEARCH_LIMIT else None
+
     def forget(self, path: str) -> None:
         """What was read of a file: skillrun itself has written it since."""
         self._hashes.pop(path, None)
@@ -267,10 +271,17 @@ def _regular(root: Path, name: str, folders: dict[str, bool]) -> os.stat_result 
 
 def _real_folder(root: Path, folder: str, folders: dict[str, bool]) -> bool:
     """No part of the folder is a symbolic link: a tracked path may lie behind one that replaced its folder."""
-    if folder not in folders:
-        above = _real_folder(root, folder.rpartition("/")[0], folders)
-        folders[folder] = above and stat.S_ISDIR(os.lstat(f"{root}/{folder}").st_mode)
-    return folders[folder]
+    # No recursion: a tree can be deeper than Python's stack.
+    unseen: list[str] = []
+    above = folder
+    while above not in folders:
+        unseen.append(above)
+        above = above.rpartition("/")[0]
+    is_real = folders[above]
+    for part in reversed(unseen):
+        is_real = is_real and stat.S_ISDIR(os.lstat(f"{root}/{part}").st_mode)
+        folders[part] = is_real
+    return is_real
 
 
 def _content(root: Path, path: str) -> bytes | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.canonical import canonical
+from skillrun.errors import Refused
 from skillrun.ledger import texts
 from skillrun.ledger.chain import SEAL
 from skillrun.ledger.rows import STAGE_FINISHED, NewEvent
@@ -109,6 +110,10 @@ def _make_key() -> bytes | None:
     with contextlib.suppress(OSError):
         # Never in the place of a key that somebody else has signed with meanwhile.
         write_own(_key_file(), secrets.token_bytes(_KEY_BYTES), replace=False)
+    if _key_file().is_dir():
+        # Without a line here a run would begin, and nothing that it records would be believed.
+        said = f"{_key_file()}: the state folder cannot be used: there is a folder in the place of the key"
+        raise Refused(said, hint="move it away; a new key is made")
     return _read_key()
 
 

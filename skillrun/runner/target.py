@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from skillrun.ledger.connection import BUSY_MS
 from skillrun.ledger.store import Ledger
 from skillrun.opening import read_beginning, read_json
 from skillrun.repo.git import Repo, open_repo
+from skillrun.text import visible
 
 FOLDER = ".skillrun"
 _IGNORED = (
@@ -93,8 +95,9 @@ def the_only_spec(repo: Repo) -> Path | None:
     """The one spec in `.skillrun/jobs/`, or None. Raises Misuse where there are several."""
     found = specs_in(repo.root)
     if len(found) > 1:
-        listed = ", ".join(shown(repo.root, path) for path in found)
-        raise Misuse(f"several job specs: {listed}", hint=f"name one: --spec {shown(repo.root, found[0])}")
+        listed = ", ".join(visible(shown(repo.root, path)) for path in found)
+        first = visible(shown(repo.root, found[0]))
+        raise Misuse(f"several job specs: {listed}", hint=f"name one: --spec {first}")
     return found[0] if found else None
 
 
@@ -113,7 +116,8 @@ def ledger_path(repo: Repo, given: Path | None) -> Path:
     if not path.is_relative_to(repo.common_root) or path == repo.common_root:
         hint = "correct ledger in REPO_PROFILE.json, or name a ledger with --ledger"
         raise LedgerUnusable(f"REPO_PROFILE.json: ledger: {relative} leads out of the repository", hint=hint)
-    for part in (path, *path.parents[: len(path.relative_to(repo.common_root).parts) - 1]):
+    above = path.parents[: len(path.relative_to(repo.common_root).parts) - 1]
+    for part in (path, lock_folder(path), *above):
         if part.is_symlink():
             raise LedgerUnusable(f"{part}: a symbolic link", hint="remove it, or name a ledger with --ledger")
     return path
@@ -134,7 +138,7 @@ def own_files(repo: Repo, ledger: Path) -> tuple[str, ...]:
     if not ledger.is_relative_to(repo.root):
         return ()
     relative = ledger.relative_to(repo.root)
-    return (relative.as_posix(), (relative.parent / "locks").as_posix() + "/")
+    return (relative.as_posix(), lock_folder(relative).as_posix() + "/")
 
 
 def prepare_ledger_folder(repo: Repo, path: Path) -> None:
@@ -149,6 +153,8 @@ def prepare_ledger_folder(repo: Repo, path: Path) -> None:
         draft.write_text(_IGNORED, encoding="utf-8")
         draft.replace(ignore)  # at once whole: another process may look at the tree now
     except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()  # a full disk lets a name be made, and nothing be written in it
         hint = "name a ledger elsewhere: --ledger FILE, or SKILLRUN_LEDGER"
         raise LedgerUnusable(f"{folder}: cannot be written: {error.strerror}", hint=hint) from None
 
@@ -170,7 +176,12 @@ def open_ledger(path: Path, *, read_only: bool = False) -> Ledger:
 def lock_path(target: Target, identity: Sequence[str]) -> Path:
     """One lock for each run (its skill and job) in each repository, beside the ledger."""
     name = digest([*identity, target.repo_name])[:16]
-    return target.ledger_path.parent / "locks" / f"{name}.lock"
+    return lock_folder(target.ledger_path) / f"{name}.lock"
+
+
+def lock_folder(ledger: Path) -> Path:
+    """Beside the ledger; what skillrun writes there is ignored by git."""
+    return ledger.parent / "locks"
 
 
 def shown(root: Path, path: Path) -> str:

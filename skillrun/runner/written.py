@@ -13,6 +13,7 @@ from skillrun.canonical import sha256
 from skillrun.errors import Refused, SkillrunError
 from skillrun.ledger.rows import NewEvent
 from skillrun.opening import read_file, read_json
+from skillrun.runner.target import lock_folder
 
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
@@ -24,7 +25,7 @@ _MODE = 0o644
 
 def _note(ledger: Path) -> Path:
     """Beside the locks, which git ignores."""
-    return ledger.parent / "locks" / "scaffold.json"
+    return lock_folder(ledger) / "scaffold.json"
 
 
 def begin(ledger: Path, run: str, plan: Plan) -> None:
@@ -43,8 +44,12 @@ def begin(ledger: Path, run: str, plan: Plan) -> None:
         # The repository may hold a link in the place of the note, or of its folder: neither is written through.
         put_file(folder, f"{path.parent.name}/{path.name}", json.dumps(note).encode(), _MODE)
     except OSError as error:
-        what = f"{path}: cannot be written: {error.strerror}; nothing was written"
-        raise Refused(what, hint="replace what is there by a folder that you can write") from None
+        if path.parent.is_symlink():
+            said, place = "a symbolic link", path.parent
+        else:
+            said, place = f"cannot be written: {error.strerror}", path
+        hint = "replace what is there by a folder that you can write"
+        raise Refused(f"{place}: {said}; nothing was written", hint=hint) from None
 
 
 def record(ledger: Ledger, path: Path, root: Path, formatters: Sequence[str] | None = None) -> None:

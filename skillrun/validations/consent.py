@@ -1,9 +1,11 @@
 """What a person has allowed in one working tree: that code of the repository runs, and what agents may say there.
 
-The answer is kept in the user's state folder, under the working tree's real path, device, inode and user. It names the
-commit that the tree stood on. It holds for that commit, for whatever is edited in the tree, and for commits that are
-made in it on top of that commit. Commits that came from elsewhere (pull, merge, rebase, checkout) are asked for again,
-also while git is still at work on them.
+The answer is kept in the user's state folder, under the working tree's real path, device, inode and
+user. It fits only while the tree's git folder carries the random mark that was written there with
+it: a later clone at the same place can have the same inodes. It names the commit that the tree
+stood on. It holds for that commit, for whatever is edited in the tree, and for commits that are
+made in it on top of that commit. Commits that came from elsewhere (pull, merge, rebase, checkout)
+are asked for again, also while git is still at work on them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shlex
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +25,8 @@ from typing import Any, Protocol
 
 from skillrun.actor import Actor, who
 from skillrun.canonical import digest
-from skillrun.errors import Blocked
+from skillrun.errors import Blocked, Refused
+from skillrun.opening import read_beginning
 from skillrun.repo.git import Repo, run_git
 from skillrun.state import hold_own_folder, lies_in, read_own, state_dir, write_own
 from skillrun.text import masked, visible
@@ -80,6 +85,7 @@ class Record:
     agents: bool = False  # whether agents may say --trust here
     agent_waivers: bool = False  # whether agents may waive items here
     given: list[dict[str, Any]] = field(default_factory=list)
+    token: str = ""  # what is written in the working tree's git folder; see `_Mark`
 
 
 class Consent:
@@ -90,6 +96,7 @@ class Consent:
         self.store = state_dir() / "consent" if store is None else store
         self.identity = _identify_worktree(repo.root)
         self.path = self.store / f"{digest(self.identity)}.json"
+        self.mark = _Mark(repo.root, digest([self.identity, os.path.realpath(self.store)]))
 
     def read(self) -> Record:
         """The answers; none where nobody gave any, or somebody else could have written them."""
@@ -99,9 +106,10 @@ class Consent:
         if content is None:
             return Record()
         try:
-            return _parse_record(json.loads(content), self.identity)
+            record = _parse_record(json.loads(content), self.identity)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return Record()
+        return record if self.mark.carries(record.token) else Record()
 
     def covers_head(self) -> bool:
         """Whether somebody allowed what HEAD is, and what is being merged or picked on top of it.
@@ -145,7 +153,7 @@ class Consent:
             record.agent_waivers |= waive
 
     def revoke(self) -> bool:
-        """Takes every answer for this working tree away; whether there was one. Raises Blocked."""
+        """Takes every answer for this working tree away; whether there was one. Raises Refused."""
         if not os.path.lexists(self.path):
             return False
         try:
@@ -155,7 +163,8 @@ class Consent:
             return False
         except OSError as error:
             said = f"{self.path}: the consent cannot be taken back: {error.strerror or error}"
-            raise Blocked(said, hint=f"remove it: rm {shlex.quote(str(self.path))}") from error
+            raise Refused(said, hint=f"remove it: rm {shlex.quote(str(self.path))}") from error
+        self.mark.remove()
         return True
 
     def _remember(self, made_here: Mapping[str, str], seen: Record) -> bool:
@@ -179,8 +188,11 @@ class Consent:
                 record = self.read()
                 before = self._render(record)
                 yield record
-                if (after := self._render(record)) != before:
-                    write_own(self.path, after)
+                if self._render(record) == before:
+                    return
+                # The mark is written into git's folder with the first answer, never by whoever only reads.
+                record.token = record.token or self.mark.make()
+                write_own(self.path, self._render(record))
         except OSError as error:
             said = f"{self.store}: the consent cannot be kept: {error.strerror or error}"
             raise Blocked(said, hint=_ELSEWHERE) from error
@@ -192,8 +204,9 @@ class Consent:
     def _render(self, record: Record) -> bytes:
         newest = list(record.commits.items())[-_MOST_COMMITS:]
         value = {
-            "schema_version": 2,
+            "schema_version": 3,
             "worktree": self.identity,
+            "token": record.token,
             "commits": dict(newest),
             "agents": record.agents,
             "agent_waivers": record.agent_waivers,
@@ -279,6 +292,56 @@ def _identify_worktree(root: Path) -> dict[str, Any]:
     return {"path": name, "device": real.stat().st_dev, "inodes": inodes, "uid": os.geteuid()}
 
 
+class _Mark:
+    """A random token in the git folder of a working tree: no clone brings it along.
+
+    Each state folder has a mark of its own, so that two users of one tree do not undo each other's answers.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._folder = _find_git_folder(root)
+        self._file = self._folder / f"skillrun-{name[:16]}"
+
+    def carries(self, token: str) -> bool:
+        """Whether it is this token; none was written only where nobody could write the folder, as still nobody can."""
+        if not token:
+            return not os.access(self._folder, os.W_OK)
+        try:
+            opened = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            status = os.fstat(opened)
+            is_own_file = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+            return is_own_file and os.read(opened, 100) == token.encode()
+        finally:
+            os.close(opened)
+
+    def make(self) -> str:
+        """A new token in the place of whatever is there; empty where the folder cannot be written."""
+        token = secrets.token_hex(16)
+        try:
+            write_own(self._file, token.encode())
+        except OSError:
+            return ""
+        return token
+
+    def remove(self) -> None:
+        """Takes it away, where there is one."""
+        with contextlib.suppress(OSError):
+            self._file.unlink()
+
+
+def _find_git_folder(root: Path) -> Path:
+    """The folder that is git's own for this working tree alone; a linked worktree names it in a file."""
+    entry = root / ".git"
+    try:
+        said = os.fsdecode(read_beginning(entry, 5000))
+    except OSError:
+        return entry
+    return root / said.removeprefix("gitdir:").strip()
+
+
 def _find_inode(path: Path) -> int:
     """The inode of a file; 0 where there is none, as where git's own folder lies elsewhere."""
     try:
@@ -289,11 +352,12 @@ def _find_inode(path: Path) -> int:
 
 def _parse_record(value: Any, identity: Mapping[str, Any]) -> Record:
     """The record in a file. Raises ValueError, KeyError or TypeError for anything else."""
-    if value["schema_version"] != 2 or value["worktree"] != identity:
+    if value["schema_version"] != 3 or value["worktree"] != identity:
         raise ValueError("the answers for another working tree")
     commits = dict[str, str](value["commits"])
     given = [dict(one) for one in value["given"]]
-    return Record(commits, value["agents"] is True, value["agent_waivers"] is True, given)
+    may_trust, may_waive = value["agents"] is True, value["agent_waivers"] is True
+    return Record(commits, may_trust, may_waive, given, str(value["token"]))
 
 
 def remove_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from skillrun.errors import Blocked
+from skillrun.errors import Blocked, RepoUnusable, SkillrunError
 from skillrun.opening import read_json
 from skillrun.repo.git import Repo, git_output, run_git
+from skillrun.text import visible
 from skillrun.wall.commit import Contents, find_conversions, read_entries, write_entries
 from skillrun.wall.strays import Strays
 
@@ -68,7 +69,9 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
 
 def _check_out(original: Path, root: Path, commit: str) -> Contents:
     """A worktree whose files are those of the commit, byte for byte."""
-    git_output(original, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(root), commit)
+    added = run_git(original, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(root), commit)
+    if added.returncode:
+        raise _explain_failure(original, added.stderr)
     # Git refuses paths here that lead out of a checkout. A sparse one would leave out what the commit holds.
     git_output(root, *_WHOLE, "read-tree", commit)
     entries = read_entries(root, commit)
@@ -76,6 +79,19 @@ def _check_out(original: Path, root: Path, commit: str) -> Contents:
     # With what the files look like in the index, nobody's git has to read them again. 1: one would be converted.
     run_git(root, *_WHOLE, "update-index", "-q", "--refresh")
     return Contents(root, commit, entries)
+
+
+def _explain_failure(original: Path, stderr: bytes) -> SkillrunError:
+    """Why git made no worktree."""
+    if b"No space left on device" in stderr:
+        said = f"{original}: the clean checkout cannot be written: the disk is full"
+        return Blocked(said, hint="make room in its .git, and in the folder for temporary files (TMPDIR)")
+    if b"Read-only file system" in stderr or b"Permission denied" in stderr:
+        said = f"{original}: the clean checkout cannot be made: its .git cannot be written"
+        return Blocked(said, hint="make it writable, or verify in a clone")
+    lines = stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+    said = visible(lines[-1], 200).removeprefix("fatal: ")
+    return RepoUnusable(f"{original}: git makes no worktree for a clean checkout: {said}", hint="run git status there")
 
 
 def _new_folder() -> Path:

@@ -22,6 +22,8 @@ from skillrun.repo.git import git_output, objects_missing, run_git
 _LINK, _SUBMODULE, _PROGRAM = "120000", "160000", "100755"
 _AT_ONCE = 64 * 1024 * 1024  # bytes of files that are in memory together
 _PIECE = 1024 * 1024
+# Folders in each other. Python makes and removes trees by recursion: a deeper one has no end.
+_DEEPEST = 300
 # A file system's clock ticks more slowly than files can change: a time as young as this says
 # nothing yet.
 _TICK_NS = 100_000_000
@@ -69,6 +71,10 @@ def write_entries(root: Path, folder: Path, entries: Mapping[str, Entry]) -> Non
     odd = next((path for path in entries if not is_beneath(path)), None)
     if odd is not None:
         raise RepoUnusable(f"{root}: the commit holds the path {odd!r}", hint="git fsck says more")
+    deep = next((path for path in entries if path.count("/") > _DEEPEST), None)
+    if deep is not None:
+        said = f"the commit holds a file in {deep.count('/')} nested folders ({deep[:60]}...)"
+        raise RepoUnusable(f"{root}: {said}", hint="move it up")
     try:
         for path in entries:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

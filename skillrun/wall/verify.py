@@ -137,7 +137,7 @@ def _job(
     from skillrun.runner.target import Request
 
     # What the job before ran could have left a kept proof of this one, a key, or a ledger with signed events.
-    ledger = checkout.ledgers / f"{sha256(spec.path.encode())[:16]}.db"
+    ledger = checkout.ledgers / f"{sha256(os.fsencode(spec.path))[:16]}.db"
     shutil.rmtree(state_dir(), ignore_errors=True)
     shutil.rmtree(checkout.ledgers, ignore_errors=True)
     checkout.ledgers.mkdir(exist_ok=True)

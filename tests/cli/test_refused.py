@@ -144,6 +144,29 @@ def test_a_ledger_that_is_a_folder_a_pipe_or_a_link(repo: Path, tmp_path: Path) 
     refused(repo, shops.SKILL, says="not a regular file", timeout=20)
 
 
+def test_a_lock_folder_that_is_a_link_leads_nowhere(repo: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "scaffold.json").write_text("{}")
+    (repo / ".skillrun").mkdir(exist_ok=True)
+    (repo / ".skillrun" / "locks").symlink_to(outside)
+    refused(repo, shops.SKILL, says="locks: a symbolic link", watch=outside)
+    ledger = repo / ".skillrun" / "ledger.db"
+    refused(repo, shops.SKILL, "--ledger", ledger, says="is a symbolic link", watch=outside)
+    assert [path.name for path in outside.iterdir()] == ["scaffold.json"]
+
+
+def test_the_names_of_several_specs_are_shown_on_one_line(repo: Path) -> None:
+    jobs = repo / ".skillrun" / "jobs"
+    jobs.mkdir(parents=True, exist_ok=True)
+    for name in ("a\nskillrun: all is well.yaml", "b.yaml"):
+        (jobs / name).write_text("version: 1\n")
+    done = helpers.run_cli("run", shops.SKILL, cwd=repo)
+    assert done.returncode == 2
+    assert r"a\nskillrun: all is well.yaml" in done.stderr.splitlines()[0]
+    assert not any(line.startswith("skillrun: all") for line in done.stderr.splitlines())
+
+
 def test_a_ledger_of_a_newer_version(repo: Path) -> None:
     shops.run(repo, code=3)
     ledger = shops.ledger_of(repo)

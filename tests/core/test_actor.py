@@ -24,6 +24,10 @@ from skillrun.errors import Misuse
         ({"COPILOT_AGENT_SOURCE_ENVIRONMENT": "production"}, "copilot"),
         ({"OPENCODE": "1"}, "opencode"),
         ({"AI_AGENT": "devin@1"}, "devin@1"),
+        ({"AGENT": "goose"}, "goose"),
+        ({"AGENT": "amp"}, "amp"),
+        ({"PI_CODING_AGENT": "true"}, "pi"),
+        ({"TRAE_AI_SHELL_ID": "7"}, "trae"),
         ({"CLAUDECODE": "1", "GITHUB_ACTIONS": "true", "CI": "true"}, "claude-code"),
     ],
 )
@@ -34,7 +38,12 @@ def test_an_agent_is_recognised_with_and_without_a_terminal(env: dict[str, str],
 
 
 @pytest.mark.parametrize(
-    "env", [{"CODEX_HOME": "/x"}, {"COPILOT_GITHUB_TOKEN": "x"}, {"GEMINI_API_KEY": "x"}, {"CLAUDECODE": "0"}]
+    "env",
+    [
+        *({"CODEX_HOME": "/x"}, {"COPILOT_GITHUB_TOKEN": "x"}, {"GEMINI_API_KEY": "x"}, {"CLAUDECODE": "0"}),
+        *({"AGENT": "build-17"}, {"AGENT": "/usr/bin/ssh-agent"}, {"AGENT": ""}, {"PI_CODING_AGENT_DIR": "/x"}),
+        *({"REPL_ID": "x"}, {"GOOSE_PROVIDER": "openai"}, {"AIDER_MODEL": "x"}),
+    ],
 )
 def test_a_users_setting_makes_no_agent(env: dict[str, str]) -> None:
     assert who(env, terminal=True).kind is ActorKind.HUMAN
@@ -69,6 +78,14 @@ def test_skillrun_actor_speaks_and_the_agent_stays_on_record() -> None:
     assert who({"SKILLRUN_ACTOR": "agent:mine"}, terminal=True) == Actor("mine", ActorKind.AGENT, "mine")
     assert who({"SKILLRUN_ACTOR": "human:ada", "CLAUDECODE": "1"}) == Actor("ada", ActorKind.HUMAN, "claude-code")
     assert who({"SKILLRUN_ACTOR": "ada", "CI": "1"}) == Actor("ada", ActorKind.CI)
+
+
+def test_a_kind_alone_is_believed_where_it_takes_a_right_away() -> None:
+    for claim in ("agent", " Agent ", "agent:"):
+        assert who({"SKILLRUN_ACTOR": claim}, terminal=True).is_agent
+    assert who({"SKILLRUN_ACTOR": "agent", "CLAUDECODE": "1"}).agent == "claude-code"
+    assert who({"SKILLRUN_ACTOR": "human"}, terminal=False).kind is ActorKind.UNKNOWN
+    assert not who({"SKILLRUN_ACTOR": "agentha"}, terminal=True).is_agent
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:

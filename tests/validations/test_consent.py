@@ -14,7 +14,7 @@ import helpers
 import pytest
 
 from skillrun.actor import Actor, ActorKind
-from skillrun.errors import Blocked
+from skillrun.errors import Blocked, Refused
 from skillrun.repo.git import open_repo
 from skillrun.state import state_dir
 from skillrun.validations import consent
@@ -377,6 +377,70 @@ def test_a_later_clone_at_the_same_path_asks(clone: Path, upstream: Path) -> Non
     assert not covered(clone)
 
 
+def take_identity(record: Path, root: Path) -> Path:
+    """Puts the answers of another tree in the place of this one's, as if it had the same path and inodes."""
+    consent = Consent(open_repo(root))
+    value = json.loads(record.read_text()) | {"worktree": consent.identity}
+    consent.path.write_text(json.dumps(value))
+    consent.path.chmod(0o600)
+    return consent.path
+
+
+def test_a_later_clone_with_the_very_same_inodes_asks(clone: Path, upstream: Path) -> None:
+    record = Consent(open_repo(clone)).path
+    shutil.rmtree(clone)
+    helpers.git(clone.parent, "clone", "--quiet", str(upstream), str(clone))
+    take_identity(record, clone)
+    assert not covered(clone)
+    give(clone)
+    assert covered(clone)
+
+
+def marks(root: Path) -> list[Path]:
+    return list((root / ".git").glob("skillrun-*"))
+
+
+def test_the_mark_of_a_tree_is_its_owners_and_no_link(clone: Path, tmp_path: Path) -> None:
+    (mark,) = marks(clone)
+    assert mark.stat().st_mode & 0o777 == 0o600
+    mark.rename(tmp_path / "elsewhere")
+    mark.symlink_to(tmp_path / "elsewhere")
+    assert not covered(clone)
+    give(clone)
+    assert covered(clone)
+    assert len((tmp_path / "elsewhere").read_text()) == 32
+
+
+def test_reading_writes_no_mark_and_taking_back_removes_it(upstream: Path) -> None:
+    assert not covered(upstream)
+    assert not marks(upstream)
+    give(upstream)
+    assert Consent(open_repo(upstream)).revoke()
+    assert not marks(upstream)
+
+
+def test_a_mark_that_came_with_the_tree_is_not_taken_over(clone: Path) -> None:
+    (mark,) = marks(clone)
+    known = mark.read_text()
+    Consent(open_repo(clone)).path.unlink()
+    give(clone)
+    assert mark.read_text() != known
+
+
+def test_a_git_folder_that_a_group_may_write_is_no_hindrance(clone: Path) -> None:
+    (clone / ".git").chmod(0o775)
+    give(clone)
+    assert covered(clone)
+
+
+def test_a_linked_worktree_is_marked_in_its_own_folder(clone: Path) -> None:
+    side = clone.with_name("side")
+    helpers.git(clone, "worktree", "add", "--quiet", "-b", "side", str(side))
+    give(side)
+    assert covered(side)
+    assert len(list((clone / ".git" / "worktrees" / "side").glob("skillrun-*"))) == 1
+
+
 def test_a_link_to_the_tree_is_the_tree(clone: Path) -> None:
     link = clone.with_name("link")
     link.symlink_to(clone)
@@ -478,7 +542,7 @@ def test_answers_at_once_are_all_kept(clone: Path) -> None:
 def test_an_answer_that_cannot_be_taken_back_is_said(clone: Path) -> None:
     kept = Consent(open_repo(clone))
     kept.store.chmod(0o500)
-    with pytest.raises(Blocked, match="cannot be taken back"):
+    with pytest.raises(Refused, match="cannot be taken back"):
         kept.revoke()
     kept.store.chmod(0o700)
 

@@ -6,6 +6,7 @@ Installed is not used: what counts is an app, a task or a job that is sent, in c
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -72,7 +73,7 @@ class KnownRecogniser:
             return False
         if path.endswith(".py"):
             return self._speaks(data)
-        return not self._is_source(path) or self._speaks(data) or self._speaks(path.encode())
+        return not self._is_source(path) or self._speaks(data) or self._speaks(os.fsencode(path))
 
     def _speaks(self, text: bytes) -> bool:
         return any(word in text for word in self._known.words)

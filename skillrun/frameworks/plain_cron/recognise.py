@@ -80,7 +80,7 @@ class PlainCronRecogniser:
             return is_start_file(path)
         self._paths.append(path)
         self._note_code(path, data)
-        if b"__main__" in data or path.endswith("/__main__.py") or b"/management/commands/" in path.encode():
+        if b"__main__" in data or path.endswith("/__main__.py") or "/management/commands/" in path:
             # What a web server imports runs beside its requests: only a loop of its own makes it a poller.
             self._imports[path] = set() if _SERVES.search(data) else set(_imported_modules(data))
         return b"while " in data and not _CLOCKED.search(data) and (b"sleep(" in data or b".wait(" in data)
