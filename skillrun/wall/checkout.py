@@ -12,9 +12,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from skillrun.errors import Blocked, RepoUnusable, SkillrunError
-from skillrun.opening import read_json
+from skillrun.opening import read_json, read_utf8
 from skillrun.repo.git import Repo, git_output, run_git
 from skillrun.text import visible
+from skillrun.validations.environment import find_python
 from skillrun.wall.commit import Contents, find_conversions, read_entries, write_entries
 from skillrun.wall.strays import Strays
 
@@ -46,6 +47,7 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
     `pythons` are the interpreters that the specs name, relative to the repository. Raises Blocked where there is no
     room, RepoUnusable where git makes no worktree.
     """
+    pythons = tuple(pythons)
     place = _new_folder()
     root = place / f"{place.name}-repo"  # git names the worktree so: two at once never meet
     try:
@@ -61,7 +63,7 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
             "TMPDIR": str(place / "tmp"),
         }
         with _environment(changes):
-            strays = Strays(root, contents.entries)
+            strays = Strays(root, contents.entries, find_interpreter_folders(repo.root, pythons))
             yield Checkout(root, place / "ledgers", changes["PYTHONPATH"], contents, strays, notes)
     finally:
         _remove(repo.root, root, place)
@@ -110,13 +112,62 @@ def _remove(repo: Path, root: Path, place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
+def find_environments(original: Path, pythons: tuple[str, ...]) -> dict[str, Path]:
+    """Name -> folder of the environments in which code of the repository would run: those that are
+    linked, and the one of an interpreter from elsewhere.
+    """
+    found = _list_installed(original, pythons)
+    for folder in find_interpreter_folders(original, pythons):
+        if folder not in found.values() and (folder / "pyvenv.cfg").is_file():
+            found[str(folder)] = folder
+    return {name: folder.resolve() for name, folder in found.items()}
+
+
+def find_interpreter_folders(original: Path, pythons: Iterable[str]) -> tuple[Path, ...]:
+    """The environment of each interpreter that runs code of the repository, its spec's and its own,
+    and the Python that a virtual environment was made from where it shows its packages.
+    """
+    folders = {}
+    for python in (*pythons, find_python(original)):
+        folder = (original / python).parent.parent
+        folders[folder] = True
+        base = _find_shown_base(folder)
+        if base is not None:
+            folders[base] = True
+    return tuple(folders)
+
+
+def _find_shown_base(environment: Path) -> Path | None:
+    """As `python -m venv --system-site-packages` writes it down."""
+    try:
+        lines = read_utf8(environment / "pyvenv.cfg").splitlines()
+    except (OSError, ValueError):
+        return None
+    told = {}
+    for line in lines:
+        name, _, value = line.partition("=")
+        told[name.strip().lower()] = value.strip()
+    if told.get("include-system-site-packages", "").lower() != "true" or not told.get("home"):
+        return None
+    return Path(told["home"]).parent
+
+
+def _list_installed(original: Path, pythons: Iterable[str]) -> dict[str, Path]:
+    """Name -> folder of what is linked."""
+    named = {os.path.normpath(Path(python).parent.parent) for python in pythons}
+    found = {}
+    for name in sorted({*_INSTALLED, *named}):
+        inside = not name.startswith((os.pardir, os.sep)) and name != os.curdir
+        if inside and (original / name).is_dir():
+            found[name] = original / name
+    return found
+
+
 def _link_installed(original: Path, root: Path, pythons: Iterable[str]) -> None:
     """Links to the environments of the original checkout, where the commit itself holds nothing of that name."""
-    named = {os.path.normpath(Path(python).parent.parent) for python in pythons}
-    for name in sorted({*_INSTALLED, *named}):
-        there, here = original / name, root / name
-        inside = not name.startswith((os.pardir, os.sep)) and name != os.curdir
-        if inside and there.is_dir() and not os.path.lexists(here):
+    for name, there in _list_installed(original, pythons).items():
+        here = root / name
+        if not os.path.lexists(here):
             here.parent.mkdir(parents=True, exist_ok=True)
             here.symlink_to(there)
 

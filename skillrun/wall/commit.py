@@ -17,6 +17,7 @@ from pathlib import Path
 
 from skillrun.beneath import is_beneath
 from skillrun.errors import Blocked, RepoUnusable
+from skillrun.opening import read_file
 from skillrun.repo.git import git_output, objects_missing, run_git
 
 _LINK, _SUBMODULE, _PROGRAM = "120000", "160000", "100755"
@@ -199,7 +200,7 @@ class Contents:
     def _leads_to_same_git(self) -> bool:
         place = self.folder / ".git"
         try:
-            return not place.is_symlink() and place.is_file() and place.read_bytes() == self._link_to_git
+            return not place.is_symlink() and read_file(place) == self._link_to_git
         except OSError:
             return False
 

@@ -11,12 +11,12 @@ from skillrun.runner.report import finding_json
 from skillrun.verdict import Finding, Severity
 from skillrun.wall.commit import Contents
 from skillrun.wall.strays import Strays
+from skillrun.wall.surroundings import NOT_THE_COMMIT_RULE, Surroundings
 
 if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
     from skillrun.validations.consent import CommandPlan, Question
 
-RULE = "verify.not-the-commit"
 _HINT = "let setup and tests leave the commit's files alone, and write below a folder that git ignores"
 _FIRST = ""  # before any stage
 _MOST = 20  # findings of one stage: who replaces a thousand files is found out by the first
@@ -25,8 +25,15 @@ _MOST = 20  # findings of one stage: who replaces a thousand files is found out 
 class Guard:
     """A watcher of one run, which hands on what it is told."""
 
-    def __init__(self, watcher: Watcher, contents: Contents, strays: Strays) -> None:
+    def __init__(
+        self,
+        watcher: Watcher,
+        contents: Contents,
+        strays: Strays,
+        around: Surroundings,
+    ) -> None:
         self._watcher, self._contents, self._strays = watcher, contents, strays
+        self._around = around
         self._stage = _FIRST
         self._known: set[str] = set()
         self.found: dict[str, list[Finding]] = {}
@@ -41,10 +48,20 @@ class Guard:
                 self._known.add(path)
                 self.found.setdefault(self._stage, []).append(self._name(path, what))
 
+    def compare_all(self) -> None:
+        """With the environments and skillrun's own files: too many for each stage, so that these
+        are looked at before the first and behind the last.
+        """
+        self.compare()
+        for finding in self._around.find_changes():
+            if finding.path and finding.path not in self._known:
+                self._known.add(finding.path)
+                self.found.setdefault(self._stage, []).append(finding)
+
     def _name(self, path: str, what: str) -> Finding:
         when = f"since {self._stage} ran" if self._stage else "before the first stage"
         message = f"{path} {what}, {when}: what was judged is not the commit"
-        return Finding(RULE, Severity.ERROR, message, path=path, hint=_HINT)
+        return Finding(NOT_THE_COMMIT_RULE, Severity.ERROR, message, path=path, hint=_HINT)
 
     # -- as a watcher
 
@@ -56,7 +73,10 @@ class Guard:
         """What the stage before it has left is compared, and bytecode in which it could have left
         anything removed.
         """
-        self.compare()
+        if self._stage == _FIRST:
+            self.compare_all()
+        else:
+            self.compare()
         self._strays.remove_bytecode()
         self._stage = stage
         self._watcher.stage_begins(stage)
@@ -74,8 +94,8 @@ class Guard:
         self._watcher.waits(holder)
 
     def may_run(self, question: Question) -> str | None:
-        """Asks a person."""
-        return self._watcher.may_run(question)
+        """Nobody: a person was asked once, for all of the verification."""
+        return None
 
     def runs(self, plan: CommandPlan) -> None:
         """These commands run now."""

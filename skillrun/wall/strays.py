@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import site
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -41,6 +40,8 @@ _READ_UNASKED = frozenset(
     )
 )
 _IMPORTED = (".py", ".so", ".pyd", ".pyc")
+# Of virtual environments and of Pythons; Debian's own Python has the second kind.
+_PACKAGES = ("lib/python3*/site-packages", "lib/python3*/dist-packages")
 _BYTECODE = "__pycache__"
 _PACKAGE = "__init__"
 
@@ -50,8 +51,14 @@ class Strays:
     holds.
     """
 
-    def __init__(self, folder: Path, paths: Iterable[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        paths: Iterable[str],
+        environments: Iterable[Path] = (),
+    ) -> None:
         self.folder = folder
+        self._environments = tuple(environments)
         self._tracked = frozenset(paths)
         self._folders = find_folders(self._tracked)
         self._modules = _find_modules(self._tracked)
@@ -105,17 +112,14 @@ class Strays:
 
     @cached_property
     def _installed(self) -> frozenset[str]:
-        """Names that an import finds without the repository: of the standard library and of
-        environments.
+        """Names that an import of the repository's interpreters finds without the repository: of
+        the standard library and of their environments. What skillrun itself runs with is not asked.
         """
-        places = [Path(folder) for folder in site.getsitepackages()]
-        for link in self.folder.iterdir():
-            if link.is_symlink():
-                places += link.glob("lib/python3*/site-packages")
         found = set(sys.stdlib_module_names)
-        for place in places:
-            if place.is_dir():
-                found |= {entry.name.partition(".")[0] for entry in place.iterdir()}
+        for environment in self._environments:
+            for pattern in _PACKAGES:
+                for place in environment.glob(pattern):
+                    found |= {entry.name.partition(".")[0] for entry in place.iterdir()}
         return frozenset(found)
 
 

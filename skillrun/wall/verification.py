@@ -87,8 +87,12 @@ class Gaming:
     @property
     def all_findings(self) -> tuple[Finding, ...]:
         """With a warning where nothing was looked at, so that no reader takes silence for a pass."""
-        if self.missing is None:
+        if self.missing is None and self.looks:
             return self.findings
+        if self.missing is None:
+            message = "the changes were not looked at: there is no look to look with"
+            hint = "install skillrun again"
+            return (*self.findings, Finding(NOT_LOOKED_AT, Severity.ERROR, message, hint=hint))
         message = f"the changes were not looked at: {self.missing}"
         return (*self.findings, Finding(NOT_LOOKED_AT, Severity.WARNING, message, hint=self.hint))
 
@@ -141,7 +145,7 @@ class Verification:
     @property
     def outcome(self) -> str:
         """The worst of all jobs; an error among the gaming findings makes a success partial."""
-        found = (*self.gaming.findings, *self._of_tests)
+        found = (*self.gaming.all_findings, *self._of_tests)
         cheated = any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in found)
         seen = {job.outcome for job in self.jobs} | ({"partial"} if cheated else set())
         return max(seen, key=list(EXIT_CODES).index, default="blocked")

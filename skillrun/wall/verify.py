@@ -8,26 +8,35 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.canonical import sha256
 from skillrun.errors import Blocked, SkillrunError
+from skillrun.opening import read_file
 from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
 from skillrun.state import state_dir
+from skillrun.validations.consent import CommandPlan
 from skillrun.wall.base import Base, find_base
-from skillrun.wall.checkout import Checkout, clean_checkout
+from skillrun.wall.checkout import Checkout, clean_checkout, find_environments
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
 from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.guard import Guard, disbelieve
+from skillrun.wall.own_code import load_judges
 from skillrun.wall.proved import judge_proof, proved_stages, verdict_of, why_not_proved
+from skillrun.wall.surroundings import Surroundings
 from skillrun.wall.verification import BaseProof, Gaming, Job, Tests, Verification
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
 if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
 
+# No file defines this command: what it runs is what HEAD and the base hold.
+COUNTING = CommandPlan(
+    "run the tests of HEAD and of the base, and prove the base's job where HEAD's is less proved",
+    ("python -m pytest",),
+)
 SKILL = "job-worker-orchestration"
 _BEHIND_PROOF = "tests"  # a run proves before the first stage that a proof does not speak of
 _KEPT = ("outcome", "counts", "stages", "checks", "next")  # of a report; its ledger is gone
@@ -35,7 +44,7 @@ _KEPT = ("outcome", "counts", "stages", "checks", "next")  # of a report; its le
 
 @dataclass(frozen=True)
 class Ask:
-    """The options of one verification. `trust`: somebody says that what HEAD holds may run; see `is_allowed`."""
+    """The options of one verification. `trust`: somebody says that what HEAD holds may run."""
 
     repo: Path = Path()
     base: str | None = None
@@ -50,28 +59,35 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     started = time.monotonic()
     repo = open_repo(ask.repo)
     commit, paths = _what_to_verify(repo)
+    load_judges()
     base = find_base(repo, ask.base, os.environ)
     diff = read_diff(repo.root, base.commit or commit, commit)
     specs = {file.path: file for file in diff.specs if file.path in paths}
     stray = {path: _stray(diff, file, base) for path, file in specs.items()}
-    trusted = ask.trust and is_allowed(repo)
-    with clean_checkout(repo, commit, _pythons(specs.values())) as checkout:
+    # The looks need git's objects alone. Nothing of the repository has run by now.
+    gaming = _gaming(base, diff)
+    has_other = base.commit not in (None, commit)
+    pythons = tuple(_pythons(diff.specs))
+    around = Surroundings(find_environments(repo.root, pythons))
+    is_covered = covers_verification(repo, trust=ask.trust)
+    with clean_checkout(repo, commit, pythons) as checkout:
+        trusted = is_covered or _ask_once(repo, checkout, specs, has_other=has_other, watcher=watcher)
         run: dict[str, Job] = {}
         for path, file in specs.items():
-            run[path] = _job(checkout, file, stray[path], watcher, trusted=trusted)
+            run[path] = _job(checkout, file, stray[path], watcher, around, trusted=trusted)
 
     def prove_base(spec: File) -> BaseProof:
-        return _prove_base(repo, base, diff, spec, watcher, trusted=trusted)
+        return _prove_base(repo, base, diff, spec, watcher, around, trusted=trusted)
 
-    has_other = base.commit not in (None, commit)
     judge = prove_base if has_other else None
     jobs = tuple(judge_proof(run[path], file, diff, judge) for path, file in specs.items())
+    tests = _count(repo, base, commit, diff, watcher, around, trusted=trusted)
     return Verification(
         commit=commit,
         branch=repo.branch,
         jobs=jobs,
-        gaming=_gaming(base, diff),
-        tests=_count(repo, base, commit, diff, watcher, trusted=trusted),
+        gaming=gaming,
+        tests=_with_changes(tests, around),
         notes=(*_notes(repo, base, stray), *checkout.notes),
         version=_version(),
         duration_ms=int((time.monotonic() - started) * 1000),
@@ -89,8 +105,9 @@ def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:
     return repo.head, paths
 
 
-def is_allowed(repo: Repo) -> bool:
-    """Whether a --trust or --ci counts: that of an agent where a person allowed it here, or allowed this very HEAD.
+def covers_verification(repo: Repo, *, trust: bool) -> bool:
+    """Whether what HEAD holds may run: somebody allowed this very HEAD here, or says --trust or --ci now, which
+    of an agent counts where a person allowed it.
 
     Asked of the user's own state folder; the verification itself has an empty one.
     """
@@ -98,10 +115,56 @@ def is_allowed(repo: Repo) -> bool:
     from skillrun.validations.consent import Consent, untrusted_line
 
     actor, consent = who(), Consent(repo)
-    if consent.may_say_trust(actor) or consent.covers_head():
+    if consent.covers_head():
+        return True
+    if not trust:
+        return False
+    if consent.may_say_trust(actor):
         return True
     print(untrusted_line(actor), file=sys.stderr, flush=True)
     return False
+
+
+def _ask_once(
+    repo: Repo,
+    checkout: Checkout,
+    specs: Mapping[str, File],
+    *,
+    has_other: bool,
+    watcher: Watcher,
+) -> bool:
+    """Whether a person agrees to everything that would run: one question for all specs, the base and the counts."""
+    from skillrun.validations.consent import Question
+
+    plans: list[CommandPlan] = []
+    for path in specs:
+        for plan in _list_plans(checkout, path):
+            commands = tuple(line.replace(str(checkout.root), str(repo.root)) for line in plan.commands)
+            plans.append(CommandPlan(plan.purpose, commands))
+    if has_other:
+        plans.append(COUNTING)
+    distinct = tuple(dict.fromkeys(plans))
+    return watcher.may_run(Question(repo.root, repo.head, distinct)) is not None
+
+
+def _list_plans(checkout: Checkout, spec: str) -> list[CommandPlan]:
+    """What would run for one spec of HEAD. One that cannot be read runs nothing."""
+    from skillrun.contract.locate import bundled_skill
+    from skillrun.runner.advance import case_of
+    from skillrun.runner.target import Request
+    from skillrun.stages.commands import list_command_plans
+
+    request = Request(
+        skill=SKILL,
+        repo=checkout.root,
+        spec=checkout.root / spec,
+        skill_path=bundled_skill(SKILL),
+        ledger=checkout.ledgers / "asked.db",
+    )
+    try:
+        return list_command_plans(case_of(request))
+    except SkillrunError:
+        return []
 
 
 def _allow_checkout(checkout: Checkout) -> None:
@@ -127,6 +190,7 @@ def _job(
     spec: File,
     stray: tuple[Given, ...],
     watcher: Watcher,
+    around: Surroundings,
     *,
     trusted: bool,
     until: str | None = None,
@@ -143,7 +207,12 @@ def _job(
     checkout.ledgers.mkdir(exist_ok=True)
     if trusted:
         _allow_checkout(checkout)
-    sha = sha256((checkout.root / spec.path).read_bytes())
+    try:
+        sha = sha256(read_file(checkout.root / spec.path))
+    except OSError as error:
+        problem = f"{spec.path}: cannot be read: {error.strerror}"
+        hint = "commit the spec as a file of its own"
+        return Job(spec.path, sha256(b""), spec.path, "refused", problem=problem, hint=hint)
     # The bundled skill, whatever copy the repository or the home folder holds: it cannot be weakened.
     skill = bundled_skill(SKILL)
     request = Request(
@@ -155,11 +224,11 @@ def _job(
         overrides=dict(_overrides(checkout, spec, stray)),
         until=until,
     )
-    guard = Guard(watcher, checkout.contents, checkout.strays)
+    guard = Guard(watcher, checkout.contents, checkout.strays, around)
     away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}
     try:
         report = advance(request, guard)
-        guard.compare()
+        guard.compare_all()
     except SkillrunError as error:
         problem, hint = (_without(text, away) for text in (error.message, error.hint))
         return Job(spec.path, sha, spec.path, "refused", problem=problem, hint=hint)
@@ -174,6 +243,7 @@ def _prove_base(
     diff: Diff,
     spec: File,
     watcher: Watcher,
+    around: Surroundings,
     *,
     trusted: bool,
 ) -> BaseProof:
@@ -186,7 +256,7 @@ def _prove_base(
     commit = base.commit or ""
     old = base_file(diff, spec)
     with clean_checkout(repo, commit, _pythons([old])) as checkout:
-        job = _job(checkout, old, (), watcher, trusted=trusted, until=_BEHIND_PROOF)
+        job = _job(checkout, old, (), watcher, around, trusted=trusted, until=_BEHIND_PROOF)
     return BaseProof(
         commit=commit,
         verdict=verdict_of(job),
@@ -239,22 +309,34 @@ def _gaming(base: Base, diff: Diff) -> Gaming:
     return Gaming(base.commit, base.name, tuple(look.id for look in LOOKS), tuple(dict.fromkeys(found)))
 
 
-def _count(repo: Repo, base: Base, commit: str, diff: Diff, watcher: Watcher, *, trusted: bool) -> Tests:
+def _count(
+    repo: Repo,
+    base: Base,
+    commit: str,
+    diff: Diff,
+    watcher: Watcher,
+    around: Surroundings,
+    *,
+    trusted: bool,
+) -> Tests:
     """The tests of both sides, run by us; or why they are not counted."""
-    from skillrun.validations.consent import CommandPlan, Question
     from skillrun.wall.counting.count import Sides, count_both
 
     if base.commit is None:
         return Tests(missing="there is no base to compare with")
     if base.commit == commit:
         return Tests(missing="HEAD is the base")
-    # No file defines this command: what it runs is what HEAD and the base hold.
-    plan = CommandPlan("count the tests of HEAD and of the base", ("python -m pytest",))
-    if not trusted and watcher.may_run(Question(repo.root, commit, (plan,))) is None:
+    if not trusted:
         return Tests(missing="nobody has allowed it yet: --trust, or --ci")
-    watcher.runs(plan)
+    watcher.runs(COUNTING)
     pythons = tuple(_pythons(diff.specs))
-    return count_both(Sides(repo, base.commit, commit, pythons, watcher.output), diff)
+    return count_both(Sides(repo, base.commit, commit, pythons, watcher.output, around), diff)
+
+
+def _with_changes(tests: Tests, around: Surroundings) -> Tests:
+    """With what has changed by the end: whatever was said before may rest on it."""
+    found = (*around.find_changes(), *tests.findings)
+    return replace(tests, findings=tuple(dict.fromkeys(found)))
 
 
 def _notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:

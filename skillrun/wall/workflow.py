@@ -139,7 +139,7 @@ def as_agent(root: Path, source: str | None = None) -> Workflow:
 def _written_source(root: Path) -> str | None:
     """What the workflow of an earlier install names, where that is a pinned source still."""
     try:
-        found = _INSTALLS.search((root / PATH).read_text("utf-8"))
+        found = _INSTALLS.search(read_utf8(root / PATH))
         return read_source(found[1], root) if found else None
     except (OSError, ValueError, Misuse):
         return None

@@ -16,7 +16,7 @@ from skillrun.validations.consent import Consent
 from skillrun.wall.base import find_base
 from skillrun.wall.checkout import clean_checkout
 from skillrun.wall.diff import committed_specs, read_diff
-from skillrun.wall.verify import is_allowed
+from skillrun.wall.verify import covers_verification
 
 FILES = {"a.py": "A = 1\n", ".skillrun/jobs/send.yaml": "version: 1\njob: send\n"}
 Make = Callable[..., Path]
@@ -228,9 +228,9 @@ def test_whose_trust_a_verification_takes(
     repo = open_repo(make_repo(FILES))
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert is_allowed(repo) == counts
+    assert covers_verification(repo, trust=True) == counts
     Consent(repo).allow_agents(trust=True)
-    assert is_allowed(repo)
+    assert covers_verification(repo, trust=True)
 
 
 def test_an_agent_may_have_verified_what_a_person_let_run(make_repo: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,4 +239,5 @@ def test_an_agent_may_have_verified_what_a_person_let_run(make_repo: Make, monke
     monkeypatch.setenv("CLAUDECODE", "1")
     helpers.write_files(root, {"a.py": "A = 9\n"})
     helpers.commit(root, "The agent's")
-    assert is_allowed(open_repo(root))
+    assert covers_verification(open_repo(root), trust=True)
+    assert covers_verification(open_repo(root), trust=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 from skillrun.repo.git import open_repo
 from skillrun.verdict import Severity
 from skillrun.wall.counting.count import Sides, count_both
+from skillrun.wall.counting.places import find_django_settings
 from skillrun.wall.diff import read_diff
 from skillrun.wall.verification import Tests
 
@@ -257,6 +259,76 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
             """
         ),
     ),
+    "its attributes are replaced": (
+        RED,
+        {
+            "work.py": "def double(number):\n    return 7\n",
+            **conftest(
+                """
+                import __main__
+
+                def pytest_configure(config):
+                    for plugin in config.pluginmanager.get_plugins():
+                        if type(plugin).__name__ == "Counting":
+                            say = getattr(plugin, "say", None)
+
+                            def lie(event, **fields):
+                                if event == "outcome":
+                                    fields["outcome"] = "passed"
+                                if event == "called":
+                                    fields["raised"] = False
+                                say(event, **fields)
+
+                            plugin.say = lie
+                            plugin.passed = {}
+                            plugin.pytest_runtest_logreport = lambda report: None
+                    __main__.outcome_of = lambda report: "passed"
+                    __main__.failing_like = lambda function, item: function
+                """
+            ),
+        },
+    ),
+    "its hooks are replaced": (
+        DIED,
+        conftest(
+            """
+            def pytest_configure(config):
+                for impl in config.hook.pytest_runtest_logreport.get_hookimpls():
+                    if type(impl.plugin).__name__ == "Counting":
+                        impl.function = lambda report: None
+            """
+        ),
+    ),
+    "what its hooks hold is replaced": (
+        DIED,
+        conftest(
+            """
+            def pytest_configure(config):
+                for impl in config.hook.pytest_runtest_logreport.get_hookimpls():
+                    if type(impl.plugin).__name__ == "Counting":
+                        for cell in impl.function.__closure__:
+                            if getattr(cell.cell_contents, "__name__", "") == "say":
+                                cell.cell_contents = lambda event, **fields: None
+            """
+        ),
+    ),
+    "another plugin in its place": (
+        DIED,
+        conftest(
+            """
+            class Counting:
+                pass
+
+            def pytest_configure(config):
+                manager = config.pluginmanager
+                for plugin in list(manager.get_plugins()):
+                    if type(plugin).__name__ == "Counting":
+                        name = manager.get_name(plugin)
+                        manager.unregister(plugin)
+                        manager.register(Counting(), name)
+            """
+        ),
+    ),
     "the records are written to": (
         DIED,
         conftest(
@@ -341,6 +413,20 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
         @pytest.fixture(autouse=True)
         def clock(monkeypatch):
             monkeypatch.setenv("TZ", "UTC")
+        """
+    ),
+    "a plugin that is registered, and a marker": conftest(
+        """
+        class Clock:
+            def pytest_runtest_setup(self, item):
+                item.user_properties.append(("clock", "real"))
+
+            def pytest_runtest_logreport(self, report):
+                self.last = report.nodeid
+
+        def pytest_configure(config):
+            config.addinivalue_line("markers", "slow: takes long")
+            config.pluginmanager.register(Clock(), "clock")
         """
     ),
     "a hook that orders the tests": conftest(
@@ -616,3 +702,16 @@ def test_djangos_tests_have_their_database(tmp_path: Path) -> None:
     assert errors(tests) == {NOT_RUN}
     assert tests.base is not None
     assert (tests.base.collected, tests.base.passed) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ("manage.py", "conftest.py"))
+def test_a_link_to_what_never_ends_is_no_settings(name: str, tmp_path: Path) -> None:
+    """Nobody waits for a pipe, and a device is not read into memory."""
+    (tmp_path / "manage.py").write_text("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n")
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "pipe")
+    for target in ("pipe", "/dev/zero"):
+        (tmp_path / name).symlink_to(target)
+        found = find_django_settings(tmp_path)
+        assert found == (None if name == "manage.py" else "shop.settings")
+        (tmp_path / name).unlink()

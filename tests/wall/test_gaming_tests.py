@@ -234,6 +234,7 @@ def test_old_skips_and_new_tests_are_no_finding(old: str, new: str) -> None:
 
 # -- left out
 
+CONFIGURES = "def pytest_configure(config):\n"
 PYPROJECT = '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-q"\n'
 
 
@@ -250,6 +251,19 @@ PYPROJECT = '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-q"\n'
         ("pytest.toml", "[pytest]\n", '[pytest]\naddopts = ["-k", "fast"]\n', "error"),
         ("setup.cfg", "[metadata]\n", "[options.entry_points]\npytest11 =\n    quiet = shop.quiet\n", "warning"),
         ("conftest.py", "", "def pytest_runtest_makereport(item, call):\n    return PASSED\n", "warning"),
+        ("conftest.py", "", CONFIGURES + "    config.pluginmanager.get_plugins()\n", "error"),
+        ("conftest.py", "", CONFIGURES + "    for impl in config.hook.x.get_hookimpls(): pass\n", "error"),
+        ("conftest.py", "", CONFIGURES + "    manager = config.pluginmanager\n", "error"),
+        ("conftest.py", "", CONFIGURES + "    config.pluginmanager.register(object())\n", "warning"),
+        ("conftest.py", "", "import gc\n\nfound = [x for x in gc.get_objects()]\n", "error"),
+        ("conftest.py", "", "import inspect\n\nfound = inspect.stack()\n", "error"),
+        ("conftest.py", "", "import inspect\n\nfound = inspect.currentframe()\n", "error"),
+        ("conftest.py", "", "import sys\n\nsys.modules['__main__'].last_line = len\n", "error"),
+        ("shop/quiet.py", "", "def pytest_addoption(parser):\n    parser.hook.__closure__\n", "error"),
+        ("conftest.py", "", "def edit(report):\n    report.outcome = 'passed'\n", "error"),
+        ("conftest.py", "", CONFIGURES + "    config.quiet = True\n", "warning"),
+        ("conftest.py", "", "def pytest_runtest_logreport(report):\n    print(report)\n", "warning"),
+        ("conftest.py", "", "def pytest_plugin_registered(plugin):\n    print(plugin)\n", "warning"),
         ("conftest.py", "", "import os\n\n\ndef pytest_unconfigure():\n    os._exit(0)\n", "error"),
         ("tests/test_a.py", "X = 1\n", "import sys\n\nsys.exit(0)\n", "error"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q --ignore=tests/test_receipts.py"), "error"),
@@ -280,6 +294,14 @@ def test_what_leaves_tests_out_is_found(path: str, old: str, new: str, severity:
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q --strict-markers -p no:cacheprovider")),
         ("pyproject.toml", PYPROJECT, PYPROJECT + '[tool.ruff]\nextend-exclude = ["x"]\n'),
         ("conftest.py", "collect_ignore = ['setup.py']\n", "import sys\n\ncollect_ignore = ['setup.py']\n"),
+        ("conftest.py", "", CONFIGURES + "    config.addinivalue_line('markers', 'slow: takes long')\n"),
+        (
+            "conftest.py",
+            CONFIGURES + "    config.pluginmanager.get_plugins()\n",
+            "import os\n" + CONFIGURES + "    config.pluginmanager.get_plugins()\n",
+        ),
+        ("tests/conftest.py", "", "def has_clock(config):\n    return config.pluginmanager.hasplugin('clock')\n"),
+        ("shop/work.py", "", "import inspect\n\nWHERE = inspect.currentframe()\n"),
         ("tests/conftest.py", "", "import pytest\n\n@pytest.fixture\ndef shop():\n    return 1\n"),
     ),
 )

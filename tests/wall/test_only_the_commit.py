@@ -144,6 +144,19 @@ def test_a_file_that_would_be_run_instead_is_named(make_repo: Make, path: str, s
         assert what == f"is new, and {said}"
 
 
+@pytest.mark.parametrize(("package", "count"), (("theirs", 1), ("yaml", 0)))
+def test_what_is_installed_is_asked_of_the_repositorys_environment(make_repo: Make, package: str, count: int) -> None:
+    """What only skillrun runs with is nothing that a file could take the place of."""
+    repo = build(make_repo)
+    (repo / ".gitignore").write_text(".venv\n")
+    helpers.commit(repo)
+    helpers.write_files(repo / ".venv", {"lib/python3.11/site-packages/theirs/__init__.py": "", "bin/python": ""})
+    (repo / ".venv/bin/python").chmod(0o755)
+    with checked_out(repo) as checkout:
+        helpers.write_files(checkout.root, {f"{package}.py": "X = 3\n"})
+        assert len(changes(checkout)) == count
+
+
 def test_what_tests_and_setup_usually_leave_is_fine(make_repo: Make) -> None:
     left = (
         *("shop/__pycache__/tasks.cpython-311.pyc", ".pytest_cache/README.md", ".coverage", "htmlcov/index.html"),

@@ -294,10 +294,25 @@ def test_a_spec_that_is_refused_does_not_hide_the_others(make_repo: Callable[...
     assert jobs[".skillrun/jobs/send.yaml"]["outcome"] == "blocked"
 
 
+@pytest.mark.parametrize("target", ("/dev/zero", "../../pipe"))
+def test_a_link_to_what_never_ends_is_no_spec(target: str, make_repo: Callable[..., Path]) -> None:
+    repo = make_repo(QUICK)
+    os.mkfifo(repo.parent / "pipe")
+    (repo / ".skillrun/jobs/endless.yaml").symlink_to(target)
+    helpers.commit(repo, "A link")
+    (job,) = verify(repo, "--ci", code=3).document["jobs"]
+    assert job["spec"] == ".skillrun/jobs/send.yaml"
+
+
 def test_without_consent_nothing_of_the_repository_runs(tmp_path: Path) -> None:
-    """A consent that was given before, for the same content, does not count either."""
+    """A consent that was given for a commit from elsewhere does not count either."""
     repo = shops.shop(tmp_path / "repo")
     shops.run(repo, "--trust", code=0)
+    (repo / "shop" / "more.py").write_text("")
+    helpers.git(repo, "add", ".")
+    tree = helpers.git(repo, "write-tree")
+    other = helpers.git(repo, "commit-tree", tree, "-p", "HEAD", "-m", "From elsewhere")
+    helpers.git(repo, "reset", "--quiet", "--hard", other)
     verified = verify(repo, code=3)
     assert "tests.no-consent" in verified.rules
     assert "--trust" in verified.done.stdout

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from skillrun.repo.git import Repo
     from skillrun.repo.profile import Profile
     from skillrun.wall.diff import Diff
+    from skillrun.wall.surroundings import Surroundings
 
 DEFAULT_LIMIT_S = 600.0
 
@@ -38,6 +39,7 @@ class Sides:
     head: str
     pythons: tuple[str, ...]  # that the specs name
     say: Callable[[str], None]
+    around: Surroundings | None = None  # compared once a side has run
 
 
 def count_both(sides: Sides, diff: Diff) -> Tests:
@@ -53,10 +55,11 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
     with _side(sides, sides.head, folders) as side:
         head = count_tests(side)
         says_none = _says_none(side.root)
+    changes = tuple(sides.around.find_changes()) if sides.around else ()
     with _side(sides, sides.base, folders) as side:
         base = _count_base(side, head)
         says_none = says_none and not _says_none(side.root)
-    findings = (*compare(base, head, diff), *_left_out(found, paths, base, head))
+    findings = (*changes, *compare(base, head, diff), *_left_out(found, paths, base, head))
     if says_none and head.tests:
         findings = (_denied(head), *findings)
     return Tests(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from skillrun.opening import read_file
 from skillrun.repo.git import git_output
 from skillrun.stages.testcases import is_test_file
 
@@ -58,7 +59,7 @@ def find_other_languages(paths: Iterable[str]) -> tuple[str, ...]:
 def find_django_settings(folder: Path) -> str | None:
     """The settings that manage.py names, where pytest-django is not told of others."""
     try:
-        found = _SETTINGS_NAMED.search((folder / "manage.py").read_text("utf-8", "replace"))
+        found = _SETTINGS_NAMED.search(_read_text(folder / "manage.py"))
     except OSError:
         return None
     told = any("DJANGO_SETTINGS_MODULE" in _text(folder / name) for name in _SETTINGS_FILES)
@@ -67,6 +68,11 @@ def find_django_settings(folder: Path) -> str | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace")
+        return _read_text(path)
     except OSError:
         return ""
+
+
+def _read_text(path: Path) -> str:
+    """Raises OSError for what is no file: what a commit holds may be a link to anything."""
+    return read_file(path).decode("utf-8", "replace")

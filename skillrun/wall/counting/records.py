@@ -85,6 +85,8 @@ def read_records(data: bytes, key: bytes, how_it_ended: str) -> Counted:
     problem = None
     if not is_whole:
         problem = "its records were written to by something else"
+    elif "changed" in said:
+        problem = "skillrun's hooks in it were changed or taken out"
     elif "end" not in said and "ran" not in said:
         problem = f"it came to no end of its own ({how_it_ended})"
     return Counted(

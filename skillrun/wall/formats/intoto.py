@@ -55,10 +55,12 @@ def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]
 def _add_gaming(verification: Verification, passed: list[str], warned: list[str], failed: list[str]) -> None:
     gaming = verification.gaming
     tests = verification.tests
-    if tests is not None and tests.missing is None:
+    if tests is not None and (tests.missing is None or tests.findings):
         _into(tests.findings, passed, warned, failed).append("tests/counted")
     if gaming.missing is not None:
         warned.append("gaming/not-looked-at")
+    elif not gaming.looks:
+        failed.append("gaming/not-looked-at")
     for look in gaming.looks:
         _into(gaming.of(look), passed, warned, failed).append(f"gaming/{look}")
 

@@ -101,8 +101,9 @@ def _known_help() -> dict[str, str]:
     from skillrun.wall.counting.compare import HELP as TESTS_HELP
     from skillrun.wall.gaming.registry import LOOKS
     from skillrun.wall.proved import HELP
+    from skillrun.wall.surroundings import HELP as CHANGED_HELP
 
-    known = {f"gaming.{look.id}": look.help for look in LOOKS} | HELP | TESTS_HELP
+    known = {f"gaming.{look.id}": look.help for look in LOOKS} | HELP | TESTS_HELP | CHANGED_HELP
     for framework in FRAMEWORKS.values():
         known |= {rule.id: rule.why for rule in framework.RULES}
     return known

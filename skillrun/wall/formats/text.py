@@ -71,11 +71,16 @@ def _tests_lines(tests: Tests) -> Iterator[Line]:
     yield line(0)
     if tests.head is None or tests.base is None:
         yield line(0, ("bold", "tests"), ("dim", f"  not counted: {tests.missing}"))
+        yield from _list_findings(tests)
         return
     head, base = tests.head, tests.base
     took = f"  ({(head.duration_ms + base.duration_ms) / 1000:.1f}s)"
     counts = f"  {head.collected} collected at HEAD, {head.passed} of them passed; {base.collected} at the base"
     yield line(0, ("bold", "tests"), ("", counts), ("dim", took))
+    yield from _list_findings(tests)
+
+
+def _list_findings(tests: Tests) -> Iterator[Line]:
     for finding in tests.findings:
         yield from finding_lines(asdict(finding), indent=2)
 
@@ -90,5 +95,5 @@ def _gaming_lines(verification: Verification) -> Iterator[Line]:
         yield line(0, ("bold", "changes"), ("blocked", "  not looked at"))
     for finding in gaming.all_findings:
         yield from finding_lines(asdict(finding), indent=2)
-    if gaming.base is not None and not gaming.findings:
+    if gaming.base is not None and not gaming.all_findings:
         yield line(2, ("passed", "no change takes evidence away"), ("dim", f"  ({len(gaming.looks)} looks)"))

@@ -32,6 +32,25 @@ _DECIDING = (
     *("pytest_ignore_collect", "pytest_collection_modifyitems", "pytest_pyfunc_call", "pytest_sessionfinish"),
     *("pytest_runtest_makereport", "pytest_runtest_call", "pytest_runtest_protocol", "pytest_report_teststatus"),
 )
+# Hooks that are called before the tests, or beside them: what they do decides what they are for.
+_BESIDE = (
+    *("pytest_configure", "pytest_plugin_registered", "pytest_load_initial_conftests"),
+    *("pytest_runtest_logreport", "pytest_cmdline_main", "pytest_cmdline_parse", "pytest_unconfigure"),
+)
+# Names by which code of the repository takes hold of plugins, hooks and frames that are not its own.
+_REACHING = frozenset(
+    (
+        *("get_plugins", "list_name_plugin", "list_plugin_distinfo"),
+        *("get_hookimpls", "get_hookcallers", "_hookimpls", "_hookexec", "add_hookcall_monitoring"),
+        *("unregister", "set_blocked", "subset_hook_caller", "__closure__", "cell_contents"),
+        *("get_objects", "get_referrers", "get_referents", "currentframe", "_getframe", "_current_frames"),
+        *("f_back", "f_locals", "gi_frame", "tb_frame", "settrace", "setprofile"),
+    )
+)
+# What a conftest may well ask of the manager: for a plugin by its name, and to take its own.
+_ASKED_OF_MANAGER = ("register", "hasplugin", "has_plugin", "getplugin", "get_plugin", "import_plugin")
+_STACK = ("inspect.stack", "inspect.trace", "sys.modules['__main__']")
+_REPORTED = ("outcome", "longrepr", "wasxfail", "when", "excinfo")
 _ENDING = re.compile(r"(os\._exit|sys\.exit|exit|quit)\(0?\)$|pytest\.exit\(")
 _INI = re.compile(r"^(\w+)\s*=\s*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 
@@ -43,6 +62,8 @@ def find(diff: Diff) -> Iterator[Finding]:
     for file in diff.named(*_SETTINGS):
         yield from _settings(file)
     for file in diff.python():
+        if file.path.rpartition("/")[2] == "conftest.py" or _is_plugin(file):
+            yield from _reaching(file)
         if is_test_file(file.path) or file.path.rpartition("/")[2] == "conftest.py":
             yield from _ended(file)
         if file.new is not None and file.new_tree is None:
@@ -57,6 +78,94 @@ def _conftest(file: File) -> Iterator[Finding]:
             is_left_out = "collect_ignore" in text and not isinstance(node, ast.FunctionDef)
             make = taken if is_left_out else doubtful
             yield make(ID, file, node.lineno, f"what runs and what counts is decided here: {quoted(text)}")
+
+
+def _is_plugin(file: File) -> bool:
+    """A module that has hooks of pytest: `-p`, `pytest_plugins` and entry points name such."""
+    for node in ast.walk(file.new_tree) if file.new_tree is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_"):
+            return True
+    return False
+
+
+def _reaching(file: File) -> Iterator[Finding]:
+    """Code that takes hold of the plugins and hooks of others, or writes what a report says."""
+    known = {text for text, _ in _find_reaching(file.old_tree)}
+    said = set(known)
+    errors = [line for _, line in (*_find_reaching(file.new_tree), *_ending(file.new_tree))]
+    for text, line in _find_reaching(file.new_tree):
+        if text not in said:
+            said.add(text)
+            message = f"this can change what other plugins see and say of the tests: {quoted(text)}"
+            yield taken(ID, file, line, message)
+    hooks = {node.name for node in _list_hooks(file.old_tree)}
+    for hook in _list_hooks(file.new_tree):
+        is_named = any(hook.lineno <= line <= (hook.end_lineno or 0) for line in errors)
+        if hook.name not in hooks and not is_named and not _is_plain(hook):
+            message = f"what runs and what counts can be decided here: {quoted(f'def {hook.name}')}"
+            yield doubtful(ID, file, hook.lineno, message, hint="look at what the hook does")
+
+
+def _find_reaching(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
+    """(text, line) of each statement's first such expression."""
+    seen: set[int] = set()
+    usual: set[int] = set()
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Attribute) and node.attr in _ASKED_OF_MANAGER:
+            usual.add(id(node.value))
+        if not isinstance(node, _LOOKED_AT) or id(node) in usual or node.lineno in seen:
+            continue
+        if _reaches(node):
+            seen.add(node.lineno)
+            yield ast.unparse(node), node.lineno
+
+
+_LOOKED_AT = (ast.Attribute, ast.Name, ast.Call, ast.Subscript, ast.Assign)
+
+
+def _reaches(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in _REACHING or node.attr == "pluginmanager" or ast.unparse(node) in _STACK
+    if isinstance(node, ast.Name):
+        return node.id in _REACHING
+    if isinstance(node, ast.Subscript):
+        return ast.unparse(node) in _STACK
+    if isinstance(node, ast.Assign):
+        return any(_is_report(target) for target in node.targets)
+    if not isinstance(node, ast.Call):
+        return False
+    words = [word.value for word in node.args if isinstance(word, ast.Constant)]
+    return ast.unparse(node.func) in ("getattr", "setattr") and bool(_REACHING.intersection(map(str, words)))
+
+
+def _is_report(target: ast.expr) -> bool:
+    """`report.outcome = ...`: a report by its name, or what a hook's wrapper was given."""
+    if not isinstance(target, ast.Attribute) or target.attr not in _REPORTED:
+        return False
+    owner = ast.unparse(target.value)
+    return owner in ("report", "rep") or owner.endswith(".get_result()")
+
+
+def _list_hooks(tree: ast.Module | None) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name in _BESIDE:
+            yield node
+
+
+# What a pytest_configure usually does. `addinivalue_line` is how a marker is registered.
+_USUAL = ("config.addinivalue_line", "os.environ.setdefault", "django.setup", "settings.configure")
+
+
+def _is_plain(hook: ast.FunctionDef) -> bool:
+    """Whether a pytest_configure does nothing but what is usual there."""
+    if hook.name != "pytest_configure":
+        return False
+    for statement in hook.body:
+        value = statement.value if isinstance(statement, ast.Expr) else None
+        is_usual = isinstance(value, ast.Call) and ast.unparse(value.func) in _USUAL
+        if not is_usual and not isinstance(value, ast.Constant):
+            return False
+    return True
 
 
 def _ended(file: File) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from skillrun.repo.makefile import Recipe, make_recipes
-from skillrun.verdict import Finding
+from skillrun.verdict import Finding, Severity
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.make_settings import MAKEFILES, runs_make_weakly, weak_settings
 from skillrun.wall.gaming.making import doubtful, quoted, taken
@@ -16,7 +16,7 @@ from skillrun.wall.gaming.specs import at, listed, mapping
 ID = "weaker-validation"
 HELP = (
     "A validation that cannot fail shows nothing. Found: a command that is none now, `|| true`, `exit 0`, `-k` or "
-    "--ignore in it, a recipe that became empty, a required check that is gone, agent waivers that were turned on, and "
+    "--ignore in it, a recipe that became empty, a required check that is gone, and "
     "settings by which make minds no exit code or runs something else: .IGNORE, SHELL, MAKEFLAGS, a first GNUmakefile."
 )
 PROFILE = "REPO_PROFILE.json"
@@ -73,8 +73,9 @@ def _profile(file: File) -> Iterator[Finding]:
             yield taken(ID, file, line, f"quality_bar.required_checks lost {quoted(check)}")
     if at(new, "quality_bar", "agent_waivers") is True and at(old, "quality_bar", "agent_waivers") is not True:
         line = file.new_document.line(("quality_bar", "agent_waivers"))
-        hint = "have a person turn it on, on the base branch"
-        yield taken(ID, file, line, "quality_bar.agent_waivers was turned on", hint=hint)
+        said = "quality_bar.agent_waivers was turned on; it counts for nothing"
+        hint = "take it out; a person types: skillrun trust --agent-waivers"
+        yield Finding(f"gaming.{ID}", Severity.NOTE, said, file.path, max(line, 1), hint)
 
 
 def _commands(file: File, old: dict[str, object], new: dict[str, object]) -> Iterator[Finding]:

@@ -57,150 +57,219 @@ def open_records(settings: dict[str, Any]) -> Say:
 
 
 class Counting:
-    """The pytest plugin."""
+    """What pytest registers: hooks alone, each a function that holds what it needs. Nothing else
+    can be had from it by an attribute.
+    """
 
-    def __init__(self, settings: dict[str, Any], say: Say) -> None:
-        self.run_protocol = importlib.import_module("_pytest.runner").runtestprotocol
-        self.root: str = settings["root"]
-        self.known = frozenset(settings["known"])  # tests that need not run again
-        self.broken_only = frozenset(settings["broken_only"])
-        self.say = say
-        self.rootdir = self.root
-        self.ids: dict[str, str] = {}  # pytest's id -> ours
-        self.passed: dict[str, bool] = {}
-        self.broken: Any = None  # the test that runs with another body
 
-    # -- what is collected
+def make_counting(settings: dict[str, Any], say: Say, pytest: Any) -> tuple[Counting, Callable[[], None]]:
+    """The pytest plugin, and a function that tells where its hooks are no longer those that were
+    registered.
 
-    def pytest_sessionstart(self, session: Any) -> None:
-        config = session.config
-        self.rootdir = str(config.rootpath if hasattr(config, "rootpath") else config.rootdir)
-
-    def pytest_collectreport(self, report: Any) -> None:
-        if report.failed:
-            message = last_line(str(report.longrepr))
-            self.say("uncollected", path=self.place(report), message=message)
-
-    def pytest_deselected(self, items: list[Any]) -> None:
-        for item in items:
-            self.say("deselected", test=self.id_of(item))
-
-    def pytest_collection_finish(self, session: Any) -> None:
-        for item in session.items:
-            line = (item.location[1] or 0) + 1
-            self.say("collected", test=self.id_of(item), line=line, code=self.code_of(item))
-
-    # -- what runs
-
-    def pytest_runtestloop(self, session: Any) -> Iterator[None]:
-        """The tests as they are; then a few of each file with a body that fails."""
-        session.items[:] = [item for item in session.items if self.id_of(item) not in self.known]
-        began = time.monotonic()
-        yield
-        self.say("ran")
-        limit_s = max(_LEAST_BROKEN_S, (time.monotonic() - began) / 2)
-        end = time.monotonic() + limit_s
-        # What a session sets up is set up again here. Where that hangs, what the tests showed is
-        # known already.
-        give_up = threading.Timer(limit_s + _SET_UP_S, os._exit, (0,))
-        give_up.daemon = True
-        give_up.start()
-        chosen = self.some_to_break(session.items)
-        for number, item in enumerate(chosen, 1):
-            if time.monotonic() > end:
-                break
-            self.run_broken(item, chosen[number] if number < len(chosen) else None)
-        give_up.cancel()
-
-    def pytest_runtest_call(self, item: Any) -> Iterator[None]:
-        """The innermost look: whether the test's own code raised, whatever a hook makes of that
-        afterwards.
-        """
-        if item is self.broken:
-            held = item.obj
-            item.obj = failing_like(held, item)
-            yield
-            item.obj = held
-            return
-        code = self.code_of(item)
-        outcome: Any = yield
-        raised = outcome.excinfo is not None or bool(getattr(item, "_excinfo", None))
-        self.say("called", test=self.id_of(item), raised=raised, code=code)
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        outcome = outcome_of(report)
-        if report.when == "call" or outcome != "passed":
-            was_passed = self.passed.get(report.nodeid, True)
-            self.passed[report.nodeid] = was_passed and outcome == "passed"
-            test = self.ids.get(report.nodeid, report.nodeid)
-            message = last_line(str(report.longrepr)) if report.failed else ""
-            self.say("outcome", test=test, outcome=outcome, message=message)
-
-    def pytest_sessionfinish(self) -> None:
-        self.say("end")
-
-    # -- a body that fails
-
-    def some_to_break(self, items: list[Any]) -> list[Any]:
-        """Green tests, some of each file, in the order in which they ran: which ones cannot be
-        known before.
-        """
-        green = [item for item in items if self.passed.get(item.nodeid)]
-        able = [item for item in green if callable(getattr(item, "obj", None))]
-        if self.broken_only:
-            return [item for item in able if self.id_of(item) in self.broken_only]
-        files: dict[str, list[Any]] = {}
-        for item in able:
-            files.setdefault(self.id_of(item).partition("::")[0], []).append(item)
-        drawn = random.SystemRandom()
-        chosen: list[Any] = []
-        for tests in files.values():
-            picked = set(drawn.sample(range(len(tests)), min(BROKEN_PER_FILE, len(tests))))
-            chosen += [tests[number] for number in sorted(picked)]
-        return chosen
-
-    def run_broken(self, item: Any, following: Any) -> None:
-        """Tells where a test whose body fails is said to have passed, or to have been skipped.
-
-        `following` runs next: what both need stays set up.
-        """
-        self.broken = item
-        try:
-            reports = self.run_protocol(item, log=False, nextitem=following)
-        finally:
-            self.broken = None
-        calls = [report for report in reports if report.when == "call"]
-        if calls and not any(report.failed for report in reports):
-            self.say("deaf", test=self.id_of(item))
+    All that the hooks use is bound here: a name of this module could mean something else by the
+    time that they are called.
+    """
+    run_protocol = importlib.import_module("_pytest.runner").runtestprotocol
+    root: str = settings["root"]
+    known = frozenset(settings["known"])  # tests that need not run again
+    broken_only = frozenset(settings["broken_only"])
+    now, timer, end_process = time.monotonic, threading.Timer, os._exit
+    draw, unwrap = random.SystemRandom().sample, inspect.unwrap
+    relative_path, real_path, separator = os.path.relpath, os.path.realpath, os.sep
+    judge, shorten, make_failing = outcome_of, last_line, failing_like
+    limits = (BROKEN_PER_FILE, _LEAST_BROKEN_S, _SET_UP_S)
+    rootdir = [root]
+    ids: dict[str, str] = {}  # pytest's id -> ours
+    passed: dict[str, bool] = {}
+    broken: list[Any] = []  # the test that runs with another body
+    hold, compare = make_guard(say)
 
     # -- names
 
-    def id_of(self, item: Any) -> str:
+    def name_path(path: str) -> str:
+        return relative_path(real_path(path), root).replace(separator, "/")
+
+    def id_of(item: Any) -> str:
         """A test's id with its path relative to the checkout, whatever folder pytest takes for
         its own.
         """
-        if item.nodeid not in self.ids:
+        if item.nodeid not in ids:
             rest = item.nodeid.partition("::")[2]
             path = getattr(item, "path", None) or item.fspath
-            self.ids[item.nodeid] = f"{self.relative(str(path))}::{rest}"
-        return self.ids[item.nodeid]
+            ids[item.nodeid] = f"{name_path(str(path))}::{rest}"
+        return ids[item.nodeid]
 
-    def place(self, report: Any) -> str:
-        path = str(report.nodeid).partition("::")[0]
-        return self.relative(f"{self.rootdir}/{path}")
-
-    def relative(self, path: str) -> str:
-        return os.path.relpath(os.path.realpath(path), self.root).replace(os.sep, "/")
-
-    def code_of(self, item: Any) -> str:
+    def code_of(item: Any) -> str:
         """Where the code stands that the test would run, "path:name"; empty where it is no
         function.
         """
         function: Any = getattr(item, "obj", None)
-        code = getattr(inspect.unwrap(function), "__code__", None)
+        code = getattr(unwrap(function), "__code__", None)
         if code is None:
             return ""
-        return f"{self.relative(code.co_filename)}:{code.co_name}"
+        return f"{name_path(code.co_filename)}:{code.co_name}"
+
+    # -- a body that fails
+
+    def choose_to_break(items: list[Any]) -> list[Any]:
+        """Green tests, some of each file, in the order in which they ran: which ones cannot be
+        known before.
+        """
+        green = [item for item in items if passed.get(item.nodeid)]
+        able = [item for item in green if callable(getattr(item, "obj", None))]
+        if broken_only:
+            return [item for item in able if id_of(item) in broken_only]
+        files: dict[str, list[Any]] = {}
+        for item in able:
+            files.setdefault(id_of(item).partition("::")[0], []).append(item)
+        chosen: list[Any] = []
+        for tests in files.values():
+            picked = set(draw(range(len(tests)), min(limits[0], len(tests))))
+            chosen += [tests[number] for number in sorted(picked)]
+        return chosen
+
+    def run_broken(item: Any, following: Any) -> None:
+        """Tells where a test whose body fails is said to have passed, or to have been skipped.
+
+        `following` runs next: what both need stays set up.
+        """
+        broken.append(item)
+        try:
+            reports = run_protocol(item, log=False, nextitem=following)
+        finally:
+            broken.clear()
+        calls = [report for report in reports if report.when == "call"]
+        if calls and not any(report.failed for report in reports):
+            say("deaf", test=id_of(item))
+
+    # -- hooks: what is collected
+
+    # This one is called before any plugin or conftest of the repository is imported.
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # type: ignore[untyped-decorator]
+    def pytest_cmdline_parse(pluginmanager: Any) -> Iterator[None]:
+        hold(pluginmanager, counting)
+        yield
+
+    def pytest_sessionstart(session: Any) -> None:
+        config = session.config
+        rootdir[0] = str(config.rootpath if hasattr(config, "rootpath") else config.rootdir)
+
+    def pytest_collectreport(report: Any) -> None:
+        if report.failed:
+            path = str(report.nodeid).partition("::")[0]
+            message = shorten(str(report.longrepr))
+            say("uncollected", path=name_path(f"{rootdir[0]}/{path}"), message=message)
+
+    def pytest_deselected(items: list[Any]) -> None:
+        for item in items:
+            say("deselected", test=id_of(item))
+
+    def pytest_collection_finish(session: Any) -> None:
+        compare()
+        for item in session.items:
+            line = (item.location[1] or 0) + 1
+            say("collected", test=id_of(item), line=line, code=code_of(item))
+
+    # -- hooks: what runs
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # type: ignore[untyped-decorator]
+    def pytest_runtestloop(session: Any) -> Iterator[None]:
+        """The tests as they are; then a few of each file with a body that fails."""
+        session.items[:] = [item for item in session.items if id_of(item) not in known]
+        began = now()
+        yield
+        compare()
+        say("ran")
+        limit_s = max(limits[1], (now() - began) / 2)
+        end = now() + limit_s
+        # What a session sets up is set up again here. Where that hangs, what the tests showed is
+        # known already.
+        give_up = timer(limit_s + limits[2], end_process, (0,))
+        give_up.daemon = True
+        give_up.start()
+        chosen = choose_to_break(session.items)
+        for number, item in enumerate(chosen, 1):
+            if now() > end:
+                break
+            run_broken(item, chosen[number] if number < len(chosen) else None)
+        give_up.cancel()
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)  # type: ignore[untyped-decorator]
+    def pytest_runtest_call(item: Any) -> Iterator[None]:
+        """The innermost look: whether the test's own code raised, whatever a hook makes of that
+        afterwards.
+        """
+        compare()
+        if item in broken:
+            held = item.obj
+            item.obj = make_failing(held, item)
+            yield
+            item.obj = held
+            return
+        code = code_of(item)
+        outcome: Any = yield
+        raised = outcome.excinfo is not None or bool(getattr(item, "_excinfo", None))
+        say("called", test=id_of(item), raised=raised, code=code)
+
+    def pytest_runtest_logreport(report: Any) -> None:
+        outcome = judge(report)
+        if report.when == "call" or outcome != "passed":
+            was_passed = passed.get(report.nodeid, True)
+            passed[report.nodeid] = was_passed and outcome == "passed"
+            test = ids.get(report.nodeid, report.nodeid)
+            message = shorten(str(report.longrepr)) if report.failed else ""
+            say("outcome", test=test, outcome=outcome, message=message)
+
+    @pytest.hookimpl(trylast=True)  # type: ignore[untyped-decorator]
+    def pytest_sessionfinish() -> None:
+        compare()
+        say("end")
+
+    counting = Counting()
+    hooks = (
+        *(pytest_cmdline_parse, pytest_sessionstart, pytest_collectreport, pytest_deselected),
+        *(pytest_collection_finish, pytest_runtestloop, pytest_runtest_call),
+        *(pytest_runtest_logreport, pytest_sessionfinish),
+    )
+    for hook in hooks:
+        setattr(counting, hook.__name__, hook)
+    return counting, compare
+
+
+def make_guard(say: Say) -> tuple[Callable[[Any, Any], None], Callable[[], None]]:
+    """Two functions: one that remembers which hooks a plugin has registered, and one that tells
+    once where they are others, stand in another order, or hold something else.
+    """
+    held: list[tuple[Any, Any, Any]] = []  # caller of a hook, its entry, what the entry consisted of
+    told: list[bool] = []
+
+    def take_apart(entry: Any) -> tuple[Any, ...]:
+        function = entry.function
+        cells = tuple(id(cell.cell_contents) for cell in function.__closure__ or ())
+        opts = (entry.hookwrapper, entry.tryfirst, entry.trylast, tuple(entry.argnames))
+        return (id(function), id(function.__code__), function.__defaults__, cells, opts)
+
+    def hold(manager: Any, plugin: Any) -> None:
+        for caller in manager.get_hookcallers(plugin) or ():
+            for entry in caller.get_hookimpls():
+                if entry.plugin is plugin:
+                    held.append((caller, entry, take_apart(entry)))
+
+    def is_as_held(caller: Any, entry: Any, parts: Any) -> bool:
+        return any(other is entry for other in caller.get_hookimpls()) and take_apart(entry) == parts
+
+    def compare() -> None:
+        if told:
+            return
+        try:
+            alike = bool(held) and all(is_as_held(*entry) for entry in held)
+        except (AttributeError, ValueError, TypeError):
+            alike = False
+        if not alike:
+            told.append(True)
+            say("changed")
+
+    return hold, compare
 
 
 def failing_like(function: Any, item: Any) -> Any:
@@ -237,52 +306,54 @@ def last_line(text: str) -> str:
 # -- unittest, where there is no pytest
 
 
-class Telling(unittest.TestResult):
-    """Tells how each test came out, as the pytest plugin does."""
+def make_result(say: Say, root: str) -> unittest.TestResult:
+    """Tells how each test came out, as the pytest plugin does. A test can reach the result that it
+    is told to, so that nothing of what it tells is kept in its attributes.
+    """
+    shorten, find_name = last_line, test_name
+    now = {"outcome": "", "message": ""}
 
-    def __init__(self, say: Say, root: str) -> None:
-        super().__init__()
-        self.say, self.root = say, root
-        self.outcome, self.message = "", ""
+    def end(outcome: str, err: Any) -> None:
+        now["outcome"] = outcome
+        now["message"] = shorten(str(err[1])) if err else ""
 
-    def startTest(self, test: unittest.TestCase) -> None:
-        super().startTest(test)
-        self.outcome, self.message = "passed", ""
+    class Telling(unittest.TestResult):
+        def startTest(self, test: unittest.TestCase) -> None:
+            super().startTest(test)
+            end("passed", None)
 
-    def addError(self, test: unittest.TestCase, err: Any) -> None:
-        super().addError(test, err)
-        self.ended("error", err)
+        def addError(self, test: unittest.TestCase, err: Any) -> None:
+            super().addError(test, err)
+            end("error", err)
 
-    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
-        super().addFailure(test, err)
-        self.ended("failed", err)
+        def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+            super().addFailure(test, err)
+            end("failed", err)
 
-    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
-        super().addSubTest(test, subtest, err)
-        if err is not None:
-            self.ended("failed", err)
+        def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+            super().addSubTest(test, subtest, err)
+            if err is not None:
+                end("failed", err)
 
-    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
-        super().addSkip(test, reason)
-        self.outcome = "skipped"
+        def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+            super().addSkip(test, reason)
+            now["outcome"] = "skipped"
 
-    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
-        super().addExpectedFailure(test, err)
-        self.outcome = "xfailed"
+        def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
+            super().addExpectedFailure(test, err)
+            now["outcome"] = "xfailed"
 
-    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
-        super().addUnexpectedSuccess(test)
-        self.ended("failed", None)
+        def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
+            super().addUnexpectedSuccess(test)
+            end("failed", None)
 
-    def ended(self, outcome: str, err: Any) -> None:
-        self.outcome = outcome
-        self.message = last_line(str(err[1])) if err else ""
+        def stopTest(self, test: unittest.TestCase) -> None:
+            super().stopTest(test)
+            name, outcome = find_name(test, root), now["outcome"]
+            say("called", test=name, raised=outcome in ("failed", "error"), code="")
+            say("outcome", test=name, outcome=outcome, message=now["message"])
 
-    def stopTest(self, test: unittest.TestCase) -> None:
-        super().stopTest(test)
-        name = test_name(test, self.root)
-        self.say("called", test=name, raised=self.outcome in ("failed", "error"), code="")
-        self.say("outcome", test=name, outcome=self.outcome, message=self.message)
+    return Telling()
 
 
 def run_unittest(settings: dict[str, Any], say: Say) -> None:
@@ -297,7 +368,7 @@ def run_unittest(settings: dict[str, Any], say: Say) -> None:
         say("collected", test=name, line=1, code="")
         if name not in known:
             suite.addTest(test)
-    suite.run(Telling(say, settings["root"]))
+    suite.run(make_result(say, settings["root"]))
     say("end")
 
 
@@ -364,9 +435,6 @@ def run_pytest(pytest: Any, settings: dict[str, Any], say: Say, plugins: list[An
     """One process, and all failures; no coverage, since a part of the tests would miss any
     threshold.
     """
-    pytest.hookimpl(hookwrapper=True, tryfirst=True)(Counting.pytest_runtestloop)
-    pytest.hookimpl(hookwrapper=True, trylast=True)(Counting.pytest_runtest_call)
-    pytest.hookimpl(trylast=True)(Counting.pytest_sessionfinish)
     arguments = ["--maxfail=0", "--continue-on-collection-errors"]
     arguments += [f"--ignore={folder}" for folder in settings["ignored"]]
     # `manage.py test` looks into tests.py, too.
@@ -374,9 +442,10 @@ def run_pytest(pytest: Any, settings: dict[str, Any], say: Say, plugins: list[An
     if not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
         arguments += ["--no-cov"] if importlib.util.find_spec("pytest_cov") else []
         arguments += ["-n", "0"] if importlib.util.find_spec("xdist") else []
-    counting = Counting(settings, say)
+    counting, compare = make_counting(settings, say, pytest)
     del settings
     pytest.main(arguments, plugins=[counting, *plugins])
+    compare()
 
 
 def main() -> None:
