@@ -24,7 +24,7 @@ LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
 _LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")
 _IDENTIFIER, _OFTEN = re.compile(r"\b[A-Za-z_]\w*"), 3
-_NAMES = ("Makefile", "makefile", "GNUmakefile", "justfile", ".justfile", "Justfile")
+_NAMES = ("Makefile", "makefile", "GNUmakefile", "justfile", ".justfile", "Justfile", "skillrun")
 _ENDINGS = (".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", ".mk", "SKILL.md")
 
 
