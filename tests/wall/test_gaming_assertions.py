@@ -220,3 +220,104 @@ def sent(shop):
 )
 def test_another_way_of_saying_as_much_is_no_finding(old: str, new: str, around: str) -> None:
     assert everything(*sides(old, new, around)) == []
+
+
+# -- tests that set what they assert
+
+ACT = "run(7)\nassert shop.calls == ['k']\nassert shop.rows() == [7]"
+
+
+@pytest.mark.parametrize(
+    "line",
+    (
+        "shop.calls = ['k']",
+        "shop.calls[:] = ['k']",
+        "shop.calls.clear()",
+        "shop.calls.extend(['k'])",
+        "setattr(shop, 'calls', ['k'])",
+        "monkeypatch.setattr(shop, 'calls', ['k'])",
+        "shop.rows = lambda: [7]",
+    ),
+)
+def test_a_test_that_sets_what_it_asserts_is_found(line: str) -> None:
+    new = ACT.replace("run(7)\n", f"run(7)\n{line}\n")
+    findings = found(LOOK, *sides(ACT, new))
+    assert severities(findings) == ["error"], findings
+    assert "sets what it asserts" in findings[0].message
+
+
+@pytest.mark.parametrize(
+    "new",
+    (
+        f"shop.failures = [Down()]\n{ACT}",
+        f"shop.calls = []\n{ACT}",
+        f"shop.calls.clear()\n{ACT}",
+        f"{ACT}\nshop.calls.clear()\nrun(8)\nassert shop.calls == ['k8']",
+        f"shop.now = lambda: 5\n{ACT}",
+        f"{ACT}\nshop.calls = []",
+        f"with monkeypatch.context() as crash:\n    crash.setattr(shop, 'mark', die)\n    run(6)\n{ACT}",
+    ),
+)
+def test_a_test_that_sets_up_its_stage_is_no_finding(new: str) -> None:
+    assert everything(*sides(ACT, new)) == []
+
+
+# -- what a test is run by
+
+FLAKY = """
+import functools
+
+
+def flaky(test):
+    @functools.wraps(test)
+    def again(*args, **kwargs):
+        for _ in range(3):
+            try:
+                return test(*args, **kwargs)
+            except AssertionError:
+                continue
+
+    return again
+"""
+LAST = FLAKY.replace("                continue", "                last = sys.exc_info()[1]").replace(
+    "\n    return again", "        raise last\n\n    return again"
+)
+TOLERANT = """
+import contextlib
+
+
+@contextlib.contextmanager
+def tolerant():
+    try:
+        yield
+    except Exception:
+        pass
+"""
+LEAVING = """
+class tolerant:
+    def __exit__(self, *_):
+        return True
+"""
+OTHER = FLAKY.replace("AssertionError", "ConnectionError")
+PLAIN = "def test_it(shop):\n    run(7)\n    assert shop.rows() == [7]\n"
+WITHIN = "def test_it(shop):\n    with tolerant():\n        run(7)\n        assert shop.rows() == [7]\n"
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "test", "severity"),
+    (
+        (FLAKY, f"@flaky\n{PLAIN}", ["error"]),
+        (FLAKY.replace("AssertionError", "BaseException as e"), f"@flaky\n{PLAIN}", ["error"]),
+        (LAST, f"@flaky\n{PLAIN}", ["warning"]),
+        (OTHER, f"@flaky\n{PLAIN}", []),
+        (TOLERANT, WITHIN, ["error"]),
+        (LEAVING, WITHIN, ["error"]),
+        (TOLERANT.replace("pass", "raise"), WITHIN, []),
+    ),
+)
+def test_what_catches_the_failures_of_a_test_is_found(wrapper: str, test: str, severity: list[str]) -> None:
+    name = "flaky" if "flaky" in test else "tolerant"
+    imported = {"tests/retrying.py": wrapper, PATH: f"from retrying import {name}\n\n\n{test}"}
+    assert severities(everything({PATH: PLAIN}, imported)) == severity
+    assert severities(everything({PATH: PLAIN}, {PATH: f"{wrapper}\n\n{test}"})) == severity
+    assert everything(imported, {**imported, PATH: imported[PATH] + "\n"}) == []

@@ -15,7 +15,9 @@ from skillrun.wall.gaming.constraining import (
     is_whole_together,
     says_as_much,
 )
+from skillrun.wall.gaming.forgiving import find_forgiving
 from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.own_answers import find_own_answers
 from skillrun.wall.gaming.pytests import Test, changes
 from skillrun.wall.gaming.removed_names import names_in, removed_names
 
@@ -23,7 +25,8 @@ ID = "weaker-assertion"
 HELP = (
     "A test that asserts less stays green. Found: an assertion that is gone, one that is always true, an equality that "
     "became `is not None`, truth or `in`, pytest.raises(Exception) in the place of the exception, a wider tolerance, "
-    "and an exception handler around the assertion. Assertions that moved into a helper are none."
+    "an exception handler around the assertion or in a decorator of the test, and a test that sets what it asserts. "
+    "Assertions that moved into a helper are none."
 )
 _WIDE_TOLERANCE = 0.05  # of the value
 _WIDE = ("Exception", "BaseException")
@@ -40,6 +43,9 @@ def find(diff: Diff) -> Iterator[Finding]:
             yield from _raising(change.old, change.new)
             yield from _tolerance(change.old, change.new)
             yield from _caught(change.old, change.new)
+            yield from _answered(change.old, change.new)
+        if change.new is not None:
+            yield from _forgiven(change.old, change.new, diff)
 
 
 # -- assertions
@@ -179,6 +185,24 @@ def _caught(old: Test, new: Test) -> Iterator[Finding]:
     for node in _catching(new.node):
         said = f"{new.name} catches its own assertion: {quoted(new.file.new_line(node.lineno))}"
         yield taken(ID, new.file, node.lineno, said)
+
+
+def _answered(old: Test, new: Test) -> Iterator[Finding]:
+    known = {answer.text for answer in find_own_answers(old.node)}
+    for answer in find_own_answers(new.node):
+        if answer.text not in known:
+            said = f"{new.name} sets what it asserts: {quoted(answer.text)}"
+            yield taken(ID, new.file, answer.line, said)
+
+
+def _forgiven(old: Test, new: Test, diff: Diff) -> Iterator[Finding]:
+    """What stood around the test in the base, and forgave then, is none."""
+    known = {one.name for one in find_forgiving(old, old.file.old_tree, diff.before)}
+    for one in find_forgiving(new, new.file.new_tree, diff.after):
+        if one.name not in known:
+            said = f"{new.name} is run by {quoted(one.name)}, which catches failed assertions"
+            make = doubtful if one.may_raise else taken
+            yield make(ID, new.file, one.line, said)
 
 
 def _catching(function: ast.AST) -> Iterator[ast.With | ast.ExceptHandler]:
