@@ -486,3 +486,48 @@ def test_a_runner_that_is_told_to_mind_nothing_is_found(path: str, old: str | No
 )  # fmt: skip
 def test_a_runner_that_is_told_something_usual_is_no_finding(path: str, old: str | None, new: str) -> None:
     assert everything({} if old is None else {path: old}, {path: new}) == []
+
+
+# -- programs that a variable names
+
+VARIABLE = "PYTHON ?= python\nARGS = -q\n\ntest:\n\t$(PYTHON) -m pytest $(ARGS)\n"
+INCLUDING = VARIABLE.replace("ARGS = -q\n", "ARGS = -q\n-include mk.inc\n")
+
+
+@pytest.mark.parametrize(
+    ("included", "severity"),
+    (
+        ("PYTHON := true\n", "error"),
+        ("override PYTHON = echo\n", "error"),
+        ("PYTHON = /bin/true\n", "error"),
+        ("PYTHON = $(NO)\nNO = :\n", "error"),
+        ("ARGS += --collect-only\n", "error"),
+        ("ARGS = -q || true\n", "error"),
+        ("test: PYTHON = true\n", "error"),
+        ("PYTHON = $(shell command -v true)\n", "warning"),
+        ("PYTHON != echo true\n", "warning"),
+        ("PYTHON = ./fast.sh\n", "warning"),
+    ),
+)
+def test_a_program_that_an_included_file_sets_is_found(included: str, severity: str) -> None:
+    new = {"Makefile": INCLUDING, "mk.inc": included}
+    for old in ({"Makefile": VARIABLE}, {"Makefile": INCLUDING, "mk.inc": "X = 1\n"}):
+        findings = found("other-program", old, new)
+        assert severities(findings) == [severity], findings
+        assert findings[0].path == "mk.inc"
+
+
+@pytest.mark.parametrize(
+    "included",
+    (
+        "PYTHON ?= true\n",
+        "ARGS += -x\n",
+        "ARGS = -q -n 2\n",
+        "IMAGE = shop\n",
+        "run: PYTHON = true\n",
+        "PYTHON = .venv/bin/python\n",
+    ),
+)
+def test_an_included_file_that_sets_something_else_is_no_finding(included: str) -> None:
+    new = {"Makefile": INCLUDING, "mk.inc": included}
+    assert everything({"Makefile": VARIABLE}, new) == []
