@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 Read = Callable[[str], str | None]
 
 _MAKE_RULE = re.compile(r"^([\w./%-][\w./% -]*?)\s*::?(?![:=])\s*([^=]*)$")
-_MAKE_VARIABLE = re.compile(r"^(?:export\s+|override\s+)?([\w.-]+)\s*(?::{0,3}|\?|\+)=\s*(.*)$")
+_MAKE_VARIABLE = re.compile(r"^(?:(?:export|override|private)\s+)*([\w.-]+)\s*(:{0,3}|\?|\+|!)=\s*(.*)$")
+# `test: PYTHON = true` is a variable of one target.
+_TARGET_VARIABLE = re.compile(r"^([\w./%-][\w./% -]*?)\s*::?\s+([\w.-]+\s*(?::{0,3}|\?|\+|!)=.*)$")
 _INCLUDE = re.compile(r"^-?s?include\s+(.+)$")
 _REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
 _JUST_RECIPE = re.compile(r"^@?([\w-]+)((?:\s+[^:=]+|\s+\w+=\S+)*)\s*:(?!=)\s*(.*)$")
@@ -27,6 +29,7 @@ class Recipe:
     line: int
     lines: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
+    own: dict[str, str] = field(default_factory=dict)  # variables that hold for this target alone
 
     @property
     def empty(self) -> bool:
@@ -34,13 +37,14 @@ class Recipe:
         return not self.lines and not self.needs
 
 
-def make_recipes(path: str, read: Read) -> dict[str, Recipe]:
-    """Target -> recipe of a Makefile and the files that it includes."""
+def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Recipe]:
+    """Target -> recipe of a Makefile and the files that it includes; `expand`: with its variables."""
     recipes: dict[str, Recipe] = {}
     variables: dict[str, str] = {}
     _read_make(path, read, recipes, variables, set())
     for recipe in recipes.values():
-        recipe.lines = [_expanded(line, variables) for line in recipe.lines]
+        known = {**variables, **recipe.own} if expand else {}
+        recipe.lines = [_expanded(line, known) for line in recipe.lines]
     return _followed(recipes)
 
 
@@ -57,15 +61,35 @@ def _read_make(path: str, read: Read, recipes: dict[str, Recipe], variables: dic
             for name in _expanded(included[1], variables).split():
                 _read_make(_beside(path, name, read), read, recipes, variables, seen)
         elif assigned := _MAKE_VARIABLE.match(line):
-            variables[assigned[1]] = assigned[2].strip()
+            _assign(variables, assigned)
+        elif private := _TARGET_VARIABLE.match(line):
+            for started in _start(private[1], "", path, number, recipes):
+                if found := _MAKE_VARIABLE.match(private[2]):
+                    _assign(started.own, found)
         elif rule := _MAKE_RULE.match(line.partition("#")[0].rstrip()):
-            current = _start(rule, path, number, recipes)
+            current = _start(rule[1], rule[2], path, number, recipes)
 
 
-def _start(rule: re.Match[str], path: str, number: int, recipes: dict[str, Recipe]) -> list[Recipe]:
-    needs, _, inline = rule[2].partition(";")
+def _assign(variables: dict[str, str], assigned: re.Match[str]) -> None:
+    """`?=` leaves what is set, `+=` adds to it, `!=` takes what a shell prints."""
+    name, how, value = assigned[1], assigned[2], assigned[3].strip()
+    if how == "?":
+        variables.setdefault(name, value)
+    elif how == "+":
+        variables[name] = f"{variables.get(name, '')} {value}".strip()
+    elif how == "!":
+        variables[name] = f"$(shell {value})"
+    elif how.startswith(":"):
+        # It is read at once, so that it may build on what it had: `ARGS := $(ARGS) -q`.
+        variables[name] = _expanded(value, variables)
+    else:
+        variables[name] = value
+
+
+def _start(names: str, right: str, path: str, number: int, recipes: dict[str, Recipe]) -> list[Recipe]:
+    needs, _, inline = right.partition(";")
     started = []
-    for name in rule[1].split():
+    for name in names.split():
         recipe = recipes.setdefault(name, Recipe(name, path, number))
         recipe.needs += [need for need in needs.split() if need != "|"]
         _add_line([recipe], inline)

@@ -24,7 +24,8 @@ LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
 _LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")
 _IDENTIFIER, _OFTEN = re.compile(r"\b[A-Za-z_]\w*"), 3
-_NAMES = ("Makefile", "makefile", "GNUmakefile", "justfile", ".justfile", "Justfile")
+_MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
+_NAMES = (*_MAKEFILES, "justfile", ".justfile", "Justfile", "skillrun")
 _ENDINGS = (".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", ".mk", "SKILL.md")
 
 
@@ -185,6 +186,7 @@ def _python_texts(root: Path, commit: str) -> dict[str, str]:
     """Path -> text of the Python files of a commit; and of the files that say where modules begin, only that."""
     blobs: dict[str, str] = {}
     texts: dict[str, str] = {}
+    others: dict[str, str] = {}
     for line in git_output(root, "ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
         facts, _, name = line.partition(b"\t")
         path = os.fsdecode(name)
@@ -194,11 +196,35 @@ def _python_texts(root: Path, commit: str) -> dict[str, str]:
             blobs[path] = facts.decode().split()[2]
         elif path.rpartition("/")[2] in ROOT_MARKERS:
             texts[path] = ""
+        else:
+            others[path] = facts.decode().split()[2]
+    texts |= _make_texts(root, others)
     contents = _texts(root, blobs.values(), largest=_LARGEST_SOURCE)
     for path, blob in blobs.items():
         if blob in contents:
             texts[path] = contents[blob]
     return texts
+
+
+def _make_texts(root: Path, blobs: dict[str, str]) -> dict[str, str]:
+    """Path -> text of the Makefiles, and of what they include, whatever it is called."""
+    texts: dict[str, str] = {}
+    waiting = [path for path in blobs if path.rpartition("/")[2] in _MAKEFILES]
+    while waiting:
+        contents = _texts(root, [blobs[path] for path in waiting])
+        read = {path: contents.get(blobs[path], "") for path in waiting}
+        texts |= read
+        words = {word for text in read.values() for word in _included(text)}
+        waiting = [path for path in blobs if path not in texts and path.rpartition("/")[2] in words]
+    return texts
+
+
+def _included(text: str) -> Iterator[str]:
+    """The last part of each name that an include line, or a variable that one may use, holds."""
+    for line in text.splitlines():
+        if "include" in line or "=" in line:
+            for word in line.replace("=", " ").split():
+                yield word.rpartition("/")[2]
 
 
 def _changed(root: Path, base: str, head: str) -> Iterator[tuple[str, str, str | None, str | None]]:

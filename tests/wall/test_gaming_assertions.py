@@ -72,6 +72,48 @@ def test_an_assertion_that_says_less_is_found(old: str, new: str, words: str) ->
 @pytest.mark.parametrize(
     ("old", "new"),
     (
+        ("assert shop.calls == ['k'] * 5", "assert shop.calls[0] == 'k'"),
+        ("assert shop.calls == ['k', 'k']", "assert shop.calls[0] == 'k'"),
+        ("assert shop.calls == ['k'] * 3", "assert shop.calls[-1] == 'k'"),
+        ("assert shop.dead() == [('job', 7)]", "assert shop.dead()[0][0] == 'job'"),
+        ("assert shop.calls == ['k']", "assert shop.calls[:1] == ['k']"),
+        ("assert shop.calls == ['k']", "first, *_ = shop.calls\nassert first == 'k'"),
+        ("assert shop.calls == ['k']", "for call in shop.calls:\n    assert call == 'k'"),
+        ("assert shop.calls == ['k']", "assert [c for c in shop.calls if c == 'k'] == ['k']"),
+        ("assert shop.calls == ['k', 'k']", "assert set(shop.calls) == {'k'}"),
+        ("assert shop.calls == expected", "assert shop.calls[0] == expected[0]"),
+        ("assert shop.calls == ['k']", "assert shop.calls[0] == 'k'\nassert len(shop.inbox) == 1"),
+        ("assert sorted(shop.inbox) == ['a', 'b']", "assert min(shop.inbox) == 'a'"),
+        ("assert sorted(shop.inbox) == ['a', 'b']", "assert set(shop.inbox) <= {'a', 'b'}"),
+        ("assert shop.inbox == {'a': 1}", "assert sorted(shop.inbox) == ['a']"),
+        ("assert shop.inbox == {'a': 1}", "assert list(shop.inbox.keys()) == ['a']"),
+        ("assert shop.dead() == []", "assert all(row for row in shop.dead())"),
+        ("assert 'will retry order=7' in log.text", "assert 'will retry' in log.text"),
+        ("assert run().state in ('OK',)", "assert run().state in ('OK', 'FAILED')"),
+        ("assert shop.ok() or shop.idle()", "assert shop.ok() or shop.idle() or shop.busy()"),
+        ("assert len(shop.rows()) == 2", "assert len(shop.rows()) >= 1"),
+        ("assert len(shop.rows()) == 2", "assert shop.rows()"),
+        ("assert len(shop.rows()) == 2", "assert any(shop.rows())"),
+        ("assert len(shop.rows()) == 2", "assert shop.rows()[0].order == 7"),
+        ("assert shop.dead() == []", "assert shop.dead() is not None or shop.dead() == []"),
+        ("assert shop.dead() == [7]", "assert shop.dead() == [7] or shop.dead() == [8]"),
+        ("assert shop.dead() == []", "assert not shop.dead() or shop.dead()"),
+        ("assert shop.dead() == []", "assert shop.dead() or not shop.dead()"),
+        ("assert shop.dead() == []", "assert True or shop.dead() == []"),
+        ("assert shop.dead() == []", "assert shop.dead() == [] or shop.dead() != []"),
+        ("assert shop.dead() == []", "assert shop.dead() == [] if shop.dead() else True"),
+        ("assert shop.dead() == []", "assert (shop.dead() == [],)"),
+        ("assert shop.dead() == []", "assert (row == 7 for row in shop.dead())"),
+        ("assert shop.dead() == []", "assert lambda: shop.dead() == []"),
+    ),
+)
+def test_an_assertion_that_constrains_less_of_its_subject_is_found(old: str, new: str) -> None:
+    assert severities(found(LOOK, *sides(old, new))) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    (
         ("assert cost() == pytest.approx(1.5)", "assert cost() == pytest.approx(1.5, rel=0.5)"),
         ("assert cost() == pytest.approx(1.5, abs=0.1)", "assert cost() == pytest.approx(1.5, abs=10)"),
         ("assert cost() == 1.5", "assert cost() == pytest.approx(1.5, rel=10)"),
@@ -123,6 +165,26 @@ def sent(shop):
     ("old", "new", "around"),
     (
         ("assert shop.rows() == [7]", "assert shop.rows() == [7, 8]", ""),
+        ("assert shop.rows() == ['k'] * 2", "assert shop.rows() == ['k', 'k']", ""),
+        ("assert shop.rows() == ['k'] * 2", "assert shop.rows() == [key] * 2", ""),
+        ("assert shop.rows() == ['k'] * 2", "calls = shop.rows()\nassert calls == ['k', 'k']", ""),
+        ("assert shop.rows() == [7]", "assert list(shop.rows()) == [7]", ""),
+        ("assert shop.rows() == [7, 8]", "assert sorted(shop.rows()) == [7, 8]", ""),
+        ("assert sorted(shop.rows()) == [7, 8]", "assert set(shop.rows()) == {7, 8}", ""),
+        ("assert shop.rows() == [7]", "(row,) = shop.rows()\nassert row == 7", ""),
+        ("assert shop.rows() == [7]", "assert len(shop.rows()) == 1\nassert shop.rows()[0] == 7", ""),
+        ("assert pair() == (1, 2)", "assert pair()[0] == 1\nassert pair()[1] == 2", ""),
+        ("assert shop.rows()[0] == 7", "assert shop.rows()[-1] == 8", ""),
+        ("assert shop.rows()[0] == 7", "assert shop.rows() == [7, 8]", ""),
+        ("assert shop.rows()[0].order == 7", "row = shop.rows()[0]\nassert row.order == 7", ""),
+        ("assert len(shop.rows()) == 1", "assert shop.rows() == [7]", ""),
+        ("assert len(shop.rows()) == 1", "assert len(shop.rows()) == 2", ""),
+        ("assert min(shop.rows()) == 7", "assert sorted(shop.rows()) == [7, 8]", ""),
+        ("assert 'retry' in log.text", "assert 'will retry order=7' in log.text", ""),
+        ("assert 'will retry' in log.text", "assert 'tries again' in log.text", ""),
+        ("assert run().state in ('OK', 'DONE')", "assert run().state in ('OK',)", ""),
+        ("assert run().state in ('OK', 'DONE')", "assert run().state == 'OK'", ""),
+        ("assert shop.ok() or shop.idle()", "assert shop.ok()", ""),
         ("assert shop.rows() == [7]", "assert [7] == shop.rows()", ""),
         ("assert cost() == 1.5", "assert cost() == pytest.approx(1.5)", ""),
         ("assert shop.ok() or shop.empty()", "assert shop.empty() or shop.ok()", ""),
@@ -158,3 +220,104 @@ def sent(shop):
 )
 def test_another_way_of_saying_as_much_is_no_finding(old: str, new: str, around: str) -> None:
     assert everything(*sides(old, new, around)) == []
+
+
+# -- tests that set what they assert
+
+ACT = "run(7)\nassert shop.calls == ['k']\nassert shop.rows() == [7]"
+
+
+@pytest.mark.parametrize(
+    "line",
+    (
+        "shop.calls = ['k']",
+        "shop.calls[:] = ['k']",
+        "shop.calls.clear()",
+        "shop.calls.extend(['k'])",
+        "setattr(shop, 'calls', ['k'])",
+        "monkeypatch.setattr(shop, 'calls', ['k'])",
+        "shop.rows = lambda: [7]",
+    ),
+)
+def test_a_test_that_sets_what_it_asserts_is_found(line: str) -> None:
+    new = ACT.replace("run(7)\n", f"run(7)\n{line}\n")
+    findings = found(LOOK, *sides(ACT, new))
+    assert severities(findings) == ["error"], findings
+    assert "sets what it asserts" in findings[0].message
+
+
+@pytest.mark.parametrize(
+    "new",
+    (
+        f"shop.failures = [Down()]\n{ACT}",
+        f"shop.calls = []\n{ACT}",
+        f"shop.calls.clear()\n{ACT}",
+        f"{ACT}\nshop.calls.clear()\nrun(8)\nassert shop.calls == ['k8']",
+        f"shop.now = lambda: 5\n{ACT}",
+        f"{ACT}\nshop.calls = []",
+        f"with monkeypatch.context() as crash:\n    crash.setattr(shop, 'mark', die)\n    run(6)\n{ACT}",
+    ),
+)
+def test_a_test_that_sets_up_its_stage_is_no_finding(new: str) -> None:
+    assert everything(*sides(ACT, new)) == []
+
+
+# -- what a test is run by
+
+FLAKY = """
+import functools
+
+
+def flaky(test):
+    @functools.wraps(test)
+    def again(*args, **kwargs):
+        for _ in range(3):
+            try:
+                return test(*args, **kwargs)
+            except AssertionError:
+                continue
+
+    return again
+"""
+LAST = FLAKY.replace("                continue", "                last = sys.exc_info()[1]").replace(
+    "\n    return again", "        raise last\n\n    return again"
+)
+TOLERANT = """
+import contextlib
+
+
+@contextlib.contextmanager
+def tolerant():
+    try:
+        yield
+    except Exception:
+        pass
+"""
+LEAVING = """
+class tolerant:
+    def __exit__(self, *_):
+        return True
+"""
+OTHER = FLAKY.replace("AssertionError", "ConnectionError")
+PLAIN = "def test_it(shop):\n    run(7)\n    assert shop.rows() == [7]\n"
+WITHIN = "def test_it(shop):\n    with tolerant():\n        run(7)\n        assert shop.rows() == [7]\n"
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "test", "severity"),
+    (
+        (FLAKY, f"@flaky\n{PLAIN}", ["error"]),
+        (FLAKY.replace("AssertionError", "BaseException as e"), f"@flaky\n{PLAIN}", ["error"]),
+        (LAST, f"@flaky\n{PLAIN}", ["warning"]),
+        (OTHER, f"@flaky\n{PLAIN}", []),
+        (TOLERANT, WITHIN, ["error"]),
+        (LEAVING, WITHIN, ["error"]),
+        (TOLERANT.replace("pass", "raise"), WITHIN, []),
+    ),
+)
+def test_what_catches_the_failures_of_a_test_is_found(wrapper: str, test: str, severity: list[str]) -> None:
+    name = "flaky" if "flaky" in test else "tolerant"
+    imported = {"tests/retrying.py": wrapper, PATH: f"from retrying import {name}\n\n\n{test}"}
+    assert severities(everything({PATH: PLAIN}, imported)) == severity
+    assert severities(everything({PATH: PLAIN}, {PATH: f"{wrapper}\n\n{test}"})) == severity
+    assert everything(imported, {**imported, PATH: imported[PATH] + "\n"}) == []

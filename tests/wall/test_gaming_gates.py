@@ -248,6 +248,92 @@ def test_other_changes_of_gates_are_no_finding(old: dict[str, str], new: dict[st
     assert everything(old, new, renamed) == []
 
 
+SOURCE = "git+https://git.example/skillrun@" + "0" * 40
+INSTALLING = STEPS.replace("      - run:", f"      - run: pip install {SOURCE}\n      - run:", 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    (
+        "git update-ref refs/remotes/origin/main HEAD",
+        "git -C . update-ref refs/remotes/origin/main HEAD",
+        "git fetch . HEAD:refs/remotes/origin/main",
+        "git fetch -q origin +work:main",
+        "git branch -f main HEAD",
+        "git branch --force main",
+        "git checkout -B main",
+        "git tag -f base",
+        "git remote set-url origin .",
+        "git config remote.origin.url .",
+        "git symbolic-ref refs/remotes/origin/HEAD refs/heads/work",
+        "git replace origin/main HEAD",
+        'echo "$PWD/tools" >> "$GITHUB_PATH"',
+        "echo tools >> $GITHUB_PATH",
+        'echo "${{ github.workspace }}/tools" >> $GITHUB_PATH',
+        "export PATH=$PWD/tools:$PATH",
+        "PATH=./tools:$PATH skillrun verify",
+        "alias skillrun=true",
+        "skillrun() { true; }",
+        "cp tools/pass.sh /usr/local/bin/skillrun",
+        "ln -sf $PWD/pass.sh .venv/bin/skillrun",
+        "export PYTHONPATH=$PWD/shims",
+    ),
+)
+def test_a_step_that_moves_the_base_or_the_program_is_found(line: str) -> None:
+    new = STEPS.replace("      - run:", f"      - run: {line}\n      - run:", 1)
+    findings = found("weaker-gate", {WORKFLOW: STEPS}, {WORKFLOW: new})
+    assert severities(findings) == ["error"], findings
+    assert new.splitlines()[(findings[0].line or 0) - 1].endswith(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    (
+        "git fetch origin main",
+        "git fetch origin main:main",
+        "git fetch origin main:refs/remotes/origin/main",
+        "git fetch origin +refs/heads/main:refs/remotes/origin/main",
+        "git config --global user.name ci",
+        "git tag -l",
+        'echo "$HOME/.local/bin" >> "$GITHUB_PATH"',
+        'echo "$PWD/.venv/bin" >> $GITHUB_PATH',
+        "export PATH=/usr/lib/postgresql/16/bin:$PATH",
+        "echo $PATH",
+        "# git branch -f main",
+    ),
+)
+def test_a_step_that_prepares_what_is_usual_is_no_finding(line: str) -> None:
+    new = STEPS.replace("      - run:", f"      - run: {line}\n      - run:", 1)
+    assert everything({WORKFLOW: STEPS}, {WORKFLOW: new}) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "severity"),
+    (
+        ("git+https://git.example/agent/skillrun-fork@main", "error"),
+        ("git+https://git.example/skillrun@main", "error"),
+        ("git+https://git.example/other/skillrun@" + "0" * 40, "error"),
+        ("./vendor/skillrun", "error"),
+        ("skillrun-cli==1.0", "error"),
+        ("git+https://git.example/skillrun@" + "1" * 40, "warning"),
+    ),
+)
+def test_another_source_of_skillrun_is_found(source: str, severity: str) -> None:
+    new = INSTALLING.replace(SOURCE, source)
+    assert severities(found("weaker-gate", {WORKFLOW: INSTALLING}, {WORKFLOW: new})) == [severity]
+
+
+def test_the_same_source_told_otherwise_is_no_finding() -> None:
+    new = INSTALLING.replace("pip install", "python -m pip install --quiet")
+    assert everything({WORKFLOW: INSTALLING}, {WORKFLOW: new}) == []
+
+
+@pytest.mark.parametrize("path", ("tools/skillrun", "skillrun.py", "skillrun/__init__.py", "skillrun/__main__.py"))
+def test_a_file_by_the_name_of_the_program_is_found(path: str) -> None:
+    assert severities(found("weaker-gate", {}, {path: "x = 1\n"})) == ["error"]
+    assert everything({}, {f"docs/{path}.md": "x = 1\n"}) == []
+
+
 # -- copies of the skill
 
 BUNDLED = (resource("skills") / "job-worker-orchestration" / "SKILL.md").read_text()
@@ -400,3 +486,48 @@ def test_a_runner_that_is_told_to_mind_nothing_is_found(path: str, old: str | No
 )  # fmt: skip
 def test_a_runner_that_is_told_something_usual_is_no_finding(path: str, old: str | None, new: str) -> None:
     assert everything({} if old is None else {path: old}, {path: new}) == []
+
+
+# -- programs that a variable names
+
+VARIABLE = "PYTHON ?= python\nARGS = -q\n\ntest:\n\t$(PYTHON) -m pytest $(ARGS)\n"
+INCLUDING = VARIABLE.replace("ARGS = -q\n", "ARGS = -q\n-include mk.inc\n")
+
+
+@pytest.mark.parametrize(
+    ("included", "severity"),
+    (
+        ("PYTHON := true\n", "error"),
+        ("override PYTHON = echo\n", "error"),
+        ("PYTHON = /bin/true\n", "error"),
+        ("PYTHON = $(NO)\nNO = :\n", "error"),
+        ("ARGS += --collect-only\n", "error"),
+        ("ARGS = -q || true\n", "error"),
+        ("test: PYTHON = true\n", "error"),
+        ("PYTHON = $(shell command -v true)\n", "warning"),
+        ("PYTHON != echo true\n", "warning"),
+        ("PYTHON = ./fast.sh\n", "warning"),
+    ),
+)
+def test_a_program_that_an_included_file_sets_is_found(included: str, severity: str) -> None:
+    new = {"Makefile": INCLUDING, "mk.inc": included}
+    for old in ({"Makefile": VARIABLE}, {"Makefile": INCLUDING, "mk.inc": "X = 1\n"}):
+        findings = found("other-program", old, new)
+        assert severities(findings) == [severity], findings
+        assert findings[0].path == "mk.inc"
+
+
+@pytest.mark.parametrize(
+    "included",
+    (
+        "PYTHON ?= true\n",
+        "ARGS += -x\n",
+        "ARGS = -q -n 2\n",
+        "IMAGE = shop\n",
+        "run: PYTHON = true\n",
+        "PYTHON = .venv/bin/python\n",
+    ),
+)
+def test_an_included_file_that_sets_something_else_is_no_finding(included: str) -> None:
+    new = {"Makefile": INCLUDING, "mk.inc": included}
+    assert everything({"Makefile": VARIABLE}, new) == []

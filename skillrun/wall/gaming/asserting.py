@@ -22,6 +22,11 @@ _PARTLY = {"assertIn", "assertIsInstance", "assertGreater", "assertGreaterEqual"
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ANYTHING = re.compile(r"\bANY$")
 _NO_LIMIT = re.compile(r"len\(.*\) (>= 0|> -1)|isinstance\(.*, object\)")
+_OPPOSITES: tuple[tuple[type[ast.cmpop], type[ast.cmpop]], ...] = (
+    *((ast.Eq, ast.NotEq), (ast.NotEq, ast.Eq), (ast.Is, ast.IsNot), (ast.IsNot, ast.Is)),
+    *((ast.In, ast.NotIn), (ast.NotIn, ast.In), (ast.Lt, ast.GtE), (ast.GtE, ast.Lt)),
+    *((ast.Gt, ast.LtE), (ast.LtE, ast.Gt)),
+)
 _SUBJECT = ast.Call | ast.Attribute | ast.Subscript | ast.Name
 _KNOWN = _EQUAL | _LOOSE | _PARTLY
 
@@ -155,6 +160,8 @@ def _judged(test: ast.expr) -> tuple[int, list[ast.expr]]:
         return ALWAYS, []
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return EXACTLY, [test.operand]  # `not rows` says as much as `rows == []`
+    if isinstance(test, ast.BoolOp | ast.IfExp):
+        return _judge_alternatives(list_alternatives(test))
     if not isinstance(test, ast.Compare):
         return (SOME, [test, *test.args]) if _is_check(test) else (SOMETHING, [test])
     sides = [test.left, *test.comparators]
@@ -168,6 +175,22 @@ def _judged(test: ast.expr) -> tuple[int, list[ast.expr]]:
     if isinstance(test.ops[0], ast.IsNot | ast.NotEq) and _is_none(sides[-1]):
         return SOMETHING, sides[:1]
     return SOME, sides
+
+
+def _judge_alternatives(alternatives: list[ast.expr]) -> tuple[int, list[ast.expr]]:
+    """One of them is enough, so that together they say no more than the loosest, and never exactly."""
+    strength = SOME
+    about: list[ast.expr] = []
+    for alternative in alternatives:
+        own, sides = _judged(alternative)
+        strength = min(strength, max(own, SOMETHING))
+        about += sides
+    return strength, about
+
+
+def list_alternatives(test: ast.BoolOp | ast.IfExp) -> list[ast.expr]:
+    """What may hold: the parts of `a or b`, both ends of `a if c else b`."""
+    return [test.body, test.orelse] if isinstance(test, ast.IfExp) else test.values
 
 
 def _of_call(node: ast.Expr, call: ast.Call) -> Assertion:
@@ -186,11 +209,36 @@ def _is_always_true(test: ast.expr) -> bool:
     """A constant, a tuple with the message in it, `x or True`, `len(x) >= 0`."""
     if isinstance(test, ast.Constant | ast.Tuple | ast.List | ast.Dict | ast.JoinedStr):
         return True
+    if isinstance(test, ast.Lambda | ast.GeneratorExp):  # an object, whatever is in it
+        return True
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
-        return any(isinstance(value, ast.Constant) and bool(value.value) for value in test.values)
+        return _is_one_always_true(test.values)
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return isinstance(test.operand, ast.Constant)
     return bool(_NO_LIMIT.fullmatch(ast.unparse(test)))
+
+
+def _is_one_always_true(alternatives: list[ast.expr]) -> bool:
+    """One that is always true, or one that is the opposite of another: `not rows or rows`."""
+    texts = {ast.unparse(alternative) for alternative in alternatives}
+    for alternative in alternatives:
+        if isinstance(alternative, ast.Constant):
+            if alternative.value:
+                return True
+        elif _judged(alternative)[0] == ALWAYS or _opposite(alternative) in texts:
+            return True
+    return False
+
+
+def _opposite(test: ast.expr) -> str:
+    """The text of what holds where `test` does not."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return ast.unparse(test.operand)
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        for one, other in _OPPOSITES:
+            if isinstance(test.ops[0], one):
+                return ast.unparse(ast.Compare(test.left, [other()], test.comparators))
+    return ast.unparse(ast.UnaryOp(ast.Not(), test))
 
 
 def _is_check(test: ast.expr) -> TypeGuard[ast.Call]:

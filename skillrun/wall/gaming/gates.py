@@ -10,6 +10,7 @@ from typing import Any
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.gate_steps import find_moved, is_same_place, list_sources
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import at, mapping
 
@@ -17,7 +18,8 @@ ID = "weaker-gate"
 HELP = (
     "A hook or workflow that no longer calls skillrun, or no longer minds its answer, lets everything pass. Found: an "
     "entry that named skillrun and is gone, `continue-on-error`, `allow_failure`, `if: false` or `|| true` in a "
-    "workflow that calls it, a call that is given another base or repository, and hooks that are turned off as a whole."
+    "workflow that calls it, a call that is given another base or repository, a line that moves the base or puts "
+    "another program in skillrun's place, another source of it, and hooks that are turned off as a whole."
 )
 _HOOKS = re.compile(
     r"(^|/)(\.claude/settings(\.local)?\.json|\.codex/(hooks\.json|config\.toml)|\.cursor/hooks\.json|"
@@ -33,6 +35,8 @@ _STEERING = re.compile(r"--(base|repo|waive)\b[= ]*(?P<value>\S*)")
 # A branch of the server is what a request goes to; HEAD compared with itself has changed nothing.
 _SERVER_BRANCH = re.compile(r"""["']?origin/(?!HEAD~)[\w./${} -]+["']?$""")
 _TRIGGER = re.compile(r"^\s*-?\s*(pull_request|push|merge_group|merge_requests)\b")
+# `python -m skillrun` takes what lies where it is started; a shell takes what PATH names first.
+_SHADOWING = re.compile(r"(^|/)skillrun$|^skillrun(\.py|/__(init|main)__\.py)$")
 HINT = "put it back; a gate is changed by a person, in a change of its own"
 
 
@@ -45,6 +49,7 @@ def find(diff: Diff) -> Iterator[Finding]:
             yield from _hooks(file)
         elif _WORKFLOW.search(file.old_path) and _NAMED.search(file.old):
             yield from _workflow(file)
+    yield from _shadowed(diff)
 
 
 def _hooks(file: File) -> Iterator[Finding]:
@@ -77,6 +82,8 @@ def _workflow(file: File) -> Iterator[Finding]:
     if file.new is None:
         return
     yield from _minds_not(file)
+    yield from _prepared(file)
+    yield from _other_source(file)
     for line, text in file.removed():
         again = any(text.strip() == other.strip() for _, other in file.added())
         if again:
@@ -85,6 +92,36 @@ def _workflow(file: File) -> Iterator[Finding]:
             yield doubtful(ID, file, line, f"the workflow lost a trigger: {quoted(text)}", hint=HINT)
         elif "fetch-depth: 0" in text:
             yield doubtful(ID, file, line, "without fetch-depth: 0 the base branch cannot be compared with", hint=HINT)
+
+
+def _prepared(file: File) -> Iterator[Finding]:
+    """Lines around the call that move the base, or that decide which program is called."""
+    known = {text.strip() for text in (file.old or "").splitlines()}
+    for line, text in file.added():
+        said = find_moved(text)
+        if said is not None and text.strip() not in known:
+            yield taken(ID, file, line, f"{said}: {quoted(text)}", hint=HINT)
+
+
+def _other_source(file: File) -> Iterator[Finding]:
+    """Where skillrun is installed from: another place is an error, another commit of it for a person to see."""
+    known = [source for _, source in list_sources(file.old or "")]
+    for line, source in list_sources(file.new or ""):
+        if source in known or not known:
+            continue
+        said = f"skillrun comes from {quoted(source)}; it came from {quoted(known[0])}"
+        is_same = any(is_same_place(other, source) for other in known)
+        make = doubtful if is_same else taken
+        yield make(ID, file, line, said, hint="look at what is installed; a person changes it")
+
+
+def _shadowed(diff: Diff) -> Iterator[Finding]:
+    """A module of the repository by the name of the program that judges it."""
+    for file in diff.files:
+        is_new = file.old is None and file.new is not None
+        if is_new and _SHADOWING.search(file.path):
+            said = f"a file by the name of the program that judges: {quoted(file.path)}"
+            yield taken(ID, file, 1, said, hint="give it another name")
 
 
 def _no_longer_named(file: File) -> Iterator[Finding]:

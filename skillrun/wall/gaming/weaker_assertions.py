@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.asserting import ALWAYS, Assertion, assertions, helpers, raising, variables, words
+from skillrun.wall.gaming.constraining import (
+    Locals,
+    is_about_same,
+    is_whole_together,
+    says_as_much,
+)
+from skillrun.wall.gaming.forgiving import find_forgiving
 from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.own_answers import find_own_answers
 from skillrun.wall.gaming.pytests import Test, changes
 from skillrun.wall.gaming.removed_names import names_in, removed_names
 
@@ -17,7 +25,8 @@ ID = "weaker-assertion"
 HELP = (
     "A test that asserts less stays green. Found: an assertion that is gone, one that is always true, an equality that "
     "became `is not None`, truth or `in`, pytest.raises(Exception) in the place of the exception, a wider tolerance, "
-    "and an exception handler around the assertion. Assertions that moved into a helper are none."
+    "an exception handler around the assertion or in a decorator of the test, and a test that sets what it asserts. "
+    "Assertions that moved into a helper are none."
 )
 _WIDE_TOLERANCE = 0.05  # of the value
 _WIDE = ("Exception", "BaseException")
@@ -34,6 +43,9 @@ def find(diff: Diff) -> Iterator[Finding]:
             yield from _raising(change.old, change.new)
             yield from _tolerance(change.old, change.new)
             yield from _caught(change.old, change.new)
+            yield from _answered(change.old, change.new)
+        if change.new is not None:
+            yield from _forgiven(change.old, change.new, diff)
 
 
 # -- assertions
@@ -44,15 +56,26 @@ def _assertions(old: Test, new: Test, removed: frozenset[str]) -> Iterator[Findi
     kept = {assertion.text for assertion in before} & {assertion.text for assertion in after}
     lost = [a for a in before if a.text not in kept and a.strength > ALWAYS]
     added = [a for a in after if a.text not in kept]
-    covered = _covered(old, new, added)
+    covered = _covered(old, new)
+    local = Locals(new.node, variables(new.node))
+    was_local = Locals(old.node, variables(old.node))
     for assertion in lost:
-        weaker = next((a for a in added if _is_weaker(a, assertion)), None)
-        if _is_made(old, new, assertion, added):
+        adequate = [a for a in added if says_as_much(a, assertion, local, was_local)]
+        if is_whole_together(added, assertion, local, was_local):
+            adequate = added
+        if _is_made(old, new, assertion, adequate):
             continue
+        weaker = next((a for a in added if _is_weaker(a, assertion)), None)
+        if weaker is None and covered is not None:
+            said_now = covered | {word for a in adequate for word in a.words(local)}
+            if assertion.words(was_local) - old.file.renamed <= said_now:
+                continue
+            rest = [a for a in added if a not in adequate and a.strength > ALWAYS]
+            weaker = next((a for a in rest if is_about_same(a, assertion, local, was_local)), None)
         if weaker is not None:
             said = f"{old.name} asserts less: {quoted(assertion.text)} became {quoted(weaker.text)}"
             yield taken(ID, new.file, weaker.line, said)
-        elif covered is not None and not assertion.words(variables(old.node)) - old.file.renamed <= covered:
+        elif covered is not None:
             is_moot = bool(names_in(assertion.node) & removed)
             yield _gone(old, new, assertion, added, is_moot=is_moot)
 
@@ -82,17 +105,15 @@ def _is_made(old: Test, new: Test, lost: Assertion, added: list[Assertion]) -> b
     return bool(strong) and lost.words(variables(old.node)) - old.file.renamed <= said
 
 
-def _covered(old: Test, new: Test, added: list[Assertion]) -> set[str] | None:
-    """What new assertions and newly called helpers speak of; None: a helper of another file asserts."""
+def _covered(old: Test, new: Test) -> set[str] | None:
+    """What newly called helpers speak of; None: a helper of another file asserts."""
     before = {node.name for node in helpers(old.node, old.file.old_tree)}
     fresh = [node for node in helpers(new.node, new.file.new_tree) if node.name not in before]
     known = {node.name for node in fresh} | before
     called = _called(new.node) - _called(old.node) - known
     if any(_ASSERTING_NAME.match(name) for name in called if not name.startswith("assert_called")):
         return None
-    local = variables(new.node)
-    made = {word for assertion in added if assertion.strength > ALWAYS for word in assertion.words(local)}
-    return made | {word for helper in fresh for word in words(helper, variables(helper))}
+    return {word for helper in fresh for word in words(helper, variables(helper))}
 
 
 def _called(function: ast.AST) -> set[str]:
@@ -164,6 +185,24 @@ def _caught(old: Test, new: Test) -> Iterator[Finding]:
     for node in _catching(new.node):
         said = f"{new.name} catches its own assertion: {quoted(new.file.new_line(node.lineno))}"
         yield taken(ID, new.file, node.lineno, said)
+
+
+def _answered(old: Test, new: Test) -> Iterator[Finding]:
+    known = {answer.text for answer in find_own_answers(old.node)}
+    for answer in find_own_answers(new.node):
+        if answer.text not in known:
+            said = f"{new.name} sets what it asserts: {quoted(answer.text)}"
+            yield taken(ID, new.file, answer.line, said)
+
+
+def _forgiven(old: Test, new: Test, diff: Diff) -> Iterator[Finding]:
+    """What stood around the test in the base, and forgave then, is none."""
+    known = {one.name for one in find_forgiving(old, old.file.old_tree, diff.before)}
+    for one in find_forgiving(new, new.file.new_tree, diff.after):
+        if one.name not in known:
+            said = f"{new.name} is run by {quoted(one.name)}, which catches failed assertions"
+            make = doubtful if one.may_raise else taken
+            yield make(ID, new.file, one.line, said)
 
 
 def _catching(function: ast.AST) -> Iterator[ast.With | ast.ExceptHandler]:
