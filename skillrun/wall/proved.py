@@ -4,7 +4,7 @@ an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,22 @@ def judge_proof(job: Job, spec: File, diff: Diff, prove_base: ProveBase | None) 
     lost = [stage for stage in PROVEN if stage not in proved_stages(job)]
     # Where the job fails anyway the base's proof would change nothing, and it costs as much time as
     # HEAD's.
-    if prove_base is not None and lost and job.outcome == "success" and asks_for_proof(old):
+    may_matter = lost and lacks_proof_alone(job)
+    if prove_base is not None and may_matter and asks_for_proof(old):
         proof = replace(proof, base=prove_base(spec))
     found = tuple(_findings(job, spec, proof, is_asked=is_asked))
     return _with_findings(job, replace(proof, findings=found))
+
+
+def lacks_proof_alone(job: Job) -> bool:
+    """Whether nothing is wrong with a job but that stages wait for their proof."""
+    if job.problem is not None or job.outcome not in ("success", "partial"):
+        return False
+    for stage in job.stages:
+        waits = stage["status"] == "pending" and stage["id"] in PROVEN
+        if stage["status"] in ("failed", "blocked", "pending") and not waits:
+            return False
+    return True
 
 
 def asks_for_proof(document: Any) -> bool:
@@ -77,10 +89,14 @@ def why_not_proved(job: Job) -> tuple[str, ...]:
         return (job.problem,)
     said = [finding.message for finding in job.findings() if finding.rule in _SAYS_WHY]
     if not said:
-        open_stages = [stage for stage in job.stages if stage["status"] in ("failed", "blocked")]
-        said = [f"the stage {stage['id']} is {stage['status']}" for stage in open_stages[:1]]
+        said = [f"the stage {stage['id']} is {stage['status']}" for stage in _open_stages(job)[:1]]
     plain = [text.removeprefix("not proved: ").removeprefix("read, not proved: ") for text in said]
     return tuple(dict.fromkeys(plain))
+
+
+def _open_stages(job: Job) -> list[Mapping[str, Any]]:
+    """The stages that have failed or are blocked."""
+    return [stage for stage in job.stages if stage["status"] in ("failed", "blocked")]
 
 
 # What the stages say where a proof gave no answer.
@@ -109,7 +125,9 @@ def _findings(job: Job, spec: File, proof: Proof, *, is_asked: bool) -> Iterator
         yield Finding(LESS_PROVED, Severity.ERROR, message, spec.path, line, hint)
     elif is_asked and proof.verdict in ("incomplete", "none"):
         ran = "it is incomplete" if proof.verdict == "incomplete" else "none was made"
-        hint = "skillrun prove says it in full; what cannot be proved has no section proof: on the base branch"
+        hint = "skillrun prove says it in full"
+        if _open_stages(job):
+            hint = "do first what that stage says: the proof is made once it reads clean"
         message = f"{_ASKED}, and {ran}: {reasons}{_words_of_base(base)}"
         yield Finding(NOT_PROVED, Severity.ERROR, message, spec.path, line, hint)
 

@@ -61,7 +61,7 @@ def test_a_statement_that_switches_the_proof_off_fails_the_branch(lost: Verified
     job = job_of(lost.document)
     (finding,) = job["proof"]["findings"]
     assert (finding["rule"], finding["severity"]) == ("verify.less-proved", "error")
-    assert "the table seen is written" in finding["message"]
+    assert "undeclared store: ATTACH of side.db" in finding["message"]
     assert (job["outcome"], job["proof"]["verdict"]) == ("partial", "incomplete")
     base = job["proof"]["base"]
     assert (base["verdict"], base["why"]) == ("proved", None)
