@@ -7,6 +7,7 @@ import json
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,11 @@ UNIX = {
 }
 
 
+def test_an_abstract_socket_is_said(tmp_path: Path) -> None:
+    code = "try:\n    socket.socket(socket.AF_UNIX).connect('\\0skillrun-test')\nexcept BaseException:\n    pass"
+    check(proof_with(tmp_path, code), "undeclared network: @skillrun-test (jobs.py:")
+
+
 @pytest.mark.parametrize("name", UNIX)
 def test_a_unix_socket_of_the_machine_is_refused(name: str, tmp_path: Path, unix_sink: tuple[Sink, Path]) -> None:
     sink, path = unix_sink
@@ -176,6 +182,15 @@ FILES = {
     "folder-as-lock": (
         "os.mkdir(os.environ['TMPDIR'] + '/done')",
         "undeclared file: {tmp}/done, which stays (jobs.py:",
+    ),
+    "key-log": (
+        "import ssl\nssl.create_default_context().keylog_filename = os.path.dirname(DB) + '/keys.done'",
+        "undeclared file: {scratch}/keys.done (jobs.py:",
+    ),
+    "header": (
+        "import contextlib\nwith contextlib.closing(sqlite3.connect(DB, isolation_level=None)) as own:\n"
+        "    own.execute('pragma user_version = 7')",
+        "undeclared store: PRAGMA user_version",
     ),
     "shared-memory": (
         "m = multiprocessing.shared_memory.SharedMemory('skillrun-test', create=True, size=8)",
@@ -271,6 +286,12 @@ def test_a_process_is_said_and_never_begins(name: str, tmp_path: Path) -> None:
     assert any("(jobs.py:" in message for message in said_by(proof))
     assert not any("in neither list of failures" in message for message in said_by(proof))
     assert not victim.exists()
+
+
+def test_an_interpreter_of_its_own_is_said(tmp_path: Path) -> None:
+    name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    code = f"import {name} as own\ntry:\n    own.create()\nexcept BaseException:\n    pass"
+    check(proof_with(tmp_path, code), "undeclared process: an interpreter of its own (jobs.py:")
 
 
 def test_a_process_that_is_there_since_the_import_is_said(tmp_path: Path) -> None:

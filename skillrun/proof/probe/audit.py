@@ -68,6 +68,7 @@ class Audit:
         works |= dict.fromkeys(_FORK, lambda event, _: self.started(event))
         works |= dict.fromkeys(_NATIVE, self.loaded)
         works |= dict.fromkeys(_SIGNALS, self.signalled)
+        works["cpython.PyInterpreterState_New"] = lambda *_: self.started("an interpreter of its own")
         works["sqlite3.connect"] = lambda _, args: self.opened_database(args[0])
         works["urllib.Request"] = lambda _, args: self.requested(name_of(args[0]))
         return works

@@ -14,6 +14,7 @@ from typing import Any
 from .frames import Frames
 from .recorder import Recorder
 
+_WRITING = frozenset("wax+")  # letters of a mode
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 _LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
@@ -97,8 +98,10 @@ class Files:
 
     def opened(self, args: tuple[Any, ...]) -> None:
         """At the event "open"."""
-        path, _, flags = args
-        if isinstance(flags, int) and not flags & _WRITE_FLAGS:
+        path, mode, flags = args
+        # What C opens for a library (a key log of TLS) has a mode and no flags.
+        writes = isinstance(mode, str) and not _WRITING.isdisjoint(mode)
+        if isinstance(flags, int) and not flags & _WRITE_FLAGS and not writes:
             self._read(path)
             return
         if not isinstance(flags, int):

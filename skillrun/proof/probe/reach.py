@@ -57,8 +57,11 @@ class Reach:
 
 
 def is_quiet(address: Any) -> bool:
-    """Whether nothing but a log or a look-up goes to an address."""
-    return isinstance(address, (str, bytes)) and os.path.realpath(os.fsdecode(address)).startswith(QUIET)
+    """Whether nothing but a log or a look-up goes to an address. An abstract socket's name is no path."""
+    if not isinstance(address, (str, bytes)):
+        return False
+    path = os.fsdecode(address)
+    return "\0" not in path and os.path.realpath(path).startswith(QUIET)
 
 
 def is_log_port(address: Any) -> bool:

@@ -13,7 +13,9 @@ from .recorder import Recorder
 _COMMENTS = r"(?:\s|;|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 _ATTACH = re.compile(rf"{_COMMENTS}attach\b\s*(?:database\b)?(?P<what>.+?)\bas\b", re.IGNORECASE | re.DOTALL)
 _VACUUM = re.compile(rf"{_COMMENTS}vacuum\b.*?\binto\b(?P<what>.+)", re.IGNORECASE | re.DOTALL)
-_BEGINS = re.compile(rf"{_COMMENTS}(?:attach|vacuum)\b", re.IGNORECASE | re.DOTALL)
+# Numbers in the header of a database, in which a job can remember something that no query of a table shows.
+_HEADER = re.compile(rf"{_COMMENTS}pragma\s+(?:\w+\.)?(?P<name>user_version|application_id)\s*[=(]", re.IGNORECASE)
+_BEGINS = re.compile(rf"{_COMMENTS}(?:attach|vacuum|pragma)\b", re.IGNORECASE | re.DOTALL)
 _TEXT = re.compile(r"""\s*(?P<mark>['"])(?P<text>(?:(?!(?P=mark)).|(?P=mark){2})*)(?P=mark)[\s;]*""", re.DOTALL)
 _GIVEN = re.compile(r"\s*(?:\?(?P<number>\d*)|[:@$](?P<name>\w+))[\s;]*")
 _UNKNOWN = "a file that only the statement knows"
@@ -29,6 +31,9 @@ class OtherFiles:
         """Before a statement runs. Raises sqlite3.OperationalError."""
         if not _BEGINS.match(sql) or self.recorder.silent:
             return
+        header = _HEADER.match(sql)
+        if header:
+            self.tell(f"PRAGMA {header['name']}, which no query of proof.state reads")
         for verb, form in (("ATTACH of", _ATTACH), ("VACUUM INTO", _VACUUM)):
             found = form.match(sql)
             if found:
