@@ -154,13 +154,15 @@ class Consent:
 
     def revoke(self) -> bool:
         """Takes every answer for this working tree away; whether there was one. Raises Refused."""
-        if not os.path.lexists(self.path):
-            return False
         try:
+            self.path.lstat()
             with hold_own_folder(self.store):
                 self.path.unlink()
         except FileNotFoundError:
             return False
+        except NotADirectoryError as error:
+            said = f"{self.store}: the state folder cannot be used: {error.strerror}"
+            raise Refused(said, hint=_ELSEWHERE) from error
         except OSError as error:
             said = f"{self.path}: the consent cannot be taken back: {error.strerror or error}"
             raise Refused(said, hint=f"remove it: rm {shlex.quote(str(self.path))}") from error

@@ -20,6 +20,8 @@ from plain_job import JOBS, SPEC, plain_repo, proof_of
 from skillrun.proof.probe.gate import can_ask
 from skillrun.proof.result import Proof
 
+pytestmark = pytest.mark.real
+
 PLACE = '            send(order_id, key=f"order-{order_id}")\n'
 IMPORTS = """
     import asyncio, ctypes, multiprocessing, multiprocessing.shared_memory, pathlib, shutil, socket

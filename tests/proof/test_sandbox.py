@@ -259,11 +259,11 @@ for fd in range(3, 64):
 """
 HOSTILE = {
     "the handler stops the interpreter": (
-        "import signal\nos.kill(os.getppid(), signal.SIGSTOP)",
+        "import ctypes, signal\nctypes.CDLL(None).kill(os.getppid(), signal.SIGSTOP)",
         "the interpreter of the proof was stopped by a signal",
     ),
     "the handler kills the interpreter": (
-        "import signal\nos.kill(os.getppid(), signal.SIGKILL)",
+        "import ctypes, signal\nctypes.CDLL(None).kill(os.getppid(), signal.SIGKILL)",
         "the interpreter of the proof ended",
     ),
     "the handler writes into every descriptor": (
