@@ -37,6 +37,8 @@ _SIGNALS = ("os.kill", "os.killpg")
 _LOCAL_URLS = ("file:", "data:")
 # They start a process to learn something about the machine, or to tidy up behind this one.
 _ASKING = ("platform", "uuid", "ctypes.util", "multiprocessing.resource_tracker")
+_INTERPRETERS = ("_interpreters", "_xxsubinterpreters")
+_INTERPRETER = "an interpreter of its own"
 _HOOKED_SQLITE = (f"{__package__}.sql",)
 
 
@@ -68,7 +70,7 @@ class Audit:
         works |= dict.fromkeys(_FORK, lambda event, _: self.started(event))
         works |= dict.fromkeys(_NATIVE, self.loaded)
         works |= dict.fromkeys(_SIGNALS, self.signalled)
-        works["cpython.PyInterpreterState_New"] = lambda *_: self.started("an interpreter of its own")
+        works["cpython.PyInterpreterState_New"] = lambda *_: self.started(_INTERPRETER)
         works["sqlite3.connect"] = lambda _, args: self.opened_database(args[0])
         works["urllib.Request"] = lambda _, args: self.requested(name_of(args[0]))
         return works
@@ -102,18 +104,23 @@ class Audit:
         self._replace(signal, "pidfd_send_signal", self._signalled_by_descriptor)
         self._replace(os, "mkfifo", lambda args: self._made(args[0]))
         self._replace(os, "mknod", lambda args: self._made(args[0]))
+        for name in _INTERPRETERS:  # from Python 3.12 on they raise no event
+            with contextlib.suppress(ImportError):
+                own = importlib.import_module(name)
+                self._replace(own, "create", lambda args: self.started(_INTERPRETER), bare=True)
         with contextlib.suppress(ImportError):  # it is not everywhere
             shared = importlib.import_module("_posixshmem")
             self._replace(shared, "shm_open", lambda args: self._made_shared(str(args[0]), args[1]))
 
-    def _replace(self, owner: Any, name: str, look: Callable[[Event], None]) -> None:
+    def _replace(self, owner: Any, name: str, look: Callable[[Event], None], bare: bool = False) -> None:
+        """`bare`: a call without arguments matters too."""
         real = getattr(owner, name, None)
         if real is None:
             return
 
         def call(*args: Any, **kwargs: Any) -> Any:
             watched = self.booting or self.recorder.channel is not None
-            if args and watched and not self.is_silent():
+            if (args or bare) and watched and not self.is_silent():
                 look(args)
             return real(*args, **kwargs)
 
