@@ -18,7 +18,7 @@ import shops
 pytestmark = pytest.mark.real  # seconds each
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
-COMMITS = 16  # of an undisturbed run: migration, run, words, two consents, nine stages, the end, and one to spare
+COMMITS = 15  # of an undisturbed run: migration, run, words, one consent, nine stages, the end, and one to spare
 SAMPLE = (2, 12)
 
 
