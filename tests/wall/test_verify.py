@@ -187,6 +187,7 @@ FULL = {
     "def test_c():\n    assert work(3) == 4\n",
     "conftest.py": "",
     ".claude/settings.json": '{"hooks": {"Stop": [{"hooks": [{"command": "skillrun hook stop"}]}]}}',
+    "Makefile": "CHECK ?= mypy\n\ntypecheck:\n\t$(CHECK) shop\n",
 }
 
 
@@ -206,7 +207,7 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
         "tests/test_work.py": "import pytest\n\n\n@pytest.mark.skip\ndef test_a():\n    assert work(1) == 2\n\n\n"
         "def test_b():\n    assert work(2)\n",
         "conftest.py": 'collect_ignore = ["tests/test_work.py"]\n',
-        "Makefile": "lint:\n\ttrue\n\ntest:\n\tpytest || true\n",
+        "Makefile": "CHECK := true\n\nlint:\n\ttrue\n\ntest:\n\tpytest || true\n\ntypecheck:\n\t$(CHECK) shop\n",
         ".claude/settings.json": '{"hooks": {}}',
         ".agents/skills/job-worker-orchestration/SKILL.md": skill,
     }
