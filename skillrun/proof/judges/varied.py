@@ -80,7 +80,11 @@ def _may_be_copied(history: History, jobs: tuple[int, int], key: str) -> bool:
         return True
     words = set(_WORD.findall(key))
     values = {value for job in jobs for value in history.cloned.get(job, ())}
-    return any(value in words or (len(value) >= _SHORT and value in key) for value in values if value)
+    for value in values:
+        is_part = len(value) >= _SHORT and value in key
+        if value and (value in words or is_part):
+            return True
+    return False
 
 
 def _of_two(
