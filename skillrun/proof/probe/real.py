@@ -85,9 +85,10 @@ class Live(Recorder):
             super()._meet(at, fault)
             return
         self.emit("fault", at=at, do="kill-worker", place=self.place())
-        if self.worker != os.getpid():
-            os.kill(self.worker, signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+        with self.quiet():  # a child in a session of its own, as RQ's, may not signal its worker by itself
+            if self.worker != os.getpid():
+                os.kill(self.worker, signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class LiveHook(HandlerHook):
